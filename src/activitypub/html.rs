@@ -1,0 +1,1 @@
+//! Text and HTML: ours made safe, strangers' made plain.

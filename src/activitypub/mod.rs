@@ -1,0 +1,5 @@
+//! Pure ActivityPub: what is emitted, what is understood, and HTTP signatures.
+
+pub mod html;
+pub mod signature;
+pub mod vocab;

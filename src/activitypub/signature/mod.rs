@@ -1,0 +1,1 @@
+//! HTTP message signatures: digests, keys and the cavage draft, without any IO.

@@ -1,0 +1,1 @@
+//! The vocabulary: one shape for each thing we emit, tolerant reading of what others send.

@@ -1,0 +1,1 @@
+//! Moves an identity that lived in Owncast's own federation in here.

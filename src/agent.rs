@@ -1,0 +1,1 @@
+//! Assembly: configuration, store, listeners, tasks, orderly stop.

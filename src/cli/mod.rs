@@ -1,0 +1,1 @@
+//! The command line: one table of arguments, one file per command.

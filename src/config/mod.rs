@@ -1,0 +1,1 @@
+//! `agent.toml` as written, the validated configuration, and secrets.

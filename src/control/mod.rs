@@ -1,0 +1,1 @@
+//! The unix socket on which the command line asks a running agent.

@@ -1,0 +1,1 @@
+//! Pure decisions: a view of the store, an event and the time in, changes out.

@@ -1,0 +1,1 @@
+//! Guarded reading of strangers' documents: actors and their keys.

@@ -1,0 +1,1 @@
+//! From bytes and headers to a verified activity.

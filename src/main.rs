@@ -1,0 +1,5 @@
+//! The `owncast-herald` program: turns a result into an exit code.
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

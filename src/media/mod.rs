@@ -1,0 +1,1 @@
+//! Pictures: fetched from Owncast, recognised, frozen to a file, described.

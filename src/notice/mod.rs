@@ -1,0 +1,1 @@
+//! Notices in Owncast's chat: wording, escaping, merging, sending.

@@ -1,0 +1,1 @@
+//! What the world can reach: accept loop, public routes, webhook listener, probes.

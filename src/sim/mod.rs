@@ -1,0 +1,4 @@
+//! A simulated Owncast and a simulated fediverse, used by `demo` and by the tests.
+
+pub mod fediverse;
+pub mod owncast;

@@ -1,0 +1,1 @@
+//! A simulated Owncast that answers as the recorded one does.
