@@ -1,1 +1,19 @@
-//! Pure types that every room shares.
+//! Pure types that every room shares: addresses, records and the view decisions look at.
+
+pub mod addresses;
+pub mod block;
+pub mod delivery;
+pub mod engagement;
+pub mod facts;
+pub mod follower;
+pub mod handle;
+pub mod notices;
+pub mod origin;
+pub mod post;
+pub mod record;
+pub mod stream;
+pub mod view;
+
+pub use addresses::Addresses;
+pub use record::{Changes, Record};
+pub use view::View;

@@ -1,0 +1,151 @@
+//! Activities on their way out.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::record::{Record, kind};
+
+/// What an outgoing activity is, as far as its delivery cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutgoingKind {
+    /// Answer to a Follow.
+    Accept,
+    /// Refusal or removal of a follower.
+    Reject,
+    /// A new post. Worthless once its stream is over.
+    Create,
+    /// An edit of a post.
+    Update,
+    /// A removal of a post.
+    Delete,
+    /// The actor's own document changed.
+    ActorUpdate,
+}
+
+/// Where an outgoing activity goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// One personal inbox; its attempt record is written with it.
+    Inbox(String),
+    /// Every distinct inbox marked waiting in its chunks.
+    Everybody,
+    /// Those whom the named earlier activity reached or may have reached. Who never got a post never gets its edit
+    /// (Mastodon and GoToSocial would show the edit as a new post).
+    ReachedBy(Ulid),
+}
+
+/// One activity: its body is stored once, however many inboxes it goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// Sortable id: the order of making is the order per inbox.
+    pub id: Ulid,
+    /// What it is.
+    pub kind: OutgoingKind,
+    /// The post it is about.
+    pub post: Option<Ulid>,
+    /// The JSON document as sent.
+    pub body: String,
+    /// Where it goes.
+    pub target: Target,
+    /// When it was made.
+    pub created: Timestamp,
+    /// After this it is not sent any more.
+    pub expires: Timestamp,
+    /// Number of chunks of its fan-out.
+    pub chunks: u32,
+    /// The first chunk that may still hold waiting inboxes; equal to `chunks` when the first pass is done.
+    pub cursor: u32,
+}
+
+impl Record for Outgoing {
+    const KIND: u8 = kind::OUTGOING;
+    fn key(&self) -> Vec<u8> {
+        self.id.to_bytes().to_vec()
+    }
+}
+
+/// Inboxes per chunk of state bytes.
+pub const CHUNK_SIZE: u32 = 4096;
+
+/// Key of a chunk: the activity, then the chunk's number.
+pub fn chunk_key(outgoing: Ulid, chunk: u32) -> Vec<u8> {
+    let mut key = outgoing.to_bytes().to_vec();
+    key.extend_from_slice(&chunk.to_be_bytes());
+    key
+}
+
+/// What is known of one inbox in one fan-out: one byte in a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum InboxState {
+    /// Not a recipient.
+    None = 0,
+    /// Not tried yet.
+    Waiting = 1,
+    /// Tried, surely not received; an attempt record says when next.
+    Retrying = 2,
+    /// Tried, perhaps received (no answer came); an attempt record says when next.
+    Uncertain = 3,
+    /// Received.
+    Reached = 4,
+    /// Given up.
+    Failed = 5,
+    /// Given up without knowing whether it was received.
+    Doubtful = 6,
+}
+
+impl InboxState {
+    /// Reads a state byte; unknown ones count as not a recipient.
+    pub fn of(byte: u8) -> InboxState {
+        match byte {
+            1 => InboxState::Waiting,
+            2 => InboxState::Retrying,
+            3 => InboxState::Uncertain,
+            4 => InboxState::Reached,
+            5 => InboxState::Failed,
+            6 => InboxState::Doubtful,
+            _ => InboxState::None,
+        }
+    }
+
+    /// The activity was received, or may have been.
+    pub fn may_have_it(self) -> bool {
+        matches!(self, InboxState::Uncertain | InboxState::Reached | InboxState::Doubtful)
+    }
+}
+
+/// One attempt that is due at some time: the retry of an inbox in a fan-out, or a single delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it is due. Part of the key, first, so that the first key is the next job.
+    pub due: Timestamp,
+    /// Which activity.
+    pub outgoing: Ulid,
+    /// Which inbox.
+    pub inbox: String,
+    /// Its number in the fan-out; `None` for a single delivery.
+    pub number: Option<u32>,
+    /// Attempts made so far.
+    pub tries: u32,
+    /// An earlier attempt may have been received.
+    pub uncertain: bool,
+}
+
+impl Record for Attempt {
+    const KIND: u8 = kind::ATTEMPT;
+    fn key(&self) -> Vec<u8> {
+        attempt_key(self.due, self.outgoing, &self.inbox)
+    }
+}
+
+/// Key of an attempt.
+pub fn attempt_key(due: Timestamp, outgoing: Ulid, inbox: &str) -> Vec<u8> {
+    let millis = u64::try_from(due.as_millisecond()).unwrap_or(0);
+    let mut key = millis.to_be_bytes().to_vec();
+    key.extend_from_slice(&outgoing.to_bytes());
+    key.extend_from_slice(inbox.as_bytes());
+    key
+}

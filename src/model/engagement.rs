@@ -1,0 +1,79 @@
+//! Likes and announces, and the memory of what has been handled.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::record::{Record, kind};
+
+/// What somebody did with a post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngagementKind {
+    /// Liked it.
+    Like,
+    /// Shared it with their followers.
+    Announce,
+}
+
+/// One like or announce, keyed by post, kind and actor: doing it twice is doing it once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engagement {
+    /// The post; `None` when the actor itself was liked or shared.
+    pub post: Option<Ulid>,
+    /// Like or announce.
+    pub kind: EngagementKind,
+    /// Who.
+    pub actor: String,
+    /// The inbox of who: an edit or a removal of the post goes there as well.
+    pub inbox: String,
+    /// Id of the activity, for an Undo that names only the id.
+    pub activity: String,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// Taken back.
+    pub undone: bool,
+}
+
+/// Key prefix of all engagements of a post (or of the actor itself).
+pub fn engagement_prefix(post: Option<Ulid>) -> Vec<u8> {
+    post.map_or([0; 16], |post| post.to_bytes()).to_vec()
+}
+
+/// Key of one engagement.
+pub fn engagement_key(post: Option<Ulid>, kind: EngagementKind, actor: &str) -> Vec<u8> {
+    let mut key = engagement_prefix(post);
+    key.push(match kind {
+        EngagementKind::Like => b'l',
+        EngagementKind::Announce => b'a',
+    });
+    key.extend_from_slice(actor.as_bytes());
+    key
+}
+
+impl Record for Engagement {
+    const KIND: u8 = kind::ENGAGEMENT;
+    fn key(&self) -> Vec<u8> {
+        engagement_key(self.post, self.kind, &self.actor)
+    }
+}
+
+/// Something that has been handled, remembered until `expires`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// What: a short tag, the actor and an id, joined by newlines; or a signature's hash.
+    pub what: String,
+    /// What an Undo needs to find the thing again: the engagement's key in hexadecimal.
+    pub leads_to: Option<String>,
+    /// The thing was undone before it arrived: when it comes, it does nothing.
+    pub undone: bool,
+    /// When the memory may be forgotten.
+    pub expires: Timestamp,
+}
+
+impl Record for Seen {
+    const KIND: u8 = kind::SEEN;
+    fn key(&self) -> Vec<u8> {
+        self.what.as_bytes().to_vec()
+    }
+}

@@ -1,0 +1,127 @@
+//! Followers and the distinct inboxes they are reached at.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    handle::Person,
+    record::{Record, kind},
+    view::Meta,
+};
+
+/// Where a follower stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FollowerState {
+    /// Accepted: gets posts.
+    Approved,
+    /// Waits for the operator.
+    Pending,
+    /// Refused by the operator; a new Follow is refused again.
+    Rejected,
+    /// Set aside by a block: gets nothing, can be restored.
+    Parked,
+    /// Has left. Kept for a while, so that an older Follow that arrives late changes nothing.
+    Left,
+}
+
+/// One follower, keyed by actor id: there is one state per pair of actors, whatever the Follow's id was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follower {
+    /// Who follows.
+    pub person: Person,
+    /// Where it stands.
+    pub state: FollowerState,
+    /// State to return to when a block is lifted.
+    pub parked_from: Option<FollowerState>,
+    /// Id of the newest Follow, verbatim: an Accept must repeat it. Absent for imported rows without one.
+    pub follow_id: Option<String>,
+    /// Since when, by our clock.
+    pub since: Timestamp,
+    /// Order of what was applied: min(signed date, arrival) of the newest Follow, Undo or Block.
+    pub stamp: Timestamp,
+    /// When the state last changed, by our clock: parked and left records expire from here.
+    pub changed: Timestamp,
+}
+
+impl Record for Follower {
+    const KIND: u8 = kind::FOLLOWER;
+    fn key(&self) -> Vec<u8> {
+        self.person.actor.as_bytes().to_vec()
+    }
+}
+
+/// How many followers are in each state: kept beside them so that nobody has to count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowerCounts {
+    /// Accepted.
+    pub approved: u64,
+    /// Waiting for the operator.
+    pub pending: u64,
+    /// Refused.
+    pub rejected: u64,
+    /// Set aside by a block.
+    pub parked: u64,
+}
+
+impl Meta for FollowerCounts {
+    const NAME: &'static str = "follower-counts";
+}
+
+impl FollowerCounts {
+    /// The counter of a state, if that state is counted.
+    pub fn of(&mut self, state: FollowerState) -> Option<&mut u64> {
+        match state {
+            FollowerState::Approved => Some(&mut self.approved),
+            FollowerState::Pending => Some(&mut self.pending),
+            FollowerState::Rejected => Some(&mut self.rejected),
+            FollowerState::Parked => Some(&mut self.parked),
+            FollowerState::Left => None,
+        }
+    }
+}
+
+/// A distinct delivery inbox: a fan-out walks these, never the followers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryInbox {
+    /// Stable number; the index of its state byte in every fan-out.
+    pub number: u32,
+    /// The inbox address.
+    pub url: String,
+    /// How many approved followers are reached through it.
+    pub followers: u64,
+}
+
+impl Record for DeliveryInbox {
+    const KIND: u8 = kind::INBOX;
+    fn key(&self) -> Vec<u8> {
+        self.number.to_be_bytes().to_vec()
+    }
+}
+
+/// Finds the number of an inbox by its address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxNumber {
+    /// The inbox address.
+    pub url: String,
+    /// Its number.
+    pub number: u32,
+}
+
+impl Record for InboxNumber {
+    const KIND: u8 = kind::INBOX_NUMBER;
+    fn key(&self) -> Vec<u8> {
+        self.url.as_bytes().to_vec()
+    }
+}
+
+/// The next free inbox number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextInbox {
+    /// Numbers from here on are unused.
+    pub next: u32,
+}
+
+impl Meta for NextInbox {
+    const NAME: &'static str = "next-inbox";
+}

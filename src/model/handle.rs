@@ -1,0 +1,48 @@
+//! People elsewhere: what we keep of an actor so that we can name and reach it.
+
+use serde::{Deserialize, Serialize};
+
+/// What is known of a remote actor that did something here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The actor's id, byte for byte as it names itself.
+    pub actor: String,
+    /// Its personal inbox, on the actor's own host.
+    pub inbox: String,
+    /// Its server's shared inbox, if that is on the same host.
+    pub shared_inbox: Option<String>,
+    /// `user@host`.
+    pub handle: String,
+    /// Display name as sent; never shown unescaped.
+    pub name: Option<String>,
+    /// Address of its avatar.
+    pub icon: Option<String>,
+    /// Its page for people, if it names one.
+    pub url: Option<String>,
+}
+
+impl Person {
+    /// The inbox a public activity goes to: one delivery serves everybody on that server.
+    pub fn delivery_inbox(&self) -> &str {
+        self.shared_inbox.as_deref().unwrap_or(&self.inbox)
+    }
+
+    /// Host of the actor id, lower case, with its port if it has one. Empty for an id without a host.
+    pub fn host(&self) -> String {
+        host_of(&self.actor)
+    }
+}
+
+/// Host of an absolute URL, lower case, with its port if it is not the scheme's default. Empty if there is none.
+pub fn host_of(id: &str) -> String {
+    url::Url::parse(id)
+        .ok()
+        .and_then(|url| {
+            let host = url.host_str()?.to_ascii_lowercase();
+            Some(match url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host,
+            })
+        })
+        .unwrap_or_default()
+}

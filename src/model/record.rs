@@ -1,0 +1,124 @@
+//! How typed records become keys and bytes, and how a decision lists what to change.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// One kind of stored thing. Its first key byte is its kind, so that one tree (and one atomic batch) holds all.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The prefix byte; unique among all kinds, never reused for another.
+    const KIND: u8;
+
+    /// The key below the prefix: big-endian numbers first, so that order in the store is order in the world.
+    fn key(&self) -> Vec<u8>;
+}
+
+/// The prefix bytes in use.
+pub mod kind {
+    /// Followers by actor id.
+    pub const FOLLOWER: u8 = b'F';
+    /// Distinct delivery inboxes by their number.
+    pub const INBOX: u8 = b'I';
+    /// Number of a delivery inbox by its address.
+    pub const INBOX_NUMBER: u8 = b'i';
+    /// Blocked domains and actors.
+    pub const BLOCK: u8 = b'B';
+    /// Posts by ULID.
+    pub const POST: u8 = b'P';
+    /// Likes and announces by post, kind and actor.
+    pub const ENGAGEMENT: u8 = b'E';
+    /// Ids and signatures already handled, with an expiry.
+    pub const SEEN: u8 = b'S';
+    /// Activities on their way out.
+    pub const OUTGOING: u8 = b'O';
+    /// State bytes of a fan-out, one per distinct inbox.
+    pub const CHUNK: u8 = b'C';
+    /// Single attempts that are due at some time.
+    pub const ATTEMPT: u8 = b'Q';
+    /// Chat notices waiting to be said.
+    pub const NOTICE: u8 = b'N';
+    /// Chat notices that have been claimed, so that each is said once ever.
+    pub const SAID: u8 = b'n';
+    /// Singletons by name.
+    pub const META: u8 = b'M';
+}
+
+/// The full store key of a record kind and key part.
+pub fn full_key(kind: u8, key: &[u8]) -> Vec<u8> {
+    let mut full = Vec::with_capacity(key.len() + 1);
+    full.push(kind);
+    full.extend_from_slice(key);
+    full
+}
+
+/// Serialises a record with its version in front: `{"v":1,…}` for objects.
+///
+/// The version is part of the bytes from the first release on, so that a later one can tell what it reads.
+pub fn encode<R: Serialize>(record: &R) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Versioned<'a, R> {
+        v: u8,
+        #[serde(flatten)]
+        record: &'a R,
+    }
+    // Records are structs with string keys, for which serde_json cannot fail.
+    serde_json::to_vec(&Versioned { v: 1, record }).unwrap_or_default()
+}
+
+/// Reads a record back; `None` when the bytes are not of this kind or of a later version.
+pub fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Option<R> {
+    #[derive(serde::Deserialize)]
+    struct Versioned<R> {
+        v: u8,
+        #[serde(flatten)]
+        record: R,
+    }
+    let read: Versioned<R> = serde_json::from_slice(bytes).ok()?;
+    (read.v == 1).then_some(read.record)
+}
+
+/// What a decision wants changed, applied as one atomic batch together with everything else in it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Changes {
+    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Changes {
+    /// Nothing to change.
+    pub fn none() -> Self {
+        Changes::default()
+    }
+
+    /// Writes a record, replacing one of the same key.
+    pub fn put<R: Record>(&mut self, record: &R) {
+        self.writes.push((full_key(R::KIND, &record.key()), Some(encode(record))));
+    }
+
+    /// Writes raw bytes below a kind: for values that are not JSON.
+    pub fn put_raw(&mut self, kind: u8, key: &[u8], value: Vec<u8>) {
+        self.writes.push((full_key(kind, key), Some(value)));
+    }
+
+    /// Removes a record by its key; removing what is not there is fine.
+    pub fn delete<R: Record>(&mut self, key: &[u8]) {
+        self.delete_raw(R::KIND, key);
+    }
+
+    /// Removes whatever stands at a key.
+    pub fn delete_raw(&mut self, kind: u8, key: &[u8]) {
+        self.writes.push((full_key(kind, key), None));
+    }
+
+    /// Adds another decision's changes behind these.
+    pub fn extend(&mut self, other: Changes) {
+        self.writes.extend(other.writes);
+    }
+
+    /// True when there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// The writes in order: full key, and the value or `None` for a removal.
+    pub fn into_writes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        self.writes
+    }
+}

@@ -1,0 +1,53 @@
+//! The stream as it was last understood: one record that survives restarts of both sides.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::view::Meta;
+
+/// Where a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// An encoder is connected; not announced yet.
+    Connecting,
+    /// Announced and running.
+    Live,
+    /// The encoder went away a moment ago; it may be flapping.
+    Lost,
+    /// Over.
+    Ended,
+}
+
+/// One session of streaming. It is ours: Owncast's connections come and go within it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its id.
+    pub id: Ulid,
+    /// Where it is.
+    pub phase: Phase,
+    /// `lastConnectTime` of each connection that belongs to it, oldest first, at most 32 kept.
+    pub connections: Vec<Timestamp>,
+    /// When we first saw it.
+    pub started: Timestamp,
+    /// When its encoder was seen gone; set while lost or ended.
+    pub gone: Option<Timestamp>,
+    /// The post that announced it.
+    pub post: Option<Ulid>,
+    /// The title last told to followers.
+    pub told_title: String,
+}
+
+/// The newest session, if there has been one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// The newest session.
+    pub session: Option<Session>,
+    /// Hash of the last picture taken, in hexadecimal: a new stream's first picture must differ.
+    pub last_picture: Option<String>,
+}
+
+impl Meta for Stream {
+    const NAME: &'static str = "stream";
+}
