@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod block;
 pub mod delivery;
+pub mod draft;
 pub mod engagement;
 pub mod facts;
 pub mod follower;
@@ -15,5 +16,6 @@ pub mod stream;
 pub mod view;
 
 pub use addresses::Addresses;
+pub use draft::Draft;
 pub use record::{Changes, Record};
 pub use view::View;

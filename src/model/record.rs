@@ -82,6 +82,11 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Writes given as full keys with a value, or `None` for a removal.
+    pub fn of(writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Self {
+        Changes { writes }
+    }
+
     /// Nothing to change.
     pub fn none() -> Self {
         Changes::default()

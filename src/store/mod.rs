@@ -1,1 +1,192 @@
 //! The embedded database behind one writer.
+//!
+//! Everything that changes goes through [`Store::commit`]: a decision is given a view that already holds all earlier
+//! decisions, and the caller is answered only once its changes are on disk. Many waiting commits share one flush.
+
+mod disk;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::model::record::kind;
+use crate::model::{Changes, View};
+
+pub use disk::Disk;
+
+/// Commits that may wait for the writer; more wait at the channel, which slows their callers down.
+const WAITING_COMMITS: usize = 1024;
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error(
+        "the store {folder} is in use by another process{holder}; stop that one first, or set another [store] path"
+    )]
+    Locked {
+        /// The store's folder.
+        folder: String,
+        /// ` (process 123)`, or empty when unknown.
+        holder: String,
+    },
+    /// The folder cannot be made or written.
+    #[error(
+        "the store folder {folder} cannot be used: {cause}; make it writable for the user that runs owncast-herald, or set another [store] path"
+    )]
+    Folder {
+        /// The store's folder.
+        folder: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// Written by a later release.
+    #[error(
+        "the store {folder} was written by a later release (schema {found}, this one knows {known}); install that release again"
+    )]
+    Newer {
+        /// The store's folder.
+        folder: String,
+        /// Schema found.
+        found: u32,
+        /// Schema this release knows.
+        known: u32,
+    },
+    /// The disk failed while writing or reading. Not survivable in place: the process must end and be started again.
+    #[error("the store could not be written: {0}; check the disk and its free space")]
+    Disk(String),
+    /// The writer has stopped, because the program is stopping or the disk failed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// True if the same call may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, StoreError::Closed)
+    }
+}
+
+/// A handle on the store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    commands: mpsc::Sender<writer::Command>,
+    disk: Arc<Disk>,
+    signals: Arc<Signals>,
+}
+
+/// Counters that move when something of their kind was written; tasks wait for them instead of asking again and again.
+#[derive(Debug)]
+pub struct Signals {
+    outgoing: watch::Sender<u64>,
+    notices: watch::Sender<u64>,
+    any: watch::Sender<u64>,
+    failed: watch::Sender<bool>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        Signals {
+            outgoing: watch::Sender::new(0),
+            notices: watch::Sender::new(0),
+            any: watch::Sender::new(0),
+            failed: watch::Sender::new(false),
+        }
+    }
+
+    fn written(&self, kinds: impl Iterator<Item = u8>) {
+        let (mut outgoing, mut notices) = (false, false);
+        for written in kinds {
+            outgoing |= written == kind::OUTGOING || written == kind::ATTEMPT;
+            notices |= written == kind::NOTICE;
+        }
+        self.any.send_modify(|n| *n += 1);
+        if outgoing {
+            self.outgoing.send_modify(|n| *n += 1);
+        }
+        if notices {
+            self.notices.send_modify(|n| *n += 1);
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store in `folder`, making it if it is not there, and starts its writer thread.
+    ///
+    /// Waits up to five seconds for a dying process to let go of it.
+    pub fn open(folder: &Path) -> Result<Store, StoreError> {
+        let disk = Arc::new(Disk::open(folder)?);
+        let signals = Arc::new(Signals::new());
+        let (commands, queue) = mpsc::channel(WAITING_COMMITS);
+        let writer = writer::Writer { disk: Arc::clone(&disk), queue, signals: Arc::clone(&signals) };
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|cause| StoreError::Folder { folder: folder.display().to_string(), cause })?;
+        Ok(Store { commands, disk, signals })
+    }
+
+    /// Runs a decision against the newest state and applies its changes atomically and durably.
+    ///
+    /// The decision must be quick and free of side effects: it runs on the writer's thread. The answer comes after the
+    /// changes are on disk.
+    pub async fn commit<R, F>(&self, decision: F) -> Result<R, StoreError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&dyn View) -> (Changes, R) + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let command = writer::Command::new(decision, answer);
+        self.commands.send(command).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Looks at the store as it is on disk, on a blocking thread: a read may wait for the disk.
+    pub async fn read<R, F>(&self, look: F) -> Result<R, StoreError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&dyn View) -> R + Send + 'static,
+    {
+        let disk = Arc::clone(&self.disk);
+        let result = tokio::task::spawn_blocking(move || {
+            let result = look(&*disk);
+            (result, disk.take_fault())
+        })
+        .await
+        .map_err(|_| StoreError::Closed)?;
+        match result {
+            (_, Some(fault)) => Err(StoreError::Disk(fault)),
+            (result, None) => Ok(result),
+        }
+    }
+
+    /// Moves when an outgoing activity or an attempt was written.
+    pub fn outgoing_written(&self) -> watch::Receiver<u64> {
+        self.signals.outgoing.subscribe()
+    }
+
+    /// Moves when a chat notice was written.
+    pub fn notices_written(&self) -> watch::Receiver<u64> {
+        self.signals.notices.subscribe()
+    }
+
+    /// Moves with every batch: for caches of rendered documents.
+    pub fn anything_written(&self) -> watch::Receiver<u64> {
+        self.signals.any.subscribe()
+    }
+
+    /// Becomes true when the disk failed and the process must end.
+    pub fn failed(&self) -> watch::Receiver<bool> {
+        self.signals.failed.subscribe()
+    }
+
+    /// Bytes the store takes on disk.
+    pub fn size_on_disk(&self) -> u64 {
+        self.disk.size_on_disk()
+    }
+}
+
+#[cfg(test)]
+mod tests;

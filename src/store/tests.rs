@@ -1,0 +1,90 @@
+use super::*;
+use crate::model::record::{full_key, kind};
+
+fn put(name: &str, value: u8) -> Changes {
+    let mut changes = Changes::none();
+    changes.put_raw(kind::META, name.as_bytes(), vec![value]);
+    changes
+}
+
+fn value(view: &dyn View, name: &str) -> Option<u8> {
+    view.get_bytes(&full_key(kind::META, name.as_bytes())).and_then(|bytes| bytes.first().copied())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_decisions_lose_no_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..200 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            store.commit(|view| (put("n", value(view, "n").unwrap_or(0) + 1), ())).await.unwrap();
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(store.read(|view| value(view, "n")).await.unwrap(), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scan_sees_the_group_above_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path()).unwrap();
+    let raw = |name: &str, value: Option<u8>| (full_key(b'z', name.as_bytes()), value.map(|v| vec![v]));
+    disk.apply(vec![raw("a", Some(1)), raw("b", Some(2)), raw("d", Some(4)), raw("f", Some(6))]).unwrap();
+    let mut draft = crate::model::Draft::new(&disk);
+    let mut changes = Changes::none();
+    changes.put_raw(b'z', b"c", vec![3]);
+    changes.put_raw(b'z', b"b", vec![20]);
+    changes.delete_raw(b'z', b"d");
+    changes.put_raw(b'{', b"other kind", vec![9]);
+    changes.put_raw(b'z', b"g", vec![7]);
+    draft.add(changes);
+    let mut seen = Vec::new();
+    draft.scan_bytes(b"z", b"z", &mut |key, value| {
+        seen.push((String::from_utf8_lossy(&key[1..]).into_owned(), value[0]));
+        true
+    });
+    let want = [("a", 1), ("b", 20), ("c", 3), ("f", 6), ("g", 7)];
+    assert_eq!(seen, want.map(|(k, v)| (k.to_owned(), v)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_is_told_who_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let _held = Store::open(folder.path()).unwrap();
+    let error = Store::open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+}
+
+#[test]
+fn half_written_snapshots_do_not_close_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Disk::open(folder.path()).unwrap());
+    let leftover = folder.path().join("db").join("snap.0000000000FFFFFF.generating");
+    std::fs::write(&leftover, b"half").unwrap();
+    drop(Disk::open(folder.path()).unwrap());
+    assert!(!leftover.exists());
+}
+
+#[test]
+fn a_later_schema_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path()).unwrap();
+    disk.apply(vec![(full_key(kind::META, b"schema"), Some(9u32.to_be_bytes().to_vec()))]).unwrap();
+    drop(disk);
+    let error = Disk::open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 9, .. }), "{error}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let error = Store::open(&file.join("store")).unwrap_err();
+    assert!(error.to_string().contains("cannot be used"), "{error}");
+}
