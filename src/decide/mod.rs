@@ -1,1 +1,22 @@
 //! Pure decisions: a view of the store, an event and the time in, changes out.
+//!
+//! Every function here writes into a [`Draft`](crate::model::Draft) and runs on the store's writer, so that what it
+//! reads cannot change before what it writes is applied.
+
+pub mod blocks;
+pub mod engage;
+pub mod follow;
+pub mod followers;
+pub mod gone;
+pub mod moment;
+pub mod publish;
+pub mod rules;
+pub mod seen;
+pub mod stream;
+pub mod sweep;
+
+pub use moment::Moment;
+pub use rules::Rules;
+
+#[cfg(test)]
+mod tests;

@@ -54,8 +54,10 @@ pub struct Post {
     pub published: Timestamp,
     /// When it was last edited.
     pub updated: Option<Timestamp>,
-    /// Safe HTML made by us.
+    /// Safe HTML made by us, as shown now.
     pub content: String,
+    /// The text while the stream runs: what an ended post returns to when its stream comes back.
+    pub live_content: String,
     /// Hashtags without `#`, in order, without repeats.
     pub tags: Vec<String>,
     /// The stream title when the text was made.

@@ -31,6 +31,8 @@ pub struct Session {
     pub connections: Vec<Timestamp>,
     /// When we first saw it.
     pub started: Timestamp,
+    /// When it was last seen running, to the minute: the end of a stream that nobody watched ending.
+    pub seen: Timestamp,
     /// When its encoder was seen gone; set while lost or ended.
     pub gone: Option<Timestamp>,
     /// The post that announced it.

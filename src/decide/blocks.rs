@@ -1,0 +1,145 @@
+//! Blocks: by whole labels of a domain or by actor, in both directions.
+
+use jiff::Timestamp;
+
+use super::followers;
+use crate::model::block::{Block, BlockOwner, BlockTarget};
+use crate::model::follower::{Follower, FollowerState};
+use crate::model::handle::host_of;
+use crate::model::record::full_key;
+use crate::model::{Draft, Record, View};
+
+/// Why something cannot be blocked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockProblem {
+    /// One label would shut out a whole top-level domain.
+    #[error("{0:?} is a single label and would block everything below it; give a whole domain such as peer.example")]
+    SingleLabel(String),
+    /// Neither a domain nor an actor id.
+    #[error("{0:?} is neither a domain (peer.example) nor an actor id (https://peer.example/users/ana)")]
+    Unreadable(String),
+}
+
+/// Reads what an operator or Owncast names: a domain, or an actor by its id.
+pub fn parse(text: &str) -> Result<BlockTarget, BlockProblem> {
+    let text = text.trim();
+    let unreadable = || BlockProblem::Unreadable(text.to_owned());
+    if text.starts_with("https://") || text.starts_with("http://") {
+        let url = url::Url::parse(text).map_err(|_| unreadable())?;
+        if url.host().is_none() || matches!(url.path(), "" | "/") {
+            return Err(unreadable());
+        }
+        return Ok(BlockTarget::Actor(text.to_owned()));
+    }
+    let bare = text.trim_start_matches("*.").trim_start_matches('@').trim_end_matches('.');
+    match url::Host::parse(bare).map_err(|_| unreadable())? {
+        url::Host::Domain(domain) if domain.is_empty() || domain.contains(['/', ' ']) => Err(unreadable()),
+        url::Host::Domain(domain) if !domain.contains('.') => Err(BlockProblem::SingleLabel(domain)),
+        host => Ok(BlockTarget::Domain(host.to_string())),
+    }
+}
+
+/// The domain itself and every domain it lies below, the longest first. An IP address only itself.
+fn covering(host: &str) -> Vec<&str> {
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') {
+        return vec![host];
+    }
+    let mut rest = Some(host);
+    std::iter::from_fn(|| {
+        let this = rest?;
+        rest = this.split_once('.').map(|(_, parent)| parent);
+        Some(this)
+    })
+    .collect()
+}
+
+fn standing(view: &dyn View, target: &BlockTarget) -> bool {
+    [BlockOwner::Owncast, BlockOwner::Operator]
+        .into_iter()
+        .any(|owner| view.get_bytes(&full_key(Block::KIND, &target.key(owner))).is_some())
+}
+
+/// True if this host, or a domain it lies below, is blocked.
+pub fn host_blocked(view: &dyn View, host: &str) -> bool {
+    covering(host).into_iter().any(|domain| standing(view, &BlockTarget::Domain(domain.to_owned())))
+}
+
+/// True if this actor or its host is blocked. Also the one question asked before anything is sent to an inbox.
+pub fn actor_blocked(view: &dyn View, actor: &str) -> bool {
+    standing(view, &BlockTarget::Actor(actor.to_owned())) || host_blocked(view, &host_of(actor))
+}
+
+/// Adds a block and parks the followers it covers. Returns how many were parked, or `None` if it stood already.
+pub fn add(draft: &mut Draft<'_>, target: BlockTarget, owner: BlockOwner, now: Timestamp) -> Option<usize> {
+    if draft.view().get_bytes(&full_key(Block::KIND, &target.key(owner))).is_some() {
+        return None;
+    }
+    draft.put(&Block { target, owner, since: now });
+    let covered = in_state(draft.view(), |follower| {
+        matches!(follower.state, FollowerState::Approved | FollowerState::Pending)
+            && actor_blocked(draft.view(), &follower.person.actor)
+    });
+    for actor in &covered {
+        followers::change_state(draft, actor, FollowerState::Parked, now);
+    }
+    Some(covered.len())
+}
+
+/// Lifts a block and restores whom no other block covers. Returns how many, or `None` if it did not stand.
+pub fn remove(draft: &mut Draft<'_>, target: &BlockTarget, owner: BlockOwner, now: Timestamp) -> Option<usize> {
+    let key = target.key(owner);
+    draft.view().get_bytes(&full_key(Block::KIND, &key))?;
+    draft.delete::<Block>(&key);
+    let free = in_state(draft.view(), |follower| {
+        follower.state == FollowerState::Parked && !actor_blocked(draft.view(), &follower.person.actor)
+    });
+    for actor in &free {
+        let before = draft.view().get::<Follower>(actor.as_bytes()).and_then(|follower| follower.parked_from);
+        followers::change_state(draft, actor, before.unwrap_or(FollowerState::Pending), now);
+    }
+    Some(free.len())
+}
+
+/// Forgets the parked followers a block covers, at the operator's word. Returns how many.
+pub fn purge(draft: &mut Draft<'_>, now: Timestamp) -> usize {
+    let parked = in_state(draft.view(), |follower| follower.state == FollowerState::Parked);
+    for actor in &parked {
+        followers::forget(draft, actor, now);
+    }
+    parked.len()
+}
+
+/// Makes Owncast's entries here equal to Owncast's list. Returns the entries that cannot be used.
+pub fn follow_owncast(draft: &mut Draft<'_>, listed: &[String], now: Timestamp) -> Vec<BlockProblem> {
+    let mut problems = Vec::new();
+    let mut wanted = Vec::new();
+    for entry in listed.iter().filter(|entry| !entry.trim().is_empty()) {
+        match parse(entry) {
+            Ok(target) => wanted.push(target),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let have: Vec<Block> = draft.view().all(b"");
+    for gone in have.iter().filter(|b| b.owner == BlockOwner::Owncast && !wanted.contains(&b.target)) {
+        remove(draft, &gone.target, BlockOwner::Owncast, now);
+    }
+    for target in wanted {
+        add(draft, target, BlockOwner::Owncast, now);
+    }
+    problems
+}
+
+fn in_state(view: &dyn View, matches: impl Fn(&Follower) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    view.scan::<Follower>(b"", &mut |follower| {
+        if matches(&follower) {
+            found.push(follower.person.actor);
+        }
+        true
+    });
+    found
+}

@@ -1,0 +1,188 @@
+//! Likes and announces of our posts, and their Undo.
+
+use std::time::Duration;
+
+use super::{Moment, seen};
+use crate::model::engagement::{Engagement, EngagementKind, engagement_key};
+use crate::model::handle::Person;
+use crate::model::notices::{Notice, NoticeKind, Said};
+use crate::model::post::{Post, PostState};
+use crate::model::record::full_key;
+use crate::model::{Addresses, Draft, Record, View};
+use ulid::Ulid;
+
+/// Older posts are counted, not told in chat (Owncast's own rule).
+const TELL_WITHIN: Duration = Duration::from_secs(36 * 3600);
+
+/// What of ours somebody liked or shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ours {
+    /// A post.
+    Post(Ulid),
+    /// The actor itself.
+    Actor,
+}
+
+/// What an activity did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engaged {
+    /// Counted.
+    Counted,
+    /// Done before, or undone before it came.
+    Nothing,
+    /// Not about anything of ours that still stands.
+    NotOurs,
+}
+
+/// Whether an id is ours at all: by its shape only, so that nothing is looked up for strangers.
+pub fn ours(addresses: &Addresses, object: &str) -> Option<Ours> {
+    if object == addresses.actor() {
+        return Some(Ours::Actor);
+    }
+    addresses.post_of(object.strip_suffix("/activity").unwrap_or(object)).map(Ours::Post)
+}
+
+/// Somebody likes or announces.
+pub fn engage(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    kind: EngagementKind,
+    person: &Person,
+    object: Ours,
+    activity: &str,
+) -> Engaged {
+    let now = moment.now;
+    let post = match object {
+        Ours::Actor => None,
+        Ours::Post(id) => match draft.view().get::<Post>(&id.to_bytes()) {
+            Some(post) if post.state != PostState::Deleted => Some(post),
+            _ => return Engaged::NotOurs,
+        },
+    };
+    let post_id = post.as_ref().map(|post| post.id);
+    if seen::was_undone(draft.view(), &person.actor, activity, now) {
+        return Engaged::Nothing;
+    }
+    let key = engagement_key(post_id, kind, &person.actor);
+    if draft.view().get::<Engagement>(&key).is_some_and(|known| !known.undone) {
+        return Engaged::Nothing;
+    }
+    draft.put(&Engagement {
+        post: post_id,
+        kind,
+        actor: person.actor.clone(),
+        inbox: person.delivery_inbox().to_owned(),
+        activity: activity.to_owned(),
+        at: now,
+        undone: false,
+    });
+    seen::remember(draft, &person.actor, activity, &key, now);
+    let tell = post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
+    let live_post = post.as_ref().is_some_and(|post| post.state == PostState::Live);
+    if let Some(post) = post {
+        count(draft, post, kind, true);
+    }
+    if tell {
+        self::tell(draft, moment, kind, person, post_id, live_post);
+    }
+    Engaged::Counted
+}
+
+/// Somebody takes a like or announce back: found by the activity's id, else by kind and object.
+///
+/// `inner` is the id of the undone activity, `about` its kind and object where the Undo embeds it.
+pub fn undo(
+    draft: &mut Draft<'_>,
+    moment: &Moment,
+    actor: &str,
+    inner: Option<&str>,
+    about: Option<(EngagementKind, Ours)>,
+) -> Engaged {
+    let by_id = inner.and_then(|id| seen::led_to(draft.view(), actor, id));
+    let by_object = about.map(|(kind, object)| {
+        let post = match object {
+            Ours::Post(id) => Some(id),
+            Ours::Actor => None,
+        };
+        engagement_key(post, kind, actor)
+    });
+    let known = by_id
+        .into_iter()
+        .chain(by_object)
+        .find_map(|key| draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor && !known.undone));
+    match known {
+        Some(mut engagement) => {
+            engagement.undone = true;
+            draft.put(&engagement);
+            if let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes())) {
+                count(draft, post, engagement.kind, false);
+            }
+            Engaged::Counted
+        }
+        None => {
+            if let Some(id) = inner {
+                seen::undone_first(draft, actor, id, moment.now);
+            }
+            Engaged::Nothing
+        }
+    }
+}
+
+/// All engagements of an actor are taken back and forgotten.
+pub fn forget(draft: &mut Draft<'_>, actor: &str) {
+    let mut theirs = Vec::new();
+    draft.view().scan_bytes(&[Engagement::KIND], &[Engagement::KIND], &mut |key, value| {
+        // 1 kind byte, 16 of the post, 1 of the engagement's kind, then the actor.
+        if key.get(18..) == Some(actor.as_bytes()) {
+            theirs.extend(crate::model::record::decode::<Engagement>(value));
+        }
+        true
+    });
+    for engagement in theirs {
+        if !engagement.undone
+            && let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes()))
+        {
+            count(draft, post, engagement.kind, false);
+        }
+        draft.delete::<Engagement>(&engagement.key());
+    }
+}
+
+fn count(draft: &mut Draft<'_>, mut post: Post, kind: EngagementKind, up: bool) {
+    let count = match kind {
+        EngagementKind::Like => &mut post.likes,
+        EngagementKind::Announce => &mut post.shares,
+    };
+    *count = if up { *count + 1 } else { count.saturating_sub(1) };
+    draft.put(&post);
+}
+
+/// Queues the chat notice: one ever per person, kind and post, however often it is undone and done again.
+fn tell(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    kind: EngagementKind,
+    person: &Person,
+    post: Option<Ulid>,
+    live_post: bool,
+) {
+    let kind = match kind {
+        EngagementKind::Like => NoticeKind::Like,
+        EngagementKind::Announce => NoticeKind::Announce,
+    };
+    let key = Said::key_of(kind, &person.actor, post);
+    if draft.view().get_bytes(&full_key(Said::KIND, &key)).is_some() {
+        return;
+    }
+    draft.put(&Said { kind, actor: person.actor.clone(), post, at: moment.now });
+    draft.put(&Notice {
+        id: moment.ulid(),
+        kind,
+        actor: person.actor.clone(),
+        name: person.name.clone(),
+        handle: person.handle.clone(),
+        link: person.url.clone().unwrap_or_else(|| person.actor.clone()),
+        live_post,
+        at: moment.now,
+    });
+}

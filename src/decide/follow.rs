@@ -1,0 +1,215 @@
+//! Follow, Undo(Follow), and the operator's answers to them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::seen::later;
+use super::{Moment, Rules, followers};
+use crate::activitypub::vocab;
+use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
+use crate::model::follower::{Follower, FollowerState};
+use crate::model::handle::Person;
+use crate::model::notices::{Notice, NoticeKind, Said};
+use crate::model::{Addresses, Draft};
+
+/// An Accept or Reject is worth sending for this long.
+const ANSWER_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// What became of a Follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// A new follower, accepted.
+    Accepted,
+    /// Was accepted before; the Accept goes out again, since the peer may have lost it.
+    AcceptedAgain,
+    /// Waits for the operator.
+    Waits,
+    /// Refused before, refused again.
+    Refused,
+    /// Older than what is known, or set aside by a block: nothing changed.
+    Ignored,
+}
+
+/// Somebody follows. `stamp` is min(signed date, arrival): ids cannot order Follows, since several peers reuse them.
+pub fn follow(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    rules: &Rules,
+    person: Person,
+    follow_id: Option<String>,
+    stamp: Timestamp,
+) -> Followed {
+    let known: Option<Follower> = draft.view().get(person.actor.as_bytes());
+    if known.as_ref().is_some_and(|known| stamp < known.stamp || known.state == FollowerState::Parked) {
+        return Followed::Ignored;
+    }
+    let before = known.as_ref().map(|known| known.state);
+    let state = match before {
+        Some(FollowerState::Approved) => FollowerState::Approved,
+        Some(FollowerState::Rejected) => FollowerState::Rejected,
+        _ if rules.manual_approval => FollowerState::Pending,
+        _ => FollowerState::Approved,
+    };
+    let again = known.as_ref().filter(|known| known.state == state);
+    let follower = Follower {
+        person,
+        state,
+        parked_from: None,
+        follow_id,
+        since: again.map_or(moment.now, |known| known.since),
+        stamp,
+        changed: again.map_or(moment.now, |known| known.changed),
+    };
+    followers::settle(draft, &follower);
+    match (state, before) {
+        (FollowerState::Approved, Some(FollowerState::Approved)) => {
+            answer(draft, moment, &rules.addresses, &follower, OutgoingKind::Accept);
+            Followed::AcceptedAgain
+        }
+        (FollowerState::Approved, _) => {
+            answer(draft, moment, &rules.addresses, &follower, OutgoingKind::Accept);
+            tell(draft, moment, &follower);
+            Followed::Accepted
+        }
+        (FollowerState::Rejected, _) => {
+            answer(draft, moment, &rules.addresses, &follower, OutgoingKind::Reject);
+            Followed::Refused
+        }
+        _ => Followed::Waits,
+    }
+}
+
+/// Somebody takes a Follow back. Matched by the pair of actors, never by id. True if something changed.
+pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Timestamp) -> bool {
+    let known: Option<Follower> = draft.view().get(person.actor.as_bytes());
+    let left = match known {
+        Some(known) if stamp < known.stamp => return false,
+        // A refusal by the operator outlives the Undo; a parked follower who leaves is not restored later.
+        Some(known) if known.state == FollowerState::Rejected => {
+            draft.put(&Follower { stamp, ..known });
+            return false;
+        }
+        Some(known) => Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known },
+        // The Undo came first: remembered, so that the older Follow behind it changes nothing.
+        None => Follower {
+            person: person.clone(),
+            state: FollowerState::Left,
+            parked_from: None,
+            follow_id: None,
+            since: moment.now,
+            stamp,
+            changed: moment.now,
+        },
+    };
+    followers::settle(draft, &left);
+    true
+}
+
+/// The operator's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let a pending or refused follower in.
+    Approve,
+    /// Refuse a pending follower, now and later.
+    Reject,
+    /// Remove a follower; it may follow again.
+    Remove,
+}
+
+/// Why an answer could not be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAnswered {
+    /// No such follower.
+    Unknown,
+    /// It is in that state already.
+    Already,
+    /// It is set aside by a block; lift that first.
+    Blocked,
+}
+
+/// Carries out the operator's answer and tells the follower's server: an Accept or Reject that embeds the Follow.
+pub fn judge(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    addresses: &Addresses,
+    actor: &str,
+    verdict: Verdict,
+) -> Result<(), NotAnswered> {
+    let known: Option<Follower> = draft.view().get(actor.as_bytes());
+    let Some(mut follower) = known.filter(|known| known.state != FollowerState::Left) else {
+        return Err(NotAnswered::Unknown);
+    };
+    let state = match verdict {
+        Verdict::Approve => FollowerState::Approved,
+        Verdict::Reject => FollowerState::Rejected,
+        Verdict::Remove => FollowerState::Left,
+    };
+    if follower.state == FollowerState::Parked {
+        return Err(NotAnswered::Blocked);
+    }
+    if follower.state == state {
+        return Err(NotAnswered::Already);
+    }
+    follower.state = state;
+    follower.changed = moment.now;
+    followers::settle(draft, &follower);
+    match verdict {
+        Verdict::Approve => {
+            answer(draft, moment, addresses, &follower, OutgoingKind::Accept);
+            tell(draft, moment, &follower);
+        }
+        Verdict::Reject | Verdict::Remove => answer(draft, moment, addresses, &follower, OutgoingKind::Reject),
+    }
+    Ok(())
+}
+
+/// Queues an Accept or Reject to the follower's personal inbox (PeerTube refuses it at a shared one).
+fn answer(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    addresses: &Addresses,
+    follower: &Follower,
+    kind: OutgoingKind,
+) {
+    let id = moment.ulid();
+    let activity = addresses.activity(id);
+    let (follow_id, actor) = (follower.follow_id.as_deref(), follower.person.actor.as_str());
+    let body = match kind {
+        OutgoingKind::Reject => vocab::follow::reject(addresses, &activity, follow_id, actor),
+        _ => vocab::follow::accept(addresses, &activity, follow_id, actor),
+    };
+    let inbox = follower.person.inbox.clone();
+    draft.put(&Outgoing {
+        id,
+        kind,
+        post: None,
+        body: body.to_string(),
+        target: Target::Inbox(inbox.clone()),
+        created: moment.now,
+        expires: later(moment.now, ANSWER_LIFE),
+        chunks: 0,
+        cursor: 0,
+    });
+    draft.put(&Attempt { due: moment.now, outgoing: id, inbox, number: None, tries: 0, uncertain: false });
+}
+
+/// Queues the chat notice of a new follower: one per follower, ever.
+fn tell(draft: &mut Draft<'_>, moment: &mut Moment, follower: &Follower) {
+    let person = &follower.person;
+    let said = Said { kind: NoticeKind::Follow, actor: person.actor.clone(), post: None, at: moment.now };
+    if draft.view().get::<Said>(&Said::key_of(said.kind, &said.actor, None)).is_some() {
+        return;
+    }
+    draft.put(&said);
+    draft.put(&Notice {
+        id: moment.ulid(),
+        kind: NoticeKind::Follow,
+        actor: person.actor.clone(),
+        name: person.name.clone(),
+        handle: person.handle.clone(),
+        link: person.url.clone().unwrap_or_else(|| person.actor.clone()),
+        live_post: false,
+        at: moment.now,
+    });
+}

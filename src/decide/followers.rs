@@ -1,0 +1,74 @@
+//! The bookkeeping of followers: state, counts and delivery inboxes change together or not at all.
+
+use jiff::Timestamp;
+
+use crate::model::Draft;
+use crate::model::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
+
+/// Writes a follower, and moves counts and delivery inboxes from what was stored to what is now.
+pub fn settle(draft: &mut Draft<'_>, follower: &Follower) {
+    let before: Option<Follower> = draft.view().get(follower.person.actor.as_bytes());
+    let mut counts: FollowerCounts = draft.view().meta();
+    if let Some(before) = &before {
+        if let Some(count) = counts.of(before.state) {
+            *count = count.saturating_sub(1);
+        }
+        if before.state == FollowerState::Approved {
+            leave_inbox(draft, before.person.delivery_inbox());
+        }
+    }
+    if let Some(count) = counts.of(follower.state) {
+        *count += 1;
+    }
+    if follower.state == FollowerState::Approved {
+        enter_inbox(draft, follower.person.delivery_inbox());
+    }
+    draft.put_meta(&counts);
+    draft.put(follower);
+}
+
+/// Moves a stored follower to another state. False if there is no such follower.
+pub fn change_state(draft: &mut Draft<'_>, actor: &str, state: FollowerState, now: Timestamp) -> bool {
+    let Some(mut follower) = draft.view().get::<Follower>(actor.as_bytes()) else { return false };
+    follower.parked_from = (state == FollowerState::Parked).then_some(follower.state);
+    follower.state = state;
+    follower.changed = now;
+    settle(draft, &follower);
+    true
+}
+
+/// Removes every trace of a follower.
+pub fn forget(draft: &mut Draft<'_>, actor: &str, now: Timestamp) -> bool {
+    let known = change_state(draft, actor, FollowerState::Left, now);
+    draft.delete::<Follower>(actor.as_bytes());
+    known
+}
+
+fn enter_inbox(draft: &mut Draft<'_>, url: &str) {
+    let number = match draft.view().get::<InboxNumber>(url.as_bytes()) {
+        Some(known) => known.number,
+        None => {
+            let next: NextInbox = draft.view().meta();
+            draft.put_meta(&NextInbox { next: next.next.saturating_add(1) });
+            draft.put(&InboxNumber { url: url.to_owned(), number: next.next });
+            next.next
+        }
+    };
+    let mut inbox = draft.view().get::<DeliveryInbox>(&number.to_be_bytes()).unwrap_or(DeliveryInbox {
+        number,
+        url: url.to_owned(),
+        followers: 0,
+    });
+    inbox.followers += 1;
+    draft.put(&inbox);
+}
+
+fn leave_inbox(draft: &mut Draft<'_>, url: &str) {
+    let Some(known) = draft.view().get::<InboxNumber>(url.as_bytes()) else { return };
+    let key = known.number.to_be_bytes();
+    let Some(mut inbox) = draft.view().get::<DeliveryInbox>(&key) else { return };
+    inbox.followers = inbox.followers.saturating_sub(1);
+    // The record stays at zero followers: an edit or a removal of an earlier post still goes there. A fan-out of a
+    // new post passes it by.
+    draft.put(&inbox);
+}

@@ -1,0 +1,61 @@
+//! Memory of what has been handled, each with an expiry.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::engagement::Seen;
+use crate::model::{Draft, View};
+
+/// A signature is valid for an hour and some minutes either way; its repeat is a no-op for two such windows.
+pub const SIGNATURE_MEMORY: Duration = Duration::from_secs(2 * (2 * 3600 + 600));
+/// How long an activity id leads to what it did, for an Undo that names only the id.
+pub const ACTIVITY_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long an Undo that came first is remembered (Mastodon does so for six hours).
+pub const UNDONE_MEMORY: Duration = Duration::from_secs(6 * 3600);
+
+/// `now` plus a duration, at the end of time if that is too far.
+pub fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Remembers the exact signature of a request. False if it was seen before: the request then does nothing.
+pub fn first_time(draft: &mut Draft<'_>, signature_hash: &str, now: Timestamp) -> bool {
+    let what = format!("s\n{signature_hash}");
+    if draft.view().get::<Seen>(what.as_bytes()).is_some_and(|seen| seen.expires > now) {
+        return false;
+    }
+    draft.put(&Seen { what, leads_to: None, undone: false, expires: later(now, SIGNATURE_MEMORY) });
+    true
+}
+
+fn activity(actor: &str, id: &str) -> String {
+    format!("a\n{actor}\n{id}")
+}
+
+/// Remembers where an activity's effect is stored.
+pub fn remember(draft: &mut Draft<'_>, actor: &str, id: &str, key: &[u8], now: Timestamp) {
+    let leads_to = Some(key.iter().map(|byte| format!("{byte:02x}")).collect());
+    draft.put(&Seen { what: activity(actor, id), leads_to, undone: false, expires: later(now, ACTIVITY_MEMORY) });
+}
+
+/// The key of what this actor's activity did, if it is remembered.
+pub fn led_to(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
+    let hex = view.get::<Seen>(activity(actor, id).as_bytes())?.leads_to?;
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
+}
+
+/// Remembers that an activity was undone before it came.
+pub fn undone_first(draft: &mut Draft<'_>, actor: &str, id: &str, now: Timestamp) {
+    draft.put(&Seen {
+        what: activity(actor, id),
+        leads_to: None,
+        undone: true,
+        expires: later(now, UNDONE_MEMORY),
+    });
+}
+
+/// True if this activity was undone before it came.
+pub fn was_undone(view: &dyn View, actor: &str, id: &str, now: Timestamp) -> bool {
+    view.get::<Seen>(activity(actor, id).as_bytes()).is_some_and(|seen| seen.undone && seen.expires > now)
+}
