@@ -1,1 +1,3 @@
 //! Pure types that every room shares.
+
+pub mod origin;
