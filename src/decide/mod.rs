@@ -4,6 +4,7 @@
 //! reads cannot change before what it writes is applied.
 
 pub mod blocks;
+pub mod delivered;
 pub mod engage;
 pub mod follow;
 pub mod followers;

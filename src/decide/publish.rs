@@ -62,9 +62,7 @@ pub fn announce(
     let body = vocab::note::create(&rules.addresses, &post);
     let next: NextInbox = draft.view().meta();
     let chunks = next.next.div_ceil(CHUNK_SIZE);
-    for (number, states) in chunked(&recipients(draft.view(), next.next)) {
-        draft.put_raw(kind::CHUNK, &chunk_key(create, number), states);
-    }
+    fan_out(draft, create, next.next);
     draft.put(&Outgoing {
         id: create,
         kind: OutgoingKind::Create,
@@ -197,6 +195,9 @@ fn send_on(
             .collect();
         draft.put_raw(kind::CHUNK, &chunk_key(id, chunk), waiting);
     }
+    if chunks > 0 {
+        draft.put_raw(kind::FANOUT, &id.to_bytes(), Vec::new());
+    }
     let mut engaged = std::collections::BTreeSet::new();
     draft.view().scan::<Engagement>(&engagement_prefix(Some(post.id)), &mut |engagement| {
         if !reached_inboxes.contains(&engagement.inbox) {
@@ -234,17 +235,22 @@ fn recipients(view: &dyn View, numbers: u32) -> Vec<u8> {
     states
 }
 
-fn chunked(states: &[u8]) -> impl Iterator<Item = (u32, Vec<u8>)> + '_ {
-    states.chunks(CHUNK_SIZE as usize).zip(0u32..).map(|(chunk, number)| (number, chunk.to_vec()))
+/// Writes the state bytes of a fan-out to everybody, and that its first pass is to be done.
+fn fan_out(draft: &mut Draft<'_>, outgoing: Ulid, numbers: u32) {
+    let states = recipients(draft.view(), numbers);
+    for (states, chunk) in states.chunks(CHUNK_SIZE as usize).zip(0u32..) {
+        draft.put_raw(kind::CHUNK, &chunk_key(outgoing, chunk), states.to_vec());
+    }
+    if numbers > 0 {
+        draft.put_raw(kind::FANOUT, &outgoing.to_bytes(), Vec::new());
+    }
 }
 
 /// Queues the actor's own document to every distinct inbox: something about it has changed.
 pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) {
     let id = moment.ulid();
     let next: NextInbox = draft.view().meta();
-    for (number, states) in chunked(&recipients(draft.view(), next.next)) {
-        draft.put_raw(kind::CHUNK, &chunk_key(id, number), states);
-    }
+    fan_out(draft, id, next.next);
     draft.put(&Outgoing {
         id,
         kind: OutgoingKind::ActorUpdate,

@@ -250,8 +250,10 @@ impl Machine<'_, '_> {
         }
     }
 
-    fn lost(&mut self, session: Session) {
-        let gone = session.gone.unwrap_or(self.moment.now);
+    fn lost(&mut self, mut session: Session) {
+        // A clock that was set back must not keep a stream alive for as long as it was set back.
+        let gone = session.gone.unwrap_or(self.moment.now).min(self.moment.now);
+        session.gone = Some(gone);
         if between(gone, self.moment.now, self.rules.grace()) {
             self.stream.session = Some(session);
         } else {

@@ -1,1 +1,96 @@
-//! Durable delivery of activities to inboxes.
+//! Durable delivery of activities to inboxes: what the store says is to be sent is signed and sent, and the store is
+//! told how it went.
+//!
+//! Runs on threads of its own at low priority: a video encoder lives on the same machine.
+
+pub mod classify;
+mod pump;
+mod send;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::activitypub::signature::PrivateKey;
+use crate::net::{Client, ClientOptions, NetError};
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+/// How delivery behaves; see `[delivery]` in `agent.toml`.
+#[derive(Clone, Debug)]
+pub struct DeliverOptions {
+    /// Requests in flight at once that have been running for less than a second.
+    pub concurrency: usize,
+    /// Requests in flight at once to one host.
+    pub per_host: usize,
+    /// Threads that sign and send.
+    pub threads: usize,
+    /// The client for these requests.
+    pub client: ClientOptions,
+    /// Id of our key.
+    pub key_id: String,
+    /// Our key.
+    pub key: PrivateKey,
+}
+
+/// Why delivery could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The HTTP client cannot be built.
+    #[error("delivery cannot start: {0}")]
+    Client(#[from] NetError),
+    /// The system gave no thread.
+    #[error("delivery cannot start its threads: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+/// The running delivery threads.
+#[derive(Debug)]
+pub struct Delivery {
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// Lower scheduling priority of delivery threads, in `nice` steps.
+const NICENESS: i32 = 10;
+/// How long requests in flight may take to end when the program stops. What does not end is sent again later.
+const DRAIN: Duration = Duration::from_secs(3);
+
+impl Delivery {
+    /// Starts delivering what the store holds, until `cancel`.
+    pub fn start(
+        store: Store,
+        options: DeliverOptions,
+        metrics: Arc<Metrics>,
+        cancel: CancellationToken,
+    ) -> Result<Delivery, DeliverError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_name("deliver")
+            .on_thread_start(lower_priority)
+            .enable_all()
+            .build()?;
+        let client = Client::new(options.client.clone())?;
+        let thread = std::thread::Builder::new().name("deliver-main".into()).spawn(move || {
+            lower_priority();
+            let pump = pump::Pump::new(store, client, options, metrics);
+            runtime.block_on(pump.run(cancel));
+            runtime.shutdown_timeout(DRAIN);
+        })?;
+        Ok(Delivery { thread })
+    }
+
+    /// Waits for the threads to end after the cancellation. Blocks; call it where blocking is fine.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!(target: "herald::deliver", "a delivery thread ended abnormally");
+        }
+    }
+}
+
+/// On Linux priority belongs to a thread, and 0 names the calling one.
+fn lower_priority() {
+    if let Err(cause) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(target: "herald::deliver", %cause, "the priority of a delivery thread stays as it is");
+    }
+}

@@ -1,0 +1,193 @@
+//! What an attempt to deliver changes.
+
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
+use crate::model::post::{Post, PostState};
+use crate::model::record::{full_key, kind};
+use crate::model::{Draft, Record, View};
+
+/// One inbox that is to get one activity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The activity.
+    pub outgoing: Ulid,
+    /// Where to.
+    pub inbox: String,
+    /// The inbox's number in the fan-out; `None` for a single delivery.
+    pub number: Option<u32>,
+    /// Attempts made so far.
+    pub tries: u32,
+    /// An earlier attempt may have been received.
+    pub uncertain: bool,
+    /// Key of the attempt record this came from.
+    pub attempt: Option<Vec<u8>>,
+}
+
+impl Job {
+    /// The job of a stored attempt.
+    pub fn of(attempt: Attempt) -> Job {
+        let key = attempt.key();
+        Job {
+            outgoing: attempt.outgoing,
+            inbox: attempt.inbox,
+            number: attempt.number,
+            tries: attempt.tries,
+            uncertain: attempt.uncertain,
+            attempt: Some(key),
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Received.
+    Reached,
+    /// Not received, or nobody knows: to be tried again.
+    Retry {
+        /// When.
+        due: Timestamp,
+        /// It may have been received.
+        uncertain: bool,
+    },
+    /// Given up.
+    Failed,
+    /// Not to be sent to this inbox at all.
+    Skipped,
+}
+
+/// Whether an activity is still worth sending to an inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Send it.
+    Send,
+    /// It has no business there: the inbox never got the post this is about.
+    Skip,
+    /// Its time is over.
+    Expired,
+}
+
+/// Decides, at the last moment, whether a job is still to be done. `blocked` is the answer for the inbox's host.
+pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now: Timestamp) -> Worth {
+    if blocked || outgoing.expires <= now {
+        return Worth::Expired;
+    }
+    let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
+    if outgoing.kind == OutgoingKind::Create && post.is_none_or(|post| post.state != PostState::Live) {
+        return Worth::Expired;
+    }
+    match (&outgoing.target, job.number) {
+        // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
+        (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => Worth::Skip,
+        _ => Worth::Send,
+    }
+}
+
+/// The state of an inbox in a fan-out.
+pub fn state_of(view: &dyn View, outgoing: Ulid, number: u32) -> InboxState {
+    let chunk = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing, number / CHUNK_SIZE)));
+    let byte = chunk.and_then(|states| states.get((number % CHUNK_SIZE) as usize).copied());
+    InboxState::of(byte.unwrap_or(0))
+}
+
+/// Writes how an attempt ended.
+pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+    if let Some(key) = &job.attempt {
+        draft.delete::<Attempt>(key);
+    }
+    let state = match ending {
+        Ending::Reached => InboxState::Reached,
+        Ending::Retry { uncertain, .. } if uncertain || job.uncertain => InboxState::Uncertain,
+        Ending::Retry { .. } => InboxState::Retrying,
+        Ending::Failed if job.uncertain => InboxState::Doubtful,
+        Ending::Failed => InboxState::Failed,
+        Ending::Skipped => InboxState::None,
+    };
+    if let Ending::Retry { due, uncertain } = ending {
+        draft.put(&Attempt {
+            due,
+            outgoing: job.outgoing,
+            inbox: job.inbox.clone(),
+            number: job.number,
+            tries: job.tries + 1,
+            uncertain: job.uncertain || uncertain,
+        });
+    }
+    match job.number {
+        Some(number) => mark(draft, job.outgoing, number, state),
+        // A single delivery that is settled leaves nothing behind.
+        None if !matches!(ending, Ending::Retry { .. }) => {
+            let single = draft
+                .view()
+                .get::<Outgoing>(&job.outgoing.to_bytes())
+                .is_some_and(|outgoing| matches!(outgoing.target, Target::Inbox(_)));
+            if single {
+                draft.delete::<Outgoing>(&job.outgoing.to_bytes());
+            }
+        }
+        None => {}
+    }
+}
+
+/// Writes one state byte, and moves the cursor past chunks in which nothing waits any more.
+fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: InboxState) {
+    let key = chunk_key(outgoing, number / CHUNK_SIZE);
+    let Some(mut states) = draft.view().get_bytes(&full_key(kind::CHUNK, &key)) else { return };
+    if let Some(byte) = states.get_mut((number % CHUNK_SIZE) as usize) {
+        *byte = state as u8;
+    }
+    let waits = |states: &[u8]| states.contains(&(InboxState::Waiting as u8));
+    let done = !waits(&states);
+    draft.put_raw(kind::CHUNK, &key, states);
+    if !done {
+        return;
+    }
+    let Some(mut record) = draft.view().get::<Outgoing>(&outgoing.to_bytes()) else { return };
+    if record.cursor >= record.chunks {
+        return;
+    }
+    while record.cursor < record.chunks {
+        let chunk = draft.view().get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing, record.cursor)));
+        if chunk.is_some_and(|states| waits(&states)) {
+            break;
+        }
+        record.cursor += 1;
+    }
+    if record.cursor == record.chunks {
+        draft.delete_raw(kind::FANOUT, &outgoing.to_bytes());
+    }
+    draft.put(&record);
+}
+
+/// Up to `most` waiting inboxes of a fan-out from a position on, as jobs; and where to go on. `None` when there is
+/// nothing behind.
+pub fn waiting(
+    view: &dyn View,
+    outgoing: Ulid,
+    from: u32,
+    most: usize,
+) -> (Vec<(u32, crate::model::follower::DeliveryInbox)>, Option<u32>) {
+    let Some(record) = view.get::<Outgoing>(&outgoing.to_bytes()) else { return (Vec::new(), None) };
+    let mut found = Vec::new();
+    let mut number = from.max(record.cursor * CHUNK_SIZE);
+    while number / CHUNK_SIZE < record.chunks {
+        let chunk = number / CHUNK_SIZE;
+        let states = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing, chunk))).unwrap_or_default();
+        for (index, &byte) in states.iter().enumerate().skip((number % CHUNK_SIZE) as usize) {
+            if byte != InboxState::Waiting as u8 {
+                continue;
+            }
+            let this = chunk * CHUNK_SIZE + u32::try_from(index).unwrap_or(0);
+            if found.len() == most {
+                return (found, Some(this));
+            }
+            if let Some(inbox) = view.get(&this.to_be_bytes()) {
+                found.push((this, inbox));
+            }
+        }
+        number = (chunk + 1) * CHUNK_SIZE;
+    }
+    (found, None)
+}
