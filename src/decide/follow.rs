@@ -173,11 +173,10 @@ fn answer(
     kind: OutgoingKind,
 ) {
     let id = moment.ulid();
-    let activity = addresses.activity(id);
     let (follow_id, actor) = (follower.follow_id.as_deref(), follower.person.actor.as_str());
     let body = match kind {
-        OutgoingKind::Reject => vocab::follow::reject(addresses, &activity, follow_id, actor),
-        _ => vocab::follow::accept(addresses, &activity, follow_id, actor),
+        OutgoingKind::Reject => vocab::follow::reject(addresses, id, follow_id, actor),
+        _ => vocab::follow::accept(addresses, id, follow_id, actor),
     };
     let inbox = follower.person.inbox.clone();
     draft.put(&Outgoing {

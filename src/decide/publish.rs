@@ -18,6 +18,8 @@ use crate::model::post::{Picture, Post, PostState};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, View};
 
+/// The language posts are marked with: Mastodon and GoToSocial take it from the content map.
+pub const LANGUAGE: &str = "en";
 /// A go-live post is not worth sending longer than this, even if the stream still runs.
 const CREATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Edits and removals are tried for this long.
@@ -59,7 +61,7 @@ pub fn announce(
         shares: 0,
     };
     draft.put(&post);
-    let body = vocab::note::create(&rules.addresses, &post);
+    let body = vocab::note::create(&rules.addresses, &post, LANGUAGE);
     let next: NextInbox = draft.view().meta();
     let chunks = next.next.div_ceil(CHUNK_SIZE);
     fan_out(draft, create, next.next);
@@ -148,7 +150,7 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
     post.state = PostState::Deleted;
     post.over = Some(moment.now);
     let id = moment.ulid();
-    let body = vocab::note::delete(&rules.addresses, &post, &rules.addresses.activity(id));
+    let body = vocab::note::delete(&rules.addresses, &post, id);
     draft.put(&post);
     send_on(draft, moment, id, OutgoingKind::Delete, &post, body.to_string());
 }
@@ -158,11 +160,11 @@ fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Pos
     post.updated = Some(moment.now);
     draft.put(&post);
     if let Some(mut create) = draft.view().get::<Outgoing>(&post.create.to_bytes()) {
-        create.body = vocab::note::create(&rules.addresses, &post).to_string();
+        create.body = vocab::note::create(&rules.addresses, &post, LANGUAGE).to_string();
         draft.put(&create);
     }
     let id = moment.ulid();
-    let body = vocab::note::update(&rules.addresses, &post, &rules.addresses.activity(id));
+    let body = vocab::note::update(&rules.addresses, &post, id, moment.now, LANGUAGE);
     send_on(draft, moment, id, OutgoingKind::Update, &post, body.to_string());
 }
 

@@ -1,0 +1,223 @@
+//! Answers: documents with an ETag, problems with a code, each for GET and HEAD alike.
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// The answer type of every route.
+pub type Answer = Response<warp::hyper::body::Bytes>;
+
+/// The one spelling that Lemmy's and Pixelfed's exact comparisons take.
+pub const ACTIVITY_JSON: &str = "application/activity+json";
+/// WebFinger's own type.
+pub const JRD_JSON: &str = "application/jrd+json";
+/// Plain JSON.
+pub const JSON: &str = "application/json";
+/// Pages for people.
+pub const HTML: &str = "text/html; charset=utf-8";
+
+/// A document that is ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Document {
+    body: Bytes,
+    etag: HeaderValue,
+    content_type: HeaderValue,
+    cache: HeaderValue,
+    vary: bool,
+}
+
+impl Document {
+    /// A document that is the same for every `Accept`, kept by caches for `seconds`.
+    pub fn new(body: impl Into<Bytes>, content_type: &'static str, seconds: u32) -> Self {
+        let cache = HeaderValue::try_from(format!("public, max-age={seconds}"))
+            .unwrap_or(HeaderValue::from_static("public"));
+        Document::with(body.into(), HeaderValue::from_static(content_type), cache, false)
+    }
+
+    /// A document whose address answers something else to another `Accept`. Shared caches must not keep it: several
+    /// ignore `Vary` and would serve a page where JSON was asked for.
+    pub fn negotiated(body: impl Into<Bytes>, content_type: &'static str) -> Self {
+        let cache = HeaderValue::from_static("private, max-age=180");
+        Document::with(body.into(), HeaderValue::from_static(content_type), cache, true)
+    }
+
+    /// A file that never changes.
+    pub fn immutable(body: Bytes, content_type: &str) -> Self {
+        let content_type = HeaderValue::try_from(content_type)
+            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let cache = HeaderValue::from_static("public, max-age=31536000, immutable");
+        Document::with(body, content_type, cache, false)
+    }
+
+    fn with(body: Bytes, content_type: HeaderValue, cache: HeaderValue, vary: bool) -> Self {
+        let hash = openssl::sha::sha256(&body);
+        let etag: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+        let etag = HeaderValue::try_from(format!("\"{etag}\"")).unwrap_or(HeaderValue::from_static("\"0\""));
+        Document { body, etag, content_type, cache, vary }
+    }
+
+    /// Answers a GET or HEAD: 304 where the client has it already.
+    pub fn answer(&self, method: &Method, headers: &HeaderMap) -> Answer {
+        let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+            let ours = self.etag.to_str().unwrap_or_default();
+            value.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == ours)
+        });
+        let mut answer = Response::new(Bytes::new());
+        let length = self.body.len();
+        if known {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            answer.headers_mut().insert(CONTENT_TYPE, self.content_type.clone());
+            answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            if method != Method::HEAD {
+                *answer.body_mut() = self.body.clone();
+            }
+        }
+        let out = answer.headers_mut();
+        out.insert(ETAG, self.etag.clone());
+        out.insert(CACHE_CONTROL, self.cache.clone());
+        out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        if self.vary {
+            out.insert(VARY, HeaderValue::from_static("Accept"));
+        }
+        answer
+    }
+}
+
+/// What went wrong, for whoever has to find out why: a stable code and a sentence (after RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Stable, kebab-case; listed in `FEDERATION.md`.
+    pub code: &'static str,
+    /// What failed and what was expected.
+    pub detail: String,
+    /// Seconds after which the same request may succeed.
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    /// A problem that repeating does not cure.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Problem { status, code, detail: detail.into(), retry_after: None }
+    }
+
+    /// Something that passes: 503 with `Retry-After`.
+    pub fn busy(code: &'static str, detail: impl Into<String>, seconds: u32) -> Self {
+        Problem {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code,
+            detail: detail.into(),
+            retry_after: Some(seconds),
+        }
+    }
+
+    /// Nothing at this address.
+    pub fn not_found() -> Self {
+        Problem::new(StatusCode::NOT_FOUND, "not-found", "nothing is at this address")
+    }
+
+    /// The address takes other methods.
+    pub fn method(allowed: &'static str) -> Self {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("this address takes {allowed}"))
+    }
+
+    /// The answer.
+    pub fn answer(&self) -> Answer {
+        let body = json!({ "status": self.status.as_u16(), "code": self.code, "detail": self.detail });
+        let mut answer = json_answer(self.status, "application/problem+json", &body);
+        if let Some(seconds) = self.retry_after {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        answer
+    }
+}
+
+/// A JSON answer that nobody keeps.
+pub fn json_answer(status: StatusCode, content_type: &'static str, body: &Value) -> Answer {
+    let mut answer = Response::new(Bytes::from(body.to_string()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// What a client would rather have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// A document for programs.
+    Activity,
+    /// A page for people.
+    Page,
+}
+
+/// Reads `Accept`: whoever names an ActivityPub type, with any parameters and spacing, gets the document; who names
+/// HTML before it, or nothing of the kind, gets the page. No `Accept` at all is a program.
+pub fn wants(headers: &HeaderMap) -> Wants {
+    let mut any = false;
+    for value in headers.get_all(http::header::ACCEPT) {
+        let Ok(value) = value.to_str() else { continue };
+        for item in value.split(',') {
+            any = true;
+            let kind = item.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            match kind.as_str() {
+                "application/activity+json" | "application/ld+json" | "application/json" => return Wants::Activity,
+                "text/html" | "application/xhtml+xml" => return Wants::Page,
+                _ => {}
+            }
+        }
+    }
+    if any && !headers.get_all(http::header::ACCEPT).iter().any(|v| v.to_str().is_ok_and(|v| v.contains("*/*"))) {
+        return Wants::Page;
+    }
+    Wants::Activity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_is_read_as_peers_write_it() {
+        for (accept, want) in [
+            ("application/activity+json", Wants::Activity),
+            ("application/ld+json; profile=\"https://www.w3.org/ns/activitystreams\"", Wants::Activity),
+            ("application/ld+json;profile=\"https://www.w3.org/ns/activitystreams\";q=0.9", Wants::Activity),
+            ("application/activity+json, application/ld+json", Wants::Activity),
+            ("Application/Activity+JSON; charset=utf-8", Wants::Activity),
+            ("application/json", Wants::Activity),
+            ("*/*", Wants::Activity),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Wants::Page),
+            ("text/html", Wants::Page),
+            ("image/png", Wants::Page),
+            ("image/avif,image/webp,*/*;q=0.8", Wants::Activity),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(wants(&headers), want, "{accept}");
+        }
+        assert_eq!(wants(&HeaderMap::new()), Wants::Activity);
+    }
+
+    #[test]
+    fn what_is_known_is_not_sent_again() {
+        let document = Document::negotiated("{}", ACTIVITY_JSON);
+        let first = document.answer(&Method::GET, &HeaderMap::new());
+        assert_eq!((first.status(), first.body().as_ref()), (StatusCode::OK, b"{}".as_ref()));
+        assert_eq!(first.headers()[VARY], "Accept");
+        let head = document.answer(&Method::HEAD, &HeaderMap::new());
+        assert_eq!((head.body().len(), &head.headers()[CONTENT_LENGTH]), (0, &HeaderValue::from(2)));
+        for known in [first.headers()[ETAG].to_str().unwrap().to_owned(), "*".into(), "\"x\", W/*".into()] {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, HeaderValue::try_from(known.clone()).unwrap());
+            let want = if known.contains("W/") { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
+            assert_eq!(document.answer(&Method::GET, &headers).status(), want, "{known}");
+        }
+    }
+}

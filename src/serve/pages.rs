@@ -1,0 +1,241 @@
+//! Documents that follow from what is stored: posts, collections, followers, pictures.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use super::answer::{ACTIVITY_JSON, Answer, Document, HTML, JSON, Problem, Wants, json_answer, wants};
+use super::documents::{Counted, Settled, Standing};
+use super::public::{Public, Request};
+use crate::activitypub::vocab::{self, collection::PAGE_SIZE, collection::Page};
+use crate::activitypub::html;
+use crate::decide::publish::LANGUAGE;
+use crate::model::follower::{Follower, FollowerCounts, FollowerState};
+use crate::model::handle::Person;
+use crate::model::post::{Audience, Post, PostState};
+use crate::model::{Addresses, View};
+use crate::store::StoreError;
+
+/// Most rows of `/api/followers` in one answer.
+const FOLLOWER_ROWS: usize = 500;
+
+fn unavailable(_: StoreError) -> Problem {
+    Problem::busy("store-closed", "the program is stopping or its disk failed", 30)
+}
+
+fn query<'q>(request: &'q Request, name: &str) -> Option<std::borrow::Cow<'q, str>> {
+    let query = request.query.as_deref()?;
+    url::form_urlencoded::parse(query.as_bytes()).find_map(|(key, value)| (key == name).then_some(value))
+}
+
+/// `page=N`, from 1. `page=true` and the like are the first page.
+fn page_number(request: &Request) -> Option<u64> {
+    query(request, "page").map(|page| page.parse().unwrap_or(1).max(1))
+}
+
+fn listed(post: &Post) -> bool {
+    post.audience == Audience::Public && post.state != PostState::Deleted
+}
+
+/// Public posts that still stand, newest first.
+fn public_posts(view: &dyn View) -> Vec<Post> {
+    let mut posts: Vec<Post> = view.all(b"");
+    posts.retain(listed);
+    posts.reverse();
+    posts
+}
+
+pub(super) async fn counted(
+    public: &Public,
+    settled: &Settled,
+    request: &Request,
+    which: Counted,
+) -> Result<Answer, Problem> {
+    let posts = public.store.read(|view| public_posts(view).len()).await.map_err(unavailable)?;
+    Ok(settled.counted(which, posts as u64).answer(&request.method, &request.headers))
+}
+
+pub(super) async fn outbox(public: &Public, settled: &Settled, request: &Request) -> Result<Answer, Problem> {
+    let posts = public.store.read(public_posts).await.map_err(unavailable)?;
+    let total = posts.len() as u64;
+    let document = match page_number(request) {
+        None => vocab::collection::outbox(&settled.addresses, total),
+        Some(number) => {
+            let (page, items) = paged(number, &posts);
+            vocab::collection::outbox_page(&settled.addresses, page, items, LANGUAGE)
+        }
+    };
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+}
+
+fn paged<T>(number: u64, all: &[T]) -> (Page, &[T]) {
+    let from = usize::try_from(number - 1).unwrap_or(usize::MAX).saturating_mul(PAGE_SIZE).min(all.len());
+    let to = from.saturating_add(PAGE_SIZE).min(all.len());
+    (Page { number, has_next: to < all.len() }, all.get(from..to).unwrap_or_default())
+}
+
+pub(super) async fn featured(public: &Public, settled: &Settled, request: &Request) -> Result<Answer, Problem> {
+    let live = public
+        .store
+        .read(|view| {
+            let mut posts = public_posts(view);
+            posts.retain(|post| post.state == PostState::Live);
+            posts
+        })
+        .await
+        .map_err(unavailable)?;
+    let document = vocab::collection::featured(&settled.addresses, &live, LANGUAGE);
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+}
+
+pub(super) async fn followers(
+    public: &Public,
+    standing: &Standing,
+    request: &Request,
+) -> Result<Answer, Problem> {
+    let settled = standing.settled()?;
+    let addresses = &settled.addresses;
+    let document = match page_number(request) {
+        Some(number) if settled.shows_followers => {
+            let rows = approved(public).await?;
+            let actors: Vec<String> = rows.into_iter().map(|(person, _)| person.actor).collect();
+            let (page, items) = paged(number, &actors);
+            vocab::collection::followers_page(addresses, page, items)
+        }
+        Some(_) => return Err(Problem::not_found()),
+        None => {
+            let counts: FollowerCounts = public.store.read(|view| view.meta()).await.map_err(unavailable)?;
+            vocab::collection::followers(addresses, counts.approved, settled.shows_followers)
+        }
+    };
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+}
+
+/// Approved followers, newest first.
+async fn approved(public: &Public) -> Result<Vec<(Person, Timestamp)>, Problem> {
+    let mut rows = public
+        .store
+        .read(|view| {
+            let mut rows = Vec::new();
+            view.scan::<Follower>(b"", &mut |follower| {
+                if follower.state == FollowerState::Approved {
+                    rows.push((follower.person, follower.since));
+                }
+                true
+            });
+            rows
+        })
+        .await
+        .map_err(unavailable)?;
+    rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.actor.cmp(&b.0.actor)));
+    Ok(rows)
+}
+
+/// The list behind Owncast's followers tab, in Owncast's shape. The rows only where the list is shown.
+pub(super) async fn api_followers(
+    public: &Public,
+    standing: &Standing,
+    request: &Request,
+) -> Result<Answer, Problem> {
+    let settled = standing.settled()?;
+    let counts: FollowerCounts = public.store.read(|view| view.meta()).await.map_err(unavailable)?;
+    let number = |name: &str, default: usize| {
+        query(request, name).and_then(|text| text.parse::<usize>().ok()).unwrap_or(default)
+    };
+    let rows = if settled.shows_followers {
+        let (offset, limit) = (number("offset", 0), number("limit", 50).min(FOLLOWER_ROWS));
+        approved(public).await?.into_iter().skip(offset).take(limit).collect()
+    } else {
+        Vec::new()
+    };
+    let document = vocab::discovery::api_followers(&rows, counts.approved);
+    Ok(Document::new(document.to_string(), JSON, 10).answer(&request.method, &request.headers))
+}
+
+/// A post, its Create, and its collections. A post for followers does not exist for strangers, who cannot be told
+/// from followers by a GET: every address of it answers 404.
+pub(super) async fn post(
+    public: &Public,
+    settled: &Settled,
+    request: &Request,
+    id: Ulid,
+    rest: &[&str],
+) -> Result<Answer, Problem> {
+    let post: Option<Post> = public.store.read(move |view| view.get(&id.to_bytes())).await.map_err(unavailable)?;
+    let Some(post) = post.filter(|post| post.audience == Audience::Public) else {
+        return Err(Problem::not_found());
+    };
+    let addresses = &settled.addresses;
+    if post.state == PostState::Deleted {
+        return match rest {
+            [] => Ok(json_answer(StatusCode::GONE, ACTIVITY_JSON, &vocab::note::tombstone(addresses, &post))),
+            _ => Err(Problem::not_found()),
+        };
+    }
+    let document = match rest {
+        [] if wants(&request.headers) == Wants::Page => {
+            return Ok(Document::negotiated(page(addresses, settled, &post), HTML)
+                .answer(&request.method, &request.headers));
+        }
+        [] => vocab::note::note_document(addresses, &post, LANGUAGE),
+        ["activity"] => vocab::note::create(addresses, &post, LANGUAGE),
+        ["replies"] => vocab::collection::replies(addresses, &post),
+        ["likes"] => vocab::collection::likes(addresses, &post),
+        ["shares"] => vocab::collection::shares(addresses, &post),
+        _ => return Err(Problem::not_found()),
+    };
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+}
+
+/// The page of a post: its text, its picture, and the way to the stream.
+fn page(addresses: &Addresses, settled: &Settled, post: &Post) -> String {
+    let title = html::escape(&settled.facts.name);
+    let watch = html::escape(&addresses.watch_page());
+    let picture = post.picture.as_ref().map(|picture| {
+        format!(
+            "<img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{}\">",
+            html::escape(&addresses.media(&picture.name)),
+            picture.width,
+            picture.height,
+            html::escape(&post.alt)
+        )
+    });
+    let image_card = post.picture.as_ref().map(|picture| {
+        format!("<meta property=\"og:image\" content=\"{}\">", html::escape(&addresses.media(&picture.name)))
+    });
+    format!(
+        "<!doctype html>\n<html lang=\"{LANGUAGE}\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <meta property=\"og:title\" content=\"{title}\">{card}\
+         <link rel=\"alternate\" type=\"application/activity+json\" href=\"{note}\">\
+         <style>{STYLE}</style></head><body><main>\
+         <h1>{title}</h1>{picture}<article>{content}</article>\
+         <p><a class=\"watch\" href=\"{watch}\">Open the stream</a></p></main></body></html>\n",
+        card = image_card.unwrap_or_default(),
+        note = html::escape(&addresses.note(post.id)),
+        picture = picture.unwrap_or_default(),
+        content = post.content,
+    )
+}
+
+/// Readable on a phone and in the dark, with nothing to load.
+pub(super) const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;margin:0;background:#fff;color:#1b1b1f}\
+    main{max-width:40rem;margin:0 auto;padding:1.5rem}img{max-width:100%;height:auto;border-radius:.5rem}\
+    a{color:#5a3fd6}.watch,button{display:inline-block;background:#5a3fd6;color:#fff;padding:.6rem 1.2rem;\
+    border:0;border-radius:.5rem;text-decoration:none;font:inherit}\
+    input{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.5rem 0 1rem}.problem{color:#b3261e}\
+    @media(prefers-color-scheme:dark){body{background:#17171c;color:#e6e6ea}a{color:#b3a5ff}\
+    .watch{color:#fff}input{background:#222;color:inherit;border:1px solid #555}.problem{color:#ffb4ab}}";
+
+pub(super) async fn media(public: &Public, request: &Request, name: &str) -> Result<Answer, Problem> {
+    let (media, name) = (public.media.clone(), name.to_owned());
+    let found = tokio::task::spawn_blocking(move || media.open(&name))
+        .await
+        .map_err(|_| Problem::busy("stopping", "the program is stopping", 30))?;
+    match found {
+        Some((bytes, media_type)) => {
+            Ok(Document::immutable(bytes, media_type).answer(&request.method, &request.headers))
+        }
+        None => Err(Problem::not_found()),
+    }
+}
