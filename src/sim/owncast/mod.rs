@@ -185,6 +185,27 @@ impl SimOwncast {
         self.shared().connect(timeline);
     }
 
+    /// A connected stream turns online now; for [`Timeline::by_hand`].
+    pub fn turn_online(&self) {
+        self.shared().turn_online();
+    }
+
+    /// A new thumbnail is taken now, another picture than all before; answers its number for
+    /// [`SimOwncast::take_preview`].
+    pub fn take_thumbnail(&self) -> u32 {
+        self.shared().show_thumbnail(None)
+    }
+
+    /// The preview of thumbnail `number` is made now.
+    pub fn take_preview(&self, number: u32) {
+        self.shared().show_preview(number);
+    }
+
+    /// How many people watch, as long as the stream is online.
+    pub fn set_viewers(&self, count: u64) {
+        lock(&self.shared().state).stream.viewers = count;
+    }
+
     /// The encoder goes away.
     pub fn end_stream(&self) {
         self.shared().disconnect(false);

@@ -97,6 +97,14 @@ pub struct Timeline {
     pub thumbnail_after: Duration,
 }
 
+impl Timeline {
+    /// Nothing happens by itself: the caller takes each step with `turn_online`, `take_thumbnail` and `take_preview`.
+    pub fn by_hand() -> Timeline {
+        const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+        Timeline { online_after: NEVER, thumbnail_after: NEVER }
+    }
+}
+
 impl Default for Timeline {
     fn default() -> Self {
         Timeline { online_after: Duration::from_secs(9), thumbnail_after: Duration::from_secs(20) }

@@ -171,6 +171,7 @@ pub(super) struct Stream {
     pub last_connect: Option<Timestamp>,
     pub last_disconnect: Option<Timestamp>,
     pub online: bool,
+    pub viewers: u64,
     /// Ends the tasks that drive the current connection.
     pub running: Option<CancellationToken>,
     pub last_own_post: Option<Timestamp>,
@@ -237,8 +238,9 @@ impl State {
         self.users.iter().find(|user| user.id == id)
     }
 
-    pub fn viewers(&self) -> usize {
-        if self.stream.online { self.sockets.len() } else { 0 }
+    /// People watching: players, not chat sockets.
+    pub fn viewers(&self) -> u64 {
+        if self.stream.online { self.stream.viewers } else { 0 }
     }
 
     /// The `status` object of event data.

@@ -94,6 +94,38 @@ impl Shared {
         self.raise("STREAM_TITLE_UPDATED", data);
     }
 
+    /// Marks the connected stream as online; nothing happens without one.
+    pub(super) fn turn_online(&self) {
+        let mut state = lock(&self.state);
+        state.stream.online = state.stream.running.is_some();
+        drop(state);
+        self.touch();
+    }
+
+    /// Puts a new thumbnail in place, and answers its number.
+    pub(super) fn show_thumbnail(&self, drawn: Option<(u32, bytes::Bytes)>) -> u32 {
+        let (number, thumbnail) = drawn.unwrap_or_else(|| {
+            let number = self.next_picture();
+            (number, media::thumbnail(number))
+        });
+        lock(&self.state).pictures.thumbnail = Some(thumbnail);
+        self.touch();
+        number
+    }
+
+    /// Puts the preview of thumbnail `number` in place.
+    pub(super) fn show_preview(&self, number: u32) {
+        let preview = media::preview(number);
+        lock(&self.state).pictures.preview = Some(preview);
+        self.touch();
+    }
+
+    fn next_picture(&self) -> u32 {
+        let mut state = lock(&self.state);
+        state.pictures.next += 1;
+        state.pictures.next
+    }
+
     /// Owncast's own federation posts.
     pub(super) fn post_own(&self, text: &str, live: bool) {
         let post = OwnPost { id: short_id(), text: text.to_owned(), live, at: Timestamp::now() };
@@ -104,30 +136,23 @@ impl Shared {
 
 async fn turn_online(shared: Arc<Shared>, at: Instant) {
     sleep_until(at).await;
-    lock(&shared.state).stream.online = true;
-    shared.touch();
+    shared.turn_online();
 }
 
 async fn take_pictures(shared: Arc<Shared>, first: Instant) {
     let every = shared.pace.thumbnail_every.max(Duration::from_millis(1));
     let mut tick = first;
     loop {
-        let number = {
-            let mut state = lock(&shared.state);
-            state.pictures.next += 1;
-            state.pictures.next
-        };
+        let number = shared.next_picture();
         // Drawn ahead of its tick: drawing takes long in an unoptimised build.
-        let drawn =
-            tokio::task::spawn_blocking(move || (media::thumbnail(number), media::preview(number))).await;
-        let Ok((thumbnail, preview)) = drawn else { return };
+        let Ok(thumbnail) = tokio::task::spawn_blocking(move || media::thumbnail(number)).await else {
+            return;
+        };
         sleep_until(tick).await;
-        lock(&shared.state).pictures.thumbnail = Some(thumbnail);
-        shared.touch();
+        shared.show_thumbnail(Some((number, thumbnail)));
         // The preview was seen half a second after the thumbnail, at one thumbnail every 20 s.
         sleep(every / 40).await;
-        lock(&shared.state).pictures.preview = Some(preview);
-        shared.touch();
+        shared.show_preview(number);
         tick += every;
     }
 }
