@@ -18,6 +18,48 @@ const SESSION_WEBHOOKS: usize = 6;
 const INCOMPARABLE: [&str; 6] =
     ["connection", "transfer-encoding", "content-length", "digest", "signature", "date"];
 
+/// Values that differ from run to run or build to build; of everything else the value must be the recorded one too.
+const VARYING: [&str; 18] = [
+    // Moments.
+    "serverTime",
+    "lastConnectTime",
+    "lastDisconnectTime",
+    "time",
+    "timestamp",
+    "createdAt",
+    "nameChangedAt",
+    "lastUsedAt",
+    "published",
+    // Random.
+    "id",
+    "accessToken",
+    "displayColor",
+    "ids",
+    "MessageIDs",
+    // The receiver of this run, in the list of webhooks.
+    "url",
+    // The name of the build, which no version should be read from, and texts and keys left out of the recording.
+    "version",
+    "extraPageContent",
+    "publicKey",
+];
+
+/// Where values differ, beside those that vary.
+fn other_value(ours: &Value, real: &Value) -> Option<String> {
+    match (ours, real) {
+        (Value::Object(ours), Value::Object(real)) => real.iter().find_map(|(key, real)| {
+            // Addresses below the public one are made from settings, so they do not vary.
+            let made = real.as_str().is_some_and(|text| text.contains("live.example"));
+            let varies = VARYING.contains(&key.as_str()) && !made && !real.is_object();
+            if varies { None } else { Some(format!(".{key}{}", other_value(&ours[key], real)?)) }
+        }),
+        (Value::Array(ours), Value::Array(real)) => {
+            ours.iter().zip(real).find_map(|(ours, real)| Some(format!("[]{}", other_value(ours, real)?)))
+        }
+        _ => (ours != real).then(|| format!(": {ours} where the real one has {real}")),
+    }
+}
+
 fn follower() -> Follower {
     Follower {
         iri: "https://localhost:9301/u/a0".into(),
@@ -110,6 +152,11 @@ impl Session {
                 }
                 self.webhook().await;
             }
+            // The recorded one had posted that it was live by then.
+            "outbox-after" => {
+                crate::support::admin(&self.sim, "/api/admin/federation/send", json!({"value": "live"}))
+                    .await;
+            }
             "status-after" => {
                 self.sim.end_stream();
                 self.frame().await;
@@ -185,13 +232,8 @@ impl Session {
         }
         let body: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         self.learn(name, &body);
-        let stable = ["message", "success", "error"];
-        for key in stable.iter().filter(|key| line["body"].get(**key).is_some()) {
-            if body[key] != line["body"][key] {
-                return Err(format!(".{key}: {} where the real one has {}", body[key], line["body"][key]));
-            }
-        }
-        difference(&body, &line["body"]).map_or(Ok(()), Err)
+        let differs = difference(&body, &line["body"]).or_else(|| other_value(&body, &line["body"]));
+        differs.map_or(Ok(()), Err)
     }
 
     fn learn(&mut self, name: &str, body: &Value) {
@@ -242,9 +284,7 @@ async fn every_recorded_call_is_answered_alike() {
     let (ours, real) = (objects(&session.frames), objects(&real));
     assert_eq!(ours.len(), real.len());
     for (ours, real) in ours.iter().zip(&real) {
-        assert_eq!(ours["type"], real["type"]);
-        assert_eq!(ours["body"], real["body"]);
-        assert_eq!(difference(ours, real), None, "{real}");
+        assert_eq!(difference(ours, real).or_else(|| other_value(ours, real)), None, "{real}");
     }
 
     // The webhooks; 0.1.3 posts them from several workers, so an order is only kept because each was waited for.
@@ -253,9 +293,7 @@ async fn every_recorded_call_is_answered_alike() {
         recording(WEBHOOKS).iter().take(SESSION_WEBHOOKS).map(|line| line["body"].clone()).collect();
     assert_eq!(kinds(&session.webhooks), kinds(&real));
     for (ours, real) in session.webhooks.iter().zip(&real) {
-        assert_eq!(difference(ours, real), None, "{real}");
-        assert_eq!(ours["eventData"]["status"]["online"], real["eventData"]["status"]["online"]);
-        assert_eq!(ours["eventData"].get("rawBody"), real["eventData"].get("rawBody"));
+        assert_eq!(difference(ours, real).or_else(|| other_value(ours, real)), None, "{real}");
     }
     assert_eq!(session.receiver.left(), 0);
 }

@@ -102,3 +102,18 @@ fn color(number: u32, column: u32, row: u32) -> [u8; 3] {
     };
     [shade(0), shade(1), shade(2)]
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_differ_and_are_what_their_bytes_say() {
+        assert_ne!(thumbnail(1), thumbnail(2));
+        assert_ne!(preview(1), preview(2));
+        for (bytes, format) in
+            [(logo(), ImageFormat::Png), (thumbnail(1), ImageFormat::Jpeg), (preview(1), ImageFormat::Gif)]
+        {
+            assert_eq!(image::guess_format(&bytes).ok(), Some(format));
+        }
+    }
+}

@@ -112,7 +112,7 @@ impl Default for Timeline {
 }
 
 /// Everything an admin can set, as it is now. The defaults are those of a freshly installed Owncast.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Password of the user `admin`.
     pub admin_password: String,
@@ -187,7 +187,7 @@ impl Default for Config {
 }
 
 /// How a simulated Owncast is started; `Options::default()` is a freshly installed 0.1.3.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Release to imitate.
     pub version: Version,

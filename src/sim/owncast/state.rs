@@ -1,6 +1,7 @@
 //! What a simulated Owncast knows: its database, its statistics and who is connected.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -48,7 +49,7 @@ pub struct ChatLine {
 }
 
 /// A registered webhook.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Owncast's number for it, starting at 1 and never used twice.
     pub id: u64,
@@ -65,7 +66,7 @@ pub struct Webhook {
 }
 
 /// An integration's access token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken {
     /// Display name, which is also the bot's chat name.
     pub name: String,
@@ -73,6 +74,23 @@ pub struct AccessToken {
     pub token: String,
     /// Granted scopes.
     pub scopes: Vec<String>,
+}
+
+impl fmt::Debug for Webhook {
+    /// Without address and secret: either lets somebody pose as Owncast.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("id", &self.id).field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("name", &self.name)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An HTTP request as it arrived.
@@ -98,7 +116,7 @@ pub struct OwnPost {
 }
 
 /// A chat user: a viewer, or an integration with its token.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct User {
     pub id: String,
     pub token: String,
