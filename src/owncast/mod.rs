@@ -15,7 +15,7 @@ pub mod frames;
 pub mod provision;
 mod secret;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod transport;
 pub mod types;
 pub mod versions;

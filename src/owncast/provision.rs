@@ -268,6 +268,10 @@ pub async fn ensure(
         webhook: plan.webhook.clone().or_else(|| stored.webhook.clone()),
         token_fingerprint: stored.token_fingerprint.clone(),
     };
+    // A webhook found by its address alone: the memory of it was lost.
+    if now != *stored {
+        remember(&now);
+    }
     let mut token = plan.token.clone();
     for action in &plan.actions {
         match action {
@@ -291,9 +295,6 @@ pub async fn ensure(
     let base = api.base().to_string();
     // A plan without a token to keep always makes one.
     let token = token.ok_or(OwncastError::Malformed { url: base, what: "the new access token" })?;
-    if now != *stored {
-        remember(&now);
-    }
     Ok(Settled { provisioned: now, token, version, taken: plan.actions })
 }
 

@@ -73,7 +73,7 @@ pub enum SocketEvent {
     },
     /// Something else happened in chat.
     Other,
-    /// The connection is over; always last, once.
+    /// The connection is over; last, once.
     Closed {
         /// Why.
         reason: Closed,
@@ -155,7 +155,8 @@ impl Socket {
     }
 
     /// Holds one connection until it ends or `cancel` fires. Events wait for room in the channel: a listener
-    /// that stops reading stops the socket, and Owncast then drops it. Returns what the last event says.
+    /// that stops reading stops the socket, and Owncast then drops it. Returns what the
+    /// last event says; only a cancelled run into a full channel leaves that event out.
     pub async fn run(
         &self,
         token: &Secret,
@@ -171,8 +172,13 @@ impl Socket {
                 Err(_) => Closed::Lost("no answer to the upgrade".to_owned()),
             },
         };
-        // Nobody left to tell is no loss.
-        let _ = events.send(SocketEvent::Closed { reason: reason.clone() }).await;
+        tokio::select! {
+            biased;
+            // Nobody left to tell is no loss.
+            _ = events.send(SocketEvent::Closed { reason: reason.clone() }) => {}
+            // A full channel must not hold up the agent's stop.
+            () = cancel.cancelled() => {}
+        }
         reason
     }
 

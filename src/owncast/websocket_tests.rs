@@ -150,3 +150,26 @@ async fn cancelling_says_good_bye() {
     assert_eq!(receiver.recv().await, Some(SocketEvent::Closed { reason: Closed::Ourselves }));
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_full_channel_does_not_hold_up_the_stop() {
+    let (socket, _task) = serve(|mut stream| async move {
+        for _ in 0..3 {
+            let _ = stream.send(Message::text(WELCOME)).await;
+        }
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let (sender, mut receiver) = mpsc::channel(1);
+    let cancel = CancellationToken::new();
+    let inner = cancel.clone();
+    let filled = sender.clone();
+    let running = tokio::spawn(async move { socket.run(&Secret::from("t"), &sender, &inner).await });
+    assert!(matches!(receiver.recv().await, Some(SocketEvent::Connected { .. })));
+    while filled.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    cancel.cancel();
+    let stopped = tokio::time::timeout(Duration::from_secs(5), running).await;
+    assert_eq!(stopped.unwrap().unwrap(), Closed::Ourselves);
+}
