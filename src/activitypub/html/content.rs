@@ -194,10 +194,12 @@ fn next_address(text: &str) -> Option<(&str, &str, &str)> {
         let tail = text.get(from..)?;
         let at = from + ["https://", "http://"].iter().filter_map(|scheme| tail.find(scheme)).min()?;
         let (before, found) = text.split_at(at);
-        let end = found.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(found.len());
+        let end =
+            found.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"')).unwrap_or(found.len());
         let address = closed(found.get(..end)?);
         let own_word = !before.ends_with(char::is_alphanumeric);
-        if own_word && url::Url::parse(address).is_ok_and(|url| url.host_str().is_some_and(|h| !h.is_empty())) {
+        if own_word && url::Url::parse(address).is_ok_and(|url| url.host_str().is_some_and(|h| !h.is_empty()))
+        {
             return Some((before, address, found.get(address.len()..)?));
         }
         from = at + "http://".len();

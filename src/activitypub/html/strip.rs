@@ -35,7 +35,8 @@ fn tag<'a>(html: &'a str, text: &mut String) -> &'a str {
     let after = end_of_tag(inner);
     match name.as_str() {
         "script" | "style" | "template" | "noscript" | "iframe" if !closing => skip_element(after, &name),
-        "br" | "p" | "div" | "li" | "tr" | "blockquote" | "pre" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "hr" => {
+        "br" | "p" | "div" | "li" | "tr" | "blockquote" | "pre" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6"
+        | "hr" => {
             text.push('\n');
             after
         }

@@ -111,7 +111,8 @@ fn links(addresses: &Addresses, facts: &Facts) -> Vec<Value> {
 
 /// A row's name is plain text to most peers and markup to a few: it holds nothing that the two read differently.
 fn title_case(platform: &str) -> String {
-    let plain: String = platform.trim().chars().filter(|c| !matches!(c, '<' | '>' | '&' | '"' | '\'')).collect();
+    let plain: String =
+        platform.trim().chars().filter(|c| !matches!(c, '<' | '>' | '&' | '"' | '\'')).collect();
     let mut letters = plain.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

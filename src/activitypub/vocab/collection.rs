@@ -181,7 +181,8 @@ mod tests {
         let hidden = followers(&a, 12, false);
         assert_eq!(hidden["totalItems"], 12);
         assert!(hidden.get("first").is_none());
-        let shown = followers_page(&a, Page { number: 1, has_next: false }, &["https://p.example/u".to_owned()]);
+        let shown =
+            followers_page(&a, Page { number: 1, has_next: false }, &["https://p.example/u".to_owned()]);
         assert_eq!(shown["orderedItems"], json!(["https://p.example/u"]));
         assert!(shown.get("next").is_none() && shown.get("prev").is_none());
     }

@@ -20,7 +20,13 @@ pub fn reject(addresses: &Addresses, activity: Ulid, follow_id: Option<&str>, fo
     answer("Reject", addresses, activity, follow_id, follower)
 }
 
-fn answer(kind: &str, addresses: &Addresses, activity: Ulid, follow_id: Option<&str>, follower: &str) -> Value {
+fn answer(
+    kind: &str,
+    addresses: &Addresses,
+    activity: Ulid,
+    follow_id: Option<&str>,
+    follower: &str,
+) -> Value {
     let mut follow = json!({"type": "Follow", "actor": follower, "object": addresses.actor()});
     if let (Some(id), Some(fields)) = (follow_id, follow.as_object_mut()) {
         fields.insert("id".to_owned(), id.into());

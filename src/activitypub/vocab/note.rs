@@ -77,7 +77,13 @@ pub(super) fn create_item(addresses: &Addresses, post: &Post, language: &str) ->
 /// The edit of a post: the whole Note, with the same id, `published` and audience.
 ///
 /// Mastodon takes it only if `updated` is later than what it has.
-pub fn update(addresses: &Addresses, post: &Post, activity: Ulid, updated: Timestamp, language: &str) -> Value {
+pub fn update(
+    addresses: &Addresses,
+    post: &Post,
+    activity: Ulid,
+    updated: Timestamp,
+    language: &str,
+) -> Value {
     let (to, cc) = audience(addresses, post.audience);
     let edited = Post { updated: Some(updated), ..post.clone() };
     with_context(
@@ -175,14 +181,8 @@ mod tests {
     fn a_create_has_all_that_the_recorded_one_has() {
         let ours = create(&addresses(), &post(Audience::Public), "en");
         // Lists stay lists here, `audience` is read by nobody, and the context carries its terms inline.
-        let except = [
-            "/@context",
-            "/to",
-            "/audience",
-            "/object/to",
-            "/object/audience",
-            "/object/attachment",
-        ];
+        let except =
+            ["/@context", "/to", "/audience", "/object/to", "/object/audience", "/object/attachment"];
         assert_covers(&recorded("go-live-create"), &ours, &except, "");
         let note = &ours["object"];
         assert_eq!(note["url"], note["id"]);

@@ -47,7 +47,11 @@ fn a_template_is_laid_out_as_written() {
     for (template, title, expected) in [
         ("", "", format!("<p>Ada&#39;s &lt;workshop&gt; is live!</p>{}{WATCH}", art())),
         (" \n", "T", format!("<p>Ada&#39;s &lt;workshop&gt; is live!</p><p>T</p>{}{WATCH}", art())),
-        ("{title}\n{name}\n\n{summary}", "T", "<p>T<br>Ada&#39;s &lt;workshop&gt;</p><p>One<br>Two</p>".to_owned()),
+        (
+            "{title}\n{name}\n\n{summary}",
+            "T",
+            "<p>T<br>Ada&#39;s &lt;workshop&gt;</p><p>One<br>Two</p>".to_owned(),
+        ),
         ("On air: {title}", "{url} {tags}", "<p>On air: {url} {tags}</p>".to_owned()),
         ("{title}\n\n{name} {nope}", "", "<p>Ada&#39;s &lt;workshop&gt; {nope}</p>".to_owned()),
         ("<b>{title}</b>\r\n\r\nx", "<i>", "<p>&lt;b&gt;&lt;i&gt;&lt;/b&gt;</p><p>x</p>".to_owned()),

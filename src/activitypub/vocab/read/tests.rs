@@ -62,10 +62,19 @@ fn what_cannot_be_read_says_why() {
         (json!({"type": "Follow", "actor": {"id": 7}}), ReadProblem::NoActor),
         (json!({"type": "Follow", "actor": []}), ReadProblem::NoActor),
         (json!({"type": "Follow", "actor": [[]]}), ReadProblem::NoActor),
-        (json!({"type": "Follow", "actor": ["https://a.example/u", "https://b.example/u"]}), ReadProblem::ManyActors),
-        (json!({"type": "Like", "actor": "https://a.example/u", "object": [US, US]}), ReadProblem::ManyObjects),
+        (
+            json!({"type": "Follow", "actor": ["https://a.example/u", "https://b.example/u"]}),
+            ReadProblem::ManyActors,
+        ),
+        (
+            json!({"type": "Like", "actor": "https://a.example/u", "object": [US, US]}),
+            ReadProblem::ManyObjects,
+        ),
         (json!({"type": "Like", "actor": long}), ReadProblem::TooLong { field: "actor" }),
-        (json!({"type": "Like", "actor": "https://a.example/u", "id": long}), ReadProblem::TooLong { field: "id" }),
+        (
+            json!({"type": "Like", "actor": "https://a.example/u", "id": long}),
+            ReadProblem::TooLong { field: "id" },
+        ),
         (
             json!({"type": "Undo", "actor": "https://a.example/u", "object": {"object": {"id": long}}}),
             ReadProblem::TooLong { field: "object.object" },
@@ -94,7 +103,8 @@ fn nothing_is_made_up_from_odd_shapes() {
 #[test]
 fn a_report_keeps_a_bounded_list() {
     let many: Vec<String> = (0..500).map(|n| format!("https://live.example/{n}")).collect();
-    let read = Incoming::parse(&json!({"type": "Flag", "actor": "https://a.example/actor", "object": many})).unwrap();
+    let read = Incoming::parse(&json!({"type": "Flag", "actor": "https://a.example/actor", "object": many}))
+        .unwrap();
     assert_eq!(read.object.id.as_deref(), Some("https://live.example/0"));
     assert_eq!(read.more.len(), MAX_MORE);
 }
