@@ -210,3 +210,65 @@ fn unusable_authorities_are_named() {
         assert!(matches!(&got, NetError::Client(what) if what.contains(&path)), "{got}");
     }
 }
+
+/// A server with a certificate of an authority that nobody knows; gives the authority's PEM and the port.
+fn private_authority() -> (Vec<u8>, u16) {
+    use openssl::asn1::{Asn1Integer, Asn1Time};
+    use openssl::bn::BigNum;
+    use openssl::hash::MessageDigest;
+    use openssl::ssl::{SslAcceptor, SslMethod};
+    use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+    use openssl::x509::{X509, X509NameBuilder};
+    use std::io::{Read, Write};
+
+    let key = openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", "localhost").unwrap();
+    let name = name.build();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_serial_number(&Asn1Integer::from_bn(&BigNum::from_u32(1).unwrap()).unwrap()).unwrap();
+    builder.set_subject_name(&name).unwrap();
+    builder.set_issuer_name(&name).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
+    let names =
+        SubjectAlternativeName::new().dns("localhost").build(&builder.x509v3_context(None, None)).unwrap();
+    builder.append_extension(names).unwrap();
+    builder.sign(&key, MessageDigest::sha256()).unwrap();
+    let certificate = builder.build();
+
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
+    acceptor.set_private_key(&key).unwrap();
+    acceptor.set_certificate(&certificate).unwrap();
+    let acceptor = acceptor.build();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if let Ok(mut stream) = acceptor.accept(stream) {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(&bytes(200, &[], "over tls"));
+                let _ = stream.shutdown();
+            }
+        }
+    });
+    (certificate.to_pem().unwrap(), port)
+}
+
+#[tokio::test]
+async fn certificates_count_unless_their_authority_is_configured() {
+    let (pem, port) = private_authority();
+    let url = Url::parse(&format!("https://localhost:{port}/")).unwrap();
+    let got = get(&url).await.unwrap_err();
+    assert!(matches!(&got, NetError::Tls(what) if what.contains("certificate verify failed")), "{got:?}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    let knowing = Client::new(ClientOptions { extra_ca: Some(file.path().to_owned()), ..options() }).unwrap();
+    let got = knowing.get(&url, HeaderMap::new(), LIMITS).await.unwrap();
+    assert_eq!(&got.body[..], b"over tls");
+    let other_name = Url::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
+    assert!(matches!(knowing.get(&other_name, HeaderMap::new(), LIMITS).await, Err(NetError::Tls(_))));
+}
