@@ -11,6 +11,7 @@
 mod answer;
 pub mod api;
 mod error;
+pub mod footprint;
 pub mod frames;
 pub mod provision;
 mod secret;
