@@ -19,7 +19,7 @@ use super::judge;
 use super::listen::{Answered, Hangup};
 use super::person;
 use super::routes::plain;
-use super::state::{Answer, FollowState, Inner, Received, State, push};
+use super::state::{Answer, FollowState, Inner, KEPT, Received, State, push};
 use super::timeline;
 use super::verify::{self, Incoming};
 use super::violation::{Fault, Rule};
@@ -74,7 +74,7 @@ pub(crate) async fn receive(inner: Arc<Inner>, person: Option<String>, parts: Pa
             headers: parts.headers,
             body: json,
             raw,
-            verdict: verdict.as_ref().map(|()| ()).map_err(ToString::to_string),
+            verdict: verdict.clone().map_err(|fault| fault.to_string()),
             answered: status,
             effective,
         };
@@ -172,6 +172,9 @@ fn apply(state: &mut State, inner: &Inner, person: Option<&str>, body: &Value, r
     let sum = sha256(raw);
     // Follow and Undo carry the same id again from several peers: they are never repeats.
     if !id.is_empty() && !matches!(kind, "Follow" | "Undo") {
+        if state.seen.len() >= KEPT {
+            state.seen.clear();
+        }
         match state.seen.insert(id.to_owned(), sum) {
             Some(before) => {
                 state.duplicates += 1;
@@ -209,11 +212,7 @@ fn apply(state: &mut State, inner: &Inner, person: Option<&str>, body: &Value, r
         }
         "Follow" => take_follow(state, inner, actor, body).into_iter().collect(),
         "Undo" => {
-            let target = body.get("object").and_then(judge::object_id).unwrap_or_default();
-            let prefix = inner.actor("");
-            if let Some(local) = target.strip_prefix(&prefix).and_then(|name| state.people.get_mut(name)) {
-                local.followers.remove(actor);
-            }
+            undo_follow(state, inner, actor, body);
             Vec::new()
         }
         _ => Vec::new(),
@@ -227,8 +226,21 @@ fn take_follow(state: &mut State, inner: &Inner, actor: &str, body: &Value) -> O
     if !auto {
         return None;
     }
-    local.followers.insert(actor.to_owned());
+    let id = body.get("id").and_then(Value::as_str).unwrap_or_default();
+    local.followers.insert(actor.to_owned(), id.to_owned());
     Some(Job::Accept { name, follow: body.clone() })
+}
+
+/// Removes a follower, found by the embedded Follow's target or by the Follow's id alone.
+fn undo_follow(state: &mut State, inner: &Inner, actor: &str, body: &Value) {
+    let undone = judge::object_id(body).unwrap_or_default();
+    let target = body.get("object").and_then(judge::object_id);
+    for (name, local) in &mut state.people {
+        let by_id = local.followers.get(actor).is_some_and(|follow| follow == undone);
+        if by_id || target == Some(inner.actor(name).as_str()) {
+            local.followers.remove(actor);
+        }
+    }
 }
 
 fn answer_to_follow(state: &mut State, inner: &Inner, person: Option<&str>, body: &Value, accepted: bool) {

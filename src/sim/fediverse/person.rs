@@ -154,12 +154,7 @@ impl Person {
         // Written down first: the Accept may be here before the answer is.
         self.change(|person, _| {
             person.follows.retain(|follow| follow.target != remote.id);
-            person.follows.push(Follow {
-                target: remote.id.clone(),
-                inbox: inbox.clone(),
-                id,
-                state: FollowState::Pending,
-            });
+            person.follows.push(Follow { target: remote.id.clone(), id, state: FollowState::Pending });
             person.done.insert(key("Follow", &remote.id), (follow.clone(), inbox.clone()));
         });
         let reply = self.custom(&inbox, &follow).await?;
@@ -306,7 +301,7 @@ impl Person {
     /// Actor ids of those who follow this person.
     pub fn followers(&self) -> Vec<String> {
         let state = self.inner().lock();
-        state.people.get(&*self.name).map(|p| p.followers.iter().cloned().collect()).unwrap_or_default()
+        state.people.get(&*self.name).map(|p| p.followers.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// The posts this person sees: by those it follows with success, and those that name it. Deleted ones stay, marked.

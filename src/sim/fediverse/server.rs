@@ -14,7 +14,7 @@ use super::person::Person;
 use super::routes;
 use super::state::{Answer, Document, Inner, PersonState, Received, RequestSeen};
 use super::timeline::PostSeen;
-use super::violation::Violation;
+use super::violation::{Rule, Violation};
 
 /// A simulated server. Clones are handles of the same server.
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ impl Server {
         self.inner.update(|state| state.auto_accept = on);
     }
 
-    /// Whether only followers-only posts are expected: then Public anywhere is a [`super::Rule::PublicLeak`].
+    /// Whether only followers-only posts are expected: then Public anywhere is a [`Rule::PublicLeak`].
     pub fn expect_followers_only(&self, on: bool) {
         self.inner.update(|state| state.followers_only = on);
     }
@@ -196,6 +196,11 @@ impl Server {
         mut wanted: impl FnMut(&PostSeen) -> bool,
     ) -> Option<PostSeen> {
         self.inner.wait(timeout, |state| state.posts.iter().find(|post| wanted(post)).cloned()).await
+    }
+
+    /// The first violation of that rule, filed already or later; none after `timeout`.
+    pub async fn wait_violation(&self, timeout: Duration, rule: Rule) -> Option<Violation> {
+        self.inner.wait(timeout, |state| state.violations.iter().find(|v| v.rule == rule).cloned()).await
     }
 
     /// Waits until `count` POSTs came in all. False after `timeout`.

@@ -1,6 +1,6 @@
 //! What a server remembers, and the one lock around it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -157,7 +157,6 @@ pub enum FollowState {
 #[derive(Clone, Debug)]
 pub(crate) struct Follow {
     pub(crate) target: String,
-    pub(crate) inbox: String,
     pub(crate) id: String,
     pub(crate) state: FollowState,
 }
@@ -172,7 +171,8 @@ pub(crate) struct PersonState {
     pub(crate) gone: bool,
     pub(crate) overrides: Map<String, Value>,
     pub(crate) follows: Vec<Follow>,
-    pub(crate) followers: BTreeSet<String>,
+    /// Actor ids, and the id of the Follow of each.
+    pub(crate) followers: BTreeMap<String, String>,
     /// What can be undone: activity type and note id, and the activity with the inbox it went to.
     pub(crate) done: HashMap<(String, String), (Value, String)>,
     /// Inboxes this person ever wrote to: its own Delete goes there.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::judge::{self, object_id};
-use super::state::{Inner, State};
+use super::state::{Inner, KEPT, State};
 use super::violation::{Fault, Rule};
 
 const MEDIA_LIMIT: usize = 8 << 20;
@@ -122,6 +122,9 @@ pub(crate) fn create(state: &mut State, body: &Value) -> Option<String> {
     let url = text(note, "url");
     if state.posts.iter().any(|post| url.is_some() && text(&post.object, "url") == url) {
         state.blame(id, Fault::new(Rule::NoteUrl, format!("url {url:?} is that of an earlier note")));
+    }
+    if state.posts.len() >= KEPT {
+        state.posts.remove(0);
     }
     state.posts.push(PostSeen::new(note, Some(body)));
     Some(note_id)
