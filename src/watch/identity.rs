@@ -15,7 +15,8 @@ use crate::model::{Addresses, Draft};
 impl Watcher {
     /// Settles the identity if it is not, and takes over Owncast's own go-live message once it is.
     pub(super) async fn settle_identity(&mut self) -> Result<(), Setback> {
-        let (facts, mut stored): (Facts, Identity) = self.store.read(|view| (view.meta(), view.meta())).await?;
+        let (facts, mut stored): (Facts, Identity) =
+            self.store.read(|view| (view.meta(), view.meta())).await?;
         let config = std::sync::Arc::clone(&self.config.borrow());
         let identity = match self.identity(&config, &facts, &mut stored).await {
             Ok(identity) => identity,
@@ -51,7 +52,8 @@ impl Watcher {
         facts: &Facts,
         stored: &mut Identity,
     ) -> Result<IdentityState, Setback> {
-        let wanted_base = config.identity.public_url.as_ref().map_or(facts.server_url.as_str(), |url| url.as_str());
+        let wanted_base =
+            config.identity.public_url.as_ref().map_or(facts.server_url.as_str(), |url| url.as_str());
         let wanted_user = config.identity.username.as_deref().unwrap_or(&facts.username);
         let key_file = &config.identity.key_file;
         if let (Some(addresses), Some(published)) = (&stored.addresses, stored.published) {
@@ -184,7 +186,8 @@ fn read_key(path: &Path) -> Result<Option<PrivateKey>, Setback> {
     match keyfile::read(path) {
         Ok(found) => {
             let key = PrivateKey::from_pem(found.pem.expose());
-            key.map(Some).map_err(|error| Setback::Identity(format!("the key in {}: {error}", path.display())))
+            key.map(Some)
+                .map_err(|error| Setback::Identity(format!("the key in {}: {error}", path.display())))
         }
         Err(keyfile::KeyFileError::Missing { .. }) => Ok(None),
         Err(other) => Err(Setback::Identity(other.to_string())),
