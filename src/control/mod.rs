@@ -1,5 +1,12 @@
 //! The unix socket on which the command line asks a running agent.
 
+pub mod client;
+mod names;
+pub mod operations;
+pub mod protocol;
+pub mod server;
+mod status;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,3 +45,6 @@ pub struct Control {
     /// When the agent started.
     pub started: Timestamp,
 }
+
+#[cfg(test)]
+mod tests;
