@@ -18,6 +18,8 @@ use crate::agent::effective::Effective;
 use crate::config::reload::ReloadHandle;
 use crate::store::Store;
 
+pub use server::{SocketError, bind, run};
+
 /// Addresses really bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listening {

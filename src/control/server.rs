@@ -30,7 +30,7 @@ const PARTING: Duration = Duration::from_secs(2);
 
 /// Why the socket could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub enum SocketError {
     /// Somebody answers on it.
     #[error(
         "another agent answers on {}; stop that one first, or give this one another admin-socket under [listen]",
@@ -64,11 +64,11 @@ pub enum BindError {
 ///
 /// # Errors
 /// Somebody answers on it, something else stands there, or the system refuses.
-pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
-    let failed = |cause| BindError::Io { path: path.to_owned(), cause };
+pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
+    let failed = |cause| SocketError::Io { path: path.to_owned(), cause };
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(BindError::NotASocket { path: path.to_owned() });
+            return Err(SocketError::NotASocket { path: path.to_owned() });
         }
         Ok(_) => remove_stale(path)?,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
@@ -82,10 +82,10 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     UnixListener::from_std(listener).map_err(failed)
 }
 
-fn remove_stale(path: &Path) -> Result<(), BindError> {
-    let failed = |cause| BindError::Io { path: path.to_owned(), cause };
+fn remove_stale(path: &Path) -> Result<(), SocketError> {
+    let failed = |cause| SocketError::Io { path: path.to_owned(), cause };
     match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(BindError::InUse { path: path.to_owned() }),
+        Ok(_) => Err(SocketError::InUse { path: path.to_owned() }),
         Err(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(failed)
         }

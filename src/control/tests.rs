@@ -323,7 +323,7 @@ async fn the_file_is_for_user_and_group_and_goes_with_the_agent() {
     let agent = Agent::start(settled());
     let mode = std::fs::metadata(&agent.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
-    assert!(matches!(server::bind(&agent.socket), Err(server::BindError::InUse { .. })));
+    assert!(matches!(server::bind(&agent.socket), Err(server::SocketError::InUse { .. })));
     agent.stop.cancel();
     agent.server.await.unwrap();
     assert!(!agent.socket.exists());
@@ -338,7 +338,7 @@ async fn only_a_dead_socket_is_replaced() {
     drop(server::bind(&path).unwrap());
     let file = folder.path().join("file");
     std::fs::write(&file, "keep").unwrap();
-    assert!(matches!(server::bind(&file), Err(server::BindError::NotASocket { .. })));
+    assert!(matches!(server::bind(&file), Err(server::SocketError::NotASocket { .. })));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "keep");
     let nowhere = server::bind(Path::new("/nonexistent/s")).unwrap_err();
     assert!(nowhere.to_string().contains("admin-socket"), "{nowhere}");

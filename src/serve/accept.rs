@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use warp::hyper::service::Service;
 use warp::{Filter, Reply};
 
 /// Who is at the other end of the connection: the proxy, or the client itself.
@@ -33,11 +34,7 @@ pub struct AcceptLimits {
 
 impl Default for AcceptLimits {
     fn default() -> Self {
-        AcceptLimits {
-            connections: 1024,
-            headers: Duration::from_secs(10),
-            drain: Duration::from_secs(3),
-        }
+        AcceptLimits { connections: 1024, headers: Duration::from_secs(10), drain: Duration::from_secs(3) }
     }
 }
 
@@ -74,11 +71,13 @@ where
         // Small answers on kept connections must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let service = service.clone();
-        let with_peer = warp::hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            service.call(request)
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), with_peer).into_owned());
+        let with_peer =
+            hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
+                TowerToHyperService::new(service.clone()).call(request)
+            });
+        let connection =
+            graceful.watch(builder.serve_connection(TokioIo::new(stream), with_peer).into_owned());
         tokio::spawn(async move {
             let _permit = permit;
             if let Err(cause) = connection.await {

@@ -75,7 +75,9 @@ impl Standing {
     fn of(effective: &Effective) -> Standing {
         let (addresses, published, public_key) = match &effective.identity {
             IdentityState::Waiting(why) => return Standing::Waiting(why.clone()),
-            IdentityState::Settled { addresses, published, public_key } => (addresses, *published, public_key),
+            IdentityState::Settled { addresses, published, public_key } => {
+                (addresses, *published, public_key)
+            }
         };
         let facts = &effective.facts;
         let actor = vocab::actor::actor(addresses, facts, published, effective.manual_approval(), public_key);
@@ -153,12 +155,8 @@ impl Settled {
             Counted::Instance => vocab::discovery::api_v1_instance(addresses, facts, posts),
         };
         let content_type = match which {
-            Counted::V20 => {
-                "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.0#\""
-            }
-            Counted::V21 => {
-                "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.1#\""
-            }
+            Counted::V20 => "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.0#\"",
+            Counted::V21 => "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.1#\"",
             Counted::X | Counted::Instance => JSON,
         };
         Document::new(body.to_string(), content_type, 300)
@@ -173,6 +171,8 @@ pub(super) fn see_other(to: &str) -> Answer {
         answer.headers_mut().insert(http::header::LOCATION, to);
     }
     answer.headers_mut().insert(http::header::VARY, http::HeaderValue::from_static("Accept"));
-    answer.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("private, no-store"));
+    answer
+        .headers_mut()
+        .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("private, no-store"));
     answer
 }
