@@ -150,24 +150,39 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
     let id = moment.ulid();
     let body = vocab::note::delete(&rules.addresses, &post, id);
     draft.put(&post);
-    send_on(draft, moment, id, OutgoingKind::Delete, &post, body.to_string());
+    let made = Made { id, kind: OutgoingKind::Delete, at: moment.now, body: body.to_string() };
+    send_on(draft, moment, &post, made);
 }
 
 /// Stores an edited post and queues its Update. What has not been sent of the Create yet is sent in the new words.
 fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
-    post.updated = Some(moment.now);
+    // Peers drop an edit that is not dated later than what they have, and dates are sent to the second.
+    let last = post.updated.unwrap_or(post.published);
+    let updated = moment.now.max(later(last, Duration::from_secs(1)));
+    post.updated = Some(updated);
     draft.put(&post);
     if let Some(mut create) = draft.view().get::<Outgoing>(&post.create.to_bytes()) {
         create.body = vocab::note::create(&rules.addresses, &post, LANGUAGE).to_string();
         draft.put(&create);
     }
     let id = moment.ulid();
-    let body = vocab::note::update(&rules.addresses, &post, id, moment.now, LANGUAGE);
-    send_on(draft, moment, id, OutgoingKind::Update, &post, body.to_string());
+    let body = vocab::note::update(&rules.addresses, &post, id, updated, LANGUAGE);
+    // Dated as the post is, so that an edit that was overtaken by a later one can be told from the last.
+    let made = Made { id, kind: OutgoingKind::Update, at: updated, body: body.to_string() };
+    send_on(draft, moment, &post, made);
+}
+
+/// An activity about a post, ready to be queued.
+struct Made {
+    id: Ulid,
+    kind: OutgoingKind,
+    at: Timestamp,
+    body: String,
 }
 
 /// Queues an activity about a post to whoever may have the post, and to those who liked or shared it.
-fn send_on(draft: &mut Draft<'_>, moment: &Moment, id: Ulid, kind: OutgoingKind, post: &Post, body: String) {
+fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
+    let Made { id, kind, at, body } = made;
     let create: Option<Outgoing> = draft.view().get(&post.create.to_bytes());
     let chunks = create.as_ref().map_or(0, |create| create.chunks);
     let mut reached_inboxes = std::collections::BTreeSet::new();
@@ -205,8 +220,8 @@ fn send_on(draft: &mut Draft<'_>, moment: &Moment, id: Ulid, kind: OutgoingKind,
         post: Some(post.id),
         body,
         target: Target::ReachedBy(post.create),
-        created: moment.now,
-        expires: later(moment.now, EDIT_LIFE),
+        created: at,
+        expires: later(at, EDIT_LIFE),
         chunks,
         cursor: 0,
     });
