@@ -47,6 +47,8 @@ fn covering(host: &str) -> Vec<&str> {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
+    // A dot at the end names the same machine.
+    let host = host.trim_end_matches('.');
     if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') {
         return vec![host];
     }
