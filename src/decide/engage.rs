@@ -12,7 +12,7 @@ use crate::model::{Addresses, Draft, Record};
 use ulid::Ulid;
 
 /// Older posts are counted, not told in chat (Owncast's own rule).
-const TELL_WITHIN: Duration = Duration::from_secs(36 * 3600);
+pub(super) const TELL_WITHIN: Duration = Duration::from_secs(36 * 3600);
 
 /// What of ours somebody liked or shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

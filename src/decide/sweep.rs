@@ -8,6 +8,7 @@ use super::followers;
 use crate::model::delivery::{Outgoing, Target};
 use crate::model::engagement::Seen;
 use crate::model::follower::{Follower, FollowerState};
+use crate::model::notices::Said;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
 use crate::model::{Draft, Record};
@@ -37,6 +38,13 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         match key.first() {
             Some(&Seen::KIND) if decode::<Seen>(value).is_some_and(|seen| seen.expires <= now) => {
                 over.push(key.to_vec());
+            }
+            // Of an older post nothing is told any more: that something was need not be known.
+            Some(&Said::KIND) => {
+                let over_at = |said: &Said| super::seen::later(said.at, super::engage::TELL_WITHIN);
+                if decode::<Said>(value).is_some_and(|said| said.post.is_some() && over_at(&said) < now) {
+                    over.push(key.to_vec());
+                }
             }
             Some(&Follower::KIND) => {
                 if let Some(follower) = decode::<Follower>(value) {
@@ -71,7 +79,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     next.unwrap_or_default()
 }
 
-/// Keys of an outgoing activity and its chunks, if nothing will ever ask for them again.
+/// Keys of an outgoing activity, its chunks and its open fan-out, if nothing will ever ask for them again.
 fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u8>> {
     let post: Option<Post> = outgoing.post.and_then(|id| draft.view().get(&id.to_bytes()));
     let needed_from = match (&outgoing.target, post) {
@@ -84,7 +92,8 @@ fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u
     if needed_from > now {
         return Vec::new();
     }
-    let mut keys = vec![full_key(kind::OUTGOING, &outgoing.key())];
+    let id = outgoing.key();
+    let mut keys = vec![full_key(kind::OUTGOING, &id), full_key(kind::FANOUT, &id)];
     keys.extend(
         (0..outgoing.chunks)
             .map(|chunk| full_key(kind::CHUNK, &crate::model::delivery::chunk_key(outgoing.id, chunk))),
