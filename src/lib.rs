@@ -25,6 +25,7 @@ pub mod model;
 pub mod net;
 pub mod notice;
 pub mod owncast;
+pub mod random;
 pub mod serve;
 pub mod sim;
 pub mod store;

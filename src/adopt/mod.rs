@@ -1,1 +1,128 @@
 //! Moves an identity that lived in Owncast's own federation in here.
+//!
+//! Owncast's live database is never opened with SQLite: doing that once removed the `-wal` under a running server, and
+//! with it most of its followers. Its files are copied byte for byte, and the copy is opened.
+
+mod copy;
+mod error;
+pub mod gob;
+
+use std::path::Path;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::config::Secret;
+use crate::config::keyfile::parse_private_key;
+
+pub use error::AdoptError;
+
+/// Owncast's name for its actor when none is set (`federation_username` in its datastore).
+pub const DEFAULT_USERNAME: &str = "streamer";
+
+/// A datastore value longer than this is none of the four read here.
+const LONGEST_VALUE: usize = 64 * 1024;
+
+/// Who Owncast's own federation was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdoptedIdentity {
+    /// The actor's private key, PEM.
+    pub private_key_pem: Secret,
+    /// The public half, PEM (SubjectPublicKeyInfo), as followers know it.
+    pub public_key_pem: String,
+    /// The server URL, verbatim; `None` where none was set, and then Owncast never federated.
+    pub server_url: Option<String>,
+    /// The actor's name: `streamer` where none was set.
+    pub username: String,
+    /// What the operator should know about the copy.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the identity from Owncast's data folder. Blocks; nothing is ever written to that folder.
+///
+/// The copy lies in a private folder below `$TMPDIR` for as long as this takes.
+///
+/// # Errors
+/// What is in the way and what to do about it.
+pub fn read_identity(data_dir: &Path) -> Result<AdoptedIdentity, AdoptError> {
+    let copy = copy::take(data_dir)?;
+    let database = open(&copy)?;
+    let mut identity = read(&database, &copy)?;
+    identity.warnings.extend(copy.warning());
+    Ok(identity)
+}
+
+fn open(copy: &copy::Copy) -> Result<Connection, AdoptError> {
+    let broken = |error: rusqlite::Error| copy.broken(&error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(copy.database(), flags).map_err(broken)?;
+    // Whoever could write this file could plant views and triggers in it.
+    database.pragma_update(None, "trusted_schema", false).map_err(broken)?;
+    let verdict: String =
+        database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(broken)?;
+    if verdict != "ok" {
+        return Err(AdoptError::Broken { path: copy.source().to_owned(), reason: verdict });
+    }
+    Ok(database)
+}
+
+fn read(database: &Connection, copy: &copy::Copy) -> Result<AdoptedIdentity, AdoptError> {
+    let datastore = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'datastore'";
+    let tables: i64 = database.query_row(datastore, [], |row| row.get(0)).map_err(|e| copy.broken(&e))?;
+    if tables == 0 {
+        return Err(AdoptError::NotOwncast { path: copy.source().to_owned() });
+    }
+    let required = |key: &'static str| {
+        string(database, copy, key)?.filter(|text| !text.is_empty()).ok_or_else(|| AdoptError::NoKey {
+            path: copy.source().to_owned(),
+            key,
+            schema: schema(database),
+        })
+    };
+    let private_key_pem = Secret::new(required("private_key")?);
+    let public_key_pem = required("public_key")?;
+    check_pair(&private_key_pem, &public_key_pem)?;
+    let optional = |key| Ok::<_, AdoptError>(string(database, copy, key)?.filter(|text| !text.is_empty()));
+    Ok(AdoptedIdentity {
+        private_key_pem,
+        public_key_pem,
+        server_url: optional("server_url")?,
+        username: optional("federation_username")?.unwrap_or_else(|| DEFAULT_USERNAME.to_owned()),
+        warnings: Vec::new(),
+    })
+}
+
+/// A string of Owncast's datastore; `None` where there is no such row.
+fn string(database: &Connection, copy: &copy::Copy, key: &'static str) -> Result<Option<String>, AdoptError> {
+    let unreadable = |reason: String| AdoptError::UnreadableValue { key, reason };
+    let row = database.query_row("SELECT value FROM datastore WHERE key = ?1", [key], |row| {
+        Ok(match row.get_ref(0)? {
+            ValueRef::Blob(bytes) if bytes.len() <= LONGEST_VALUE => {
+                gob::decode_string(bytes).map(str::to_owned).map_err(|error| error.to_string())
+            }
+            ValueRef::Blob(_) => Err("it is far too long".to_owned()),
+            other => Err(format!("it is stored as {}", other.data_type())),
+        })
+    });
+    let value = row.optional().map_err(|error| copy.broken(&error))?;
+    value.transpose().map_err(unreadable)
+}
+
+/// Owncast's schema version, for a message.
+fn schema(database: &Connection) -> Option<String> {
+    let version =
+        database.query_row("SELECT CAST(value AS TEXT) FROM config WHERE key = 'version'", [], |row| {
+            row.get::<_, String>(0)
+        });
+    version.ok().map(|version| version.chars().filter(char::is_ascii_alphanumeric).take(16).collect())
+}
+
+fn check_pair(private_key: &Secret, public_key: &str) -> Result<(), AdoptError> {
+    let private = parse_private_key(private_key.expose()).map_err(AdoptError::BadKey)?;
+    let public = openssl::pkey::PKey::public_key_from_pem(public_key.as_bytes()).and_then(|key| key.rsa());
+    let belongs = public.is_ok_and(|public| public.n() == private.n() && public.e() == private.e());
+    if belongs { Ok(()) } else { Err(AdoptError::KeysDiffer) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,4 @@
 //! Assembly: configuration, store, listeners, tasks, orderly stop.
+
+pub mod board;
+pub mod effective;

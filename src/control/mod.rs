@@ -1,1 +1,40 @@
 //! The unix socket on which the command line asks a running agent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::agent::board::Board;
+use crate::agent::effective::Effective;
+use crate::config::reload::ReloadHandle;
+use crate::store::Store;
+
+/// Addresses really bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// For the proxy.
+    pub public: SocketAddr,
+    /// For Owncast's webhook.
+    pub webhook: SocketAddr,
+    /// For probes and metrics.
+    pub metrics: SocketAddr,
+}
+
+/// What the answers are made of.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// Followers, blocks, posts.
+    pub store: Store,
+    /// Settings and identity of the moment.
+    pub effective: watch::Receiver<Arc<Effective>>,
+    /// How things stand with Owncast.
+    pub board: watch::Receiver<Board>,
+    /// Addresses really bound.
+    pub listening: Listening,
+    /// Reads the configuration again.
+    pub reload: ReloadHandle,
+    /// When the agent started.
+    pub started: Timestamp,
+}

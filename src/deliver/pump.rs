@@ -262,10 +262,8 @@ async fn slow_lane(slow: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 
 /// Sorts an answer, counts it and says it in the log.
 fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
-    let mut random = [0; 8];
-    // Without randomness there is no jitter, which is a pity and no fault.
-    let _ = openssl::rand::rand_bytes(&mut random);
-    let ending = classify::ending(&sent.reply, job.tries, Timestamp::now(), u64::from_be_bytes(random));
+    let jitter = u64::from_be_bytes(crate::random::bytes());
+    let ending = classify::ending(&sent.reply, job.tries, Timestamp::now(), jitter);
     let host = host_of(&job.inbox);
     let (outcome, word) = match ending {
         Ending::Reached => (DeliveryOutcome::Reached, "delivered"),

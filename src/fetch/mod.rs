@@ -1,1 +1,20 @@
 //! Guarded reading of strangers' documents: actors and their keys.
+//!
+//! Everything here is caused by input that nobody has verified yet, so every step is bounded: how many fetches run,
+//! how many a host may cause, how much is read, how long a failure is remembered, and what may be believed of what
+//! came back. A document speaks only for the address it was fetched from.
+
+mod actor;
+mod budget;
+mod cache;
+mod document;
+mod error;
+mod fetcher;
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+pub use actor::{RemoteActor, RemoteKey};
+pub use budget::Budgets;
+pub use error::FetchError;
+pub use fetcher::{Clock, FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer};

@@ -73,20 +73,3 @@ pub struct Identity {
 impl Meta for Identity {
     const NAME: &'static str = "identity";
 }
-
-/// What we made in Owncast, to find it again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Footprint {
-    /// Id of our webhook.
-    pub webhook_id: Option<i64>,
-    /// The last part of the webhook's path: unguessable, so that only Owncast can call it.
-    pub webhook_path: Option<String>,
-    /// The webhook's signing secret (Owncast 0.3 and later).
-    pub webhook_secret: Option<String>,
-    /// SHA-256 of our access token, in hexadecimal; the token itself is read from Owncast.
-    pub token_fingerprint: Option<String>,
-}
-
-impl Meta for Footprint {
-    const NAME: &'static str = "footprint";
-}

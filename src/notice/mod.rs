@@ -1,1 +1,5 @@
 //! Notices in Owncast's chat: wording, escaping, merging, sending.
+
+pub mod escape;
+pub mod merge;
+pub mod wording;

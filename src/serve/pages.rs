@@ -229,12 +229,12 @@ pub(super) const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;margin
 
 pub(super) async fn media(public: &Public, request: &Request, name: &str) -> Result<Answer, Problem> {
     let (media, name) = (public.media.clone(), name.to_owned());
-    let found = tokio::task::spawn_blocking(move || media.open(&name))
+    let found = tokio::task::spawn_blocking(move || media.read(&name))
         .await
         .map_err(|_| Problem::busy("stopping", "the program is stopping", 30))?;
     match found {
         Some((bytes, media_type)) => {
-            Ok(Document::immutable(bytes, media_type).answer(&request.method, &request.headers))
+            Ok(Document::immutable(bytes, media_type.as_str()).answer(&request.method, &request.headers))
         }
         None => Err(Problem::not_found()),
     }

@@ -17,7 +17,7 @@ use super::documents::{Documents, Standing};
 use super::{body, follow_page, pages};
 use crate::agent::effective::Effective;
 use crate::inbox::{Arrival, Inbox};
-use crate::media::Media;
+use crate::media::freeze::Shelf;
 use crate::store::Store;
 
 /// Everything the public routes need.
@@ -30,7 +30,7 @@ pub struct Public {
     /// What verifies and applies activities.
     pub inbox: Arc<Inbox>,
     /// Frozen pictures.
-    pub media: Media,
+    pub media: Shelf,
     /// Documents rendered ahead.
     pub documents: Arc<Documents>,
     /// Looks up strangers for the remote-follow page.

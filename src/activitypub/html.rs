@@ -1,1 +1,0 @@
-//! Text and HTML: ours made safe, strangers' made plain.

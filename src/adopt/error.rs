@@ -1,0 +1,105 @@
+//! What can stand in the way of moving in, and the cure.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::keyfile::KeyProblem;
+
+/// Why an identity could not be taken over. No variant carries content of the database.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// The folder is not there.
+    #[error("there is no folder {}; name Owncast's data folder, the one that holds owncast.db", dir.display())]
+    FolderMissing {
+        /// The folder asked for.
+        dir: PathBuf,
+    },
+    /// The folder holds no database.
+    #[error("there is no owncast.db in {}; {hint}", dir.display())]
+    NoDatabase {
+        /// The folder asked for.
+        dir: PathBuf,
+        /// Where to look.
+        hint: String,
+    },
+    /// A file or folder may not be read.
+    #[error("{} cannot be read as user {user}: {source}; run this as root or as Owncast's user", path.display())]
+    NotReadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// Name or number of the user that tried.
+        user: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The copy could not be made.
+    #[error("the copy of the database cannot be written to {}: {source}; TMPDIR chooses another folder", dir.display())]
+    Scratch {
+        /// Where the copy goes.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Owncast wrote on while the copies were made.
+    #[error("{} changed during each of {tries} copies; try again when less is going on, or stop Owncast", path.display())]
+    Changing {
+        /// The database.
+        path: PathBuf,
+        /// How often it was tried.
+        tries: u32,
+    },
+    /// Not a database at all.
+    #[error("{} is not an SQLite database", path.display())]
+    NotSqlite {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A database that cannot be read.
+    #[error(
+        "{} is damaged or incomplete ({reason}); copy owncast.db together with owncast.db-wal, or use Owncast's backup",
+        path.display()
+    )]
+    Broken {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+    },
+    /// Somebody else's database.
+    #[error("{} is a database, but not Owncast's: it has no datastore", path.display())]
+    NotOwncast {
+        /// The database.
+        path: PathBuf,
+    },
+    /// No key in it.
+    #[error(
+        "{} holds no {key} (schema version {}); owncast.db-wal was not copied along, or this Owncast never started, or \
+         it is a version that keeps its key elsewhere",
+        path.display(),
+        schema.as_deref().unwrap_or("unknown")
+    )]
+    NoKey {
+        /// The database.
+        path: PathBuf,
+        /// The row that is missing.
+        key: &'static str,
+        /// Owncast's schema version.
+        schema: Option<String>,
+    },
+    /// A value in another form.
+    #[error("the value {key} in Owncast's datastore cannot be read: {reason}; this Owncast may be too new")]
+    UnreadableValue {
+        /// The row.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The private key cannot be used.
+    #[error("Owncast's private key cannot be used: {0}")]
+    BadKey(KeyProblem),
+    /// Not a pair.
+    #[error(
+        "Owncast's private and public key do not belong together; followers would refuse every signature"
+    )]
+    KeysDiffer,
+}

@@ -1,0 +1,317 @@
+//! The actor's private key on disk. Whoever loses it loses the followers, so it is written whole or not at all.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+
+use super::Secret;
+
+/// Fewest bits of an RSA key: Owncast makes 2048, and Mastodon and GoToSocial refuse less.
+pub const LEAST_BITS: u32 = 2048;
+
+/// A key file larger than this is something else.
+const LARGEST_FILE: u64 = 64 * 1024;
+
+/// Why a text is no usable private key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyProblem {
+    /// Not a PEM private key, or one locked with a passphrase.
+    #[error("it is not an unencrypted private key in PEM form")]
+    NotPem,
+    /// Another algorithm.
+    #[error("it is not an RSA key, which is what fediverse servers verify")]
+    NotRsa,
+    /// Too weak.
+    #[error("it is an RSA key of {bits} bits; other servers refuse less than {LEAST_BITS}")]
+    TooShort {
+        /// Its length.
+        bits: u32,
+    },
+    /// The numbers of the key contradict each other.
+    #[error("it is damaged: its numbers do not belong together")]
+    Damaged,
+}
+
+/// Why the key file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// There is no key yet.
+    #[error("there is no key in {}", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// There is a key, but it cannot be used.
+    #[error("the key in {} cannot be used: {problem}; put your copy of it back", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: KeyProblem,
+    },
+    /// The key to be written cannot be used.
+    #[error("this key is not written: {0}")]
+    Refused(KeyProblem),
+    /// Another key is there, and losing it would lose the followers.
+    #[error(
+        "{} holds another key, and the followers of its actor would be lost with it; move it away first, or force it",
+        path.display()
+    )]
+    AnotherKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk or the permissions.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A key read from its file.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// The private key, PEM as it stands in the file.
+    pub pem: Secret,
+    /// Set when others on this machine may read the file; names the cure.
+    pub warning: Option<String>,
+}
+
+/// What [`write()`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The file is new, or replaced by force.
+    Now,
+    /// The same key was there already; the file is untouched.
+    AlreadyThere,
+}
+
+/// Checks that a text is a usable RSA private key, PKCS#1 or PKCS#8 in PEM.
+///
+/// # Errors
+/// What is wrong with it; no part of the text is repeated.
+pub fn parse_private_key(pem: &str) -> Result<Rsa<Private>, KeyProblem> {
+    // Without a callback OpenSSL asks for the passphrase of a locked key on the terminal, and waits.
+    let key =
+        PKey::private_key_from_pem_callback(pem.as_bytes(), |_| Ok(0)).map_err(|_| KeyProblem::NotPem)?;
+    let rsa = key.rsa().map_err(|_| KeyProblem::NotRsa)?;
+    let bits = rsa.n().num_bits().unsigned_abs();
+    if bits < LEAST_BITS {
+        return Err(KeyProblem::TooShort { bits });
+    }
+    if !rsa.check_key().unwrap_or(false) {
+        return Err(KeyProblem::Damaged);
+    }
+    Ok(rsa)
+}
+
+/// Reads the key.
+///
+/// # Errors
+/// [`KeyFileError::Missing`] when there is none yet; others when there is something that cannot be used.
+pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
+    let io = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KeyFileError::Missing { path: path.to_owned() },
+        _ => KeyFileError::Io { doing: "cannot read", path: path.to_owned(), source },
+    };
+    let unusable = |problem| KeyFileError::Unusable { path: path.to_owned(), problem };
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() || metadata.len() > LARGEST_FILE {
+        return Err(unusable(KeyProblem::NotPem));
+    }
+    let bytes = std::fs::read(path).map_err(io)?;
+    let text = String::from_utf8(bytes).map_err(|_| unusable(KeyProblem::NotPem))?;
+    parse_private_key(&text).map_err(unusable)?;
+    let open_to_others = metadata.permissions().mode() & 0o077 != 0;
+    let warning = open_to_others.then(|| {
+        format!(
+            "{} may be read by others on this machine, who could then speak as this actor; cure: chmod 600 {}",
+            path.display(),
+            path.display()
+        )
+    });
+    Ok(KeyFile { pem: Secret::new(text), warning })
+}
+
+/// Writes the key: a file beside it with mode 0600, synced, moved into place, folder synced.
+///
+/// A process of root gives the file to the owner of the folder, who is the user the agent runs as.
+///
+/// # Errors
+/// [`KeyFileError::AnotherKey`] when a different key, or something unreadable, is there and `force` is not set.
+pub fn write(path: &Path, pem: &Secret, force: bool) -> Result<Written, KeyFileError> {
+    let new = parse_private_key(pem.expose()).map_err(KeyFileError::Refused)?;
+    // A link stays a link: the file it leads to is replaced.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    match read(&target) {
+        Ok(old) => {
+            let same =
+                parse_private_key(old.pem.expose()).is_ok_and(|old| old.n() == new.n() && old.e() == new.e());
+            if same {
+                return Ok(Written::AlreadyThere);
+            }
+            if !force {
+                return Err(KeyFileError::AnotherKey { path: target });
+            }
+        }
+        Err(KeyFileError::Missing { .. }) => {}
+        Err(KeyFileError::Unusable { .. }) if force => {}
+        Err(KeyFileError::Unusable { .. }) => return Err(KeyFileError::AnotherKey { path: target }),
+        Err(error) => return Err(error),
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    place(folder, &target, pem, force).map(|()| Written::Now)
+}
+
+fn place(folder: &Path, target: &Path, pem: &Secret, force: bool) -> Result<(), KeyFileError> {
+    let io = |doing| move |source| KeyFileError::Io { doing, path: target.to_owned(), source };
+    let in_folder = |doing| move |source| KeyFileError::Io { doing, path: folder.to_owned(), source };
+    let mode = std::fs::Permissions::from_mode(0o600);
+    let mut file = tempfile::Builder::new()
+        .prefix(".actor-key.")
+        .permissions(mode)
+        .tempfile_in(folder)
+        .map_err(in_folder("cannot make a file in"))?;
+    file.write_all(pem.expose().as_bytes()).map_err(io("cannot write"))?;
+    give_to_owner_of(folder, file.as_file()).map_err(io("cannot give to the folder's owner"))?;
+    file.as_file().sync_all().map_err(io("cannot sync"))?;
+    let moved = if force { file.persist(target) } else { file.persist_noclobber(target) };
+    moved.map_err(|error| match error.error.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::AnotherKey { path: target.to_owned() },
+        _ => io("cannot move into place")(error.error),
+    })?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder("cannot sync"))
+}
+
+fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
+    let folder = std::fs::metadata(folder)?;
+    let made_by_root = file.metadata()?.uid() == 0;
+    if made_by_root && folder.uid() != 0 {
+        std::os::unix::fs::fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rsa(bits: u32) -> Secret {
+        let pem = Rsa::generate(bits).unwrap().private_key_to_pem().unwrap();
+        Secret::new(String::from_utf8(pem).unwrap())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(folder).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_key_is_written_once_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        assert!(matches!(read(&path), Err(KeyFileError::Missing { .. })));
+        let (first, second) = (rsa(2048), rsa(2048));
+        assert_eq!(write(&path, &first, false).unwrap(), Written::Now);
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(names(folder.path()), ["key.pem"], "no temporary file stays");
+        let key = read(&path).unwrap();
+        assert_eq!((key.pem == first, key.warning), (true, None));
+
+        assert_eq!(write(&path, &first, false).unwrap(), Written::AlreadyThere);
+        assert!(matches!(write(&path, &second, false), Err(KeyFileError::AnotherKey { .. })));
+        assert_eq!(read(&path).unwrap().pem, first);
+        assert_eq!(write(&path, &second, true).unwrap(), Written::Now);
+        assert_eq!(read(&path).unwrap().pem, second);
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn the_same_key_in_another_form_is_the_same_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        let pkcs1 = rsa(2048);
+        let key = PKey::from_rsa(parse_private_key(pkcs1.expose()).unwrap()).unwrap();
+        let pkcs8 = Secret::new(String::from_utf8(key.private_key_to_pem_pkcs8().unwrap()).unwrap());
+        assert_ne!(pkcs1, pkcs8);
+        write(&path, &pkcs1, false).unwrap();
+        assert_eq!(write(&path, &pkcs8, false).unwrap(), Written::AlreadyThere);
+    }
+
+    #[test]
+    fn a_damaged_file_is_kept_unless_forced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        std::fs::write(&path, "-----BEGIN RSA PRIVATE KEY-----\ncut o").unwrap();
+        assert!(matches!(read(&path), Err(KeyFileError::Unusable { problem: KeyProblem::NotPem, .. })));
+        let key = rsa(2048);
+        assert!(matches!(write(&path, &key, false), Err(KeyFileError::AnotherKey { .. })));
+        write(&path, &key, true).unwrap();
+        assert_eq!(read(&path).unwrap().pem, key);
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, real) = (folder.path().join("link.pem"), folder.path().join("real.pem"));
+        let (first, second) = (rsa(2048), rsa(2048));
+        write(&real, &first, false).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        write(&link, &second, true).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&real).unwrap().pem, second);
+    }
+
+    #[test]
+    fn an_open_file_is_read_with_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        write(&path, &rsa(2048), false).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let warning = read(&path).unwrap().warning.unwrap();
+        assert!(warning.contains("chmod 600"), "{warning}");
+    }
+
+    #[test]
+    fn only_strong_rsa_keys_are_taken() {
+        let ec = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1).unwrap();
+        let ec = PKey::from_ec_key(openssl::ec::EcKey::generate(&ec).unwrap()).unwrap();
+        let ec = String::from_utf8(ec.private_key_to_pem_pkcs8().unwrap()).unwrap();
+        let locked = Rsa::generate(2048).unwrap();
+        let cipher = openssl::symm::Cipher::aes_256_cbc();
+        let locked =
+            String::from_utf8(locked.private_key_to_pem_passphrase(cipher, b"secret").unwrap()).unwrap();
+        let table = [
+            (String::new(), KeyProblem::NotPem),
+            ("not a key".to_owned(), KeyProblem::NotPem),
+            (locked, KeyProblem::NotPem),
+            (ec, KeyProblem::NotRsa),
+            (rsa(1024).expose().to_owned(), KeyProblem::TooShort { bits: 1024 }),
+        ];
+        for (pem, problem) in table {
+            assert_eq!(parse_private_key(&pem).map(|_| ()), Err(problem));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let error = write(&folder.path().join("key.pem"), &Secret::new("x"), true).unwrap_err();
+        assert!(matches!(error, KeyFileError::Refused(KeyProblem::NotPem)));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = write(Path::new("/nonexistent/folder/key.pem"), &rsa(2048), false).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/folder"), "{error}");
+    }
+}

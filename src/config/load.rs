@@ -1,0 +1,363 @@
+//! From the file as written to the configuration as used: defaults, rules that span keys, warnings.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::error::ConfigError;
+use super::file::Spec;
+use super::locate::Index;
+use super::secret::AdminPassword;
+use super::settings::Origin;
+use super::value::{Cidr, FromText, HttpUrl};
+use super::{
+    Approval, Config, DeliveryConfig, FederationConfig, FollowersConfig, FollowersShown, GoLiveConfig,
+    IdentityConfig, ListenConfig, LogConfig, LogFormat, LogLevel, NoticeStyle, NoticeWhen, NoticesConfig,
+    OnEnd, OwncastConfig, PostImage, StoreConfig, Visibility,
+};
+
+/// Looks up an environment variable.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What the command line says; it wins over the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--owncast URL`
+    pub owncast_url: Option<String>,
+    /// `--store DIR`
+    pub store_path: Option<PathBuf>,
+}
+
+const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// Takes each key's value from the file or its default, and remembers which.
+struct Taken(BTreeMap<&'static str, Origin>);
+
+impl Taken {
+    fn or<T>(&mut self, name: &'static str, written: Option<T>, default: T) -> T {
+        self.option(name, written).unwrap_or(default)
+    }
+
+    fn option<T>(&mut self, name: &'static str, written: Option<T>) -> Option<T> {
+        if written.is_some() {
+            self.0.insert(name, Origin::File);
+        }
+        written
+    }
+}
+
+pub(super) fn load(path: Option<&Path>, overrides: Overrides, env: Env<'_>) -> Result<Config, ConfigError> {
+    let text = path.map(read).transpose()?.unwrap_or_default();
+    let spec: Spec = toml::from_str(&text).map_err(|error| ConfigError::from_toml(&error, &text, path))?;
+    let at = |field: &str, problem: String| {
+        let line = Index::new(&text).line_of(&text, field);
+        ConfigError::new(problem).field(field).file(path).line(line)
+    };
+    let warn_of_readers = spec.owncast.admin_password.is_some() && path.is_some_and(everybody_may_read);
+    let mut taken = Taken(BTreeMap::new());
+
+    let admin_password = AdminPassword::resolve(&spec.owncast, env);
+    if let AdminPassword::Known { origin, .. } = &admin_password {
+        taken.0.insert(password_field(*origin), *origin);
+    }
+    let owncast = OwncastConfig {
+        url: owncast_url(spec.owncast.url, overrides.owncast_url, path, &mut taken)?,
+        admin_user: taken.or(
+            "owncast.admin-user",
+            spec.owncast.admin_user.map(|user| user.0),
+            "admin".to_owned(),
+        ),
+        admin_password,
+        websocket: taken.or("owncast.websocket", spec.owncast.websocket, true),
+        take_over_go_live_message: taken.or(
+            "owncast.take-over-go-live-message",
+            spec.owncast.take_over_go_live_message,
+            true,
+        ),
+    };
+    let store = store(spec.store.path.map(|path| path.0), overrides.store_path, env, &mut taken);
+    let local = |port| SocketAddr::from((LOCALHOST, port));
+    let listen = ListenConfig {
+        public: taken.or("listen.public", spec.listen.public.map(|l| l.0), local(8585)),
+        trusted_proxies: taken.or(
+            "listen.trusted-proxies",
+            spec.listen.trusted_proxies.map(networks),
+            loopback_networks(),
+        ),
+        webhook: taken.or("listen.webhook", spec.listen.webhook.map(|l| l.0), local(8586)),
+        webhook_url: taken.option("listen.webhook-url", spec.listen.webhook_url),
+        metrics: taken.or("listen.metrics", spec.listen.metrics.map(|l| l.0), local(8587)),
+        admin_socket: match taken.option("listen.admin-socket", spec.listen.admin_socket) {
+            Some(path) => path.0,
+            None => {
+                directory(env, "RUNTIME_DIRECTORY").unwrap_or_else(|| store.path.clone()).join("admin.sock")
+            }
+        },
+    };
+    let identity = IdentityConfig {
+        public_url: taken.option("identity.public-url", spec.identity.public_url),
+        username: taken.option("identity.username", spec.identity.username.map(|name| name.0)),
+        key_file: match taken.option("identity.key-file", spec.identity.key_file) {
+            Some(path) => path.0,
+            None => store.path.join("actor-key.pem"),
+        },
+    };
+    let go_live = GoLiveConfig {
+        enabled: taken.or("go-live.enabled", spec.go_live.enabled, true),
+        delay: taken.or("go-live.delay", spec.go_live.delay.map(|p| p.0), Duration::from_secs(60)),
+        repost_after: taken.or(
+            "go-live.repost-after",
+            spec.go_live.repost_after.map(|p| p.0),
+            Duration::from_secs(15 * 60),
+        ),
+        message: taken.option("go-live.message", spec.go_live.message.map(|text| text.0)),
+        image: taken.or("go-live.image", spec.go_live.image, PostImage::Thumbnail),
+        on_end: taken.or("go-live.on-end", spec.go_live.on_end, OnEnd::Update),
+        visibility: taken.or("go-live.visibility", spec.go_live.visibility, Visibility::Inherit),
+        title_edits: taken.or(
+            "go-live.title-edits",
+            spec.go_live.title_edits.map(|p| p.0),
+            Duration::from_secs(10 * 60),
+        ),
+    };
+    let notices = NoticesConfig {
+        follow: taken.or("notices.follow", spec.notices.follow, NoticeStyle::Card),
+        announce: taken.or("notices.announce", spec.notices.announce, NoticeStyle::Card),
+        like: taken.or("notices.like", spec.notices.like, NoticeStyle::Line),
+        reaction: taken.or("notices.reaction", spec.notices.reaction, NoticeStyle::Line),
+        reply: taken.or("notices.reply", spec.notices.reply, NoticeStyle::Off),
+        when: taken.or("notices.when", spec.notices.when, NoticeWhen::Live),
+        max_per_minute: taken.or("notices.max-per-minute", spec.notices.max_per_minute.map(|n| n.0), 4),
+        burst_window: taken.or(
+            "notices.burst-window",
+            spec.notices.burst_window.map(|p| p.0),
+            Duration::from_secs(5),
+        ),
+    };
+    let followers = FollowersConfig {
+        approval: taken.or("followers.approval", spec.followers.approval, Approval::Inherit),
+        show: taken.or("followers.show", spec.followers.show, FollowersShown::Count),
+    };
+    let federation = FederationConfig {
+        allow_private_addresses: taken.or(
+            "federation.allow-private-addresses",
+            spec.federation.allow_private_addresses.map(networks),
+            Vec::new(),
+        ),
+        allow_http: taken.or("federation.allow-http", spec.federation.allow_http, false),
+        extra_ca_file: taken
+            .option("federation.extra-ca-file", spec.federation.extra_ca_file.map(|path| path.0)),
+    };
+    let delivery = DeliveryConfig {
+        concurrency: taken.or("delivery.concurrency", spec.delivery.concurrency.map(|n| n.0), 64),
+        per_host: taken.or("delivery.per-host", spec.delivery.per_host.map(|n| n.0), 2),
+        sign_threads: taken.or("delivery.sign-threads", spec.delivery.sign_threads.map(|n| n.0), 1),
+        connect_timeout: taken.or(
+            "delivery.connect-timeout",
+            spec.delivery.connect_timeout.map(|p| p.0),
+            Duration::from_secs(5),
+        ),
+        timeout: taken.or("delivery.timeout", spec.delivery.timeout.map(|p| p.0), Duration::from_secs(15)),
+    };
+    let log = LogConfig {
+        level: taken.or("log.level", spec.log.level, LogLevel::default()),
+        format: taken.or("log.format", spec.log.format, LogFormat::Auto),
+    };
+
+    check_listeners(&listen, &owncast.url, &at)?;
+    if delivery.timeout < delivery.connect_timeout {
+        let found =
+            format!("{:?}, less than connect-timeout {:?}", delivery.timeout, delivery.connect_timeout);
+        return Err(at("delivery.timeout", "this value cannot be used".to_owned())
+            .found(found)
+            .allowed("at least connect-timeout, which is a part of it"));
+    }
+    let mut warnings = Vec::new();
+    warn_about_password(&owncast, warn_of_readers.then_some(path).flatten(), &mut warnings);
+    warn_about_openness(&listen, &federation, &mut warnings);
+    Ok(Config {
+        owncast,
+        listen,
+        identity,
+        go_live,
+        notices,
+        followers,
+        federation,
+        delivery,
+        store,
+        log,
+        file: path.map(Path::to_owned),
+        origins: taken.0,
+        warnings,
+    })
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        ConfigError::new(format!("the configuration cannot be read: {error}"))
+            .file(Some(path))
+            .allowed("a UTF-8 text file that this user may read; or no file, and --owncast URL instead")
+    })
+}
+
+fn owncast_url(
+    written: Option<HttpUrl>,
+    on_command_line: Option<String>,
+    path: Option<&Path>,
+    taken: &mut Taken,
+) -> Result<HttpUrl, ConfigError> {
+    const FIELD: &str = "owncast.url";
+    if let Some(text) = on_command_line {
+        taken.0.insert(FIELD, Origin::CommandLine);
+        // The text is not repeated: a login pasted into an address would end in the journal.
+        return HttpUrl::from_text(&text).ok_or_else(|| {
+            ConfigError::new("--owncast cannot be used")
+                .allowed(
+                    "an http:// or https:// address of host and port only: no path, query or login in it",
+                )
+                .field(FIELD)
+        });
+    }
+    taken.option(FIELD, written).ok_or_else(|| {
+        ConfigError::new("Owncast's address is not set; without it there is nothing to federate")
+            .file(path)
+            .field(FIELD)
+            .allowed("the address at which this machine reaches Owncast, here or as --owncast URL")
+    })
+}
+
+fn store(
+    written: Option<PathBuf>,
+    on_command_line: Option<PathBuf>,
+    env: Env<'_>,
+    taken: &mut Taken,
+) -> StoreConfig {
+    const FIELD: &str = "store.path";
+    if let Some(path) = on_command_line {
+        taken.0.insert(FIELD, Origin::CommandLine);
+        return StoreConfig { path };
+    }
+    let path = taken.option(FIELD, written).or_else(|| {
+        let path = directory(env, "STATE_DIRECTORY")?;
+        taken.0.insert(FIELD, Origin::Environment);
+        Some(path)
+    });
+    StoreConfig { path: path.unwrap_or_else(|| PathBuf::from("/var/lib/owncast-herald")) }
+}
+
+/// A folder systemd made for the unit. Several are separated by colons; the first is ours (systemd.exec(5)).
+fn directory(env: Env<'_>, name: &str) -> Option<PathBuf> {
+    let value = env(name)?;
+    let first = value.split(':').next().filter(|first| !first.is_empty())?;
+    Some(PathBuf::from(first))
+}
+
+fn networks(written: Vec<Cidr>) -> Vec<IpNet> {
+    written.into_iter().map(|cidr| cidr.0).collect()
+}
+
+fn loopback_networks() -> Vec<IpNet> {
+    let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+    vec![IpNet::V4(v4), IpNet::from(std::net::IpAddr::V6(Ipv6Addr::LOCALHOST))]
+}
+
+fn check_listeners(
+    listen: &ListenConfig,
+    owncast: &HttpUrl,
+    at: &dyn Fn(&str, String) -> ConfigError,
+) -> Result<(), ConfigError> {
+    let pairs = [
+        ("listen.webhook", listen.webhook, "listen.public", listen.public),
+        ("listen.metrics", listen.metrics, "listen.public", listen.public),
+        ("listen.metrics", listen.metrics, "listen.webhook", listen.webhook),
+    ];
+    for (field, address, other_field, other) in pairs {
+        if address == other && address.port() != 0 {
+            return Err(at(field, format!("this is the address of {other_field}"))
+                .found(address.to_string())
+                .allowed("an address or port of its own, because each listener serves different people"));
+        }
+    }
+    if listen.webhook.ip().is_unspecified() && listen.webhook_url.is_none() && !owncast.is_loopback() {
+        return Err(at(
+            "listen.webhook-url",
+            "Owncast is on another host and must be told where to call".to_owned(),
+        )
+        .found(format!("listen.webhook = \"{}\", which is no address to call", listen.webhook))
+        .allowed("the webhook listener's address as Owncast reaches it"));
+    }
+    Ok(())
+}
+
+/// Which key a password from this place counts for.
+fn password_field(origin: Origin) -> &'static str {
+    match origin {
+        Origin::File => "owncast.admin-password",
+        _ => "owncast.admin-password-file",
+    }
+}
+
+fn everybody_may_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+fn warn_about_password(owncast: &OwncastConfig, readable: Option<&Path>, warnings: &mut Vec<String>) {
+    if let AdminPassword::Known { origin: Origin::File, .. } = owncast.admin_password {
+        warnings.push(
+            "owncast.admin-password is in the configuration file; keep it in a file of its own \
+             (admin-password-file) or in the systemd credential owncast-admin-password"
+                .to_owned(),
+        );
+    }
+    if let Some(path) = readable {
+        warnings.push(format!(
+            "{} holds Owncast's admin password and everybody on this machine may read it; cure: chmod o-r {}",
+            path.display(),
+            path.display()
+        ));
+    }
+    let known = matches!(owncast.admin_password, AdminPassword::Known { .. });
+    if known && owncast.url.url().scheme() == "http" && !owncast.url.is_loopback() {
+        warnings.push(format!(
+            "Owncast's admin password crosses the network readable by others on its way to {}; use https, or run \
+             beside Owncast",
+            owncast.url
+        ));
+    }
+}
+
+fn warn_about_openness(listen: &ListenConfig, federation: &FederationConfig, warnings: &mut Vec<String>) {
+    if listen.webhook.ip().is_unspecified() {
+        warnings.push(format!(
+            "listen.webhook = \"{}\" faces every network; name the address that Owncast uses, or keep others out \
+             with a firewall",
+            listen.webhook
+        ));
+    }
+    if !listen.metrics.ip().is_loopback() {
+        warnings.push(format!(
+            "listen.metrics = \"{}\" shows numbers about the stream to whoever can reach it",
+            listen.metrics
+        ));
+    }
+    if listen.trusted_proxies.iter().any(|net| net.prefix_len() == 0) {
+        warnings.push(
+            "listen.trusted-proxies holds every address: anybody can claim to be somebody else, and limits per \
+             address mean nothing"
+                .to_owned(),
+        );
+    }
+    if federation.allow_http {
+        warnings.push("federation.allow-http is for tests: posts and keys travel unprotected".to_owned());
+    }
+    if !federation.allow_private_addresses.is_empty() {
+        warnings.push(
+            "federation.allow-private-addresses lets strangers make this agent call hosts in your own network"
+                .to_owned(),
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! Text that must not be seen, and where Owncast's admin password comes from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::error::ConfigError;
+use super::file::OwncastSpec;
+use super::settings::Origin;
+use super::value::FromText;
+
+/// The systemd credential that holds Owncast's admin password (`LoadCredential=`).
+pub const PASSWORD_CREDENTIAL: &str = "owncast-admin-password";
+
+/// The environment variable that holds Owncast's admin password.
+pub const PASSWORD_VARIABLE: &str = "OWNCAST_ADMIN_PASSWORD";
+
+/// A password, private key or token. `Debug` hides it, and it cannot be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for the one place that uses it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl FromText for Secret {
+    fn expected(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text in quotes")
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+}
+
+/// Owncast's admin password, or why there is none. Commands that only ask a running agent do without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminPassword {
+    /// Found.
+    Known {
+        /// The password.
+        secret: Secret,
+        /// Where it was found.
+        origin: Origin,
+    },
+    /// Set nowhere.
+    Missing,
+    /// A file was named that cannot be used.
+    Unusable {
+        /// The file that should hold it.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl AdminPassword {
+    /// Looks in this order: systemd credential, `admin-password-file`, environment, `admin-password`.
+    ///
+    /// A place that was named but cannot be read ends the search: falling through to an older password elsewhere
+    /// would hide the fault.
+    pub(super) fn resolve(spec: &OwncastSpec, env: &dyn Fn(&str) -> Option<String>) -> Self {
+        let credential =
+            env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(PASSWORD_CREDENTIAL));
+        if let Some(path) = credential.filter(|path| path.exists()) {
+            return Self::from_file(path, Origin::Credential);
+        }
+        if let Some(path) = &spec.admin_password_file {
+            return Self::from_file(path.0.clone(), Origin::PasswordFile);
+        }
+        if let Some(text) = env(PASSWORD_VARIABLE).filter(|text| !text.is_empty()) {
+            return Self::Known { secret: Secret::new(text), origin: Origin::Environment };
+        }
+        match &spec.admin_password {
+            Some(secret) => Self::Known { secret: secret.clone(), origin: Origin::File },
+            None => Self::Missing,
+        }
+    }
+
+    fn from_file(path: PathBuf, origin: Origin) -> Self {
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            // The error of a file that is not UTF-8 does not repeat its bytes.
+            Err(error) => return Self::Unusable { path, reason: error.to_string() },
+        };
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let password = line.strip_suffix('\r').unwrap_or(line);
+        if password.is_empty() {
+            return Self::Unusable { path, reason: "it is empty".to_owned() };
+        }
+        Self::Known { secret: Secret::new(password), origin }
+    }
+
+    /// The password.
+    ///
+    /// # Errors
+    /// Says which file cannot be used and why, or names every way to set a password.
+    pub fn get(&self) -> Result<&Secret, ConfigError> {
+        match self {
+            Self::Known { secret, .. } => Ok(secret),
+            Self::Missing => Err(ConfigError::new("Owncast's admin password is not set")
+                .field("owncast.admin-password-file")
+                .allowed(format!(
+                    "one of: the systemd credential \"{PASSWORD_CREDENTIAL}\"; admin-password-file under [owncast]; \
+                     the environment variable {PASSWORD_VARIABLE}; admin-password under [owncast]"
+                ))),
+            Self::Unusable { path, reason } => Err(ConfigError::new(format!(
+                "Owncast's admin password cannot be read from {}: {reason}",
+                path.display()
+            ))
+            .field("owncast.admin-password-file")
+            .allowed("a file that this user may read, holding the password on one line")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> OwncastSpec {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_secret_shows_nothing() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?} {:#?}", Some(&secret)).matches("hunter2").count(), 0);
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn the_first_place_that_is_set_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let credentials = folder.path().join("credentials");
+        std::fs::create_dir(&credentials).unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "from file\n\n").unwrap();
+        let full = spec(&format!(
+            "admin-password-file = {:?}\nadmin-password = \"from toml\"",
+            file.display().to_string()
+        ));
+        let toml_only = spec("admin-password = \"from toml\"");
+        let none = spec("");
+        let with_variable = |name: &str| (name == PASSWORD_VARIABLE).then(|| "from variable".to_owned());
+        let with_credential = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(credentials.display().to_string()),
+            other => with_variable(other),
+        };
+        let nothing = |_: &str| None;
+
+        let get = |spec: &OwncastSpec, env: &dyn Fn(&str) -> Option<String>| {
+            AdminPassword::resolve(spec, env).get().unwrap().expose().to_owned()
+        };
+        assert_eq!(
+            get(&full, &with_credential),
+            "from file\n",
+            "a folder without our credential is passed over"
+        );
+        assert_eq!(get(&full, &with_variable), "from file\n", "one newline is trimmed, no more");
+        assert_eq!(get(&toml_only, &with_variable), "from variable");
+        assert_eq!(get(&toml_only, &nothing), "from toml");
+        std::fs::write(credentials.join(PASSWORD_CREDENTIAL), "from credential").unwrap();
+        assert_eq!(get(&full, &with_credential), "from credential");
+        assert_eq!(AdminPassword::resolve(&none, &nothing), AdminPassword::Missing);
+    }
+
+    #[test]
+    fn a_missing_password_names_the_ways_to_set_one() {
+        let message = AdminPassword::Missing.get().unwrap_err().to_string();
+        for way in
+            [PASSWORD_CREDENTIAL, PASSWORD_VARIABLE, "admin-password-file", "admin-password under [owncast]"]
+        {
+            assert!(message.contains(way), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unusable_file_is_said_and_nothing_else_is_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("absent");
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, "\n").unwrap();
+        for (path, said) in [(&absent, "No such file"), (&empty, "empty")] {
+            let spec = spec(&format!(
+                "admin-password-file = {:?}\nadmin-password = \"older\"",
+                path.display().to_string()
+            ));
+            let message = AdminPassword::resolve(&spec, &|_| None).get().unwrap_err().to_string();
+            assert!(message.contains(said) && message.contains(&path.display().to_string()), "{message}");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! What is read of a stranger's actor document.
+
+use serde_json::Value;
+use url::Url;
+
+use super::FetchError;
+use super::shapes::{cut, id, kind, link, many, text};
+use crate::activitypub::signature::PublicKey;
+use crate::model::origin::{RemotePolicy, parse_remote, same_origin};
+
+const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Organization"];
+/// Most keys looked at, of each form.
+const MAX_KEYS: usize = 10;
+
+/// An actor as fetched from its own id. Texts are as the stranger wrote them: escape before showing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteActor {
+    /// The actor's id, equal to the address it was fetched from.
+    pub id: Url,
+    /// `Person`, `Service`, `Application`, `Group` or `Organization`.
+    pub kind: String,
+    /// Personal inbox, of the actor's own origin (C-12: else we would be a tool to flood others).
+    pub inbox: Url,
+    /// `endpoints.sharedInbox`, if it is of the actor's own origin.
+    pub shared_inbox: Option<Url>,
+    /// `preferredUsername`, at most 200 characters; where missing, the last part of the id's path, else the host.
+    pub preferred_username: String,
+    /// Display name, at most 500 characters.
+    pub name: Option<String>,
+    /// Address of the picture; may be on any host, and is never fetched.
+    pub icon: Option<Url>,
+    /// Profile page for people; may be on any host.
+    pub url: Option<Url>,
+    /// `alsoKnownAs`, at most 16.
+    pub also_known_as: Vec<Url>,
+    /// `movedTo`.
+    pub moved_to: Option<Url>,
+    /// Keys that are usable, of the actor's own origin, and that name it as their owner (C-4).
+    pub keys: Vec<RemoteKey>,
+}
+
+/// A key that its owner's own document lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteKey {
+    /// The key's id, usually the owner's with a fragment.
+    pub id: Url,
+    /// The actor that lists it.
+    pub owner: Url,
+    /// The key.
+    pub key: PublicKey,
+}
+
+impl RemoteActor {
+    /// Reads an actor document. The caller has made sure that it was fetched from its own id.
+    ///
+    /// # Errors
+    /// [`FetchError::Gone`] for a Tombstone, [`FetchError::Denied`] for an actor without inbox (a stripped document for
+    /// those who may not read it), else [`FetchError::Rejected`].
+    pub(super) fn read(document: &Value, policy: &RemotePolicy) -> Result<Self, FetchError> {
+        if kind(document, &["Tombstone"]).is_some() {
+            return Err(FetchError::Gone);
+        }
+        let kind = kind(document, &ACTOR_KINDS)
+            .ok_or_else(|| FetchError::rejected("its type is none of an actor's"))?
+            .to_owned();
+        let text_id = document.get("id").and_then(Value::as_str).ok_or(FetchError::Denied)?;
+        let actor = parse_remote(text_id, policy)?;
+        if actor.fragment().is_some() {
+            return Err(FetchError::rejected("an actor's id must not have a fragment"));
+        }
+        let inbox = text(document.get("inbox"), &["id"]).ok_or(FetchError::Denied)?;
+        let inbox = parse_remote(inbox, policy)?;
+        if !same_origin(&inbox, &actor) {
+            return Err(FetchError::rejected("its inbox is on another host"));
+        }
+        let shared_inbox =
+            document.get("endpoints").and_then(|endpoints| id(endpoints.get("sharedInbox"), policy));
+        let username = cut(document.get("preferredUsername").and_then(Value::as_str), 200);
+        Ok(Self {
+            kind,
+            shared_inbox: shared_inbox.filter(|shared| same_origin(shared, &actor)),
+            preferred_username: username.unwrap_or_else(|| name_from(&actor)),
+            name: cut(document.get("name").and_then(Value::as_str), 500),
+            icon: link(document.get("icon"), policy),
+            url: link(document.get("url"), policy),
+            also_known_as: many(document.get("alsoKnownAs"))
+                .filter_map(|item| id(Some(item), policy))
+                .collect(),
+            moved_to: id(document.get("movedTo"), policy),
+            keys: keys(document, &actor, policy),
+            inbox,
+            id: actor,
+        })
+    }
+
+    /// The key with this id. A bare actor address as key id (PeerTube, Osada) means the first key.
+    pub(super) fn key(&self, key_id: &Url) -> Result<RemoteKey, FetchError> {
+        let exact = self.keys.iter().find(|key| key.id == *key_id);
+        exact.or_else(|| self.keys.first().filter(|_| *key_id == self.id)).cloned().ok_or_else(|| {
+            FetchError::rejected(format!(
+                "{} lists no usable key {key_id}: a key needs id, owner (the actor) and publicKeyPem, on the actor's \
+                 host; RSA of 2048 to 8192 bits, or Ed25519",
+                self.id
+            ))
+        })
+    }
+}
+
+fn keys(document: &Value, actor: &Url, policy: &RemotePolicy) -> Vec<RemoteKey> {
+    let pem = many(document.get("publicKey")).take(MAX_KEYS);
+    let multikey = many(document.get("assertionMethod")).take(MAX_KEYS);
+    pem.chain(multikey).filter_map(|entry| key(entry, actor, policy)).collect()
+}
+
+fn key(entry: &Value, actor: &Url, policy: &RemotePolicy) -> Option<RemoteKey> {
+    let key_id = parse_remote(entry.get("id")?.as_str()?, policy).ok()?;
+    let owner = key_owner(entry, policy)?;
+    if owner != *actor || !same_origin(&key_id, actor) {
+        return None;
+    }
+    let key = match (entry.get("publicKeyPem"), entry.get("publicKeyMultibase")) {
+        (Some(pem), _) => PublicKey::from_pem(pem.as_str()?),
+        (None, multibase) => PublicKey::from_multibase(multibase?.as_str()?),
+    };
+    Some(RemoteKey { id: key_id, owner, key: key.ok()? })
+}
+
+/// Who a key says it belongs to.
+pub(super) fn key_owner(entry: &Value, policy: &RemotePolicy) -> Option<Url> {
+    id(entry.get("owner").or_else(|| entry.get("controller")), policy)
+}
+
+/// Whether a document is a key on its own rather than an actor.
+pub(super) fn is_key_document(document: &Value) -> bool {
+    let bare = document.get("publicKeyPem").is_some() || document.get("publicKeyMultibase").is_some();
+    kind(document, &ACTOR_KINDS).is_none()
+        && (bare || kind(document, &["Key", "CryptographicKey", "Multikey"]).is_some())
+}
+
+fn name_from(actor: &Url) -> String {
+    let last = actor.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    cut(last.or(actor.host_str()), 200).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::activitypub::signature::PrivateKey;
+
+    const POLICY: RemotePolicy = RemotePolicy { allow_http: false, allow_private: false };
+
+    fn read(document: &Value) -> Result<RemoteActor, FetchError> {
+        RemoteActor::read(document, &POLICY)
+    }
+
+    fn minimal() -> Value {
+        json!({"id": "https://peer.example/u/a", "type": "Person", "inbox": "https://peer.example/u/a/inbox"})
+    }
+
+    fn with(extra: Value) -> Value {
+        let mut document = minimal();
+        document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        document
+    }
+
+    #[test]
+    fn the_least_document_is_enough() {
+        let actor = read(&minimal()).unwrap();
+        assert_eq!((actor.preferred_username.as_str(), actor.kind.as_str()), ("a", "Person"));
+        assert!(actor.keys.is_empty() && actor.shared_inbox.is_none() && actor.name.is_none());
+    }
+
+    #[test]
+    fn tolerated_shapes() {
+        let url = |text: &str| Some(Url::parse(text).unwrap());
+        let actor = read(&with(json!({
+            "type": ["Thing", "Service"],
+            "inbox": {"id": "https://peer.example/u/a/inbox", "type": "OrderedCollection"},
+            "preferredUsername": "anna", "name": "  Ana  ",
+            "endpoints": {"sharedInbox": "https://peer.example/inbox"},
+            "icon": [{"type": "Image", "url": [{"type": "Link", "href": "https://cdn.example/a.png"}]}],
+            "url": [{"type": "Link", "href": "https://peer.example/@a"}, "https://peer.example/other"],
+            "alsoKnownAs": "https://old.example/u/a",
+            "movedTo": {"id": "https://new.example/u/a"},
+        })))
+        .unwrap();
+        assert_eq!((actor.kind.as_str(), actor.preferred_username.as_str()), ("Service", "anna"));
+        assert_eq!(actor.name.as_deref(), Some("Ana"));
+        assert_eq!(actor.shared_inbox, url("https://peer.example/inbox"));
+        assert_eq!(actor.icon, url("https://cdn.example/a.png"));
+        assert_eq!(actor.url, url("https://peer.example/@a"));
+        assert_eq!(actor.also_known_as, [url("https://old.example/u/a").unwrap()]);
+        assert_eq!(actor.moved_to, url("https://new.example/u/a"));
+        for odd in [
+            json!({"endpoints": "https://peer.example/endpoints", "icon": "not a url", "name": 7, "url": null}),
+            json!({"endpoints": [], "icon": {"url": 5}, "name": ["a"], "alsoKnownAs": {"x": 1}, "publicKey": []}),
+            json!({"preferredUsername": "", "name": "", "icon": [], "publicKey": "https://peer.example/key"}),
+        ] {
+            assert!(read(&with(odd.clone())).is_ok(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn documents_that_must_not_be_believed() {
+        let rejected = |extra: Value| matches!(read(&with(extra)), Err(FetchError::Rejected(_)));
+        assert!(rejected(json!({"inbox": "https://victim.example/inbox"})));
+        assert!(rejected(json!({"inbox": "https://sub.peer.example/inbox"})));
+        assert!(rejected(json!({"type": "Note"})));
+        assert!(rejected(json!({"type": null})));
+        assert!(rejected(json!({"id": "https://peer.example/u/a#me"})));
+        assert_eq!(read(&with(json!({"type": "Tombstone"}))), Err(FetchError::Gone));
+        assert_eq!(read(&with(json!({"inbox": null}))), Err(FetchError::Denied));
+        assert!(matches!(
+            read(&with(json!({"inbox": "http://peer.example/i"}))),
+            Err(FetchError::Address(_))
+        ));
+        let foreign =
+            read(&with(json!({"endpoints": {"sharedInbox": "https://victim.example/inbox"}}))).unwrap();
+        assert_eq!(foreign.shared_inbox, None);
+        let long = read(&with(json!({"name": "ü".repeat(1_000_000)}))).unwrap();
+        assert_eq!(long.name.unwrap().chars().count(), 500);
+    }
+
+    #[test]
+    fn keys_must_be_claimed_both_ways_and_usable() {
+        let pem = PrivateKey::generate().unwrap().public_pem().unwrap();
+        let me = "https://peer.example/u/a";
+        let key = |id: &str, owner: &str, pem: &str| json!({"id": id, "owner": owner, "publicKeyPem": pem});
+        let main = "https://peer.example/u/a#main-key";
+        let good = key(main, me, &pem);
+        let count = |keys: Value| read(&with(json!({"publicKey": keys}))).unwrap().keys.len();
+        assert_eq!(count(good.clone()), 1);
+        assert_eq!(count(json!([key("https://peer.example/u/a/main-key", me, &pem), good])), 2);
+        assert_eq!(count(key(main, "https://peer.example/u/b", &pem)), 0);
+        assert_eq!(count(key("https://evil.example/u/a#main-key", me, &pem)), 0);
+        assert_eq!(count(key(main, me, "no key")), 0);
+        assert_eq!(count(json!({"id": main, "publicKeyPem": pem})), 0);
+        assert_eq!(count(json!(vec![good; 500])), MAX_KEYS);
+        let ed = json!({"assertionMethod": [{"id": "https://peer.example/u/a#ed", "type": "Multikey", "controller": me,
+            "publicKeyMultibase": "z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2"}, "https://peer.example/key2"]});
+        assert_eq!(read(&with(ed)).unwrap().keys.len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_id_or_by_the_bare_actor() {
+        let pem = PrivateKey::generate().unwrap().public_pem().unwrap();
+        let me = "https://peer.example/u/a";
+        let main = "https://peer.example/u/a#main-key";
+        let actor =
+            read(&with(json!({"publicKey": {"id": main, "owner": me, "publicKeyPem": pem}}))).unwrap();
+        let find = |id: &str| actor.key(&Url::parse(id).unwrap()).map(|key| key.id.to_string());
+        assert_eq!(find(main).unwrap(), main);
+        assert_eq!(find(me).unwrap(), main);
+        assert!(find("https://peer.example/u/a#other").is_err() && find("https://peer.example/u/b").is_err());
+    }
+
+    #[test]
+    fn key_documents_are_told_from_actors() {
+        for (document, want) in [
+            (json!({"type": "CryptographicKey"}), true),
+            (json!({"type": ["Key"]}), true),
+            (json!({"type": "Multikey", "publicKeyMultibase": "z"}), true),
+            (json!({"publicKeyPem": "x"}), true),
+            (json!({"type": "Person", "publicKeyPem": "x"}), false),
+            (json!({"type": "Note"}), false),
+        ] {
+            assert_eq!(is_key_document(&document), want, "{document}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One signed GET of an ActivityPub document: redirects, content type, and whose document it is.
+
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+use url::Url;
+
+use super::{FetchError, Fetcher};
+use crate::activitypub::json;
+use crate::activitypub::signature::sign_request;
+use crate::model::origin::{parse_remote, same_origin};
+use crate::net::{Answer, Limits};
+
+/// Most redirects followed, all within one origin (C-21).
+const MAX_REDIRECTS: usize = 3;
+/// Both spellings, in the form that Pixelfed, Lemmy and old Owncast compare literally.
+const ACCEPTED: &str =
+    "application/activity+json, application/ld+json; profile=\"https://www.w3.org/ns/activitystreams\"";
+const AS_PROFILE: &str = "https://www.w3.org/ns/activitystreams";
+
+impl Fetcher {
+    /// Fetches a document and makes sure that it is the one at its own id (C-3): the `id`, without fragment, equals
+    /// the address it came from; if not, but on the same host, it is fetched once more from that `id`.
+    pub(super) async fn authentic(&self, start: &Url) -> Result<Value, FetchError> {
+        let (document, came_from) = self.get(start).await?;
+        let id = self.id_of(&document)?;
+        if id == came_from {
+            return Ok(document);
+        }
+        if !same_origin(&id, &came_from) {
+            return Err(FetchError::rejected("its id is on another host than its address"));
+        }
+        let (document, came_from) = self.get(&id).await?;
+        if self.id_of(&document)? != came_from {
+            return Err(FetchError::rejected("its id is not its address"));
+        }
+        Ok(document)
+    }
+
+    /// The document's id without fragment. A 200 without id is a stripped document for those who may not read it.
+    fn id_of(&self, document: &Value) -> Result<Url, FetchError> {
+        let id = document.get("id").and_then(Value::as_str).ok_or(FetchError::Denied)?;
+        Ok(without_fragment(&parse_remote(id, &self.policy)?))
+    }
+
+    /// The document and the address that finally gave it.
+    async fn get(&self, start: &Url) -> Result<(Value, Url), FetchError> {
+        let mut url = without_fragment(start);
+        for _ in 0..=MAX_REDIRECTS {
+            self.refuse_own_host(&url)?;
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+            let signed = sign_request(
+                &Method::GET,
+                &url,
+                (self.clock)(),
+                None,
+                None,
+                &self.signer.key_id,
+                &self.signer.key,
+            )?;
+            headers.extend(signed);
+            let limits = Limits { max_bytes: json::MAX_BYTES, timeout: super::fetcher::TIMEOUT };
+            let answer = self.client.get(&url, headers, limits).await?;
+            match answer.status.as_u16() {
+                200 => return Ok((read(&answer)?, url)),
+                301 | 302 | 303 | 307 | 308 => url = self.next(&url, &answer.headers)?,
+                401 | 403 => return Err(FetchError::Denied),
+                404 => return Err(FetchError::NotFound),
+                410 => return Err(FetchError::Gone),
+                other => return Err(FetchError::Status(other)),
+            }
+        }
+        Err(FetchError::rejected("it redirects more than 3 times"))
+    }
+
+    /// Where a redirect leads, if it may be followed.
+    fn next(&self, from: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
+        let mut all = headers.get_all(LOCATION).iter();
+        let location = match (all.next().and_then(|value| value.to_str().ok()), all.next()) {
+            (Some(location), None) => location,
+            _ => return Err(FetchError::rejected("it redirects without one readable Location")),
+        };
+        if location.contains('\\') || location.contains(char::is_whitespace) {
+            return Err(FetchError::rejected("it redirects to an ambiguous address"));
+        }
+        let joined =
+            from.join(location).map_err(|_| FetchError::rejected("it redirects to no valid address"))?;
+        let next = without_fragment(&parse_remote(joined.as_str(), &self.policy)?);
+        if !same_origin(from, &next) {
+            return Err(FetchError::rejected("it redirects to another host or scheme"));
+        }
+        Ok(next)
+    }
+}
+
+fn read(answer: &Answer) -> Result<Value, FetchError> {
+    if !is_activity(&answer.headers) {
+        return Err(FetchError::rejected(
+            "its content type is neither application/activity+json nor application/ld+json with the ActivityStreams \
+             profile",
+        ));
+    }
+    json::parse(&answer.body).map_err(|problem| FetchError::rejected(problem.to_string()))
+}
+
+pub(super) fn without_fragment(url: &Url) -> Url {
+    let mut url = url.clone();
+    url.set_fragment(None);
+    url
+}
+
+/// C-6: an uploaded file must not become an actor (Mastodon CVE-2024-25623).
+fn is_activity(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(Ok(value)), None) = (values.next().map(HeaderValue::to_str), values.next()) else {
+        return false;
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/activity+json" => true,
+        "application/ld+json" => parts.any(|part| {
+            part.split_once('=').is_some_and(|(name, profiles)| {
+                name.trim().eq_ignore_ascii_case("profile")
+                    && profiles
+                        .trim()
+                        .trim_matches('"')
+                        .split_ascii_whitespace()
+                        .any(|profile| profile == AS_PROFILE)
+            })
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_two_types_of_activitypub_count() {
+        let check = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            values.iter().for_each(|value| {
+                headers.append(CONTENT_TYPE, value.parse().unwrap());
+            });
+            is_activity(&headers)
+        };
+        for good in [
+            "application/activity+json",
+            "Application/Activity+JSON; charset=utf-8",
+            "application/ld+json; profile=\"https://www.w3.org/ns/activitystreams\"",
+            "application/ld+json;profile=https://www.w3.org/ns/activitystreams; charset=utf-8",
+            "application/ld+json; profile=\"https://w3id.org/x https://www.w3.org/ns/activitystreams\"",
+        ] {
+            assert!(check(&[good]), "{good}");
+        }
+        for bad in [
+            "text/html",
+            "application/json",
+            "application/ld+json",
+            "application/ld+json; profile=\"https://example.com/\"",
+            "application/ld+json; profile=\"https://www.w3.org/ns/activitystreams2\"",
+            "image/png",
+            "application/activity+jsonx",
+            "text/plain; x=application/activity+json",
+            "",
+        ] {
+            assert!(!check(&[bad]), "{bad}");
+        }
+        assert!(!check(&[]) && !check(&["application/activity+json", "text/html"]));
+    }
+}

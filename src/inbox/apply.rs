@@ -1,0 +1,146 @@
+//! What a verified activity changes: one commit, on disk before the answer.
+
+use http::StatusCode;
+use jiff::Timestamp;
+
+use super::{Engine, Inbox, Proof, Verified};
+use crate::activitypub::vocab::read::Kind;
+use crate::decide::engage::{self, Engaged, ours};
+use crate::decide::follow::{self, Followed};
+use crate::decide::{Moment, Rules, blocks, gone, seen};
+use crate::model::engagement::EngagementKind;
+use crate::model::handle::Person;
+use crate::model::{Addresses, Draft};
+use crate::random::entropy;
+use crate::serve::answer::Problem;
+use crate::telemetry::metrics::InboxOutcome;
+
+impl Inbox {
+    /// Applies a verified activity.
+    pub(super) async fn apply(&self, engine: &Engine, verified: Verified) -> Result<InboxOutcome, Problem> {
+        let Some(rules) = self.effective.borrow().rules() else {
+            return Err(Problem::busy("identity-unknown", "this server does not know who it is yet", 60));
+        };
+        let moment = Moment::new(Timestamp::now(), entropy());
+        let addresses = engine.addresses.clone();
+        let (kind, actor) = (verified.activity().kind.clone(), verified.actor().to_owned());
+        let outcome = self
+            .store
+            .commit(move |view| {
+                let mut draft = Draft::new(view);
+                let outcome = decide(&mut draft, moment, &rules, &addresses, &verified);
+                (draft.into_changes(), outcome)
+            })
+            .await
+            .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
+        match outcome {
+            Ok(outcome) => {
+                tracing::info!(target: "herald::inbox", ?kind, actor, ?outcome, "took an activity");
+                Ok(outcome)
+            }
+            // Blocked between the check and the commit.
+            Err(Blocked) => {
+                Err(Problem::new(StatusCode::UNAUTHORIZED, "signature-invalid", "the signature does not verify"))
+            }
+        }
+    }
+}
+
+struct Blocked;
+
+fn decide(
+    draft: &mut Draft<'_>,
+    mut moment: Moment,
+    rules: &Rules,
+    addresses: &Addresses,
+    verified: &Verified,
+) -> Result<InboxOutcome, Blocked> {
+    if blocks::actor_blocked(draft.view(), verified.actor()) {
+        return Err(Blocked);
+    }
+    if verified.proof() == Proof::Signature && !seen::first_time(draft, verified.signature(), moment.now) {
+        return Ok(InboxOutcome::Repeated);
+    }
+    let activity = verified.activity();
+    if activity.kind == Kind::Delete {
+        gone::deleted(draft, &moment, verified.actor());
+        return Ok(InboxOutcome::Deleted);
+    }
+    let Some(person) = verified.person() else { return Ok(InboxOutcome::Ignored) };
+    let object = activity.object.id.as_deref();
+    let id = activity.id.as_deref();
+    Ok(match activity.kind {
+        Kind::Follow => {
+            let followed =
+                follow::follow(draft, &mut moment, rules, person.clone(), activity.id.clone(), verified.stamp());
+            match followed {
+                Followed::Ignored => InboxOutcome::Ignored,
+                _ => InboxOutcome::Followed,
+            }
+        }
+        Kind::Like | Kind::Announce => {
+            let kind = engagement(&activity.kind);
+            let (Some(kind), Some(object)) = (kind, object.and_then(|id| ours(addresses, id))) else {
+                return Ok(InboxOutcome::Ignored);
+            };
+            // Old software sends no id; the object stands for it.
+            let id = id.or(activity.object.id.as_deref()).unwrap_or_default();
+            counted(engage::engage(draft, &mut moment, kind, person, object, id))
+        }
+        Kind::Undo => undo(draft, &moment, addresses, verified, person),
+        Kind::Block => {
+            gone::blocked_us(draft, &moment, verified.actor(), verified.stamp());
+            InboxOutcome::Undone
+        }
+        _ => InboxOutcome::Ignored,
+    })
+}
+
+fn engagement(kind: &Kind) -> Option<EngagementKind> {
+    match kind {
+        Kind::Like => Some(EngagementKind::Like),
+        Kind::Announce => Some(EngagementKind::Announce),
+        _ => None,
+    }
+}
+
+fn counted(engaged: Engaged) -> InboxOutcome {
+    match engaged {
+        Engaged::Counted => InboxOutcome::Engaged,
+        Engaged::Nothing => InboxOutcome::Repeated,
+        Engaged::NotOurs => InboxOutcome::Ignored,
+    }
+}
+
+fn undo(
+    draft: &mut Draft<'_>,
+    moment: &Moment,
+    addresses: &Addresses,
+    verified: &Verified,
+    person: &Person,
+) -> InboxOutcome {
+    let object = &verified.activity().object;
+    let inner = object.id.as_deref();
+    let about_follow = match &object.kind {
+        Some(Kind::Follow) => true,
+        Some(_) => false,
+        // Pleroma undoes by the id alone: it is the Follow if it is that follower's Follow.
+        None => {
+            let follower = draft.view().get::<crate::model::follower::Follower>(verified.actor().as_bytes());
+            inner.is_some() && follower.is_some_and(|follower| follower.follow_id.as_deref() == inner)
+        }
+    };
+    if about_follow {
+        let changed = follow::undo(draft, moment, person, verified.stamp());
+        return if changed { InboxOutcome::Undone } else { InboxOutcome::Ignored };
+    }
+    let about = object
+        .kind
+        .as_ref()
+        .and_then(engagement)
+        .zip(object.object.as_deref().and_then(|object| ours(addresses, object)));
+    match engage::undo(draft, moment, verified.actor(), inner, about) {
+        Engaged::Counted => InboxOutcome::Undone,
+        _ => InboxOutcome::Ignored,
+    }
+}

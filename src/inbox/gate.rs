@@ -1,0 +1,219 @@
+//! The order of checks, cheapest first. The only maker of [`Verified`].
+
+use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
+use url::Url;
+
+use super::sift::{Sifted, sift};
+use super::{Arrival, Engine, Verified};
+use crate::activitypub::json;
+use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
+use crate::activitypub::vocab::read::Incoming;
+use crate::decide::blocks;
+use crate::fetch::{FetchError, RemoteActor};
+use crate::model::follower::Follower;
+use crate::model::handle::{Person, host_of};
+use crate::model::origin::{parse_remote, same_origin};
+use crate::store::Store;
+
+use crate::serve::answer::Problem;
+
+/// Checks an arrival. `None` means that it is taken and changes nothing.
+pub(super) async fn gate(
+    engine: &Engine,
+    store: &Store,
+    arrival: &Arrival,
+) -> Result<Option<Verified>, Problem> {
+    content_type(&arrival.headers)?;
+    let document = json::parse(&arrival.body)
+        .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-json", problem.to_string()))?;
+    let incoming = Incoming::parse(&document)
+        .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-activity", problem.to_string()))?;
+    match sift(&incoming, &engine.addresses) {
+        Sifted::Ignore => Ok(None),
+        // The answer is 202 whatever comes of it: the difference would tell who is known here.
+        Sifted::SelfDelete => Ok(self_delete(engine, store, arrival, incoming).await.ok().flatten()),
+        Sifted::Verify => verify(engine, store, arrival, incoming).await.map(Some),
+    }
+}
+
+/// An activity's media type, with any parameters. GoToSocial and others refuse everything else too.
+fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported = |detail: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail);
+    if headers.contains_key(http::header::CONTENT_ENCODING) {
+        return Err(unsupported("encoded bodies are not taken; send the activity as it is"));
+    }
+    let value = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "application/activity+json" | "application/ld+json" => Ok(()),
+        _ => Err(unsupported("send application/activity+json or application/ld+json")),
+    }
+}
+
+/// What a request says of itself, once it is known to be sound in itself.
+struct Sound {
+    unverified: Unverified,
+    actor: Url,
+    arrived: Timestamp,
+}
+
+/// Everything that needs no network.
+fn sound(engine: &Engine, arrival: &Arrival, incoming: &Incoming) -> Result<Sound, Problem> {
+    let arrived = Timestamp::now();
+    let unverified = precheck(
+        &Method::POST,
+        &arrival.target,
+        &arrival.headers,
+        &arrival.body,
+        engine.addresses.host(),
+        arrived,
+    )
+    .map_err(unsigned)?;
+    let address = |what: &str, text: &str| {
+        parse_remote(text, &engine.policy).map_err(|problem| {
+            Problem::new(StatusCode::UNAUTHORIZED, "bad-address", format!("the {what} is refused: {problem}"))
+        })
+    };
+    let key = address("keyId", &unverified.key_id)?;
+    let actor = address("actor", &incoming.actor)?;
+    let mut origins = vec![("keyId", key)];
+    if let Some(id) = &incoming.id {
+        origins.push(("activity's id", address("activity's id", id)?));
+    }
+    for (what, url) in origins {
+        if !same_origin(&url, &actor) {
+            let detail = format!("the {what} is on another origin than the actor");
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "origin", detail));
+        }
+    }
+    if host_of(actor.as_str()) == engine.addresses.host() {
+        let detail = "the actor is on this server itself";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "own-host", detail));
+    }
+    if let Some(inner) = &incoming.object.actor
+        && incoming.kind == crate::activitypub::vocab::read::Kind::Undo
+        && address("undone activity's actor", inner)? != actor
+    {
+        let detail = "the undone activity is another actor's";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-yours", detail));
+    }
+    Ok(Sound { unverified, actor, arrived })
+}
+
+fn unsigned(problem: SignatureProblem) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, problem.code(), problem.to_string())
+}
+
+/// The one answer for a block, a wrong signature, a key that cannot be had and a key of somebody else: byte for byte
+/// the same, so that it tells nothing about us.
+fn not_verified(key_id: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "signature-invalid",
+        format!("the signature does not verify with the actor's key {key_id}, or that key cannot be had from its owner"),
+    )
+}
+
+async fn verify(
+    engine: &Engine,
+    store: &Store,
+    arrival: &Arrival,
+    incoming: Incoming,
+) -> Result<Verified, Problem> {
+    let Sound { unverified, actor, arrived } = sound(engine, arrival, &incoming)?;
+    let key_id = unverified.key_id.clone();
+    let (asked, key_host) = (actor.to_string(), host_of(&key_id));
+    let blocked = store
+        .read(move |view| blocks::actor_blocked(view, &asked) || blocks::host_blocked(view, &key_host))
+        .await
+        .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
+    if blocked {
+        return Err(not_verified(&key_id));
+    }
+    let owner = match signer(engine, &unverified).await {
+        Ok(owner) => owner,
+        Err(error) if error.is_transient() => {
+            return Err(Problem::busy("key-unavailable", format!("the key {key_id} cannot be fetched now"), 60));
+        }
+        Err(error) => {
+            tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
+            return Err(not_verified(&key_id));
+        }
+    };
+    match owner {
+        Some(owner) if owner.id == actor => {
+            let stamp = unverified.signed_at.min(arrived);
+            Ok(Verified::by_signature(incoming, person(&owner), stamp, &unverified.signature))
+        }
+        _ => Err(not_verified(&key_id)),
+    }
+}
+
+/// Whose key made the signature; `None` if none of the keys we may believe did.
+async fn signer(
+    engine: &Engine,
+    unverified: &Unverified,
+) -> Result<Option<std::sync::Arc<RemoteActor>>, FetchError> {
+    let (key, owner) = engine.fetcher.key(&unverified.key_id).await?;
+    if unverified.verify(&key.key).is_ok() {
+        return Ok(Some(owner));
+    }
+    // Peers change keys without a word: one more look, unless we looked a moment ago.
+    match engine.fetcher.key_fresh(&unverified.key_id).await? {
+        Some((key, owner)) if unverified.verify(&key.key).is_ok() => Ok(Some(owner)),
+        _ => Ok(None),
+    }
+}
+
+/// A self-Delete of an actor we know: proved by its signature, or by its document being gone.
+async fn self_delete(
+    engine: &Engine,
+    store: &Store,
+    arrival: &Arrival,
+    incoming: Incoming,
+) -> Result<Option<Verified>, Problem> {
+    let Sound { unverified, actor, arrived } = sound(engine, arrival, &incoming)?;
+    let asked = actor.to_string();
+    let known = store
+        .read(move |view| {
+            let acted = format!("Sa\n{asked}\n").into_bytes();
+            let mut known = view.get::<Follower>(asked.as_bytes()).is_some();
+            view.scan_bytes(&acted, &acted, &mut |_, _| {
+                known = true;
+                false
+            });
+            known
+        })
+        .await
+        .unwrap_or(false);
+    if !known {
+        return Ok(None);
+    }
+    let stamp = unverified.signed_at.min(arrived);
+    match signer(engine, &unverified).await {
+        Ok(Some(owner)) if owner.id == actor => {
+            Ok(Some(Verified::by_signature(incoming, person(&owner), stamp, &unverified.signature)))
+        }
+        Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
+        // Its key may be remembered here, and gone there.
+        _ => match engine.fetcher.actor(actor.as_str()).await {
+            Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
+            _ => Ok(None),
+        },
+    }
+}
+
+/// What is kept of an actor.
+fn person(actor: &RemoteActor) -> Person {
+    let id = actor.id.to_string();
+    Person {
+        handle: format!("{}@{}", actor.preferred_username, host_of(&id)),
+        actor: id,
+        inbox: actor.inbox.to_string(),
+        shared_inbox: actor.shared_inbox.as_ref().map(Url::to_string),
+        name: actor.name.clone(),
+        icon: actor.icon.as_ref().map(Url::to_string),
+        url: actor.url.as_ref().map(Url::to_string),
+    }
+}

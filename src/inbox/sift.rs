@@ -1,0 +1,82 @@
+//! Pure: what an activity is about, seen from the outside, before anything is believed of it.
+
+use crate::activitypub::vocab::read::{Incoming, Kind};
+use crate::decide::engage::ours;
+use crate::model::Addresses;
+
+/// What to do with an activity, judged by itself alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sifted {
+    /// It cannot matter here: 202, no work.
+    Ignore,
+    /// An actor says that it deletes itself: its key may be gone.
+    SelfDelete,
+    /// Verify it and see.
+    Verify,
+}
+
+/// Judges by type and object only. The store is not asked: what is answered here must not tell who follows.
+pub fn sift(incoming: &Incoming, addresses: &Addresses) -> Sifted {
+    let object = &incoming.object;
+    let about_us = |id: &Option<String>| id.as_deref().is_some_and(|id| same_id(id, &addresses.actor()));
+    let about_ours = |id: &Option<String>| id.as_deref().is_some_and(|id| ours(addresses, id).is_some());
+    let verify = match incoming.kind {
+        Kind::Follow | Kind::Block => about_us(&object.id),
+        Kind::Like | Kind::Announce => about_ours(&object.id),
+        Kind::Undo => match &object.kind {
+            // Only the id: it may be one of theirs that we know.
+            None => object.id.is_some(),
+            Some(Kind::Follow) => object.object.is_none() || about_us(&object.object),
+            Some(Kind::Like | Kind::Announce) => object.object.is_none() || about_ours(&object.object),
+            Some(_) => false,
+        },
+        Kind::Delete if object.id.as_deref() == Some(incoming.actor.as_str()) => return Sifted::SelfDelete,
+        _ => false,
+    };
+    if verify { Sifted::Verify } else { Sifted::Ignore }
+}
+
+/// Ids are compared as URLs: a peer may write the host in capitals or name the default port.
+fn same_id(theirs: &str, ours: &str) -> bool {
+    theirs == ours
+        || matches!((url::Url::parse(theirs), url::Url::parse(ours)), (Ok(theirs), Ok(ours)) if theirs == ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_what_is_about_us_is_looked_at() {
+        let addresses = Addresses::new("https://live.example", "u");
+        let actor = addresses.actor();
+        let note = addresses.note(ulid::Ulid(5));
+        let they = "https://peer.example/a";
+        for (kind, object, want) in [
+            ("Follow", json!(actor), Sifted::Verify),
+            ("Follow", json!({"id": actor, "type": "Service"}), Sifted::Verify),
+            ("Follow", json!("https://LIVE.example:443/federation/user/u"), Sifted::Verify),
+            ("Follow", json!("https://live.example/federation/user/v"), Sifted::Ignore),
+            ("Like", json!(note), Sifted::Verify),
+            ("Announce", json!({"id": note}), Sifted::Verify),
+            ("Announce", json!(actor), Sifted::Verify),
+            ("Like", json!("https://peer.example/n/1"), Sifted::Ignore),
+            ("Undo", json!("https://peer.example/likes/1"), Sifted::Verify),
+            ("Undo", json!({"type": "Follow", "object": actor}), Sifted::Verify),
+            ("Undo", json!({"type": "Follow", "object": they}), Sifted::Ignore),
+            ("Undo", json!({"type": "Like", "object": note}), Sifted::Verify),
+            ("Undo", json!({"type": "Block", "object": actor}), Sifted::Ignore),
+            ("Delete", json!(they), Sifted::SelfDelete),
+            ("Delete", json!({"id": they, "type": "Person"}), Sifted::SelfDelete),
+            ("Delete", json!({"id": "https://peer.example/n/1", "type": "Tombstone"}), Sifted::Ignore),
+            ("Block", json!(actor), Sifted::Verify),
+            ("Create", json!({"type": "Note", "id": "https://peer.example/n/2"}), Sifted::Ignore),
+            ("View", json!(note), Sifted::Ignore),
+        ] {
+            let activity = json!({"type": kind, "actor": they, "id": "https://peer.example/x", "object": object});
+            let incoming = Incoming::parse(&activity).unwrap();
+            assert_eq!(sift(&incoming, &addresses), want, "{activity}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The client through which everything leaves: guarded for strangers, plain for the operator's own Owncast.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::error::NetError;
+use super::guard;
+use super::resolve::GuardedResolver;
+
+/// Most of a POST's answer that is read, in bytes; the rest is dropped with its connection.
+const POST_ANSWER_BYTES: usize = 64 * 1024;
+/// Most header lines of an answer.
+const MAX_HEADERS: usize = 100;
+/// Most bytes of an HTTP/2 header block.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
+/// How a client for strangers behaves.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// `User-Agent`: `name/version (+https://stream.example/)`; some peers refuse library defaults.
+    pub user_agent: String,
+    /// Longest wait for a connection including TLS.
+    pub connect_timeout: Duration,
+    /// Longest whole exchange, from name lookup to the last byte of the body.
+    pub timeout: Duration,
+    /// Networks that may be dialled beside the open internet.
+    pub allow_private: Vec<IpNet>,
+    /// Speak http beside https.
+    pub allow_http: bool,
+    /// PEM file with authorities to trust beside the system's.
+    pub extra_ca: Option<PathBuf>,
+    /// Idle connections kept per host.
+    pub idle_per_host: usize,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// Our own public hosts, never asked (C-28): `host` means every port, `host:port` that one only.
+    pub own_hosts: Vec<String>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            user_agent: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
+            allow_private: Vec::new(),
+            allow_http: false,
+            extra_ca: None,
+            idle_per_host: 1,
+            idle_timeout: Duration::from_secs(5),
+            own_hosts: Vec::new(),
+        }
+    }
+}
+
+/// What one GET may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest body, in bytes.
+    pub max_bytes: usize,
+    /// Longest whole exchange; the client's own if that is shorter.
+    pub timeout: Duration,
+}
+
+/// A complete answer of any status.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status, redirects included: they are never followed here.
+    pub status: StatusCode,
+    /// The headers as they came.
+    pub headers: HeaderMap,
+    /// The body, at most as long as asked for.
+    pub body: Bytes,
+}
+
+/// The outgoing HTTP client. Never follows redirects, uses no proxy of the environment, keeps no cookies, offers no
+/// compression. Cheap to clone. Its connections belong to the tokio runtime that first uses it: build one for each.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    guard: Option<Arc<Guard>>,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Guard {
+    allow: Arc<[IpNet]>,
+    allow_http: bool,
+    own_hosts: Vec<String>,
+}
+
+impl Client {
+    /// A client for strangers: every address is checked at the moment of dialling.
+    ///
+    /// # Errors
+    /// [`NetError::Client`] if the extra authorities cannot be read or TLS cannot start.
+    pub fn new(options: ClientOptions) -> Result<Self, NetError> {
+        let allow: Arc<[IpNet]> = options.allow_private.iter().copied().collect();
+        let http = builder(&options)?
+            .dns_resolver(GuardedResolver { allow: Arc::clone(&allow) })
+            .https_only(!options.allow_http)
+            .build()
+            .map_err(|error| NetError::from_reqwest(error, options.timeout))?;
+        let own_hosts = options.own_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let guard = Guard { allow, allow_http: options.allow_http, own_hosts };
+        Ok(Self { http, guard: Some(Arc::new(guard)), timeout: options.timeout })
+    }
+
+    /// A client for addresses that the operator configured (Owncast itself): any address, http or https. Never use it
+    /// for an address that came from anybody else. `allow_private`, `allow_http` and `own_hosts` have no effect.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub fn trusted(options: ClientOptions) -> Result<Self, NetError> {
+        let http =
+            builder(&options)?.build().map_err(|error| NetError::from_reqwest(error, options.timeout))?;
+        Ok(Self { http, guard: None, timeout: options.timeout })
+    }
+
+    /// Fetches `url`. The body is read whole, or not at all.
+    ///
+    /// # Errors
+    /// See [`NetError`].
+    pub async fn get(&self, url: &Url, headers: HeaderMap, limits: Limits) -> Result<Answer, NetError> {
+        let timeout = limits.timeout.min(self.timeout);
+        let exchange = async {
+            let response = self.send(Method::GET, url, headers, None, timeout).await?;
+            check_encoding(response.headers())?;
+            let length = response
+                .headers()
+                .get(CONTENT_LENGTH)
+                .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+            if length.is_some_and(|length| length > limits.max_bytes as u64) {
+                return Err(NetError::TooLarge(limits.max_bytes));
+            }
+            read_whole(response, limits.max_bytes, timeout).await
+        };
+        tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(NetError::Timeout(timeout)))
+    }
+
+    /// Posts `body` to `url`. Once a status has arrived this is a success whatever becomes of the answer's body, of
+    /// which at most 64 KiB are read: the peer has acted, and repeating the request would only act twice.
+    ///
+    /// # Errors
+    /// See [`NetError`].
+    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NetError> {
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        let send = self.send(Method::POST, url, headers, Some(body), self.timeout);
+        let response =
+            tokio::time::timeout_at(deadline, send).await.unwrap_or(Err(NetError::Timeout(self.timeout)))?;
+        Ok(read_some(response, deadline).await)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        mut headers: HeaderMap,
+        body: Option<Bytes>,
+        timeout: Duration,
+    ) -> Result<reqwest::Response, NetError> {
+        if let Some(guard) = &self.guard {
+            guard.check(url)?;
+        }
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let mut request = self.http.request(method, url.clone()).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        request.send().await.map_err(|error| NetError::from_reqwest(error, timeout))
+    }
+}
+
+impl Guard {
+    /// What can be said before any name is looked up; IP literals never reach the resolver.
+    fn check(&self, url: &Url) -> Result<(), NetError> {
+        let shown = || url.host_str().unwrap_or("an address without host").to_owned();
+        if url.scheme() != "https" && !(self.allow_http && url.scheme() == "http") {
+            return Err(NetError::RefusedScheme(shown()));
+        }
+        let literal = match url.host() {
+            Some(Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
+            Some(Host::Ipv6(ip)) => Some(IpAddr::V6(ip)),
+            Some(Host::Domain(_)) => None,
+            None => return Err(NetError::RefusedAddress(shown())),
+        };
+        if literal.is_some_and(|ip| !guard::allowed(ip, &self.allow)) {
+            return Err(NetError::RefusedAddress(shown()));
+        }
+        let host = shown();
+        let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+        if self.own_hosts.iter().any(|own| *own == host || *own == with_port) {
+            return Err(NetError::OwnHost(host));
+        }
+        Ok(())
+    }
+}
+
+fn builder(options: &ClientOptions) -> Result<reqwest::ClientBuilder, NetError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(&options.user_agent)
+        .tls_backend_native()
+        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(options.connect_timeout)
+        .pool_max_idle_per_host(options.idle_per_host)
+        .pool_idle_timeout(options.idle_timeout)
+        .http1_max_headers(MAX_HEADERS)
+        .http2_max_header_list_size(MAX_HEADER_BYTES);
+    if let Some(path) = &options.extra_ca {
+        let unusable = |what: String| NetError::Client(format!("{}: {what}", path.display()));
+        let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+        let bundle =
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+        if bundle.is_empty() {
+            return Err(unusable("no certificate in PEM form in this file".to_owned()));
+        }
+        builder = builder.tls_certs_merge(bundle);
+    }
+    Ok(builder)
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), NetError> {
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if !text.trim().is_empty() && !text.trim().eq_ignore_ascii_case("identity") {
+            return Err(NetError::Encoding(text.chars().take(40).collect()));
+        }
+    }
+    Ok(())
+}
+
+async fn read_whole(
+    mut response: reqwest::Response,
+    max_bytes: usize,
+    timeout: Duration,
+) -> Result<Answer, NetError> {
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| NetError::from_reqwest(error, timeout))? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(NetError::TooLarge(max_bytes));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, headers, body: body.freeze() })
+}
+
+async fn read_some(mut response: reqwest::Response, deadline: tokio::time::Instant) -> Answer {
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let mut body = BytesMut::new();
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await {
+        let room = POST_ANSWER_BYTES - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() >= room {
+            break;
+        }
+    }
+    Answer { status, headers, body: body.freeze() }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -1,0 +1,76 @@
+//! What can go wrong in one HTTP exchange, by what the caller does about it.
+
+use std::error::Error as StdError;
+
+use thiserror::Error;
+
+use super::resolve::ResolveError;
+
+/// Why an exchange gave no usable answer. Any HTTP status is an answer, not an error.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NetError {
+    /// The name leads only to addresses that must not be dialled, or the address is such a literal.
+    #[error("{0} leads to an address that must not be dialled (see federation.allow-private-addresses)")]
+    RefusedAddress(String),
+    /// Not https, and http is not allowed.
+    #[error("{0} is not https (see federation.allow-http)")]
+    RefusedScheme(String),
+    /// Our own host: fetching from ourselves helps only an attacker (C-28).
+    #[error("{0} is our own host")]
+    OwnHost(String),
+    /// The exchange did not end before its deadline.
+    #[error("no complete answer within {0:?}")]
+    Timeout(std::time::Duration),
+    /// Name not found, connection refused or broken before an answer.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// The TLS handshake or the certificate failed.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// The body is larger than this caller reads.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The body is encoded although no encoding was offered.
+    #[error("the answer has the content encoding {0:?}, none was offered")]
+    Encoding(String),
+    /// What came back is not HTTP, or ended in the middle.
+    #[error("the answer is broken: {0}")]
+    Protocol(String),
+    /// This client cannot be built or used: configuration, not the peer.
+    #[error("the HTTP client is not usable: {0}")]
+    Client(String),
+}
+
+impl NetError {
+    /// Whether the same exchange may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::Connect(_) | Self::Tls(_) | Self::Protocol(_))
+    }
+
+    /// Sorts what reqwest reports; the address is not repeated, the caller knows it.
+    pub(super) fn from_reqwest(error: reqwest::Error, timeout: std::time::Duration) -> Self {
+        let error = error.without_url();
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+        let mut last = error.to_string();
+        while let Some(inner) = cause {
+            if let Some(ResolveError::Refused(host)) = inner.downcast_ref() {
+                return Self::RefusedAddress(host.clone());
+            }
+            if inner.is::<openssl::ssl::Error>() || inner.is::<openssl::error::ErrorStack>() {
+                return Self::Tls(inner.to_string());
+            }
+            last = inner.to_string();
+            cause = inner.source();
+        }
+        if error.is_builder() {
+            Self::Client(last)
+        } else if error.is_timeout() {
+            Self::Timeout(timeout)
+        } else if error.is_connect() {
+            Self::Connect(last)
+        } else {
+            Self::Protocol(last)
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Who we are: settled once, from configuration or Owncast, never changed by itself.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Setback, Watcher};
+use crate::activitypub::signature::PrivateKey;
+use crate::agent::effective::IdentityState;
+use crate::config::{Config, Secret, keyfile};
+use crate::model::facts::{Facts, Identity};
+use crate::model::{Addresses, Draft};
+
+impl Watcher {
+    /// Settles the identity if it is not, and takes over Owncast's own go-live message once it is.
+    pub(super) async fn settle_identity(&mut self) -> Result<(), Setback> {
+        let (facts, mut stored): (Facts, Identity) = self.store.read(|view| (view.meta(), view.meta())).await?;
+        let config = std::sync::Arc::clone(&self.config.borrow());
+        let identity = match self.identity(&config, &facts, &mut stored).await {
+            Ok(identity) => identity,
+            Err(Setback::Identity(why)) => {
+                if self.effective.borrow().identity != IdentityState::Waiting(why.clone()) {
+                    tracing::error!(target: "herald::agent", "{why}");
+                }
+                IdentityState::Waiting(why)
+            }
+            Err(other) => return Err(other),
+        };
+        let newly = self.effective.borrow().identity != identity;
+        if let (true, IdentityState::Settled { addresses, .. }) = (newly, &identity) {
+            tracing::info!(
+                target: "herald::agent",
+                handle = addresses.handle(),
+                public_url = addresses.base,
+                actor = addresses.actor(),
+                "the identity is settled"
+            );
+        }
+        let settled = matches!(identity, IdentityState::Settled { .. });
+        if settled && config.owncast.take_over_go_live_message {
+            self.take_over_message(&facts, &mut stored).await?;
+        }
+        self.publish(self.store.read(|view| view.meta()).await?, identity, &stored);
+        Ok(())
+    }
+
+    async fn identity(
+        &self,
+        config: &Config,
+        facts: &Facts,
+        stored: &mut Identity,
+    ) -> Result<IdentityState, Setback> {
+        let wanted_base = config.identity.public_url.as_ref().map_or(facts.server_url.as_str(), |url| url.as_str());
+        let wanted_user = config.identity.username.as_deref().unwrap_or(&facts.username);
+        let key_file = &config.identity.key_file;
+        if let (Some(addresses), Some(published)) = (&stored.addresses, stored.published) {
+            if !wanted_base.is_empty() && *addresses != Addresses::new(wanted_base, wanted_user) {
+                tracing::warn!(
+                    target: "herald::agent",
+                    kept = addresses.actor(),
+                    asked = Addresses::new(wanted_base, wanted_user).actor(),
+                    "the public URL or username changed, which would be another actor without any follower; the old one is kept. Set it back in Owncast, or set [identity] public-url and username to the old values"
+                );
+            }
+            let key = read_key(key_file)?.ok_or_else(|| {
+                Setback::Identity(format!(
+                    "the key of {} is missing: {} is not there. Put your copy of it back, or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",
+                    addresses.actor(),
+                    key_file.display()
+                ))
+            })?;
+            return settled(addresses.clone(), published, &key);
+        }
+        if wanted_base.is_empty() {
+            return Err(Setback::Identity(
+                "Owncast has no server URL. Set it in Owncast's admin page under Configuration, General, Server URL; or set [identity] public-url".into(),
+            ));
+        }
+        let theirs = self.api.actor_document(&facts.username).await?;
+        let addresses = addresses_of(config, theirs.as_ref(), wanted_base, wanted_user);
+        let key = match read_key(key_file)? {
+            Some(key) => key,
+            None => {
+                if !self.permissions.new_identity
+                    && let Some(trace) = self.trace_of_life(theirs.is_some()).await?
+                {
+                    return Err(Setback::Identity(lived_before(&addresses, &trace)));
+                }
+                new_key(key_file)?
+            }
+        };
+        let published = theirs
+            .as_ref()
+            .and_then(|actor| actor.get("published")?.as_str()?.parse::<Timestamp>().ok())
+            .unwrap_or_else(Timestamp::now);
+        let taken_message = stored.taken_message.clone();
+        *stored = Identity { addresses: Some(addresses.clone()), published: Some(published), taken_message };
+        self.remember(stored.clone()).await?;
+        settled(addresses, published, &key)
+    }
+
+    async fn remember(&self, identity: Identity) -> Result<(), Setback> {
+        self.store
+            .commit(move |view| {
+                let mut draft = Draft::new(view);
+                draft.put_meta(&identity);
+                (draft.into_changes(), ())
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// A sign that other servers know this actor with Owncast's key, in words; `None` if there is none.
+    async fn trace_of_life(&self, has_document: bool) -> Result<Option<String>, Setback> {
+        let mut traces = Vec::new();
+        if has_document {
+            traces.push("Owncast's federation is on and serves this actor".to_owned());
+        }
+        for (what, total) in [
+            ("follower", self.api.followers(0, 1).await?.total),
+            ("pending follower", self.api.pending().await?.total),
+            ("blocked follower", self.api.blocked().await?.total),
+            ("recorded federation action", self.api.federation_actions_total().await?),
+        ] {
+            if total > 0 {
+                let plural = if total == 1 { "" } else { "s" };
+                traces.push(format!("Owncast has {total} {what}{plural}"));
+            }
+        }
+        Ok((!traces.is_empty()).then(|| traces.join(", ")))
+    }
+
+    /// Keeps Owncast's go-live text here and empties it there, or Owncast would announce each stream as well. The
+    /// text is on disk here before it is gone there.
+    async fn take_over_message(&self, facts: &Facts, stored: &mut Identity) -> Result<(), Setback> {
+        if !facts.federation_enabled || facts.go_live_message.trim().is_empty() {
+            return Ok(());
+        }
+        stored.taken_message = Some(facts.go_live_message.clone());
+        self.remember(stored.clone()).await?;
+        self.api.set_go_live_message("").await?;
+        let mut emptied = facts.clone();
+        emptied.go_live_message.clear();
+        self.store
+            .commit(move |view| {
+                let mut draft = Draft::new(view);
+                draft.put_meta(&emptied);
+                (draft.into_changes(), ())
+            })
+            .await?;
+        tracing::info!(
+            target: "herald::watch",
+            text = facts.go_live_message,
+            "took over Owncast's go-live message, and emptied it there so that followers do not get two posts"
+        );
+        Ok(())
+    }
+}
+
+fn settled(addresses: Addresses, published: Timestamp, key: &PrivateKey) -> Result<IdentityState, Setback> {
+    let public_key = key.public_pem().map_err(|error| Setback::Identity(error.to_string()))?;
+    Ok(IdentityState::Settled { addresses, published, public_key })
+}
+
+/// Base and username verbatim from Owncast's own actor document where it serves one: that is what peers have stored.
+fn addresses_of(config: &Config, theirs: Option<&Value>, base: &str, username: &str) -> Addresses {
+    let fixed = config.identity.public_url.is_some() || config.identity.username.is_some();
+    let id = theirs.and_then(|actor| actor.get("id")?.as_str());
+    match id.and_then(|id| id.split_once("/federation/user/")) {
+        Some((base, username)) if !fixed => Addresses::new(base, username),
+        _ => Addresses::new(base, username),
+    }
+}
+
+fn lived_before(addresses: &Addresses, trace: &str) -> String {
+    format!(
+        "{} has lived before ({trace}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either import Owncast's key with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>', or give up the old followers with 'owncast-herald run --new-identity'",
+        addresses.actor()
+    )
+}
+
+fn read_key(path: &Path) -> Result<Option<PrivateKey>, Setback> {
+    match keyfile::read(path) {
+        Ok(found) => {
+            let key = PrivateKey::from_pem(found.pem.expose());
+            key.map(Some).map_err(|error| Setback::Identity(format!("the key in {}: {error}", path.display())))
+        }
+        Err(keyfile::KeyFileError::Missing { .. }) => Ok(None),
+        Err(other) => Err(Setback::Identity(other.to_string())),
+    }
+}
+
+fn new_key(path: &Path) -> Result<PrivateKey, Setback> {
+    let broken = |error: &dyn std::fmt::Display| Setback::Identity(format!("no key can be made: {error}"));
+    let key = PrivateKey::generate().map_err(|error| broken(&error))?;
+    let pem = key.to_pem().map_err(|error| broken(&error))?;
+    keyfile::write(path, &Secret::new(pem), false)?;
+    tracing::info!(target: "herald::agent", file = %path.display(), "made a key; a copy of this file is your backup of the identity");
+    Ok(key)
+}

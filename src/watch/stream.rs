@@ -1,0 +1,142 @@
+//! The stream: one answer of Owncast, one decision, and a picture where the decision asks for one.
+
+use jiff::Timestamp;
+
+use super::{FACTS_FRESH, Memory, Setback, Watcher, fresh};
+use crate::config::PostImage;
+use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
+use crate::decide::Moment;
+use crate::media::freeze::Naming;
+use crate::media::recognise::Hash;
+use crate::media::take::{self, Known, MediaError, Snapshot};
+use crate::model::Draft;
+use crate::model::post::Audience;
+use crate::model::stream::{Phase, Stream};
+use crate::owncast::types::Picture;
+use crate::telemetry::metrics::PostKind;
+
+impl Watcher {
+    /// Looks at the stream and acts on it. Returns where the session is now.
+    pub(super) async fn look_at_stream(&mut self, memory: &mut Memory) -> Result<Option<Phase>, Setback> {
+        let status = self.api.status().await?;
+        let seen = Sight {
+            server_time: status.server_time,
+            connected: status.last_connect_time,
+            disconnected: status.last_disconnect_time,
+            online: status.online,
+            title: status.stream_title,
+        };
+        let before: Stream = self.store.read(|view| view.meta()).await?;
+        self.remember_offline_picture(memory, &before, &seen).await;
+        let mut outcome = self.decide(&seen, Offer::NotAsked).await?;
+        if outcome.wants_picture {
+            // The post is due: what goes into it must be what Owncast says now.
+            if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), FACTS_FRESH)) {
+                self.read_facts(memory).await?;
+            }
+            let offer = self.picture(memory).await;
+            let second = self.decide(&seen, offer).await?;
+            outcome.did.extend(second.did);
+        }
+        for did in &outcome.did {
+            self.say(did);
+        }
+        let after: Stream = self.store.read(|view| view.meta()).await?;
+        self.show_stream(&after, &seen.title);
+        Ok(after.session.map(|session| session.phase))
+    }
+
+    async fn decide(&self, seen: &Sight, offer: Offer) -> Result<Outcome, Setback> {
+        let effective = std::sync::Arc::clone(&self.effective.borrow());
+        let Some(rules) = effective.rules() else { return Ok(Outcome::default()) };
+        let seen = seen.clone();
+        let mut moment = Moment::new(Timestamp::now(), crate::random::entropy());
+        let outcome = self
+            .store
+            .commit(move |view| {
+                let mut draft = Draft::new(view);
+                let outcome = sight(&mut draft, &mut moment, &rules, &effective.facts, &seen, &offer);
+                (draft.into_changes(), outcome)
+            })
+            .await?;
+        Ok(outcome)
+    }
+
+    /// Until the first picture of a stream is made, Owncast goes on showing the last one of the stream before. What
+    /// is there while nobody streams, or at the moment an encoder connects, is not of the new stream.
+    async fn remember_offline_picture(&self, memory: &mut Memory, before: &Stream, seen: &Sight) {
+        let running = before.session.as_ref().is_some_and(|session| session.phase != Phase::Ended);
+        let wanted = self.config.borrow().go_live.image;
+        let Some(which) = picture_of(wanted) else { return };
+        if seen.connected.is_some() && !running {
+            memory.offline_picture = take::current_hash(&self.api, which).await.ok();
+        }
+    }
+
+    async fn picture(&self, memory: &Memory) -> Offer {
+        let effective = std::sync::Arc::clone(&self.effective.borrow());
+        let Some(which) = picture_of(effective.config.go_live.image) else { return Offer::NoneYet };
+        let private = effective.rules().is_some_and(|rules| rules.audience == Audience::Followers);
+        let naming =
+            if private { Naming::Unguessable(crate::random::bytes()) } else { Naming::Content };
+        let previous = match self.store.read(|view| view.meta::<Stream>().last_picture).await {
+            Ok(last) => last.and_then(|hex| hex.parse::<Hash>().ok()),
+            Err(_) => None,
+        };
+        for previous in [memory.offline_picture, previous] {
+            let known = Known { logos: memory.logos.clone(), previous_stream_last: previous };
+            match take::snapshot(&self.api, &self.shelf, which, &known, naming).await {
+                Ok(Snapshot::Taken { frozen, source }) if Some(source) != memory.offline_picture => {
+                    return Offer::Real { picture: frozen.into(), source: source.to_string() };
+                }
+                Ok(_) => return Offer::NoneYet,
+                Err(MediaError::Owncast(error)) => {
+                    tracing::debug!(target: "herald::watch", %error, "the stream's picture could not be fetched");
+                    return Offer::NoneYet;
+                }
+                Err(error) => {
+                    tracing::warn!(target: "herald::watch", %error, "the stream's picture cannot be used");
+                    return Offer::NoneYet;
+                }
+            }
+        }
+        Offer::NoneYet
+    }
+
+    fn say(&self, did: &Did) {
+        match did {
+            Did::Started => tracing::info!(target: "herald::watch", "a stream is starting"),
+            Did::Continues => tracing::info!(target: "herald::watch", "the stream continues; its post is kept"),
+            Did::Announced(post) => {
+                self.metrics.post(PostKind::GoLive);
+                tracing::info!(target: "herald::watch", %post, "the stream is announced");
+            }
+            Did::Lost => tracing::info!(target: "herald::watch", "the encoder went away"),
+            Did::Back => tracing::info!(target: "herald::watch", "the encoder is back"),
+            Did::Resumed(post) => {
+                self.metrics.post(PostKind::Edit);
+                tracing::info!(target: "herald::watch", %post, "the post says live again");
+            }
+            Did::Retitled(post) => {
+                self.metrics.post(PostKind::Edit);
+                tracing::info!(target: "herald::watch", %post, "the post has the new title");
+            }
+            Did::Ended(post, lasted) => {
+                if post.is_some() {
+                    self.metrics.post(PostKind::End);
+                }
+                let (announced, seconds) = (post.is_some(), lasted.as_secs());
+                tracing::info!(target: "herald::watch", announced, seconds, "the stream is over");
+            }
+        }
+    }
+}
+
+fn picture_of(image: PostImage) -> Option<Picture> {
+    match image {
+        PostImage::Thumbnail => Some(Picture::Thumbnail),
+        PostImage::Preview => Some(Picture::Preview),
+        PostImage::Logo => Some(Picture::LogoExternal),
+        PostImage::None => None,
+    }
+}
