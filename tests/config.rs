@@ -139,7 +139,7 @@ fn mistakes_are_shown_with_line_field_and_what_is_allowed() {
         ("[go-live]\ntitle-edits = \"1s\"", 4, "go-live.title-edits", &["from \"1m\""]),
         ("[delivery]\ntimeout = \"0s\"", 4, "delivery.timeout", &["from \"100ms\" to \"5m\""]),
         ("[go-live]\non-end = \"explode\"", 4, "go-live.on-end", &["\"update\", \"delete\", \"keep\""]),
-        ("[go-live]\nimage = true", 4, "go-live.image", &["\"thumbnail\", \"none\""]),
+        ("[go-live]\nimage = true", 4, "go-live.image", &["\"thumbnail\", \"preview\", \"logo\", \"none\""]),
         ("[go-live]\nvisibility = \"Public\"", 4, "go-live.visibility", &["\"inherit\", \"public\""]),
         ("[go-live]\nmessage = \"{titel}\"", 4, "go-live.message", &["{title}", "2000"]),
         ("[notices]\nfollow = \"loud\"", 4, "notices.follow", &["\"card\", \"line\", \"bot\", \"off\""]),

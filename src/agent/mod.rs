@@ -1,4 +1,357 @@
 //! Assembly: configuration, store, listeners, tasks, orderly stop.
+//!
+//! The order is fixed: open the store → bind → READY → start the tasks → wait → stop accepting → let work end → close.
+//! READY never waits for Owncast: what was known before serves until Owncast answers.
 
 pub mod board;
 pub mod effective;
+mod error;
+mod federation;
+mod sweeper;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use error::AgentError;
+
+use crate::activitypub::signature::PrivateKey;
+use crate::config::reload::{ReloadHandle, Reloader, SharedEnv};
+use crate::config::{Config, Overrides, keyfile};
+use crate::control::{self, Control, Listening};
+use crate::inbox::Inbox;
+use crate::media::freeze::Shelf;
+use crate::model::Draft;
+use crate::model::facts::{Facts, Identity};
+use crate::notice::send::Speaker;
+use crate::owncast::footprint::Footprint;
+use crate::owncast::{Api, Secret};
+use crate::serve::accept::{AcceptLimits, serve};
+use crate::serve::documents::Documents;
+use crate::serve::follow_page::Remote;
+use crate::serve::public::{Public, infallible};
+use crate::serve::webhook::Door;
+use crate::serve::{probes, public, webhook};
+use crate::store::Store;
+use crate::telemetry::health::Health;
+use crate::telemetry::log::LogHandle;
+use crate::telemetry::metrics::Metrics;
+use crate::watch::{Permissions, Watcher};
+use board::Board;
+use effective::{Effective, IdentityState};
+
+/// Everything has this long to end once it was told to; systemd allows more.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+
+/// What an agent is started with.
+pub struct RunOptions {
+    /// The configuration.
+    pub config: Config,
+    /// What the command line said, for reloads.
+    pub overrides: Overrides,
+    /// Environment look-up, for reloads.
+    pub env: SharedEnv,
+    /// The running log, whose level follows the configuration.
+    pub log: Option<LogHandle>,
+    /// Make a new key although the actor has lived before.
+    pub new_identity: bool,
+    /// Take over from another agent that has left its webhook in Owncast.
+    pub replace: bool,
+    /// Stops the agent; signals do too.
+    pub stop: CancellationToken,
+}
+
+/// Runs an agent until it is stopped.
+pub async fn run(options: RunOptions) -> Result<(), AgentError> {
+    let RunOptions { config, overrides, env, log, new_identity, replace, stop } = options;
+    for warning in config.warnings() {
+        tracing::warn!(target: "herald::agent", "{warning}");
+    }
+    let password = config.owncast.admin_password.get()?.expose().to_owned();
+    let api = Api::new(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), password)?;
+
+    let health = Health::default();
+    let ready = health.hold("start");
+    let metrics = Arc::new(Metrics::new());
+    let folder = config.store.path.clone();
+    let store = blocking(move || Store::open(&folder)).await??;
+    let folder = config.store.path.clone();
+    let shelf = blocking(move || Shelf::open(&folder)).await??;
+    let boot = boot(&store, &config).await?;
+
+    let listeners = Listeners::bind(&config).await?;
+    let socket = control::bind(&config.listen.admin_socket)?;
+    let listening = listeners.addresses()?;
+
+    let (reloader, reload, config_changes) = Reloader::new(config, overrides, env);
+    let effective = watch::Sender::new(Arc::new(Effective::new(
+        Arc::clone(&config_changes.borrow()),
+        boot.facts,
+        boot.identity,
+        &boot.stored,
+    )));
+    let board = watch::Sender::new(Board::default());
+    let token = watch::Sender::new(None::<Secret>);
+    let (hint_sender, hints) = mpsc::channel(64);
+    let door = Arc::new(Door::new(boot.footprint.path, boot.footprint.secret, hint_sender));
+    let inbox = Arc::new(Inbox::new(store.clone(), effective.subscribe(), Arc::clone(&metrics)));
+    let remote = Arc::new(Remote::default());
+    let public = public::routes(Public {
+        effective: effective.subscribe(),
+        store: store.clone(),
+        inbox: Arc::clone(&inbox),
+        media: shelf.clone(),
+        documents: Arc::new(Documents::default()),
+        remote: Arc::clone(&remote),
+    });
+
+    let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone() };
+    let limits = AcceptLimits::default();
+    tasks.spawn(|stop| serve(listeners.public, infallible(public), limits, stop));
+    tasks
+        .spawn(|stop| serve(listeners.webhook, infallible(webhook::routes(Arc::clone(&door))), limits, stop));
+    let probes = probes::routes(health.clone(), Arc::clone(&metrics), store.clone());
+    tasks.spawn(|stop| serve(listeners.metrics, infallible(probes), limits, stop));
+    let control = Arc::new(Control {
+        store: store.clone(),
+        effective: effective.subscribe(),
+        board: board.subscribe(),
+        listening,
+        reload: reload.clone(),
+        started: Timestamp::now(),
+    });
+    tasks.spawn(|stop| control::run(socket, control, stop));
+    tasks.spawn(|stop| reloader.run(stop));
+    tasks.spawn(|stop| follow_config(config_changes.clone(), api.clone(), log, stop));
+    tasks.spawn(|stop| sweeper::run(store.clone(), Arc::clone(&metrics), stop));
+    let federation = federation::Federation {
+        store: store.clone(),
+        effective: effective.subscribe(),
+        inbox,
+        remote,
+        metrics: Arc::clone(&metrics),
+    };
+    tasks.spawn(|stop| federation.run(stop));
+    let speaker = Speaker {
+        store: store.clone(),
+        api: api.clone(),
+        token: token.subscribe(),
+        effective: effective.subscribe(),
+        board: board.subscribe(),
+        metrics: Arc::clone(&metrics),
+    };
+    tasks.ends_with("chat notices", |stop| speaker.run(stop));
+    let webhook_base = config_changes.borrow().listen.webhook_base(listening.webhook);
+    let watcher = Watcher {
+        api,
+        store: store.clone(),
+        shelf,
+        config: config_changes,
+        effective,
+        board,
+        token,
+        door,
+        hints,
+        webhook_base,
+        permissions: Permissions { new_identity, replace },
+        metrics,
+    };
+    tasks.ends_with("watching Owncast", |stop| watcher.run(stop));
+
+    ready.release();
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(
+        target: "herald::agent",
+        version = env!("CARGO_PKG_VERSION"),
+        public = %listening.public,
+        webhook = %listening.webhook,
+        metrics = %listening.metrics,
+        followers = boot.followers,
+        "ready"
+    );
+    let ended = wait(&store, &reload, &stop).await;
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    stop.cancel();
+    tasks.tracker.close();
+    if tokio::time::timeout(STOP_WITHIN, tasks.tracker.wait()).await.is_err() {
+        tracing::warn!(target: "herald::agent", "some work did not end in time and is cut off; what is on disk is whole");
+    }
+    tracing::info!(target: "herald::agent", "stopped");
+    ended
+}
+
+/// What was known before this start.
+struct Boot {
+    facts: Facts,
+    stored: Identity,
+    identity: IdentityState,
+    footprint: Footprint,
+    followers: u64,
+}
+
+/// Reads what was known, and makes the webhook's secrets at the very first start.
+async fn boot(store: &Store, config: &Config) -> Result<Boot, AgentError> {
+    let fresh = Footprint {
+        path: crate::random::hex::<24>(),
+        secret: crate::random::hex::<32>(),
+        provisioned: crate::owncast::provision::Provisioned::default(),
+    };
+    let (facts, stored, footprint, followers) = store
+        .commit(move |view| {
+            let mut draft = Draft::new(view);
+            let mut footprint: Footprint = view.meta();
+            if footprint.path.is_empty() {
+                footprint = fresh;
+                draft.put_meta(&footprint);
+            }
+            let counts: crate::model::follower::FollowerCounts = view.meta();
+            (draft.into_changes(), (view.meta(), view.meta::<Identity>(), footprint, counts.approved))
+        })
+        .await?;
+    let key = keyfile::read(&config.identity.key_file)
+        .ok()
+        .and_then(|file| PrivateKey::from_pem(file.pem.expose()).ok());
+    let identity = match (&stored.addresses, stored.published, key.map(|key| key.public_pem())) {
+        (Some(addresses), Some(published), Some(Ok(public_key))) => {
+            IdentityState::Settled { addresses: addresses.clone(), published, public_key }
+        }
+        _ => IdentityState::Waiting(
+            "this server has not heard from Owncast yet, and so does not know who it is".into(),
+        ),
+    };
+    Ok(Boot { facts, stored, identity, footprint, followers })
+}
+
+struct Listeners {
+    public: TcpListener,
+    webhook: TcpListener,
+    metrics: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Listeners, AgentError> {
+        let bind = |field: &'static str, address: SocketAddr| async move {
+            TcpListener::bind(address).await.map_err(|cause| AgentError::Bind { field, address, cause })
+        };
+        Ok(Listeners {
+            public: bind("public", config.listen.public).await?,
+            webhook: bind("webhook", config.listen.webhook).await?,
+            metrics: bind("metrics", config.listen.metrics).await?,
+        })
+    }
+
+    fn addresses(&self) -> Result<Listening, AgentError> {
+        let address = |listener: &TcpListener| listener.local_addr().map_err(AgentError::System);
+        Ok(Listening {
+            public: address(&self.public)?,
+            webhook: address(&self.webhook)?,
+            metrics: address(&self.metrics)?,
+        })
+    }
+}
+
+struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    fn spawn<F: Future + Send + 'static>(&self, task: impl FnOnce(CancellationToken) -> F) {
+        let task = task(self.stop.child_token());
+        self.tracker.spawn(async move {
+            task.await;
+        });
+    }
+
+    /// A task whose end before the stop is a fault that ends the agent: systemd starts it again.
+    fn ends_with<F, E>(&self, what: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::fmt::Display + Send,
+    {
+        let (task, stop) = (task(self.stop.child_token()), self.stop.clone());
+        self.tracker.spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!(target: "herald::agent", %error, "{what} ended");
+                stop.cancel();
+            }
+        });
+    }
+}
+
+/// Ends when the disk failed; never if it does not.
+async fn disk_failed(failed: &mut watch::Receiver<bool>) {
+    if failed.wait_for(|failed| *failed).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits for a reason to stop. SIGHUP reads the configuration again; a second signal to stop leaves at once.
+async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) -> Result<(), AgentError> {
+    let mut term = signal(SignalKind::terminate()).map_err(AgentError::System)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(AgentError::System)?;
+    let mut hup = signal(SignalKind::hangup()).map_err(AgentError::System)?;
+    let mut failed = store.failed();
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            () = stop.cancelled() => break,
+            () = disk_failed(&mut failed) => return Err(AgentError::DiskFailed),
+            _ = hup.recv() => {
+                if let Err(error) = reload.reload().await {
+                    tracing::error!(target: "herald::agent", %error, "the configuration was not reloaded");
+                }
+            }
+        }
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        std::process::exit(130);
+    });
+    if *failed.borrow() { Err(AgentError::DiskFailed) } else { Ok(()) }
+}
+
+/// Carries a changed configuration to what cannot look for itself: the log and the password.
+async fn follow_config(
+    mut config: watch::Receiver<Arc<Config>>,
+    api: Api,
+    log: Option<LogHandle>,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = config.changed() => if changed.is_err() { return },
+        }
+        let config = Arc::clone(&config.borrow_and_update());
+        if let Ok(password) = config.owncast.admin_password.get() {
+            api.set_password(password.expose().to_owned());
+        }
+        if let Some(Err(error)) = log.as_ref().map(|log| log.apply(&config.log)) {
+            tracing::error!(target: "herald::agent", %error, "the log stays as it is");
+        }
+    }
+}
+
+/// Without systemd there is nobody to tell, which is fine.
+fn tell_systemd(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(cause) = sd_notify::notify(states) {
+        tracing::debug!(target: "herald::agent", %cause, "systemd could not be told");
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AgentError> {
+    tokio::task::spawn_blocking(work).await.map_err(|cause| AgentError::System(std::io::Error::other(cause)))
+}

@@ -47,6 +47,10 @@ choice! {
     PostImage {
         /// The first real thumbnail of this stream, frozen.
         Thumbnail = "thumbnail",
+        /// The first real moving preview of this stream, frozen.
+        Preview = "preview",
+        /// The server's logo.
+        Logo = "logo",
         /// No picture, and no waiting for one.
         None = "none",
     }
@@ -69,8 +73,6 @@ choice! {
         Inherit = "inherit",
         /// Everybody, in public timelines.
         Public = "public",
-        /// Everybody, outside public timelines.
-        Unlisted = "unlisted",
         /// Followers and nobody else.
         Followers = "followers",
     }

@@ -5,11 +5,11 @@ use serde::Deserialize;
 use super::choice::{
     Approval, FollowersShown, LogFormat, NoticeStyle, NoticeWhen, OnEnd, PostImage, Visibility,
 };
-use super::secret::Secret;
 use super::value::{
     AbsolutePath, AdminUser, Cidr, Count, HttpUrl, Listener, LogLevel, Period, PostText, UserName,
     blank_is_unset,
 };
+use crate::model::Secret;
 
 const MILLISECOND: u64 = 1;
 const SECOND: u64 = 1_000;

@@ -20,12 +20,13 @@ mod secret;
 mod settings;
 pub mod value;
 
+pub use crate::model::Secret;
 pub use choice::{
     Approval, FollowersShown, LogFormat, NoticeStyle, NoticeWhen, OnEnd, PostImage, Visibility,
 };
 pub use error::ConfigError;
 pub use load::{Env, Overrides};
-pub use secret::{AdminPassword, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE, Secret};
+pub use secret::{AdminPassword, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE};
 pub use settings::{Changed, Origin, Setting, diff};
 pub use value::{HttpUrl, LogLevel};
 

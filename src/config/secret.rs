@@ -7,6 +7,7 @@ use super::error::ConfigError;
 use super::file::OwncastSpec;
 use super::settings::Origin;
 use super::value::FromText;
+use crate::model::Secret;
 
 /// The systemd credential that holds Owncast's admin password (`LoadCredential=`).
 pub const PASSWORD_CREDENTIAL: &str = "owncast-admin-password";
@@ -14,35 +15,13 @@ pub const PASSWORD_CREDENTIAL: &str = "owncast-admin-password";
 /// The environment variable that holds Owncast's admin password.
 pub const PASSWORD_VARIABLE: &str = "OWNCAST_ADMIN_PASSWORD";
 
-/// A password, private key or token. `Debug` hides it, and it cannot be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself, for the one place that uses it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 impl FromText for Secret {
     fn expected(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("text in quotes")
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        Some(Self(text.to_owned()))
+        Some(Self::from(text))
     }
 }
 

@@ -1,5 +1,12 @@
 //! The unix socket on which the command line asks a running agent.
 
+pub mod client;
+mod names;
+pub mod operations;
+pub mod protocol;
+pub mod server;
+mod status;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,6 +17,8 @@ use crate::agent::board::Board;
 use crate::agent::effective::Effective;
 use crate::config::reload::ReloadHandle;
 use crate::store::Store;
+
+pub use server::{SocketError, bind, run};
 
 /// Addresses really bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,3 +47,6 @@ pub struct Control {
     /// When the agent started.
     pub started: Timestamp,
 }
+
+#[cfg(test)]
+mod tests;

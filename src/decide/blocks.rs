@@ -13,7 +13,9 @@ use crate::model::{Draft, Record, View};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockProblem {
     /// One label would shut out a whole top-level domain.
-    #[error("{0:?} is a single label and would block everything below it; give a whole domain such as peer.example")]
+    #[error(
+        "{0:?} is a single label and would block everything below it; give a whole domain such as peer.example"
+    )]
     SingleLabel(String),
     /// Neither a domain nor an actor id.
     #[error("{0:?} is neither a domain (peer.example) nor an actor id (https://peer.example/users/ana)")]
@@ -57,6 +59,14 @@ fn covering(host: &str) -> Vec<&str> {
     .collect()
 }
 
+/// True if a block of this target would shut this actor out.
+pub fn covers(target: &BlockTarget, actor: &str) -> bool {
+    match target {
+        BlockTarget::Domain(domain) => covering(&host_of(actor)).contains(&domain.as_str()),
+        BlockTarget::Actor(blocked) => blocked == actor,
+    }
+}
+
 fn standing(view: &dyn View, target: &BlockTarget) -> bool {
     [BlockOwner::Owncast, BlockOwner::Operator]
         .into_iter()
@@ -90,7 +100,12 @@ pub fn add(draft: &mut Draft<'_>, target: BlockTarget, owner: BlockOwner, now: T
 }
 
 /// Lifts a block and restores whom no other block covers. Returns how many, or `None` if it did not stand.
-pub fn remove(draft: &mut Draft<'_>, target: &BlockTarget, owner: BlockOwner, now: Timestamp) -> Option<usize> {
+pub fn remove(
+    draft: &mut Draft<'_>,
+    target: &BlockTarget,
+    owner: BlockOwner,
+    now: Timestamp,
+) -> Option<usize> {
     let key = target.key(owner);
     draft.view().get_bytes(&full_key(Block::KIND, &key))?;
     draft.delete::<Block>(&key);
@@ -104,9 +119,12 @@ pub fn remove(draft: &mut Draft<'_>, target: &BlockTarget, owner: BlockOwner, no
     Some(free.len())
 }
 
-/// Forgets the parked followers a block covers, at the operator's word. Returns how many.
-pub fn purge(draft: &mut Draft<'_>, now: Timestamp) -> usize {
-    let parked = in_state(draft.view(), |follower| follower.state == FollowerState::Parked);
+/// Forgets the parked followers this block covers, at the operator's word. Those parked by other blocks alone stay.
+/// Returns how many.
+pub fn purge(draft: &mut Draft<'_>, target: &BlockTarget, now: Timestamp) -> usize {
+    let parked = in_state(draft.view(), |follower| {
+        follower.state == FollowerState::Parked && covers(target, &follower.person.actor)
+    });
     for actor in &parked {
         followers::forget(draft, actor, now);
     }
@@ -142,4 +160,66 @@ fn in_state(view: &dyn View, matches: impl Fn(&Follower) -> bool) -> Vec<String>
         true
     });
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::follower::FollowerCounts;
+    use crate::model::handle::Person;
+    use crate::model::view::MemoryView;
+
+    fn follower(actor: &str) -> Follower {
+        let person = Person {
+            actor: actor.to_owned(),
+            inbox: format!("{actor}/inbox"),
+            shared_inbox: None,
+            handle: format!("ana@{}", host_of(actor)),
+            name: None,
+            icon: None,
+            url: None,
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let state = FollowerState::Approved;
+        Follower { person, state, parked_from: None, follow_id: None, since: now, stamp: now, changed: now }
+    }
+
+    #[test]
+    fn whole_labels_and_whole_ids_are_covered() {
+        let domain = BlockTarget::Domain("peer.example".to_owned());
+        for (actor, covered) in [
+            ("https://peer.example/u/a", true),
+            ("https://x.peer.example:8443/u/a", true),
+            ("https://badpeer.example/u/a", false),
+            ("https://peer.example.org/u/a", false),
+        ] {
+            assert_eq!(covers(&domain, actor), covered, "{actor}");
+        }
+        let one = BlockTarget::Actor("https://peer.example/u/a".to_owned());
+        assert!(covers(&one, "https://peer.example/u/a") && !covers(&one, "https://peer.example/u/ab"));
+    }
+
+    #[test]
+    fn purge_forgets_only_whom_its_own_block_covers() {
+        let mut store = MemoryView::default();
+        let mut draft = Draft::new(&store);
+        let now = Timestamp::UNIX_EPOCH;
+        let all = ["https://a.example/u/1", "https://x.a.example/u/2", "https://b.example/u/3"];
+        for actor in all {
+            followers::settle(&mut draft, &follower(actor));
+        }
+        let (a, b) = (parse("a.example").unwrap(), parse("b.example").unwrap());
+        assert_eq!(add(&mut draft, a.clone(), BlockOwner::Operator, now), Some(2));
+        assert_eq!(add(&mut draft, b.clone(), BlockOwner::Owncast, now), Some(1));
+        assert_eq!(purge(&mut draft, &a, now), 2);
+        let changes = draft.into_changes();
+        store.apply(changes);
+        let view: &dyn View = &store;
+        let counts: FollowerCounts = view.meta();
+        assert_eq!((counts.approved, counts.parked), (0, 1));
+        assert!(view.get::<Follower>(all[0].as_bytes()).is_none());
+        let mut draft = Draft::new(&store);
+        assert_eq!(remove(&mut draft, &b, BlockOwner::Owncast, now), Some(1));
+        assert_eq!(draft.view().meta::<FollowerCounts>().approved, 1);
+    }
 }

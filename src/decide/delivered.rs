@@ -80,7 +80,9 @@ pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now
     }
     match (&outgoing.target, job.number) {
         // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
-        (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => Worth::Skip,
+        (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => {
+            Worth::Skip
+        }
         _ => Worth::Send,
     }
 }

@@ -8,7 +8,7 @@ use crate::model::handle::Person;
 use crate::model::notices::{Notice, NoticeKind, Said};
 use crate::model::post::{Post, PostState};
 use crate::model::record::full_key;
-use crate::model::{Addresses, Draft, Record, View};
+use crate::model::{Addresses, Draft, Record};
 use ulid::Ulid;
 
 /// Older posts are counted, not told in chat (Owncast's own rule).
@@ -77,7 +77,8 @@ pub fn engage(
         undone: false,
     });
     seen::remember(draft, &person.actor, activity, &key, now);
-    let tell = post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
+    let tell =
+        post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
     let live_post = post.as_ref().is_some_and(|post| post.state == PostState::Live);
     if let Some(post) = post {
         count(draft, post, kind, true);
@@ -106,10 +107,9 @@ pub fn undo(
         };
         engagement_key(post, kind, actor)
     });
-    let known = by_id
-        .into_iter()
-        .chain(by_object)
-        .find_map(|key| draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor && !known.undone));
+    let known = by_id.into_iter().chain(by_object).find_map(|key| {
+        draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor && !known.undone)
+    });
     match known {
         Some(mut engagement) => {
             engagement.undone = true;

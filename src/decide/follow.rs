@@ -90,7 +90,9 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
             draft.put(&Follower { stamp, ..known });
             return false;
         }
-        Some(known) => Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known },
+        Some(known) => {
+            Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known }
+        }
         // The Undo came first: remembered, so that the older Follow behind it changes nothing.
         None => Follower {
             person: person.clone(),
@@ -159,7 +161,9 @@ pub fn judge(
             answer(draft, moment, addresses, &follower, OutgoingKind::Accept);
             tell(draft, moment, &follower);
         }
-        Verdict::Reject | Verdict::Remove => answer(draft, moment, addresses, &follower, OutgoingKind::Reject),
+        Verdict::Reject | Verdict::Remove => {
+            answer(draft, moment, addresses, &follower, OutgoingKind::Reject)
+        }
     }
     Ok(())
 }

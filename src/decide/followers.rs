@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use crate::model::Draft;
-use crate::model::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
+use crate::model::follower::{
+    DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox,
+};
 
 /// Writes a follower, and moves counts and delivery inboxes from what was stored to what is now.
 pub fn settle(draft: &mut Draft<'_>, follower: &Follower) {

@@ -8,9 +8,7 @@ use ulid::Ulid;
 use super::seen::later;
 use super::{Moment, Rules};
 use crate::activitypub::{html, vocab};
-use crate::model::delivery::{
-    Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key,
-};
+use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
 use crate::model::engagement::{Engagement, engagement_prefix};
 use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, NextInbox};
@@ -82,7 +80,7 @@ pub fn announce(
 /// The text of a post whose stream runs, from the operator's or Owncast's message.
 fn content(rules: &Rules, facts: &Facts, title: &str, tags: &[String]) -> String {
     html::go_live_content(
-        rules.message.as_deref(),
+        rules.message.as_deref().unwrap_or_default(),
         &html::GoLive {
             name: &facts.name,
             title,
@@ -169,19 +167,13 @@ fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Pos
 }
 
 /// Queues an activity about a post to whoever may have the post, and to those who liked or shared it.
-fn send_on(
-    draft: &mut Draft<'_>,
-    moment: &Moment,
-    id: Ulid,
-    kind: OutgoingKind,
-    post: &Post,
-    body: String,
-) {
+fn send_on(draft: &mut Draft<'_>, moment: &Moment, id: Ulid, kind: OutgoingKind, post: &Post, body: String) {
     let create: Option<Outgoing> = draft.view().get(&post.create.to_bytes());
     let chunks = create.as_ref().map_or(0, |create| create.chunks);
     let mut reached_inboxes = std::collections::BTreeSet::new();
     for chunk in 0..chunks {
-        let Some(states) = draft.view().get_bytes(&full_key(kind::CHUNK, &chunk_key(post.create, chunk))) else {
+        let Some(states) = draft.view().get_bytes(&full_key(kind::CHUNK, &chunk_key(post.create, chunk)))
+        else {
             continue;
         };
         for (index, &byte) in states.iter().enumerate() {
@@ -219,7 +211,14 @@ fn send_on(
         cursor: 0,
     });
     for inbox in engaged {
-        draft.put(&Attempt { due: moment.now, outgoing: id, inbox, number: None, tries: 0, uncertain: false });
+        draft.put(&Attempt {
+            due: moment.now,
+            outgoing: id,
+            inbox,
+            number: None,
+            tries: 0,
+            uncertain: false,
+        });
     }
 }
 

@@ -36,7 +36,12 @@ fn activity(actor: &str, id: &str) -> String {
 /// Remembers where an activity's effect is stored.
 pub fn remember(draft: &mut Draft<'_>, actor: &str, id: &str, key: &[u8], now: Timestamp) {
     let leads_to = Some(key.iter().map(|byte| format!("{byte:02x}")).collect());
-    draft.put(&Seen { what: activity(actor, id), leads_to, undone: false, expires: later(now, ACTIVITY_MEMORY) });
+    draft.put(&Seen {
+        what: activity(actor, id),
+        leads_to,
+        undone: false,
+        expires: later(now, ACTIVITY_MEMORY),
+    });
 }
 
 /// The key of what this actor's activity did, if it is remembered.

@@ -90,7 +90,8 @@ pub fn sight(
     offer: &Offer,
 ) -> Outcome {
     let stream: Stream = draft.view().meta();
-    let mut machine = Machine { draft, moment, rules, facts, sight, stream: stream.clone(), outcome: Outcome::default() };
+    let mut machine =
+        Machine { draft, moment, rules, facts, sight, stream: stream.clone(), outcome: Outcome::default() };
     match sight.connected {
         Some(connected) => machine.connected(connected, offer),
         None => machine.disconnected(),
@@ -153,7 +154,8 @@ impl Machine<'_, '_> {
     /// A connection we have not seen, so long after the last sighting that the stream in between must have ended.
     fn is_another_stream(&self, session: &Session, connected: Timestamp) -> bool {
         let away = session.gone.unwrap_or(session.seen);
-        !session.connections.contains(&connected) && !between(away, self.moment.now, self.rules.repost_after + SEEN_EVERY)
+        !session.connections.contains(&connected)
+            && !between(away, self.moment.now, self.rules.repost_after + SEEN_EVERY)
     }
 
     fn fresh(&mut self, connected: Timestamp) -> Session {

@@ -85,8 +85,9 @@ fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u
         return Vec::new();
     }
     let mut keys = vec![full_key(kind::OUTGOING, &outgoing.key())];
-    keys.extend((0..outgoing.chunks).map(|chunk| {
-        full_key(kind::CHUNK, &crate::model::delivery::chunk_key(outgoing.id, chunk))
-    }));
+    keys.extend(
+        (0..outgoing.chunks)
+            .map(|chunk| full_key(kind::CHUNK, &crate::model::delivery::chunk_key(outgoing.id, chunk))),
+    );
     keys
 }

@@ -209,9 +209,10 @@ impl Pump {
         let (sender, events) = (self.sender.clone(), self.events.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
         tokio::spawn(async move {
-            let mut request = std::pin::pin!(sender.send(&job.inbox, &letter));
+            let inbox = job.inbox.clone();
+            let mut request = std::pin::pin!(sender.send(&inbox, &letter));
             let (sent, _lane) = tokio::select! {
-                sent = &mut request => (sent, permit),
+                sent = &mut request => (sent, Some(permit)),
                 lane = slow_lane(slow) => {
                     drop(permit);
                     // A full channel means that outcomes are on their way: the pump wakes up without us.
@@ -267,8 +268,8 @@ fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
     let host = host_of(&job.inbox);
     let (outcome, word) = match ending {
         Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
-        Ending::Retry { .. } => (DeliveryOutcome::Retry, "not delivered, will be tried again"),
-        Ending::Failed | Ending::Skipped => (DeliveryOutcome::Failed, "not delivered, given up"),
+        Ending::Retry { .. } => (DeliveryOutcome::Retried, "not delivered, will be tried again"),
+        Ending::Failed | Ending::Skipped => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
     metrics.delivery(outcome);
     tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
@@ -276,7 +277,12 @@ fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
 }
 
 /// Attempts that are due, oldest first; and when the next one is that is not.
-fn due(view: &dyn View, held: &HashSet<(Ulid, String)>, now: Timestamp, room: usize) -> (Vec<Job>, Option<Timestamp>) {
+fn due(
+    view: &dyn View,
+    held: &HashSet<(Ulid, String)>,
+    now: Timestamp,
+    room: usize,
+) -> (Vec<Job>, Option<Timestamp>) {
     let (mut jobs, mut next) = (Vec::new(), None);
     view.scan::<Attempt>(b"", &mut |attempt| {
         if attempt.due > now {

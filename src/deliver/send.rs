@@ -49,8 +49,15 @@ impl Sender {
         let refused = |why: String| Sent { reply: Reply::Refused, why };
         let Ok(url) = Url::parse(inbox) else { return refused("the inbox is not an address".into()) };
         let now = Timestamp::now();
-        let signed =
-            sign_request(&Method::POST, &url, now, Some(&letter.digest), Some(ACTIVITY), &self.key_id, &self.key);
+        let signed = sign_request(
+            &Method::POST,
+            &url,
+            now,
+            Some(&letter.digest),
+            Some(ACTIVITY),
+            &self.key_id,
+            &self.key,
+        );
         let mut headers: HeaderMap = match signed {
             Ok(headers) => headers.into_iter().collect(),
             Err(cause) => return refused(cause.to_string()),
@@ -69,9 +76,10 @@ impl Sender {
             Err(cause) => {
                 let reply = match &cause {
                     NetError::Connect(_) | NetError::Tls(_) => Reply::NotConnected,
-                    NetError::Timeout(_) | NetError::Protocol(_) | NetError::TooLarge(_) | NetError::Encoding(_) => {
-                        Reply::NoAnswer
-                    }
+                    NetError::Timeout(_)
+                    | NetError::Protocol(_)
+                    | NetError::TooLarge(_)
+                    | NetError::Encoding(_) => Reply::NoAnswer,
                     _ => Reply::Refused,
                 };
                 Sent { reply, why: cause.to_string() }

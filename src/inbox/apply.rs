@@ -3,7 +3,7 @@
 use http::StatusCode;
 use jiff::Timestamp;
 
-use super::{Engine, Inbox, Proof, Verified};
+use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, ours};
 use crate::decide::follow::{self, Followed};
@@ -13,11 +13,10 @@ use crate::model::handle::Person;
 use crate::model::{Addresses, Draft};
 use crate::random::entropy;
 use crate::serve::answer::Problem;
-use crate::telemetry::metrics::InboxOutcome;
 
 impl Inbox {
     /// Applies a verified activity.
-    pub(super) async fn apply(&self, engine: &Engine, verified: Verified) -> Result<InboxOutcome, Problem> {
+    pub(super) async fn apply(&self, engine: &Engine, verified: Verified) -> Result<Took, Problem> {
         let Some(rules) = self.effective.borrow().rules() else {
             return Err(Problem::busy("identity-unknown", "this server does not know who it is yet", 60));
         };
@@ -39,9 +38,11 @@ impl Inbox {
                 Ok(outcome)
             }
             // Blocked between the check and the commit.
-            Err(Blocked) => {
-                Err(Problem::new(StatusCode::UNAUTHORIZED, "signature-invalid", "the signature does not verify"))
-            }
+            Err(Blocked) => Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "signature-invalid",
+                "the signature does not verify",
+            )),
         }
     }
 }
@@ -54,34 +55,40 @@ fn decide(
     rules: &Rules,
     addresses: &Addresses,
     verified: &Verified,
-) -> Result<InboxOutcome, Blocked> {
+) -> Result<Took, Blocked> {
     if blocks::actor_blocked(draft.view(), verified.actor()) {
         return Err(Blocked);
     }
     if verified.proof() == Proof::Signature && !seen::first_time(draft, verified.signature(), moment.now) {
-        return Ok(InboxOutcome::Repeated);
+        return Ok(Took::Repeated);
     }
     let activity = verified.activity();
     if activity.kind == Kind::Delete {
         gone::deleted(draft, &moment, verified.actor());
-        return Ok(InboxOutcome::Deleted);
+        return Ok(Took::Deleted);
     }
-    let Some(person) = verified.person() else { return Ok(InboxOutcome::Ignored) };
+    let Some(person) = verified.person() else { return Ok(Took::Ignored) };
     let object = activity.object.id.as_deref();
     let id = activity.id.as_deref();
     Ok(match activity.kind {
         Kind::Follow => {
-            let followed =
-                follow::follow(draft, &mut moment, rules, person.clone(), activity.id.clone(), verified.stamp());
+            let followed = follow::follow(
+                draft,
+                &mut moment,
+                rules,
+                person.clone(),
+                activity.id.clone(),
+                verified.stamp(),
+            );
             match followed {
-                Followed::Ignored => InboxOutcome::Ignored,
-                _ => InboxOutcome::Followed,
+                Followed::Ignored => Took::Ignored,
+                _ => Took::Followed,
             }
         }
         Kind::Like | Kind::Announce => {
             let kind = engagement(&activity.kind);
             let (Some(kind), Some(object)) = (kind, object.and_then(|id| ours(addresses, id))) else {
-                return Ok(InboxOutcome::Ignored);
+                return Ok(Took::Ignored);
             };
             // Old software sends no id; the object stands for it.
             let id = id.or(activity.object.id.as_deref()).unwrap_or_default();
@@ -90,9 +97,9 @@ fn decide(
         Kind::Undo => undo(draft, &moment, addresses, verified, person),
         Kind::Block => {
             gone::blocked_us(draft, &moment, verified.actor(), verified.stamp());
-            InboxOutcome::Undone
+            Took::Undone
         }
-        _ => InboxOutcome::Ignored,
+        _ => Took::Ignored,
     })
 }
 
@@ -104,11 +111,11 @@ fn engagement(kind: &Kind) -> Option<EngagementKind> {
     }
 }
 
-fn counted(engaged: Engaged) -> InboxOutcome {
+fn counted(engaged: Engaged) -> Took {
     match engaged {
-        Engaged::Counted => InboxOutcome::Engaged,
-        Engaged::Nothing => InboxOutcome::Repeated,
-        Engaged::NotOurs => InboxOutcome::Ignored,
+        Engaged::Counted => Took::Engaged,
+        Engaged::Nothing => Took::Repeated,
+        Engaged::NotOurs => Took::Ignored,
     }
 }
 
@@ -118,7 +125,7 @@ fn undo(
     addresses: &Addresses,
     verified: &Verified,
     person: &Person,
-) -> InboxOutcome {
+) -> Took {
     let object = &verified.activity().object;
     let inner = object.id.as_deref();
     let about_follow = match &object.kind {
@@ -132,7 +139,7 @@ fn undo(
     };
     if about_follow {
         let changed = follow::undo(draft, moment, person, verified.stamp());
-        return if changed { InboxOutcome::Undone } else { InboxOutcome::Ignored };
+        return if changed { Took::Undone } else { Took::Ignored };
     }
     let about = object
         .kind
@@ -140,7 +147,7 @@ fn undo(
         .and_then(engagement)
         .zip(object.object.as_deref().and_then(|object| ours(addresses, object)));
     match engage::undo(draft, moment, verified.actor(), inner, about) {
-        Engaged::Counted => InboxOutcome::Undone,
-        _ => InboxOutcome::Ignored,
+        Engaged::Counted => Took::Undone,
+        _ => Took::Ignored,
     }
 }

@@ -43,7 +43,8 @@ fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.contains_key(http::header::CONTENT_ENCODING) {
         return Err(unsupported("encoded bodies are not taken; send the activity as it is"));
     }
-    let value = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value =
+        headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
         "application/activity+json" | "application/ld+json" => Ok(()),
@@ -111,7 +112,9 @@ fn not_verified(key_id: &str) -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "signature-invalid",
-        format!("the signature does not verify with the actor's key {key_id}, or that key cannot be had from its owner"),
+        format!(
+            "the signature does not verify with the actor's key {key_id}, or that key cannot be had from its owner"
+        ),
     )
 }
 
@@ -134,7 +137,11 @@ async fn verify(
     let owner = match signer(engine, &unverified).await {
         Ok(owner) => owner,
         Err(error) if error.is_transient() => {
-            return Err(Problem::busy("key-unavailable", format!("the key {key_id} cannot be fetched now"), 60));
+            return Err(Problem::busy(
+                "key-unavailable",
+                format!("the key {key_id} cannot be fetched now"),
+                60,
+            ));
         }
         Err(error) => {
             tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");

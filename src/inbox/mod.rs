@@ -85,34 +85,61 @@ impl Inbox {
             return Err(Problem::busy("identity-unknown", "this server does not know who it is yet", 60));
         };
         let Ok(_room) = self.room.try_acquire() else {
-            self.metrics.inbox(InboxOutcome::Busy);
+            self.metrics.inbox(InboxOutcome::Overloaded);
             return Err(Problem::busy("busy", "too many activities are arriving", 30));
         };
-        match self.pass(engine, &arrival).await {
-            Ok(outcome) => {
-                self.metrics.inbox(outcome);
-                Ok(())
-            }
-            Err(problem) => {
-                let outcome =
-                    if problem.retry_after.is_some() { InboxOutcome::Busy } else { InboxOutcome::Refused };
-                self.metrics.inbox(outcome);
-                tracing::debug!(
-                    target: "herald::inbox",
-                    code = problem.code,
-                    status = problem.status.as_u16(),
-                    detail = problem.detail,
-                    "refused an activity"
-                );
-                Err(problem)
-            }
+        let taken = self.pass(engine, &arrival).await;
+        self.metrics.inbox(match &taken {
+            Ok(took) => took.counted(),
+            Err(problem) => refusal(problem),
+        });
+        if let Err(problem) = &taken {
+            tracing::debug!(
+                target: "herald::inbox",
+                code = problem.code,
+                status = problem.status.as_u16(),
+                detail = problem.detail,
+                "refused an activity"
+            );
         }
+        taken.map(|_| ())
     }
 
-    async fn pass(&self, engine: &Engine, arrival: &Arrival) -> Result<InboxOutcome, Problem> {
+    async fn pass(&self, engine: &Engine, arrival: &Arrival) -> Result<Took, Problem> {
         match gate::gate(engine, &self.store, arrival).await? {
             Some(verified) => self.apply(engine, verified).await,
-            None => Ok(InboxOutcome::Ignored),
+            None => Ok(Took::Ignored),
         }
+    }
+}
+
+/// What taking an activity did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Took {
+    Followed,
+    Engaged,
+    Undone,
+    Deleted,
+    Repeated,
+    Ignored,
+}
+
+impl Took {
+    fn counted(self) -> InboxOutcome {
+        match self {
+            Took::Followed | Took::Engaged | Took::Undone | Took::Deleted => InboxOutcome::Accepted,
+            Took::Repeated => InboxOutcome::Duplicate,
+            Took::Ignored => InboxOutcome::Ignored,
+        }
+    }
+}
+
+fn refusal(problem: &Problem) -> InboxOutcome {
+    match problem.code {
+        "bad-json" | "bad-activity" | "media-type" => InboxOutcome::Malformed,
+        "store-closed" => InboxOutcome::StoreFailed,
+        "key-unavailable" => InboxOutcome::KeyUnavailable,
+        _ if problem.retry_after.is_some() => InboxOutcome::Overloaded,
+        _ => InboxOutcome::BadSignature,
     }
 }

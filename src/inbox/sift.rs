@@ -74,7 +74,8 @@ mod tests {
             ("Create", json!({"type": "Note", "id": "https://peer.example/n/2"}), Sifted::Ignore),
             ("View", json!(note), Sifted::Ignore),
         ] {
-            let activity = json!({"type": kind, "actor": they, "id": "https://peer.example/x", "object": object});
+            let activity =
+                json!({"type": kind, "actor": they, "id": "https://peer.example/x", "object": object});
             let incoming = Incoming::parse(&activity).unwrap();
             assert_eq!(sift(&incoming, &addresses), want, "{activity}");
         }

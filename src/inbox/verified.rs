@@ -26,7 +26,12 @@ pub struct Verified {
 
 impl Verified {
     /// By signature: `person` is the signer, and the activity names it as its actor.
-    pub(super) fn by_signature(activity: Incoming, person: Person, stamp: Timestamp, signature: &[u8]) -> Self {
+    pub(super) fn by_signature(
+        activity: Incoming,
+        person: Person,
+        stamp: Timestamp,
+        signature: &[u8],
+    ) -> Self {
         let hash = openssl::sha::sha256(signature).iter().map(|byte| format!("{byte:02x}")).collect();
         Verified {
             activity,

@@ -32,6 +32,13 @@ pub struct Frozen {
     pub bytes_len: u64,
 }
 
+impl From<Frozen> for crate::model::post::Picture {
+    fn from(frozen: Frozen) -> Self {
+        let Frozen { name, media_type, width, height, blurhash, .. } = frozen;
+        Self { name, media_type, width, height, blurhash: Some(blurhash) }
+    }
+}
+
 /// How a picture is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {

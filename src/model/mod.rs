@@ -12,10 +12,12 @@ pub mod notices;
 pub mod origin;
 pub mod post;
 pub mod record;
+pub mod secret;
 pub mod stream;
 pub mod view;
 
 pub use addresses::Addresses;
 pub use draft::Draft;
 pub use record::{Changes, Record};
+pub use secret::Secret;
 pub use view::View;

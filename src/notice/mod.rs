@@ -2,4 +2,5 @@
 
 pub mod escape;
 pub mod merge;
+pub mod send;
 pub mod wording;

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::error::{OwncastError, shown};
-use super::secret::Secret;
 use super::transport::{Credentials, PICTURE_LIMIT, Transport};
 use super::types::{
     FollowerEntry, FollowerList, Picture, PictureBytes, ServerConfig, Status, Token, Webhook, WireConfig,
     WireList, WireStatus,
 };
 use super::versions::Version;
+use crate::model::Secret;
 
 pub use super::transport::Timeouts;
 

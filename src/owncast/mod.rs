@@ -14,7 +14,6 @@ mod error;
 pub mod footprint;
 pub mod frames;
 pub mod provision;
-mod secret;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transport;
@@ -23,6 +22,6 @@ pub mod versions;
 pub mod webhook;
 pub mod websocket;
 
+pub use crate::model::Secret;
 pub use api::Api;
 pub use error::OwncastError;
-pub use secret::Secret;

@@ -10,9 +10,10 @@ use url::Url;
 
 use super::api::Api;
 use super::error::OwncastError;
-use super::secret::{Secret, fingerprint};
 use super::types::{Token, Webhook};
 use super::versions::Version;
+use crate::model::Secret;
+use crate::model::secret::fingerprint;
 
 /// First part of the path of every agent's webhook; the secret follows.
 pub const HOOK_PREFIX: &str = "/herald/hook/";

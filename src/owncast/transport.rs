@@ -12,7 +12,7 @@ use url::Url;
 
 use super::answer::{Answer, Door};
 use super::error::{OwncastError, root_cause, shown};
-use super::secret::Secret;
+use crate::model::Secret;
 
 /// Largest JSON answer read, bytes: a server configuration with long page texts stays far below.
 const JSON_LIMIT: usize = 1024 * 1024;

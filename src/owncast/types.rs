@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::secret::Secret;
+use crate::model::Secret;
 
 /// `GET /api/status`.
 #[derive(Debug, Clone, PartialEq, Eq)]

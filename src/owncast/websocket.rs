@@ -21,8 +21,8 @@ use url::Url;
 use super::answer::Door;
 use super::error::{OwncastError, one_line, root_cause, shown};
 use super::frames::{self, Frame, MAX_MESSAGE};
-use super::secret::Secret;
 use super::transport::{USER_AGENT, checked_base, failed, read};
+use crate::model::Secret;
 
 /// Owncast pings every 54 s and gives up after 60 s without a pong: longer silence is a dead connection.
 const SILENCE: Duration = Duration::from_secs(70);

@@ -7,13 +7,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::HOST;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use warp::hyper::service::Service;
 use warp::{Filter, Reply};
 
 /// Who is at the other end of the connection: the proxy, or the client itself.
@@ -33,11 +36,16 @@ pub struct AcceptLimits {
 
 impl Default for AcceptLimits {
     fn default() -> Self {
-        AcceptLimits {
-            connections: 1024,
-            headers: Duration::from_secs(10),
-            drain: Duration::from_secs(3),
-        }
+        AcceptLimits { connections: 1024, headers: Duration::from_secs(10), drain: Duration::from_secs(3) }
+    }
+}
+
+/// HTTP/2 names the host in `:authority` (RFC 9113 §8.3.1); signatures are over the `Host` header.
+fn name_host(request: &mut http::Request<hyper::body::Incoming>) {
+    let authority =
+        request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let (Some(authority), false) = (authority, request.headers().contains_key(HOST)) {
+        request.headers_mut().insert(HOST, authority);
     }
 }
 
@@ -74,11 +82,14 @@ where
         // Small answers on kept connections must not wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let service = service.clone();
-        let with_peer = warp::hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            service.call(request)
-        });
-        let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), with_peer).into_owned());
+        let with_peer =
+            hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
+                name_host(&mut request);
+                TowerToHyperService::new(service.clone()).call(request)
+            });
+        let connection =
+            graceful.watch(builder.serve_connection(TokioIo::new(stream), with_peer).into_owned());
         tokio::spawn(async move {
             let _permit = permit;
             if let Err(cause) = connection.await {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -62,10 +62,11 @@ impl Document {
 
     /// Answers a GET or HEAD: 304 where the client has it already.
     pub fn answer(&self, method: &Method, headers: &HeaderMap) -> Answer {
-        let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            let ours = self.etag.to_str().unwrap_or_default();
-            value.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == ours)
-        });
+        let known =
+            headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+                let ours = self.etag.to_str().unwrap_or_default();
+                value.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == ours)
+            });
         let mut answer = Response::new(Bytes::new());
         let length = self.body.len();
         if known {
@@ -125,7 +126,11 @@ impl Problem {
 
     /// The address takes other methods.
     pub fn method(allowed: &'static str) -> Self {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", format!("this address takes {allowed}"))
+        Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            format!("this address takes {allowed}"),
+        )
     }
 
     /// The answer.
@@ -167,13 +172,17 @@ pub fn wants(headers: &HeaderMap) -> Wants {
             any = true;
             let kind = item.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
             match kind.as_str() {
-                "application/activity+json" | "application/ld+json" | "application/json" => return Wants::Activity,
+                "application/activity+json" | "application/ld+json" | "application/json" => {
+                    return Wants::Activity;
+                }
                 "text/html" | "application/xhtml+xml" => return Wants::Page,
                 _ => {}
             }
         }
     }
-    if any && !headers.get_all(http::header::ACCEPT).iter().any(|v| v.to_str().is_ok_and(|v| v.contains("*/*"))) {
+    if any
+        && !headers.get_all(http::header::ACCEPT).iter().any(|v| v.to_str().is_ok_and(|v| v.contains("*/*")))
+    {
         return Wants::Page;
     }
     Wants::Activity

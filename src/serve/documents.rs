@@ -13,6 +13,8 @@ use crate::agent::effective::{Effective, IdentityState};
 use crate::model::Addresses;
 use crate::model::facts::Facts;
 
+/// What strangers are told: the reason names files and followers, and is for the operator alone.
+const UNSETTLED: &str = "this server's fediverse identity is not settled; its operator finds the reason in the log and with 'owncast-herald status'. An actor that has lived before goes on with 'owncast-herald adopt --key-only' or 'owncast-herald run --new-identity'";
 /// How long discovery documents are kept by those who ask, in seconds.
 const DISCOVERY: u32 = 3600;
 
@@ -26,7 +28,7 @@ pub struct Documents {
 #[derive(Debug)]
 pub enum Standing {
     /// Not yet: every federation address answers 503 and says why.
-    Waiting(String),
+    Waiting,
     /// Yes.
     Settled(Box<Settled>),
 }
@@ -74,8 +76,10 @@ impl Documents {
 impl Standing {
     fn of(effective: &Effective) -> Standing {
         let (addresses, published, public_key) = match &effective.identity {
-            IdentityState::Waiting(why) => return Standing::Waiting(why.clone()),
-            IdentityState::Settled { addresses, published, public_key } => (addresses, *published, public_key),
+            IdentityState::Waiting(_) => return Standing::Waiting,
+            IdentityState::Settled { addresses, published, public_key } => {
+                (addresses, *published, public_key)
+            }
         };
         let facts = &effective.facts;
         let actor = vocab::actor::actor(addresses, facts, published, effective.manual_approval(), public_key);
@@ -106,7 +110,7 @@ impl Standing {
     pub fn settled(&self) -> Result<&Settled, Problem> {
         match self {
             Standing::Settled(settled) => Ok(settled),
-            Standing::Waiting(why) => Err(Problem::busy("identity-unknown", why.clone(), 60)),
+            Standing::Waiting => Err(Problem::busy("identity-unknown", UNSETTLED, 60)),
         }
     }
 
@@ -114,7 +118,7 @@ impl Standing {
     pub(super) fn prefix(&self) -> &str {
         match self {
             Standing::Settled(settled) => settled.addresses.path_prefix(),
-            Standing::Waiting(_) => "",
+            Standing::Waiting => "",
         }
     }
 }
@@ -153,12 +157,8 @@ impl Settled {
             Counted::Instance => vocab::discovery::api_v1_instance(addresses, facts, posts),
         };
         let content_type = match which {
-            Counted::V20 => {
-                "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.0#\""
-            }
-            Counted::V21 => {
-                "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.1#\""
-            }
+            Counted::V20 => "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.0#\"",
+            Counted::V21 => "application/json; profile=\"http://nodeinfo.diaspora.software/ns/schema/2.1#\"",
             Counted::X | Counted::Instance => JSON,
         };
         Document::new(body.to_string(), content_type, 300)
@@ -173,6 +173,8 @@ pub(super) fn see_other(to: &str) -> Answer {
         answer.headers_mut().insert(http::header::LOCATION, to);
     }
     answer.headers_mut().insert(http::header::VARY, http::HeaderValue::from_static("Accept"));
-    answer.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("private, no-store"));
+    answer
+        .headers_mut()
+        .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("private, no-store"));
     answer
 }

@@ -48,17 +48,23 @@ impl Remote {
 
     /// Where `user@host` can follow `us`. The template must be of the host asked, and have one place for us.
     async fn subscribe_address(&self, handle: &str, us: &str) -> Result<Url, String> {
-        let (client, policy) = self.client.get().ok_or("This server is still starting. Try again in a minute.")?;
+        let (client, policy) =
+            self.client.get().ok_or("This server is still starting. Try again in a minute.")?;
         let bare = handle.trim().trim_start_matches('@');
         let (user, host) = bare
             .split_once('@')
-            .filter(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains(['@', '/', '?', '#', '\\']))
+            .filter(|(user, host)| {
+                !user.is_empty() && !host.is_empty() && !host.contains(['@', '/', '?', '#', '\\'])
+            })
             .ok_or("Write your address as name@server, such as ana@peer.example.")?;
         let scheme = if policy.allow_http { "http" } else { "https" };
         let mut url = parse_remote(&format!("{scheme}://{host}/.well-known/webfinger"), policy)
             .map_err(|problem| format!("{host} cannot be asked: {problem}"))?;
         url.query_pairs_mut().append_pair("resource", &format!("acct:{user}@{host}"));
-        let _room = self.room.try_acquire().map_err(|_| "Many people are following right now. Try again in a moment.")?;
+        let _room = self
+            .room
+            .try_acquire()
+            .map_err(|_| "Many people are following right now. Try again in a moment.")?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/jrd+json, application/json"));
         let no_answer = || format!("{host} did not tell where you can follow. Is the address right?");
@@ -70,14 +76,18 @@ impl Remote {
         let template = document
             .get("links")
             .and_then(|links| links.as_array())
-            .and_then(|links| links.iter().find(|link| link.get("rel").and_then(|rel| rel.as_str()) == Some(SUBSCRIBE)))
+            .and_then(|links| {
+                links.iter().find(|link| link.get("rel").and_then(|rel| rel.as_str()) == Some(SUBSCRIBE))
+            })
             .and_then(|link| link.get("template")?.as_str())
             .filter(|template| template.matches("{uri}").count() == 1)
             .ok_or_else(no_answer)?;
         let encoded: String = url::form_urlencoded::byte_serialize(us.as_bytes()).collect();
         let target = parse_remote(&template.replace("{uri}", &encoded), policy).map_err(|_| no_answer())?;
         if Origin::of(&target) != Origin::of(&url) {
-            return Err(format!("{host} points to another server for following; follow {us} by searching for it there."));
+            return Err(format!(
+                "{host} points to another server for following; follow {us} by searching for it there."
+            ));
         }
         Ok(target)
     }
@@ -89,7 +99,11 @@ pub(super) fn form(settled: &Settled, request: &Request) -> Answer {
 }
 
 /// Sends the person to the own server, or shows the form again with what was wrong.
-pub(super) async fn redirect(remote: &Arc<Remote>, settled: &Settled, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) async fn redirect(
+    remote: &Arc<Remote>,
+    settled: &Settled,
+    body: &[u8],
+) -> Result<Answer, Problem> {
     let handle = url::form_urlencoded::parse(body)
         .find_map(|(name, value)| (name == "account").then_some(value))
         .unwrap_or_default();

@@ -7,8 +7,8 @@ use ulid::Ulid;
 use super::answer::{ACTIVITY_JSON, Answer, Document, HTML, JSON, Problem, Wants, json_answer, wants};
 use super::documents::{Counted, Settled, Standing};
 use super::public::{Public, Request};
-use crate::activitypub::vocab::{self, collection::PAGE_SIZE, collection::Page};
 use crate::activitypub::html;
+use crate::activitypub::vocab::{self, collection::PAGE_SIZE, collection::Page};
 use crate::decide::publish::LANGUAGE;
 use crate::model::follower::{Follower, FollowerCounts, FollowerState};
 use crate::model::handle::Person;
@@ -74,7 +74,11 @@ fn paged<T>(number: u64, all: &[T]) -> (Page, &[T]) {
     (Page { number, has_next: to < all.len() }, all.get(from..to).unwrap_or_default())
 }
 
-pub(super) async fn featured(public: &Public, settled: &Settled, request: &Request) -> Result<Answer, Problem> {
+pub(super) async fn featured(
+    public: &Public,
+    settled: &Settled,
+    request: &Request,
+) -> Result<Answer, Problem> {
     let live = public
         .store
         .read(|view| {
@@ -161,7 +165,8 @@ pub(super) async fn post(
     id: Ulid,
     rest: &[&str],
 ) -> Result<Answer, Problem> {
-    let post: Option<Post> = public.store.read(move |view| view.get(&id.to_bytes())).await.map_err(unavailable)?;
+    let post: Option<Post> =
+        public.store.read(move |view| view.get(&id.to_bytes())).await.map_err(unavailable)?;
     let Some(post) = post.filter(|post| post.audience == Audience::Public) else {
         return Err(Problem::not_found());
     };
@@ -233,9 +238,13 @@ pub(super) async fn media(public: &Public, request: &Request, name: &str) -> Res
         .await
         .map_err(|_| Problem::busy("stopping", "the program is stopping", 30))?;
     match found {
-        Some((bytes, media_type)) => {
+        Ok(Some((bytes, media_type))) => {
             Ok(Document::immutable(bytes, media_type.as_str()).answer(&request.method, &request.headers))
         }
-        None => Err(Problem::not_found()),
+        Ok(None) => Err(Problem::not_found()),
+        Err(error) => {
+            tracing::warn!(target: "herald::serve", %error, "a picture could not be read");
+            Err(Problem::busy("media-unreadable", "the picture could not be read", 60))
+        }
     }
 }

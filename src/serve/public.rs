@@ -58,7 +58,12 @@ pub fn routes(public: Public) -> BoxedFilter<(Answer,)> {
         .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
         .then(
-            move |method: Method, path: warp::path::FullPath, query: Option<String>, headers, peer, stream| {
+            move |method: Method,
+                  path: warp::path::FullPath,
+                  query: Option<String>,
+                  headers,
+                  peer,
+                  stream| {
                 let public = Arc::clone(&public);
                 let path = path.as_str().to_owned();
                 async move {
@@ -78,7 +83,8 @@ impl Public {
     {
         let standing = self.documents.standing(&self.effective);
         let prefix = standing.prefix();
-        let path = request.path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(&request.path);
+        let path =
+            request.path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(&request.path);
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         match segments.as_slice() {
             [".well-known", "webfinger"] => {
@@ -138,7 +144,9 @@ impl Public {
                     _ => Err(Problem::not_found()),
                 }
             }
-            ["federation", id, rest @ ..] if Ulid::from_string(id).is_ok_and(|ulid| ulid.to_string() == *id) => {
+            ["federation", id, rest @ ..]
+                if Ulid::from_string(id).is_ok_and(|ulid| ulid.to_string() == *id) =>
+            {
                 self.read_only(&request)?;
                 let settled = standing.settled()?;
                 let id = Ulid::from_string(id).map_err(|_| Problem::not_found())?;

@@ -51,7 +51,8 @@ impl Door {
     }
 
     fn knock(&self, signature: Option<&str>, body: &[u8]) -> Result<Answer, Problem> {
-        let refused = || Problem::new(StatusCode::UNAUTHORIZED, "webhook-signature", "the signature is not Owncast's");
+        let refused =
+            || Problem::new(StatusCode::UNAUTHORIZED, "webhook-signature", "the signature is not Owncast's");
         if self.signed.load(Ordering::Relaxed) {
             let signed = webhook::verify(&self.secret, signature.unwrap_or_default(), body, Timestamp::now())
                 .map_err(|_| refused())?;
@@ -64,8 +65,9 @@ impl Door {
                 seen.pop_front();
             }
         }
-        let hint = webhook::parse(body)
-            .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "bad-webhook", "this is not a webhook of Owncast"))?;
+        let hint = webhook::parse(body).map_err(|_| {
+            Problem::new(StatusCode::BAD_REQUEST, "bad-webhook", "this is not a webhook of Owncast")
+        })?;
         // Full means that the watcher has hints enough to look.
         let _ = self.hints.try_send(hint);
         Ok(json_answer(StatusCode::OK, JSON, &serde_json::json!({ "taken": true })))
@@ -86,7 +88,8 @@ pub fn routes(door: Arc<Door>) -> BoxedFilter<(Answer,)> {
                     if path == "/livez" && (method == Method::GET || method == Method::HEAD) {
                         return Ok(json_answer(StatusCode::OK, JSON, &serde_json::json!({ "live": true })));
                     }
-                    let knocked = path.strip_prefix(crate::owncast::provision::HOOK_PREFIX).unwrap_or_default();
+                    let knocked =
+                        path.strip_prefix(crate::owncast::provision::HOOK_PREFIX).unwrap_or_default();
                     let known = knocked.len() == door.path.len()
                         && memcmp::eq(knocked.as_bytes(), door.path.as_bytes());
                     if !known || method != Method::POST {

@@ -6,9 +6,9 @@ use url::Url;
 use super::{Memory, Probe, Setback, Watcher, fresh};
 use crate::agent::board::Way;
 use crate::model::Draft;
+use crate::owncast::Secret;
 use crate::owncast::footprint::Footprint;
 use crate::owncast::provision::{self, Provisioned, Wanted};
-use crate::owncast::Secret;
 
 /// A webhook that has not come back after this long does not reach us.
 const PROBE_TIME: std::time::Duration = std::time::Duration::from_secs(5);
@@ -18,8 +18,9 @@ impl Watcher {
     pub(super) async fn provision(&mut self, memory: &mut Memory) -> Result<(), Setback> {
         let footprint: Footprint = self.store.read(|view| view.meta()).await?;
         let address = format!("{}{}{}", self.webhook_base, provision::HOOK_PREFIX, footprint.path);
-        let webhook_url = Url::parse(&address)
-            .map_err(|error| Setback::Provision(format!("the webhook address is unusable ({error}); set [listen] webhook-url")))?;
+        let webhook_url = Url::parse(&address).map_err(|error| {
+            Setback::Provision(format!("the webhook address is unusable ({error}); set [listen] webhook-url"))
+        })?;
         let wanted = Wanted {
             webhook_url,
             secret: Secret::new(footprint.secret.as_str()),

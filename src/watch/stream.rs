@@ -5,15 +5,18 @@ use jiff::Timestamp;
 use super::{FACTS_FRESH, Memory, Setback, Watcher, fresh};
 use crate::config::PostImage;
 use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
-use crate::decide::Moment;
+use crate::decide::{Moment, publish};
 use crate::media::freeze::Naming;
 use crate::media::recognise::Hash;
-use crate::media::take::{self, Known, MediaError, Snapshot};
+use crate::media::take::{self, Known, Snapshot};
 use crate::model::Draft;
 use crate::model::post::Audience;
 use crate::model::stream::{Phase, Stream};
 use crate::owncast::types::Picture;
 use crate::telemetry::metrics::PostKind;
+
+/// Owncast makes the first picture of a stream about 20 s after the encoder connects.
+const FIRST_PICTURE: std::time::Duration = std::time::Duration::from_secs(15);
 
 impl Watcher {
     /// Looks at the stream and acts on it. Returns where the session is now.
@@ -68,7 +71,8 @@ impl Watcher {
         let running = before.session.as_ref().is_some_and(|session| session.phase != Phase::Ended);
         let wanted = self.config.borrow().go_live.image;
         let Some(which) = picture_of(wanted) else { return };
-        if seen.connected.is_some() && !running {
+        let just_now = seen.connected.is_some_and(|at| publish::lasted(at, seen.server_time) < FIRST_PICTURE);
+        if just_now && !running {
             memory.offline_picture = take::current_hash(&self.api, which).await.ok();
         }
     }
@@ -77,36 +81,28 @@ impl Watcher {
         let effective = std::sync::Arc::clone(&self.effective.borrow());
         let Some(which) = picture_of(effective.config.go_live.image) else { return Offer::NoneYet };
         let private = effective.rules().is_some_and(|rules| rules.audience == Audience::Followers);
-        let naming =
-            if private { Naming::Unguessable(crate::random::bytes()) } else { Naming::Content };
-        let previous = match self.store.read(|view| view.meta::<Stream>().last_picture).await {
-            Ok(last) => last.and_then(|hex| hex.parse::<Hash>().ok()),
-            Err(_) => None,
-        };
-        for previous in [memory.offline_picture, previous] {
-            let known = Known { logos: memory.logos.clone(), previous_stream_last: previous };
-            match take::snapshot(&self.api, &self.shelf, which, &known, naming).await {
-                Ok(Snapshot::Taken { frozen, source }) if Some(source) != memory.offline_picture => {
-                    return Offer::Real { picture: frozen.into(), source: source.to_string() };
-                }
-                Ok(_) => return Offer::NoneYet,
-                Err(MediaError::Owncast(error)) => {
-                    tracing::debug!(target: "herald::watch", %error, "the stream's picture could not be fetched");
-                    return Offer::NoneYet;
-                }
-                Err(error) => {
-                    tracing::warn!(target: "herald::watch", %error, "the stream's picture cannot be used");
-                    return Offer::NoneYet;
-                }
+        let naming = if private { Naming::Unguessable(crate::random::bytes()) } else { Naming::Content };
+        let last = self.store.read(|view| view.meta::<Stream>().last_picture).await.ok().flatten();
+        let stale = [memory.offline_picture, last.and_then(|hex| hex.parse::<Hash>().ok())];
+        let known = Known { logos: memory.logos.clone(), previous_stream_last: memory.offline_picture };
+        match take::snapshot(&self.api, &self.shelf, which, &known, naming).await {
+            Ok(Snapshot::Taken { frozen, source }) if !stale.contains(&Some(source)) => {
+                Offer::Real { picture: frozen.into(), source: source.to_string() }
+            }
+            Ok(_) => Offer::NoneYet,
+            Err(error) => {
+                tracing::warn!(target: "herald::watch", %error, "the stream's picture cannot be used");
+                Offer::NoneYet
             }
         }
-        Offer::NoneYet
     }
 
     fn say(&self, did: &Did) {
         match did {
             Did::Started => tracing::info!(target: "herald::watch", "a stream is starting"),
-            Did::Continues => tracing::info!(target: "herald::watch", "the stream continues; its post is kept"),
+            Did::Continues => {
+                tracing::info!(target: "herald::watch", "the stream continues; its post is kept")
+            }
             Did::Announced(post) => {
                 self.metrics.post(PostKind::GoLive);
                 tracing::info!(target: "herald::watch", %post, "the stream is announced");

@@ -88,7 +88,7 @@ pub fn spell_duration(lasted: Duration) -> String {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
+enum Placeholder {
     Name,
     Title,
     Summary,
@@ -96,22 +96,22 @@ enum Name {
     Tags,
 }
 
-impl Name {
-    const ALL: [(&'static str, Name); 5] = [
-        ("{name}", Name::Name),
-        ("{title}", Name::Title),
-        ("{summary}", Name::Summary),
-        ("{url}", Name::Url),
-        ("{tags}", Name::Tags),
+impl Placeholder {
+    const ALL: [(&'static str, Placeholder); 5] = [
+        ("{name}", Placeholder::Name),
+        ("{title}", Placeholder::Title),
+        ("{summary}", Placeholder::Summary),
+        ("{url}", Placeholder::Url),
+        ("{tags}", Placeholder::Tags),
     ];
 
     /// The value as text; links and tags have none.
     fn plain<'a>(self, values: &GoLive<'a>) -> &'a str {
         match self {
-            Name::Name => values.name,
-            Name::Title => values.title,
-            Name::Summary => values.summary,
-            Name::Url | Name::Tags => "",
+            Placeholder::Name => values.name,
+            Placeholder::Title => values.title,
+            Placeholder::Summary => values.summary,
+            Placeholder::Url | Placeholder::Tags => "",
         }
     }
 }
@@ -119,7 +119,7 @@ impl Name {
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'a> {
     Text(&'a str),
-    Value(Name),
+    Value(Placeholder),
 }
 
 /// Splits a template once, so that a value is never searched for placeholders.
@@ -127,7 +127,7 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = template;
     loop {
-        let next = Name::ALL
+        let next = Placeholder::ALL
             .iter()
             .filter_map(|(text, name)| rest.find(text).map(|at| (at, *text, *name)))
             .min_by_key(|(at, ..)| *at);
@@ -145,11 +145,11 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
 fn render(piece: &Piece<'_>, values: &GoLive<'_>, shown: &[String]) -> String {
     match piece {
         Piece::Text(text) => rich(text, values.tags),
-        Piece::Value(Name::Url) => {
+        Piece::Value(Placeholder::Url) => {
             let text = values.url.split_once("://").map_or(values.url, |(_, rest)| rest);
             link(values.url, text.trim_end_matches('/'))
         }
-        Piece::Value(Name::Tags) => {
+        Piece::Value(Placeholder::Tags) => {
             let rest = values.tags.iter().filter(|tag| !shown.iter().any(|other| same(other, tag)));
             rest.map(|tag| tag_link(tag)).collect::<Vec<_>>().join(" ")
         }

@@ -107,6 +107,7 @@ pub(crate) mod samples {
             published: time(),
             updated: None,
             content: "<p>Hi</p>".to_owned(),
+            live_content: "<p>Hi</p>".to_owned(),
             tags: vec!["owncast".to_owned(), "Übung".to_owned()],
             title: "Etching".to_owned(),
             sensitive: false,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A secret text. `Debug` never shows it and there is no `Display`; reading it takes [`Secret::expose`].
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
@@ -25,7 +25,7 @@ impl Secret {
 }
 
 /// SHA-256 of a text in 64 lower-case hex digits.
-pub(super) fn fingerprint(text: &str) -> String {
+pub fn fingerprint(text: &str) -> String {
     openssl::sha::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,0 +1,96 @@
+//! Starts what speaks to other servers, once we know who we are: that never changes in a running process.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::effective::{Effective, IdentityState};
+use crate::activitypub::signature::PrivateKey;
+use crate::config::{Config, keyfile};
+use crate::deliver::{DeliverOptions, Delivery};
+use crate::fetch::{Fetcher, Signer};
+use crate::inbox::{Engine, Inbox};
+use crate::model::Addresses;
+use crate::model::origin::{Origin, RemotePolicy};
+use crate::net::{Client, ClientOptions};
+use crate::serve::follow_page::Remote;
+use crate::store::Store;
+use crate::telemetry::metrics::Metrics;
+
+pub(super) struct Federation {
+    pub(super) store: Store,
+    pub(super) effective: watch::Receiver<Arc<Effective>>,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) remote: Arc<Remote>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Federation {
+    /// Waits for the identity, starts inbox, fetcher and delivery, and ends delivery in good order at the stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let settled = tokio::select! {
+            () = stop.cancelled() => return,
+            settled = self.effective.wait_for(|e| matches!(e.identity, IdentityState::Settled { .. })) => {
+                settled.map(|effective| Arc::clone(&effective))
+            }
+        };
+        let Ok(effective) = settled else { return };
+        let IdentityState::Settled { addresses, .. } = &effective.identity else { return };
+        match self.start(&effective.config, addresses, &stop) {
+            Ok(delivery) => {
+                stop.cancelled().await;
+                let _ = tokio::task::spawn_blocking(move || delivery.join()).await;
+            }
+            Err(error) => {
+                tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        config: &Config,
+        addresses: &Addresses,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Delivery> {
+        let pem = keyfile::read(&config.identity.key_file)?.pem;
+        let key = PrivateKey::from_pem(pem.expose())?;
+        let policy = RemotePolicy {
+            allow_http: config.federation.allow_http,
+            allow_private: !config.federation.allow_private_addresses.is_empty(),
+        };
+        let client = ClientOptions {
+            user_agent: format!(
+                "{}/{} (+{})",
+                env!("CARGO_PKG_NAME"),
+                env!("CARGO_PKG_VERSION"),
+                addresses.watch_page()
+            ),
+            connect_timeout: config.delivery.connect_timeout,
+            timeout: config.delivery.timeout,
+            allow_private: config.federation.allow_private_addresses.clone(),
+            allow_http: config.federation.allow_http,
+            extra_ca: config.federation.extra_ca_file.clone(),
+            own_hosts: vec![addresses.host().to_owned()],
+            ..ClientOptions::default()
+        };
+        let own = url::Url::parse(&addresses.base).ok().and_then(|url| Origin::of(&url));
+        let own = own.ok_or_else(|| anyhow::anyhow!("{} is not a usable public URL", addresses.base))?;
+        let signer = Signer { key_id: addresses.key_id(), key: key.clone() };
+        let fetching = Client::new(client.clone())?;
+        self.remote.settle(fetching.clone(), policy);
+        let fetcher = Fetcher::new(fetching, signer, policy, own, Arc::new(Timestamp::now));
+        self.inbox.settle(Engine { addresses: addresses.clone(), policy, fetcher: Arc::new(fetcher) });
+        let options = DeliverOptions {
+            concurrency: config.delivery.concurrency as usize,
+            per_host: config.delivery.per_host as usize,
+            threads: config.delivery.sign_threads as usize,
+            client,
+            key_id: addresses.key_id(),
+            key,
+        };
+        Ok(Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token())?)
+    }
+}

@@ -1,0 +1,228 @@
+//! Says notices in Owncast's chat. A notice is claimed on disk before it is sent, and never sent twice: what a crash
+//! catches between the two is counted and not said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::merge::{Pace, Plan, Say, Settings, Style, plan};
+use super::wording::Wording;
+use crate::agent::board::Board;
+use crate::agent::effective::Effective;
+use crate::config::{NoticeStyle, NoticeWhen, NoticesConfig};
+use crate::model::notices::{Notice, NoticeKind};
+use crate::model::stream::{Phase, Stream};
+use crate::model::view::Meta;
+use crate::model::{Draft, View};
+use crate::owncast::{Api, OwncastError, Secret};
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::{Metrics, NoticeOutcome};
+
+/// Notices looked at in one go. What is behind them waits for the next.
+const QUEUE: usize = 5000;
+/// Looked at this often without a reason: the stream may have started.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Follows since the last stream that nobody was told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Untold {
+    follows: u64,
+}
+
+impl Meta for Untold {
+    const NAME: &'static str = "untold-follows";
+}
+
+/// The task that speaks in chat.
+#[derive(Debug)]
+pub struct Speaker {
+    /// Where notices wait.
+    pub store: Store,
+    /// Speaks to Owncast.
+    pub api: Api,
+    /// The access token, once there is one.
+    pub token: watch::Receiver<Option<Secret>>,
+    /// Settings of the moment.
+    pub effective: watch::Receiver<Arc<Effective>>,
+    /// Whether Owncast answers.
+    pub board: watch::Receiver<Board>,
+    /// Counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What may be said now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mouth {
+    /// Say what waits.
+    Open,
+    /// Nobody wants to hear it: what waits is counted, not said.
+    Shut,
+    /// Not now, perhaps in a moment: what waits goes on waiting.
+    Busy,
+}
+
+impl Speaker {
+    /// Speaks until `cancel`, or until the store is closed.
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), StoreError> {
+        let mut written = self.store.notices_written();
+        let mut pace = Pace::default();
+        loop {
+            written.mark_unchanged();
+            let again = self.round(&mut pace).await?;
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                changed = written.changed() => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(again) => {}
+            }
+        }
+    }
+
+    async fn round(&self, pace: &mut Pace) -> Result<Duration, StoreError> {
+        let (queue, stream, untold): (Vec<Notice>, Stream, Untold) =
+            self.store.read(|view| (queue(view), view.meta(), view.meta())).await?;
+        let live = stream.session.is_some_and(|session| session.phase != Phase::Ended);
+        let effective = Arc::clone(&self.effective.borrow());
+        let token = self.token.borrow().clone();
+        let reachable = self.board.borrow().reachable;
+        if queue.is_empty() && (untold.follows == 0 || !live) {
+            return Ok(LOOK_AGAIN);
+        }
+        match (self.mouth(&effective, live, reachable), token) {
+            (Mouth::Shut, _) => {
+                self.withhold(&queue).await?;
+                Ok(LOOK_AGAIN)
+            }
+            (Mouth::Open, Some(token)) => {
+                if untold.follows > 0 {
+                    self.tell_untold(&token, untold.follows).await?;
+                }
+                let settings = settings(&effective.config.notices);
+                let wording = Wording {
+                    server: &effective.facts.name,
+                    forbidden: &effective.facts.forbidden_usernames,
+                };
+                let now = Timestamp::now();
+                let Plan { say, dropped, again, pace: after } = plan(&queue, pace, &settings, &wording, now);
+                *pace = after;
+                if !dropped.is_empty() {
+                    self.metrics.notices(NoticeOutcome::Withheld, dropped.len() as u64);
+                    self.claim(dropped, 0).await?;
+                }
+                for say in say {
+                    self.say(&token, say).await?;
+                }
+                let wait = again.map_or(LOOK_AGAIN, |again| again.duration_since(now).unsigned_abs());
+                Ok(wait.clamp(Duration::from_millis(1), LOOK_AGAIN))
+            }
+            _ => Ok(LOOK_AGAIN / 4),
+        }
+    }
+
+    fn mouth(&self, effective: &Effective, live: bool, reachable: bool) -> Mouth {
+        let facts = &effective.facts;
+        if !facts.known {
+            return Mouth::Busy;
+        }
+        let wanted = facts.show_engagement && !facts.chat_disabled;
+        let heard = live || effective.config.notices.when == NoticeWhen::Always;
+        match (wanted && heard, reachable) {
+            (false, _) => Mouth::Shut,
+            (true, false) => Mouth::Busy,
+            (true, true) => Mouth::Open,
+        }
+    }
+
+    /// Takes notices out of the queue without saying them; new followers are told of in one line at the next start.
+    async fn withhold(&self, queue: &[Notice]) -> Result<(), StoreError> {
+        if queue.is_empty() {
+            return Ok(());
+        }
+        let follows = queue.iter().filter(|notice| notice.kind == NoticeKind::Follow).count() as u64;
+        self.metrics.notices(NoticeOutcome::Withheld, queue.len() as u64);
+        self.claim(queue.iter().map(|notice| notice.id).collect(), follows).await
+    }
+
+    async fn claim(&self, notices: Vec<ulid::Ulid>, untold: u64) -> Result<(), StoreError> {
+        self.store
+            .commit(move |view| {
+                let mut draft = Draft::new(view);
+                for id in notices {
+                    draft.delete::<Notice>(&id.to_bytes());
+                }
+                if untold > 0 {
+                    let before: Untold = view.meta();
+                    draft.put_meta(&Untold { follows: before.follows.saturating_add(untold) });
+                }
+                (draft.into_changes(), ())
+            })
+            .await
+    }
+
+    async fn tell_untold(&self, token: &Secret, follows: u64) -> Result<(), StoreError> {
+        self.store
+            .commit(|view| {
+                let mut draft = Draft::new(view);
+                draft.put_meta(&Untold::default());
+                (draft.into_changes(), ())
+            })
+            .await?;
+        let plural = if follows == 1 { "" } else { "s" };
+        let body = format!("<p>Since last time: {follows} new follower{plural}.</p>");
+        self.sent(self.api.say_action(token, &body).await, NoticeOutcome::Merged, follows);
+        Ok(())
+    }
+
+    async fn say(&self, token: &Secret, say: Say) -> Result<(), StoreError> {
+        let many = say.notices.len() as u64;
+        self.claim(say.notices, 0).await?;
+        let result = match say.style {
+            Style::Card => self.api.say_system(token, &say.body).await,
+            Style::Bot => self.api.say_bot(token, &say.body).await,
+            Style::Line | Style::Off => self.api.say_action(token, &say.body).await,
+        };
+        self.sent(result, if many == 1 { NoticeOutcome::Sent } else { NoticeOutcome::Merged }, many);
+        Ok(())
+    }
+
+    fn sent(&self, result: Result<(), OwncastError>, outcome: NoticeOutcome, many: u64) {
+        match result {
+            Ok(()) => {
+                self.metrics.notices(outcome, many);
+                tracing::debug!(target: "herald::notice", notices = many, "told the chat");
+            }
+            Err(error) => {
+                self.metrics.notices(NoticeOutcome::Failed, many);
+                tracing::warn!(target: "herald::notice", %error, notices = many, "the chat could not be told");
+            }
+        }
+    }
+}
+
+fn queue(view: &dyn View) -> Vec<Notice> {
+    let mut queue = Vec::new();
+    view.scan::<Notice>(b"", &mut |notice| {
+        queue.push(notice);
+        queue.len() < QUEUE
+    });
+    queue
+}
+
+fn settings(config: &NoticesConfig) -> Settings {
+    let style = |style: NoticeStyle| match style {
+        NoticeStyle::Card => Style::Card,
+        NoticeStyle::Line => Style::Line,
+        NoticeStyle::Bot => Style::Bot,
+        NoticeStyle::Off => Style::Off,
+    };
+    Settings {
+        max_per_minute: config.max_per_minute,
+        burst_window: config.burst_window,
+        follow: style(config.follow),
+        like: style(config.like),
+        announce: style(config.announce),
+    }
+}
