@@ -1,4 +1,5 @@
 //! The program as an operator meets it: arguments, output, exit codes, manual pages.
+#![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -156,7 +157,7 @@ fn who_may_not_ask_is_told_whose_socket_it_is() {
         command = Command::new(copy);
         command.uid(NOBODY).gid(NOBODY);
     } else {
-        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
     }
     let output = command.args(["status", "--socket"]).arg(&socket).output().unwrap();
     fails(&output, 1, &[socket.to_str().unwrap(), "belongs to user", "and group", "sudo"]);
