@@ -55,5 +55,6 @@ ensure_snac() {
     if ldd "$folder/usr/bin/snac" | grep -q 'not found'; then
         apt_ensure libcurl4 libssl3
     fi
-    "$folder/usr/bin/snac" 2>&1 | head -n 1
+    # Without arguments it prints its version and usage, and ends as a wrong call.
+    "$folder/usr/bin/snac" 2>&1 | head -n 1 || true
 }
