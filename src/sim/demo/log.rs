@@ -1,0 +1,34 @@
+//! The agent's log beside the story instead of in it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+
+/// Lines of the log shown after a failure.
+const SHOWN: usize = 6;
+
+/// Sends this process's log to a file in `folder`; `None` where the process has set up logging already.
+pub(super) fn to_file(folder: &Path) -> Option<PathBuf> {
+    let path = folder.join("agent.log");
+    let file = File::create(&path).ok()?;
+    tracing_subscriber::fmt()
+        .with_writer(Arc::new(file))
+        .with_ansi(false)
+        .with_env_filter(EnvFilter::new("warn,herald=debug"))
+        .try_init()
+        .ok()?;
+    Some(path)
+}
+
+/// The last warnings and errors in a log.
+pub(super) fn complaints(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut lines: Vec<String> = text
+        .lines()
+        .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
+        .map(str::to_owned)
+        .collect();
+    lines.split_off(lines.len().saturating_sub(SHOWN))
+}
