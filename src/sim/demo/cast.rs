@@ -39,6 +39,10 @@ impl Guest {
     pub(super) fn missed(&self, expected: impl Into<String>, waited: Duration) -> DemoError {
         DemoError::NotObserved { who: self.who(), expected: expected.into(), waited }
     }
+
+    pub(super) fn surprised(&self, expected: impl Into<String>, found: impl Into<String>) -> DemoError {
+        DemoError::Unexpected { who: self.who(), expected: expected.into(), found: found.into() }
+    }
 }
 
 /// Everybody.

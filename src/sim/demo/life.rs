@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::sim::fediverse::PostSeen;
 
 use super::DemoError;
-use super::story::Story;
+use super::story::{Story, since};
 
 /// Nobody streams for this long.
 const QUIET: Duration = Duration::from_secs(30);
@@ -26,11 +26,10 @@ impl Story<'_> {
     /// Shows where to look, and lets streams come and go. Ends only when the text cannot be written.
     pub(super) async fn live_on(&mut self) -> Result<(), DemoError> {
         self.addresses()?;
-        let mut old: Option<String> = None;
         for (number, (title, later)) in TITLES.iter().cycle().enumerate() {
             tokio::time::sleep(QUIET).await;
-            match self.stream(number, title, later, old.as_deref()).await {
-                Ok(note) => old = Some(note),
+            match self.stream(number, title, later).await {
+                Ok(()) => {}
                 Err(DemoError::Output(error)) => return Err(error.into()),
                 // A machine that slept, for instance: life goes on.
                 Err(error) => {
@@ -54,33 +53,23 @@ impl Story<'_> {
         self.teller.entry("outbox", &format!("{actor}/outbox?page=1"))?;
         self.teller.entry("WebFinger", "")?;
         self.teller.plain(&format!("    {lookup}"))?;
-        self.teller.entry("Owncast's status", &format!("{}/api/status", self.stage.owncast.url()))?;
+        self.teller.entry("Owncast", &format!("{}/api/status", self.stage.owncast.url()))?;
         self.teller.plain("  With curl, ask for ActivityPub: -H 'Accept: application/activity+json'")?;
         Ok(())
     }
 
     /// One more stream, from its post to its end.
-    async fn stream(
-        &mut self,
-        number: usize,
-        title: &str,
-        later: &str,
-        old: Option<&str>,
-    ) -> Result<String, DemoError> {
+    async fn stream(&mut self, number: usize, title: &str, later: &str) -> Result<(), DemoError> {
         self.teller.scene(&format!("Stream {}", number + 3))?;
         let began = self.go_live(title)?;
         let readers = [&self.cast.ana, &self.cast.bo, &self.cast.dina, &self.cast.gil];
         let mut post: Option<PostSeen> = None;
         for guest in readers {
-            let wanted = |seen: &PostSeen| seen.html.contains(title) && Some(seen.note.as_str()) != old;
-            let fresh = |seen: &PostSeen| wanted(seen) && seen.at >= began;
-            let seen = guest.person.wait_post(self.patience, fresh).await;
-            let seen = seen.ok_or_else(|| guest.missed("the post of this stream", self.patience))?;
-            let took = Duration::try_from(seen.at.duration_since(began)).unwrap_or_default();
-            self.teller.seen(&guest.who(), "reads the post", took)?;
+            let seen = self.read_by(guest, began).await?;
+            self.teller.seen(&guest.who(), "reads the post, with its picture", since(began, seen.at))?;
             post.get_or_insert(seen);
         }
-        let Some(post) = post else { return Ok(String::new()) };
+        let Some(post) = post else { return Ok(()) };
         for (guest, shares) in [(&self.cast.bo, false), (&self.cast.ana, true), (&self.cast.dina, false)] {
             tokio::time::sleep(BEAT).await;
             let began = Timestamp::now();
@@ -99,14 +88,11 @@ impl Story<'_> {
         if ana.person.wait_post(self.patience, retitled).await.is_none() {
             return Err(ana.missed("the post with its new title", self.patience));
         }
-        let took = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
-        self.teller.seen(&ana.who(), "reads the new title", took)?;
+        self.teller.seen(&ana.who(), "reads the new title", since(began, Timestamp::now()))?;
         tokio::time::sleep(BEAT).await;
         self.teller.act("Owncast", "the encoder disconnects")?;
         let began = Timestamp::now();
         self.stage.owncast.end_stream();
-        self.teller.plain("")?;
-        self.told_of_the_end(ana, &post, began).await?;
-        Ok(post.note)
+        self.told_of_the_end(ana, &post, began).await
     }
 }

@@ -22,13 +22,14 @@ pub(super) fn to_file(folder: &Path) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The last warnings and errors in a log.
+/// The last warnings and errors in a log, without their times and without those about what a demo opens on purpose.
 pub(super) fn complaints(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let mut lines: Vec<String> = text
         .lines()
-        .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
-        .map(str::to_owned)
+        .filter_map(|line| [" WARN ", " ERROR "].iter().find_map(|level| line.split_once(level)))
+        .map(|(_, said)| said.to_owned())
+        .filter(|said| !said.contains("federation.allow-"))
         .collect();
     lines.split_off(lines.len().saturating_sub(SHOWN))
 }

@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::agent::AgentError;
 use crate::config::ConfigError;
 use crate::sim::fediverse::SimError;
-use crate::sim::owncast::Faults;
+use crate::sim::owncast::SimOwncast;
 use cast::Cast;
 use stage::{House, Stage};
 use story::Story;
@@ -43,13 +43,13 @@ pub struct Play {
     pub color: bool,
     /// How long a step may take until it is seen at the other end.
     pub patience: Duration,
-    /// How the simulated Owncast misbehaves from its first moment on.
-    pub owncast: Faults,
+    /// Done to the simulated Owncast before the agent meets it.
+    pub upset: fn(&SimOwncast),
 }
 
 impl Default for Play {
     fn default() -> Self {
-        Play { once: true, color: false, patience: Duration::from_secs(12), owncast: Faults::default() }
+        Play { once: true, color: false, patience: Duration::from_secs(12), upset: |_| () }
     }
 }
 
@@ -65,6 +65,16 @@ pub enum DemoError {
         expected: String,
         /// How long it was waited for.
         waited: Duration,
+    },
+    /// What was seen at the other end is not what should be there.
+    #[error("{who}: expected {expected}, found {found}")]
+    Unexpected {
+        /// At whose end.
+        who: String,
+        /// What should be there.
+        expected: String,
+        /// What is.
+        found: String,
     },
     /// A server of the fediverse saw the protocol broken.
     #[error("{server} saw a protocol fault ({count} in all): {first}")]
@@ -161,7 +171,7 @@ async fn tell(
     log: Option<&std::path::Path>,
     teller: &mut Teller,
 ) -> Result<(), DemoError> {
-    let owncast = stage::owncast(play.owncast).await?;
+    let owncast = stage::owncast(play.upset).await?;
     teller.prologue(&owncast.url(), log)?;
     let stage = Stage::set(house, owncast, play.patience, teller).await?;
     let cast = Cast::gather(&stage.fediverse).await?;

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{self, AgentError, RunOptions};
 use crate::config::reload::SharedEnv;
 use crate::config::{Config, Overrides, PASSWORD_VARIABLE};
 use crate::sim::fediverse::Fediverse;
-use crate::sim::owncast::{Faults, Options, SimOwncast, Version};
+use crate::sim::owncast::{Options, SimOwncast, Version};
 
 use super::DemoError;
 use super::teller::Teller;
@@ -34,6 +34,8 @@ pub(super) struct House {
     folder: TempDir,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Stops the agent even where nobody clears.
+    _guard: DropGuard,
 }
 
 impl House {
@@ -42,7 +44,8 @@ impl House {
             .prefix("owncast-herald-demo-")
             .tempdir()
             .map_err(|cause| DemoError::System { what: "make a temporary folder", cause })?;
-        Ok(House { folder, tasks: TaskTracker::new(), stop: CancellationToken::new() })
+        let stop = CancellationToken::new();
+        Ok(House { folder, tasks: TaskTracker::new(), stop: stop.clone(), _guard: stop.drop_guard() })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -62,7 +65,7 @@ impl House {
 }
 
 /// A freshly installed Owncast of a potter.
-pub(super) async fn owncast(faults: Faults) -> Result<SimOwncast, DemoError> {
+pub(super) async fn owncast(upset: fn(&SimOwncast)) -> Result<SimOwncast, DemoError> {
     let options = Options {
         version: Version::V0_3,
         admin_password: PASSWORD.into(),
@@ -76,7 +79,7 @@ pub(super) async fn owncast(faults: Faults) -> Result<SimOwncast, DemoError> {
     let owncast = SimOwncast::start(options)
         .await
         .map_err(|cause| DemoError::System { what: "start the simulated Owncast", cause })?;
-    *owncast.faults() = faults;
+    upset(&owncast);
     Ok(owncast)
 }
 
@@ -118,14 +121,15 @@ impl Stage {
             if !met {
                 return Err(DemoError::NotObserved {
                     who: "Owncast".into(),
-                    expected: "the agent's webhook, registered and proved by an event that came through it, and \
+                    expected:
+                        "the agent's webhook, registered and proved by an event that came through it, and \
                                its chat socket"
-                        .into(),
+                            .into(),
                     waited: patience,
                 });
             }
             teller.entry("owncast-herald", &base)?;
-            teller.entry("its actor", &format!("{USERNAME}@127.0.0.1:{port}"))?;
+            teller.entry("its handle", &format!("{USERNAME}@127.0.0.1:{port}"))?;
             teller.scene("The agent introduces itself")?;
             teller.seen("Owncast", "has its webhook, token and chat socket", began.elapsed())?;
             let fediverse = Fediverse::start().await;

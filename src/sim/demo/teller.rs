@@ -107,7 +107,7 @@ impl Teller {
         let clock = format!("{:>5.1} s", self.began.elapsed().as_secs_f32());
         let who = format!("{who:<WHO$}");
         let head = format!("{}  {}", self.ink(DIM, &clock), self.ink(CYAN, &who));
-        let room = WIDTH - MARGIN - TOOK;
+        let room = WIDTH - MARGIN - took.map_or(0, |_| TOOK);
         let lines = wrap(what, room);
         let last = lines.len().saturating_sub(1);
         for (index, text) in lines.iter().enumerate() {
@@ -142,17 +142,17 @@ impl Teller {
         self.write(&text)
     }
 
-    /// What was not seen, and what the agent's log says about it.
+    /// What went wrong, and what the agent's log says about it.
     pub(super) fn failed(&mut self, why: &str, log: &[String]) -> io::Result<()> {
         self.write("")?;
-        for line in wrap(&format!("NOT OBSERVED  {why}"), WIDTH) {
+        for line in wrap(&format!("FAILED  {why}"), WIDTH) {
             let line = self.ink(RED, &line);
             self.write(&line)?;
         }
         if !log.is_empty() {
             self.write("The agent's last warnings:")?;
         }
-        for line in log {
+        for line in log.iter().flat_map(|line| wrap(line, WIDTH - 2)) {
             self.write(&format!("  {line}"))?;
         }
         Ok(())
