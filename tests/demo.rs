@@ -27,8 +27,12 @@ impl Write for Paper {
     }
 }
 
+/// One at a time: the story has a time to keep, and drawing pictures in an unoptimised build takes a core.
+static STAGE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Tells the story with a broken Owncast; gives the error and the text.
 async fn broken(patience: Duration, upset: fn(&SimOwncast)) -> (DemoError, String) {
+    let _alone = STAGE.lock().await;
     let paper = Paper::default();
     let play = Play { patience, upset, ..Play::default() };
     (demo::perform(play, paper.clone()).await.unwrap_err(), paper.text())
@@ -36,6 +40,7 @@ async fn broken(patience: Duration, upset: fn(&SimOwncast)) -> (DemoError, Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_is_told_in_time_and_every_step_seen() {
+    let _alone = STAGE.lock().await;
     let began = Instant::now();
     demo::run(DemoOptions { once: true, color: true }).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());

@@ -185,7 +185,7 @@ impl Story<'_> {
         for (guest, reply) in [(ana, shared), (ada, one), (chiyo, two), (dina, three)] {
             self.taken(guest, "its Like or Announce", &reply.map_err(guest.failed())?)?;
         }
-        self.teller.act("Owncast's chat", "what comes within 2 s of a line is told together")?;
+        self.teller.act("Owncast's chat", "gathers what comes within 2 s of its last line")?;
         self.chat_tells(ana, "shared", began).await?;
         let mut lines: Vec<String> = Vec::new();
         for guest in [ada, chiyo, dina] {
@@ -197,7 +197,9 @@ impl Story<'_> {
                 lines.push(line.id);
             }
         }
-        self.teller.checked("Owncast's chat", &format!("three likes at once, lines: {}", lines.len()))?;
+        let plural = if lines.len() == 1 { "" } else { "s" };
+        let what = format!("told three likes in {} line{plural}", lines.len());
+        self.teller.checked("Owncast's chat", &what)?;
         Ok(())
     }
 
