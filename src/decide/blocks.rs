@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::followers;
 use crate::model::block::{Block, BlockOwner, BlockTarget};
-use crate::model::follower::{Follower, FollowerState};
+use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, Target, chunk_key};
+use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::host_of;
-use crate::model::record::full_key;
+use crate::model::record::{full_key, kind};
 use crate::model::{Draft, Record, View};
 
 /// Why something cannot be blocked.
@@ -90,6 +91,9 @@ pub fn add(draft: &mut Draft<'_>, target: BlockTarget, owner: BlockOwner, now: T
     if draft.view().get_bytes(&full_key(Block::KIND, &target.key(owner))).is_some() {
         return None;
     }
+    // What is on its way to a blocked host is stopped at the last look before sending; an actor's own inbox is not
+    // told by its address.
+    let single = matches!(target, BlockTarget::Actor(_));
     draft.put(&Block { target, owner, since: now });
     let covered = in_state(draft.view(), |follower| {
         matches!(follower.state, FollowerState::Approved | FollowerState::Pending)
@@ -97,6 +101,9 @@ pub fn add(draft: &mut Draft<'_>, target: BlockTarget, owner: BlockOwner, now: T
     });
     for actor in &covered {
         followers::change_state(draft, actor, FollowerState::Parked, now);
+        if single && let Some(follower) = draft.view().get::<Follower>(actor.as_bytes()) {
+            recall(draft, &follower.person.inbox);
+        }
     }
     Some(covered.len())
 }
@@ -131,6 +138,37 @@ pub fn purge(draft: &mut Draft<'_>, target: &BlockTarget, now: Timestamp) -> usi
         followers::forget(draft, actor, now);
     }
     parked.len()
+}
+
+/// Takes back everything that is on its way to an inbox of one person, and leaves it out of every edit to come.
+fn recall(draft: &mut Draft<'_>, inbox: &str) {
+    let (mut attempts, mut fan_outs) = (Vec::new(), Vec::new());
+    draft.view().scan::<Attempt>(b"", &mut |attempt| {
+        if attempt.inbox == inbox {
+            attempts.push(attempt);
+        }
+        true
+    });
+    for attempt in attempts {
+        draft.delete::<Attempt>(&attempt.key());
+        let outgoing = draft.view().get::<Outgoing>(&attempt.outgoing.to_bytes());
+        if outgoing.is_some_and(|outgoing| matches!(outgoing.target, Target::Inbox(_))) {
+            draft.delete::<Outgoing>(&attempt.outgoing.to_bytes());
+        }
+    }
+    let Some(known) = draft.view().get::<InboxNumber>(inbox.as_bytes()) else { return };
+    draft.view().scan::<Outgoing>(b"", &mut |outgoing| {
+        fan_outs.push(outgoing.id);
+        true
+    });
+    for outgoing in fan_outs {
+        let key = chunk_key(outgoing, known.number / CHUNK_SIZE);
+        let Some(mut states) = draft.view().get_bytes(&full_key(kind::CHUNK, &key)) else { continue };
+        if let Some(byte) = states.get_mut((known.number % CHUNK_SIZE) as usize) {
+            *byte = InboxState::None as u8;
+            draft.put_raw(kind::CHUNK, &key, states);
+        }
+    }
 }
 
 /// Makes Owncast's entries here equal to Owncast's list. Returns the entries that cannot be used.

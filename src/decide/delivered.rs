@@ -72,9 +72,16 @@ pub enum Worth {
 
 /// Decides, at the last moment, whether a job is still to be done. `blocked` is the answer for the inbox's host.
 pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now: Timestamp) -> Worth {
-    if blocked || outgoing.expires <= now || !still_true(view, outgoing) {
-        return Worth::Expired;
-    }
+    if blocked || over(view, outgoing, now) { Worth::Expired } else { worth_there(view, outgoing, job) }
+}
+
+/// Whether an activity's time is over, whoever it is for: asked once for many jobs.
+pub fn over(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
+    outgoing.expires <= now || !still_true(view, outgoing)
+}
+
+/// Whether an activity whose time is not over has any business at the inbox of `job`.
+pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job) -> Worth {
     match (&outgoing.target, job.number) {
         // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
         (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => {
@@ -166,7 +173,7 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
 }
 
 /// Writes one state byte, and moves the cursor past chunks in which nothing waits any more.
-fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: InboxState) {
+pub(super) fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: InboxState) {
     let key = chunk_key(outgoing, number / CHUNK_SIZE);
     let Some(mut states) = draft.view().get_bytes(&full_key(kind::CHUNK, &key)) else { return };
     if let Some(byte) = states.get_mut((number % CHUNK_SIZE) as usize) {

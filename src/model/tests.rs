@@ -122,7 +122,7 @@ proptest! {
             stamp: times.1,
             changed: times.2,
         })?;
-        back(DeliveryInbox { number, url: url.clone(), followers: count })?;
+        back(DeliveryInbox { number, url: url.clone(), followers: count, changed: times.0 })?;
         back(InboxNumber { url, number })?;
         meta_back(NextInbox { next: number })?;
         meta_back(FollowerCounts { approved: count, pending: 1, rejected: u64::MAX, parked: 0 })?;
@@ -223,13 +223,20 @@ fn what_cannot_be_read_is_nothing() {
         assert_eq!(decode::<FollowerCounts>(bytes), None, "{bytes:?}");
     }
     // A field that a later release adds does no harm to this one.
-    let extra = br#"{"v":1,"number":3,"url":"u","followers":2,"colour":"blue"}"#;
-    assert_eq!(decode(extra), Some(DeliveryInbox { number: 3, url: "u".to_owned(), followers: 2 }));
+    let extra =
+        br#"{"v":1,"number":3,"url":"u","followers":2,"changed":"1970-01-01T00:00:00Z","colour":"blue"}"#;
+    let changed = Timestamp::UNIX_EPOCH;
+    assert_eq!(decode(extra), Some(DeliveryInbox { number: 3, url: "u".to_owned(), followers: 2, changed }));
     // One broken entry hides neither its neighbours nor the end.
     let mut view = MemoryView::default();
     let mut changes = Changes::none();
     for number in 0..3u32 {
-        changes.put(&DeliveryInbox { number, url: String::new(), followers: 1 });
+        changes.put(&DeliveryInbox {
+            number,
+            url: String::new(),
+            followers: 1,
+            changed: Timestamp::UNIX_EPOCH,
+        });
     }
     changes.put_raw(kind::INBOX, &1u32.to_be_bytes(), b"broken".to_vec());
     view.apply(changes);

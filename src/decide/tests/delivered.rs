@@ -15,7 +15,7 @@ fn crowd(world: &mut World, inboxes: u32) {
         for number in 0..inboxes {
             let url = format!("https://s{number}.example/inbox");
             draft.put(&InboxNumber { url: url.clone(), number });
-            draft.put(&DeliveryInbox { number, url, followers: 1 });
+            draft.put(&DeliveryInbox { number, url, followers: 1, changed: at(0) });
         }
         draft.put_meta(&NextInbox { next: inboxes });
     });
