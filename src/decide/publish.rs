@@ -213,17 +213,14 @@ fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
             if state == InboxState::None {
                 continue;
             }
-            *byte = InboxState::Waiting as u8;
-            if engaged.is_empty() {
-                continue;
-            }
-            let inbox: Option<DeliveryInbox> = draft.view().get(&number.to_be_bytes());
-            let Some(inbox) = inbox.filter(|inbox| engaged.contains(&inbox.url)) else { continue };
-            if state.may_have_it() {
+            *byte = InboxState::None as u8;
+            // An inbox that nobody follows through is forgotten some day, even while a stream runs.
+            let Some(inbox) = draft.view().get::<DeliveryInbox>(&number.to_be_bytes()) else { continue };
+            let engaged = engaged.contains(&inbox.url);
+            // Where somebody engaged, the post is known; if not from us, the edit goes there on its own.
+            if state.may_have_it() || !engaged {
+                *byte = InboxState::Waiting as u8;
                 personal.remove(&inbox.url);
-            } else {
-                // The post came to that server by another way than ours.
-                *byte = InboxState::None as u8;
             }
         }
         chunks.push(states);

@@ -6,6 +6,7 @@ use super::*;
 use crate::decide::blocks::{
     BlockProblem, actor_blocked, add, follow_owncast, host_blocked, parse, purge, remove,
 };
+use crate::decide::delivered::Ending;
 use crate::decide::follow::Followed;
 use crate::model::block::{Block, BlockOwner, BlockTarget};
 use crate::model::follower::FollowerState::{Approved, Left, Parked, Pending, Rejected};
@@ -200,6 +201,27 @@ fn owncasts_list_moves_its_own_entries_only() {
     world.sync(6, &["a.example"]);
     assert_eq!(world.unblock(7, "a.example", OURS), Some(0));
     assert_eq!(world.state(&ana), Some(Parked));
+}
+
+#[test]
+fn what_is_on_its_way_to_a_blocked_person_is_taken_back() {
+    let (mut world, ana, bo) = (World::default(), hermit("ana", "a.example"), person("bo", "b.example"));
+    world.follow(at(0), &ana);
+    world.follow(at(0), &bo);
+    let (first, second) = (world.announce(1), world.announce(2));
+    let job = world.job(second.create, &bo);
+    world.settle(&job, Ending::Reached);
+    let job = world.job(first.create, &ana);
+    world.settle(&job, Ending::Retry { due: at(9), uncertain: true });
+    world.block(3, &ana.actor, OURS);
+    assert!(world.all::<Attempt>().iter().all(|attempt| attempt.inbox != ana.inbox));
+    for post in [&first, &second] {
+        assert_eq!(world.inbox_state(post.create, &ana), InboxState::None);
+    }
+    // Nobody waits for the second any more: its first pass is done.
+    assert_eq!(world.fan_outs(), [first.create]);
+    let update = world.end(4, second.id);
+    assert_eq!(world.inbox_state(update, &ana), InboxState::None);
 }
 
 #[test]

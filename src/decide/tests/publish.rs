@@ -140,7 +140,7 @@ fn chunks_end_where_they_should() {
             for number in 0..inboxes {
                 let url = format!("https://s{number}.example/inbox");
                 draft.put(&InboxNumber { url: url.clone(), number });
-                draft.put(&DeliveryInbox { number, url, followers: 1 });
+                draft.put(&DeliveryInbox { number, url, followers: 1, changed: at(0) });
             }
             draft.put_meta(&NextInbox { next: inboxes });
         });
@@ -274,6 +274,29 @@ fn blocked_people_who_engaged_get_nothing() {
     world.act(at(3), |draft, _| blocks::add(draft, target, BlockOwner::Operator, at(3)));
     let update = world.end(4, post.id);
     assert!(world.singles(update).is_empty());
+}
+
+#[test]
+fn an_edit_does_not_wait_for_an_inbox_that_was_forgotten() {
+    let mut world = World::default();
+    let (ana, bo) = (person("ana", "a.example"), person("bo", "b.example"));
+    world.follow(at(0), &ana);
+    world.follow(at(0), &bo);
+    let post = world.announce(1);
+    for who in [&ana, &bo] {
+        let job = world.job(post.create, who);
+        world.settle(&job, Ending::Reached);
+    }
+    // A stream that runs for weeks, in which somebody left long ago.
+    world.act(at(2), |draft, moment| crate::decide::follow::undo(draft, moment, &bo, at(2)));
+    let weeks = 20 * 24 * 3600;
+    world.act(at(weeks), |draft, _| {
+        crate::decide::sweep::sweep(draft, &Vec::new(), at(weeks), 10_000);
+    });
+    let update = world.retitle(weeks, post.id, "B");
+    let job = world.job(update, &ana);
+    world.settle(&job, Ending::Reached);
+    assert!(world.fan_outs().is_empty());
 }
 
 #[test]
