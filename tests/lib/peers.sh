@@ -1,0 +1,58 @@
+# Real fediverse servers that the tests talk to; sourced after packaging/apt.sh.
+
+# Prints the address of the mirror that this machine takes its Debian release $1 from, as apt itself reads its sources.
+debian_mirror() {
+    # The dollar signs are apt's.
+    # shellcheck disable=SC2016
+    apt-get indextargets --format '$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(REPO_URI)' 'Created-By: Packages' |
+        awk -F'|' -v release="$1" '$1 == release && $2 == "main" && $3 == "Debian" && !found { print $4; found = 1 }'
+}
+
+# Downloads package $1 of Debian release $2 from mirror $3 into folder $4. apt checks Debian's signature as always, but with
+# lists of its own: the machine's sources stay as they are, and no root is needed.
+download_package() {
+    local work=$4/apt options
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    {
+        printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "$3" "$2"
+        printf 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n'
+    } >"$work/debian.sources"
+    options=(-qq -o "Dir::Etc::SourceList=$work/debian.sources" -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+        -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o "APT::Sandbox::User=$(id -un)")
+    apt-get "${options[@]}" update && (cd "$4" && apt-get "${options[@]}" download "$1")
+}
+
+# Unpacks snac2, a small fediverse server, into folder $1 without installing it: the package would start a server of its own.
+# Debian 12 has it in its backports, later releases in main.
+ensure_snac() {
+    local folder=$1 codename suite mirror
+    if [ -x "$folder/usr/bin/snac" ]; then
+        return 0
+    fi
+    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    suite=$codename
+    if [ "$codename" = bookworm ]; then
+        suite=bookworm-backports
+    fi
+    apt_ensure debian-archive-keyring
+    mirror=$(debian_mirror "$codename")
+    if [ -z "$mirror" ]; then
+        apt_refresh
+        mirror=$(debian_mirror "$codename")
+    fi
+    if [ -z "$mirror" ]; then
+        echo "apt's sources name no Debian mirror for '$codename': cannot get snac2." >&2
+        return 1
+    fi
+    echo "Unpacking snac2 of Debian's $suite into $folder"
+    mkdir -p "$folder"
+    if ! download_package snac2 "$suite" "$mirror" "$folder" || ! dpkg-deb -x "$folder"/snac2_*.deb "$folder"; then
+        echo "Could not get snac2 of $suite from this machine's Debian mirror." >&2
+        return 1
+    fi
+    rm -rf "$folder/apt" "$folder"/snac2_*.deb
+    if ldd "$folder/usr/bin/snac" | grep -q 'not found'; then
+        apt_ensure libcurl4 libssl3
+    fi
+    "$folder/usr/bin/snac" 2>&1 | head -n 1
+}
