@@ -155,15 +155,23 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
 
 /// Stores an edited post and queues its Update. What has not been sent of the Create yet is sent in the new words.
 fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
-    post.updated = Some(moment.now);
+    let updated = edited_at(&post, moment.now);
+    post.updated = Some(updated);
     draft.put(&post);
     if let Some(mut create) = draft.view().get::<Outgoing>(&post.create.to_bytes()) {
         create.body = vocab::note::create(&rules.addresses, &post, LANGUAGE).to_string();
         draft.put(&create);
     }
     let id = moment.ulid();
-    let body = vocab::note::update(&rules.addresses, &post, id, moment.now, LANGUAGE);
+    let body = vocab::note::update(&rules.addresses, &post, id, updated, LANGUAGE);
     send_on(draft, moment, id, OutgoingKind::Update, &post, body.to_string());
+}
+
+/// The date of an edit. Dates are sent in whole seconds, and Mastodon takes an edit only if it is dated later than what
+/// it has: an edit within the same second is dated into the next one.
+fn edited_at(post: &Post, now: Timestamp) -> Timestamp {
+    let last = post.updated.unwrap_or(post.published);
+    now.max(Timestamp::from_second(last.as_second().saturating_add(1)).unwrap_or(last))
 }
 
 /// Queues an activity about a post to whoever may have the post, and to those who liked or shared it.

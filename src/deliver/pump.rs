@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::DeliverOptions;
+use super::{DRAIN, DeliverOptions};
 use super::classify;
 use super::send::{Letter, Sender, Sent};
 use crate::decide::blocks;
@@ -100,7 +100,7 @@ impl Pump {
             let pause = self.pause();
             let mut done = Vec::new();
             tokio::select! {
-                () = cancel.cancelled() => return,
+                () = cancel.cancelled() => return self.finish().await,
                 event = self.inbound.recv() => self.took(event, &mut done),
                 changed = written.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(pause) => {}
@@ -113,6 +113,19 @@ impl Pump {
             }
             if let Err(cause) = self.write(done).await {
                 tracing::error!(target: "herald::deliver", %cause, "delivery stops");
+                return;
+            }
+        }
+    }
+
+    /// Writes the outcomes of requests that are under way, as far as they come in time: what is not written is sent again.
+    async fn finish(&mut self) {
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        while !self.busy.is_empty() {
+            let Ok(event) = tokio::time::timeout_at(deadline, self.inbound.recv()).await else { return };
+            let mut done = Vec::new();
+            self.took(event, &mut done);
+            if self.write(done).await.is_err() {
                 return;
             }
         }

@@ -35,12 +35,15 @@ async fn waits(stage: &Stage, status: &str, words: &[&str]) {
     for word in words {
         stage.wait_log(word).await;
     }
-    let answer = stage.get(&stage.actor()).await;
-    assert_eq!(answer.status(), 503, "{status}");
-    assert!(answer.headers().contains_key("retry-after"));
-    let problem: Value = answer.json().await.unwrap();
-    assert_eq!(problem["code"], "identity-unknown");
-    assert!(problem["detail"].as_str().is_some_and(|why| why.contains(status)), "{problem}");
+    eventually("the actor's address says why", LONG, async || {
+        let answer = stage.get(&stage.actor()).await;
+        assert_eq!(answer.status(), 503, "{status}");
+        assert!(answer.headers().contains_key("retry-after"));
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["code"], "identity-unknown");
+        problem["detail"].as_str().is_some_and(|why| why.contains(status)).then_some(())
+    })
+    .await;
     assert_eq!(stage.ask(reqwest::Method::POST, &stage.inbox()).send().await.unwrap().status(), 503);
     calm(&stage.agent.log());
 }

