@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Installs Debian packages that are missing; sourced by the scripts that need some.
 # Works as root, or as a user who may use sudo. Says what it installs and does nothing when all is there.
 

@@ -287,6 +287,13 @@ impl Tasks {
     }
 }
 
+/// Ends when the disk failed; never if it does not.
+async fn disk_failed(failed: &mut watch::Receiver<bool>) {
+    if failed.wait_for(|failed| *failed).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Waits for a reason to stop. SIGHUP reads the configuration again; a second signal to stop leaves at once.
 async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) -> Result<(), AgentError> {
     let mut term = signal(SignalKind::terminate()).map_err(AgentError::System)?;
@@ -298,7 +305,7 @@ async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) ->
             _ = term.recv() => break,
             _ = int.recv() => break,
             () = stop.cancelled() => break,
-            _ = failed.wait_for(|failed| *failed) => return Err(AgentError::DiskFailed),
+            () = disk_failed(&mut failed) => return Err(AgentError::DiskFailed),
             _ = hup.recv() => {
                 if let Err(error) = reload.reload().await {
                     tracing::error!(target: "herald::agent", %error, "the configuration was not reloaded");

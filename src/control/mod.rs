@@ -1,5 +1,12 @@
 //! The unix socket on which the command line asks a running agent.
 
+pub mod client;
+mod names;
+pub mod operations;
+pub mod protocol;
+pub mod server;
+mod status;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,6 +17,8 @@ use crate::agent::board::Board;
 use crate::agent::effective::Effective;
 use crate::config::reload::ReloadHandle;
 use crate::store::Store;
+
+pub use server::{SocketError, bind, run};
 
 /// Addresses really bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +48,5 @@ pub struct Control {
     pub started: Timestamp,
 }
 
-/// The socket cannot be made.
-#[derive(Debug, thiserror::Error)]
-#[error("socket")]
-/// The socket cannot be made.
-pub struct SocketError;
-/// Binds the socket.
-pub fn bind(p: &std::path::Path) -> Result<tokio::net::UnixListener, SocketError> {
-    let _ = std::fs::remove_file(p);
-    tokio::net::UnixListener::bind(p).map_err(|_| SocketError)
-}
-/// Answers on the socket.
-pub async fn run(_: tokio::net::UnixListener, _: Arc<Control>, stop: tokio_util::sync::CancellationToken) {
-    stop.cancelled().await
-}
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::followers;
 use crate::model::block::{Block, BlockOwner, BlockTarget};
-use crate::model::follower::{Follower, FollowerState};
+use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, Target, chunk_key};
+use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::host_of;
-use crate::model::record::full_key;
+use crate::model::record::{full_key, kind};
 use crate::model::{Draft, Record, View};
 
 /// Why something cannot be blocked.
@@ -59,6 +60,14 @@ fn covering(host: &str) -> Vec<&str> {
     .collect()
 }
 
+/// True if a block of this target would shut this actor out.
+pub fn covers(target: &BlockTarget, actor: &str) -> bool {
+    match target {
+        BlockTarget::Domain(domain) => covering(&host_of(actor)).contains(&domain.as_str()),
+        BlockTarget::Actor(blocked) => blocked == actor,
+    }
+}
+
 fn standing(view: &dyn View, target: &BlockTarget) -> bool {
     [BlockOwner::Owncast, BlockOwner::Operator]
         .into_iter()
@@ -80,6 +89,9 @@ pub fn add(draft: &mut Draft<'_>, target: BlockTarget, owner: BlockOwner, now: T
     if draft.view().get_bytes(&full_key(Block::KIND, &target.key(owner))).is_some() {
         return None;
     }
+    // What is on its way to a blocked host is stopped at the last look before sending; an actor's own inbox is not
+    // told by its address.
+    let single = matches!(target, BlockTarget::Actor(_));
     draft.put(&Block { target, owner, since: now });
     let covered = in_state(draft.view(), |follower| {
         matches!(follower.state, FollowerState::Approved | FollowerState::Pending)
@@ -87,6 +99,9 @@ pub fn add(draft: &mut Draft<'_>, target: BlockTarget, owner: BlockOwner, now: T
     });
     for actor in &covered {
         followers::change_state(draft, actor, FollowerState::Parked, now);
+        if single && let Some(follower) = draft.view().get::<Follower>(actor.as_bytes()) {
+            recall(draft, &follower.person.inbox);
+        }
     }
     Some(covered.len())
 }
@@ -111,13 +126,47 @@ pub fn remove(
     Some(free.len())
 }
 
-/// Forgets the parked followers a block covers, at the operator's word. Returns how many.
-pub fn purge(draft: &mut Draft<'_>, now: Timestamp) -> usize {
-    let parked = in_state(draft.view(), |follower| follower.state == FollowerState::Parked);
+/// Forgets the parked followers this block covers, at the operator's word. Those parked by other blocks alone stay.
+/// Returns how many.
+pub fn purge(draft: &mut Draft<'_>, target: &BlockTarget, now: Timestamp) -> usize {
+    let parked = in_state(draft.view(), |follower| {
+        follower.state == FollowerState::Parked && covers(target, &follower.person.actor)
+    });
     for actor in &parked {
         followers::forget(draft, actor, now);
     }
     parked.len()
+}
+
+/// Takes back everything that is on its way to an inbox of one person, and leaves it out of every edit to come.
+fn recall(draft: &mut Draft<'_>, inbox: &str) {
+    let (mut attempts, mut fan_outs) = (Vec::new(), Vec::new());
+    draft.view().scan::<Attempt>(b"", &mut |attempt| {
+        if attempt.inbox == inbox {
+            attempts.push(attempt);
+        }
+        true
+    });
+    for attempt in attempts {
+        draft.delete::<Attempt>(&attempt.key());
+        let outgoing = draft.view().get::<Outgoing>(&attempt.outgoing.to_bytes());
+        if outgoing.is_some_and(|outgoing| matches!(outgoing.target, Target::Inbox(_))) {
+            draft.delete::<Outgoing>(&attempt.outgoing.to_bytes());
+        }
+    }
+    let Some(known) = draft.view().get::<InboxNumber>(inbox.as_bytes()) else { return };
+    draft.view().scan::<Outgoing>(b"", &mut |outgoing| {
+        fan_outs.push(outgoing.id);
+        true
+    });
+    for outgoing in fan_outs {
+        let key = chunk_key(outgoing, known.number / CHUNK_SIZE);
+        let Some(mut states) = draft.view().get_bytes(&full_key(kind::CHUNK, &key)) else { continue };
+        if let Some(byte) = states.get_mut((known.number % CHUNK_SIZE) as usize) {
+            *byte = InboxState::None as u8;
+            draft.put_raw(kind::CHUNK, &key, states);
+        }
+    }
 }
 
 /// Makes Owncast's entries here equal to Owncast's list. Returns the entries that cannot be used.
@@ -149,4 +198,66 @@ fn in_state(view: &dyn View, matches: impl Fn(&Follower) -> bool) -> Vec<String>
         true
     });
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::follower::FollowerCounts;
+    use crate::model::handle::Person;
+    use crate::model::view::MemoryView;
+
+    fn follower(actor: &str) -> Follower {
+        let person = Person {
+            actor: actor.to_owned(),
+            inbox: format!("{actor}/inbox"),
+            shared_inbox: None,
+            handle: format!("ana@{}", host_of(actor)),
+            name: None,
+            icon: None,
+            url: None,
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let state = FollowerState::Approved;
+        Follower { person, state, parked_from: None, follow_id: None, since: now, stamp: now, changed: now }
+    }
+
+    #[test]
+    fn whole_labels_and_whole_ids_are_covered() {
+        let domain = BlockTarget::Domain("peer.example".to_owned());
+        for (actor, covered) in [
+            ("https://peer.example/u/a", true),
+            ("https://x.peer.example:8443/u/a", true),
+            ("https://badpeer.example/u/a", false),
+            ("https://peer.example.org/u/a", false),
+        ] {
+            assert_eq!(covers(&domain, actor), covered, "{actor}");
+        }
+        let one = BlockTarget::Actor("https://peer.example/u/a".to_owned());
+        assert!(covers(&one, "https://peer.example/u/a") && !covers(&one, "https://peer.example/u/ab"));
+    }
+
+    #[test]
+    fn purge_forgets_only_whom_its_own_block_covers() {
+        let mut store = MemoryView::default();
+        let mut draft = Draft::new(&store);
+        let now = Timestamp::UNIX_EPOCH;
+        let all = ["https://a.example/u/1", "https://x.a.example/u/2", "https://b.example/u/3"];
+        for actor in all {
+            followers::settle(&mut draft, &follower(actor));
+        }
+        let (a, b) = (parse("a.example").unwrap(), parse("b.example").unwrap());
+        assert_eq!(add(&mut draft, a.clone(), BlockOwner::Operator, now), Some(2));
+        assert_eq!(add(&mut draft, b.clone(), BlockOwner::Owncast, now), Some(1));
+        assert_eq!(purge(&mut draft, &a, now), 2);
+        let changes = draft.into_changes();
+        store.apply(changes);
+        let view: &dyn View = &store;
+        let counts: FollowerCounts = view.meta();
+        assert_eq!((counts.approved, counts.parked), (0, 1));
+        assert!(view.get::<Follower>(all[0].as_bytes()).is_none());
+        let mut draft = Draft::new(&store);
+        assert_eq!(remove(&mut draft, &b, BlockOwner::Owncast, now), Some(1));
+        assert_eq!(draft.view().meta::<FollowerCounts>().approved, 1);
+    }
 }

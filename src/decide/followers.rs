@@ -16,14 +16,14 @@ pub fn settle(draft: &mut Draft<'_>, follower: &Follower) {
             *count = count.saturating_sub(1);
         }
         if before.state == FollowerState::Approved {
-            leave_inbox(draft, before.person.delivery_inbox());
+            leave_inbox(draft, before.person.delivery_inbox(), follower.changed);
         }
     }
     if let Some(count) = counts.of(follower.state) {
         *count += 1;
     }
     if follower.state == FollowerState::Approved {
-        enter_inbox(draft, follower.person.delivery_inbox());
+        enter_inbox(draft, follower.person.delivery_inbox(), follower.changed);
     }
     draft.put_meta(&counts);
     draft.put(follower);
@@ -46,7 +46,7 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str, now: Timestamp) -> bool {
     known
 }
 
-fn enter_inbox(draft: &mut Draft<'_>, url: &str) {
+fn enter_inbox(draft: &mut Draft<'_>, url: &str, now: Timestamp) {
     let number = match draft.view().get::<InboxNumber>(url.as_bytes()) {
         Some(known) => known.number,
         None => {
@@ -60,16 +60,19 @@ fn enter_inbox(draft: &mut Draft<'_>, url: &str) {
         number,
         url: url.to_owned(),
         followers: 0,
+        changed: now,
     });
     inbox.followers += 1;
+    inbox.changed = now;
     draft.put(&inbox);
 }
 
-fn leave_inbox(draft: &mut Draft<'_>, url: &str) {
+fn leave_inbox(draft: &mut Draft<'_>, url: &str, now: Timestamp) {
     let Some(known) = draft.view().get::<InboxNumber>(url.as_bytes()) else { return };
     let key = known.number.to_be_bytes();
     let Some(mut inbox) = draft.view().get::<DeliveryInbox>(&key) else { return };
     inbox.followers = inbox.followers.saturating_sub(1);
+    inbox.changed = now;
     // The record stays at zero followers: an edit or a removal of an earlier post still goes there. A fan-out of a
     // new post passes it by.
     draft.put(&inbox);

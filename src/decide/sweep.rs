@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::followers;
 use crate::model::delivery::{Outgoing, Target};
-use crate::model::engagement::Seen;
-use crate::model::follower::{Follower, FollowerState};
+use crate::model::engagement::{Engagement, Seen};
+use crate::model::follower::{DeliveryInbox, Follower, FollowerState, InboxNumber};
+use crate::model::notices::Said;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
 use crate::model::{Draft, Record};
@@ -18,6 +19,13 @@ pub const PARKED_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 const LEFT_LIFE: Duration = super::seen::SIGNATURE_MEMORY;
 /// Who was reached by a post is kept this long behind its stream, for a removal by the operator.
 const FANOUT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A delivery inbox without followers is kept for longer than any fan-out that went there.
+const UNUSED_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// That a like or share was told: after 36 hours none is told any more.
+const SAID_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Likes and shares can be undone, and a follow is not told again, for this long. Counts outlive it.
+const ENGAGED_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Where a sweep stopped: full key of the next entry to look at. Empty to begin anew.
 pub type Cursor = Vec<u8>;
@@ -35,27 +43,14 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         }
         seen += 1;
         match key.first() {
-            Some(&Seen::KIND) if decode::<Seen>(value).is_some_and(|seen| seen.expires <= now) => {
-                over.push(key.to_vec());
-            }
-            Some(&Follower::KIND) => {
-                if let Some(follower) = decode::<Follower>(value) {
-                    let age = now.duration_since(follower.changed);
-                    let life = match follower.state {
-                        FollowerState::Left => LEFT_LIFE,
-                        FollowerState::Parked => PARKED_LIFE,
-                        _ => return true,
-                    };
-                    if age.is_positive() && age.unsigned_abs() > life {
-                        left.push(follower.person.actor);
-                    }
-                }
-            }
+            Some(&Follower::KIND) => left.extend(decode(value).and_then(|follower| long_gone(follower, now))),
             Some(&Outgoing::KIND) => {
-                if let Some(outgoing) = decode::<Outgoing>(value) {
-                    over.extend(finished(draft, &outgoing, now));
-                }
+                over.extend(decode(value).iter().flat_map(|outgoing| finished(draft, outgoing, now)));
             }
+            Some(&DeliveryInbox::KIND) => {
+                over.extend(decode(value).iter().flat_map(|inbox| unused(inbox, now)));
+            }
+            Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
             _ => {}
         }
         true
@@ -71,6 +66,44 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     next.unwrap_or_default()
 }
 
+fn older(since: Timestamp, now: Timestamp, life: Duration) -> bool {
+    let age = now.duration_since(since);
+    age.is_positive() && age.unsigned_abs() > life
+}
+
+/// Memories of strangers that stand alone.
+fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
+    match kind {
+        Seen::KIND => decode::<Seen>(value).is_some_and(|seen| seen.expires <= now),
+        Said::KIND => decode::<Said>(value).is_some_and(|said| {
+            older(said.at, now, if said.post.is_some() { SAID_LIFE } else { ENGAGED_LIFE })
+        }),
+        Engagement::KIND => decode::<Engagement>(value).is_some_and(|done| older(done.at, now, ENGAGED_LIFE)),
+        _ => false,
+    }
+}
+
+/// The actor of a follower record that has served its time.
+fn long_gone(follower: Follower, now: Timestamp) -> Option<String> {
+    let life = match follower.state {
+        FollowerState::Left => LEFT_LIFE,
+        FollowerState::Parked => PARKED_LIFE,
+        _ => return None,
+    };
+    older(follower.changed, now, life).then_some(follower.person.actor)
+}
+
+/// Keys of a delivery inbox that nobody follows through, once no fan-out asks for it any more.
+fn unused(inbox: &DeliveryInbox, now: Timestamp) -> Vec<Vec<u8>> {
+    if inbox.followers > 0 || !older(inbox.changed, now, UNUSED_LIFE) {
+        return Vec::new();
+    }
+    vec![
+        full_key(DeliveryInbox::KIND, &inbox.number.to_be_bytes()),
+        full_key(InboxNumber::KIND, inbox.url.as_bytes()),
+    ]
+}
+
 /// Keys of an outgoing activity and its chunks, if nothing will ever ask for them again.
 fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u8>> {
     let post: Option<Post> = outgoing.post.and_then(|id| draft.view().get(&id.to_bytes()));
@@ -84,7 +117,7 @@ fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u
     if needed_from > now {
         return Vec::new();
     }
-    let mut keys = vec![full_key(kind::OUTGOING, &outgoing.key())];
+    let mut keys = vec![full_key(kind::OUTGOING, &outgoing.key()), full_key(kind::FANOUT, &outgoing.key())];
     keys.extend(
         (0..outgoing.chunks)
             .map(|chunk| full_key(kind::CHUNK, &crate::model::delivery::chunk_key(outgoing.id, chunk))),

@@ -90,6 +90,8 @@ pub struct DeliveryInbox {
     pub url: String,
     /// How many approved followers are reached through it.
     pub followers: u64,
+    /// When that number last changed: an inbox nobody follows through is forgotten some time after.
+    pub changed: Timestamp,
 }
 
 impl Record for DeliveryInbox {

@@ -10,8 +10,10 @@ use crate::model::{
     notices::{Notice, NoticeKind},
 };
 
-/// Visible characters of a display name, at most.
-pub const MAX_NAME: usize = 40;
+/// Visible characters of a display name that has a message to itself, at most; peers allow no more than some 100.
+pub const MAX_NAME: usize = 120;
+/// Visible characters of a display name in a merged line, at most.
+pub const MAX_MERGED_NAME: usize = 40;
 /// Visible characters of a handle or of the server's name, at most.
 pub const MAX_HANDLE: usize = 64;
 /// Names in a merged line, at most.
@@ -40,7 +42,7 @@ impl Wording<'_> {
             ),
             None => text(&handle),
         };
-        let who = match self.name(notice) {
+        let who = match self.name(notice, MAX_NAME) {
             Some(name) => format!("<strong>{}</strong> ({linked})", text(&name)),
             None => format!("<strong>{linked}</strong>"),
         };
@@ -50,7 +52,7 @@ impl Wording<'_> {
     /// One notice as a line (an action or a bot's message): the same without a link.
     pub fn line(&self, notice: &Notice) -> String {
         let handle = self.handle(notice);
-        let who = match self.name(notice) {
+        let who = match self.name(notice, MAX_NAME) {
             Some(name) => format!("<strong>{}</strong> ({})", text(&name), text(&handle)),
             None => format!("<strong>{}</strong>", text(&handle)),
         };
@@ -76,7 +78,7 @@ impl Wording<'_> {
             if names.len() == MAX_NAMES {
                 break;
             }
-            let name = self.name(person).unwrap_or_else(|| self.handle(person));
+            let name = self.name(person, MAX_MERGED_NAME).unwrap_or_else(|| self.handle(person));
             let from_there = servers.entry(host_of(&person.actor)).or_default();
             if *from_there < MAX_NAMES_PER_SERVER && !names.contains(&name) {
                 *from_there += 1;
@@ -117,8 +119,8 @@ impl Wording<'_> {
     }
 
     /// The display name, unless there is nothing to see or it is a name nobody may use.
-    fn name(&self, notice: &Notice) -> Option<String> {
-        let name = plain(notice.name.as_deref()?, MAX_NAME);
+    fn name(&self, notice: &Notice, longest: usize) -> Option<String> {
+        let name = plain(notice.name.as_deref()?, longest);
         let letters = folded(&name);
         let words: Vec<String> = name.split(|c: char| !c.is_alphanumeric()).map(folded).collect();
         let forbidden = |name: &String| {

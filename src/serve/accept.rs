@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::header::HOST;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -35,6 +37,15 @@ pub struct AcceptLimits {
 impl Default for AcceptLimits {
     fn default() -> Self {
         AcceptLimits { connections: 1024, headers: Duration::from_secs(10), drain: Duration::from_secs(3) }
+    }
+}
+
+/// HTTP/2 names the host in `:authority` (RFC 9113 §8.3.1); signatures are over the `Host` header.
+fn name_host(request: &mut http::Request<hyper::body::Incoming>) {
+    let authority =
+        request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let (Some(authority), false) = (authority, request.headers().contains_key(HOST)) {
+        request.headers_mut().insert(HOST, authority);
     }
 }
 
@@ -74,6 +85,7 @@ where
         let with_peer =
             hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
                 request.extensions_mut().insert(Peer(peer));
+                name_host(&mut request);
                 TowerToHyperService::new(service.clone()).call(request)
             });
         let connection =

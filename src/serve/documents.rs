@@ -13,6 +13,8 @@ use crate::agent::effective::{Effective, IdentityState};
 use crate::model::Addresses;
 use crate::model::facts::Facts;
 
+/// What strangers are told: the reason names files and followers, and is for the operator alone.
+const UNSETTLED: &str = "this server's fediverse identity is not settled; its operator finds the reason in the log and with 'owncast-herald status'. An actor that has lived before goes on with 'owncast-herald adopt --key-only' or 'owncast-herald run --new-identity'";
 /// How long discovery documents are kept by those who ask, in seconds.
 const DISCOVERY: u32 = 3600;
 
@@ -26,7 +28,7 @@ pub struct Documents {
 #[derive(Debug)]
 pub enum Standing {
     /// Not yet: every federation address answers 503 and says why.
-    Waiting(String),
+    Waiting,
     /// Yes.
     Settled(Box<Settled>),
 }
@@ -74,7 +76,7 @@ impl Documents {
 impl Standing {
     fn of(effective: &Effective) -> Standing {
         let (addresses, published, public_key) = match &effective.identity {
-            IdentityState::Waiting(why) => return Standing::Waiting(why.clone()),
+            IdentityState::Waiting(_) => return Standing::Waiting,
             IdentityState::Settled { addresses, published, public_key } => {
                 (addresses, *published, public_key)
             }
@@ -108,7 +110,7 @@ impl Standing {
     pub fn settled(&self) -> Result<&Settled, Problem> {
         match self {
             Standing::Settled(settled) => Ok(settled),
-            Standing::Waiting(why) => Err(Problem::busy("identity-unknown", why.clone(), 60)),
+            Standing::Waiting => Err(Problem::busy("identity-unknown", UNSETTLED, 60)),
         }
     }
 
@@ -116,7 +118,7 @@ impl Standing {
     pub(super) fn prefix(&self) -> &str {
         match self {
             Standing::Settled(settled) => settled.addresses.path_prefix(),
-            Standing::Waiting(_) => "",
+            Standing::Waiting => "",
         }
     }
 }

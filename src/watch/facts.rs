@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Memory, Setback, Watcher};
+use super::{LOGO_EVERY, Memory, Setback, Watcher, fresh};
 use crate::activitypub::vocab;
 use crate::agent::effective::IdentityState;
 use crate::decide::{Moment, blocks, publish};
@@ -98,6 +98,11 @@ impl Watcher {
 
     /// The logo, frozen. A logo that cannot be had or read leaves the one before in place.
     async fn logo(&self, memory: &mut Memory) -> Option<Picture> {
+        let now = Timestamp::now();
+        if memory.logo_read.is_some_and(|read| fresh(read, now, LOGO_EVERY)) {
+            return None;
+        }
+        memory.logo_read = Some(now);
         if let Ok(logos) = take::logo_hashes(&self.api).await {
             if memory.logos == logos && self.effective.borrow().facts.logo.is_some() {
                 return None;

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Setback, Watcher};
+use super::{Memory, Setback, Watcher};
 use crate::activitypub::signature::PrivateKey;
 use crate::agent::effective::IdentityState;
 use crate::config::{Config, Secret, keyfile};
@@ -14,11 +14,11 @@ use crate::model::{Addresses, Draft};
 
 impl Watcher {
     /// Settles the identity if it is not, and takes over Owncast's own go-live message once it is.
-    pub(super) async fn settle_identity(&mut self) -> Result<(), Setback> {
+    pub(super) async fn settle_identity(&mut self, memory: &mut Memory) -> Result<(), Setback> {
         let (facts, mut stored): (Facts, Identity) =
             self.store.read(|view| (view.meta(), view.meta())).await?;
         let config = std::sync::Arc::clone(&self.config.borrow());
-        let identity = match self.identity(&config, &facts, &mut stored).await {
+        let identity = match self.identity(memory, &config, &facts, &mut stored).await {
             Ok(identity) => identity,
             Err(Setback::Identity(why)) => {
                 if self.effective.borrow().identity != IdentityState::Waiting(why.clone()) {
@@ -48,6 +48,7 @@ impl Watcher {
 
     async fn identity(
         &self,
+        memory: &mut Memory,
         config: &Config,
         facts: &Facts,
         stored: &mut Identity,
@@ -57,14 +58,17 @@ impl Watcher {
         let wanted_user = config.identity.username.as_deref().unwrap_or(&facts.username);
         let key_file = &config.identity.key_file;
         if let (Some(addresses), Some(published)) = (&stored.addresses, stored.published) {
-            if !wanted_base.is_empty() && *addresses != Addresses::new(wanted_base, wanted_user) {
+            let asked = Addresses::new(wanted_base, wanted_user);
+            let other = !wanted_base.is_empty() && *addresses != asked;
+            if other && memory.warned_of.as_ref() != Some(&asked) {
                 tracing::warn!(
                     target: "herald::agent",
                     kept = addresses.actor(),
-                    asked = Addresses::new(wanted_base, wanted_user).actor(),
+                    asked = asked.actor(),
                     "the public URL or username changed, which would be another actor without any follower; the old one is kept. Set it back in Owncast, or set [identity] public-url and username to the old values"
                 );
             }
+            memory.warned_of = other.then_some(asked);
             let key = read_key(key_file)?.ok_or_else(|| {
                 Setback::Identity(format!(
                     "the key of {} is missing: {} is not there. Put your copy of it back, or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",

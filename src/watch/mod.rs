@@ -102,6 +102,8 @@ const BACK_OFF: [Duration; 6] = [
 ];
 /// Configuration has no event in Owncast: it is read this often.
 const FACTS_EVERY: Duration = Duration::from_secs(30);
+/// The logo has no event either, and costs more than a few fields.
+const LOGO_EVERY: Duration = Duration::from_secs(300);
 /// A post is made from facts no older than this.
 const FACTS_FRESH: Duration = Duration::from_secs(2);
 
@@ -114,6 +116,10 @@ struct Memory {
     logos: Vec<crate::media::recognise::Hash>,
     probe: Option<Probe>,
     offline_picture: Option<crate::media::recognise::Hash>,
+    /// When the logo was last looked at.
+    logo_read: Option<Timestamp>,
+    /// The other identity that was warned of.
+    warned_of: Option<crate::model::Addresses>,
     socket: Option<socket::Running>,
 }
 
@@ -135,6 +141,8 @@ impl Watcher {
             logos: Vec::new(),
             probe: None,
             offline_picture: None,
+            logo_read: None,
+            warned_of: None,
             socket: None,
         };
         loop {
@@ -184,7 +192,7 @@ impl Watcher {
         let now = Timestamp::now();
         if !memory.facts_read.is_some_and(|read| fresh(read, now, FACTS_EVERY)) {
             self.read_facts(memory).await?;
-            self.settle_identity().await?;
+            self.settle_identity(memory).await?;
         }
         if !memory.settled {
             self.provision(memory).await?;
@@ -254,6 +262,7 @@ impl Watcher {
                 // What goes into a post may have been changed a moment before the start.
                 if hint.kind == Kind::StreamStarted {
                     memory.facts_read = None;
+                    memory.logo_read = None;
                 }
             }
             Kind::Other => {}

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Real fediverse servers that the tests talk to; sourced after packaging/apt.sh.
 
 # Prints the address of the mirror that this machine takes its Debian release $1 from, as apt itself reads its sources.

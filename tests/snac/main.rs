@@ -83,7 +83,8 @@ async fn shows_the_picture(snac: &Snac, note: &Value) {
 
 /// Waits for a line in Owncast's chat that names who did what.
 async fn chat_shows(owncast: &SimOwncast, name: &str, what: &str) {
+    let name = format!("<strong>{name}</strong>");
     let line =
-        owncast.wait_chat(LONG + SNAC, |line| line.html.contains(name) && line.html.contains(what)).await;
+        owncast.wait_chat(LONG + SNAC, |line| line.html.contains(&name) && line.html.contains(what)).await;
     assert!(line.is_some(), "no line in chat with {name:?} and {what:?}: {:?}", owncast.chat());
 }

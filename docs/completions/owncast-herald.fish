@@ -1,0 +1,156 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_owncast_herald_global_optspecs
+    string join \n config= socket= json h/help V/version
+end
+
+function __fish_owncast_herald_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_owncast_herald_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_owncast_herald_using_subcommand
+    set -l cmd (__fish_owncast_herald_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -s V -l version -d 'Print version'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "run" -d 'Run the agent in the foreground'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "adopt" -d 'Take over the identity of Owncast\'s own federation'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "status" -d 'Show how the running agent is'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "followers" -d 'List and answer followers'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "block" -d 'Block domains and people'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "reload" -d 'Make the running agent read its configuration again'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "check-config" -d 'Check a configuration file without starting anything'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "man" -d 'Write the manual pages'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l owncast -d 'Owncast\'s own address; wins over the file, and without --config no file is read' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l store -d 'Folder of the database; wins over the file' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l new-identity -d 'Make a new key although this actor has lived before: servers that pinned the old key will not accept it'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l replace -d 'Take Owncast over from another agent, whose webhook is found in it'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l data-dir -d 'Owncast\'s data folder, which holds owncast.db; it is only read' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l store -d 'Folder of the agent\'s database; wins over the file' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l key-only -d 'Take over the actor\'s key, so that followers recognise the actor'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l force -d 'Replace another key that is there; whoever follows its actor is lost'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l settings -d 'Show each setting with its effective value and where that came from'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "list" -d 'List followers, newest first'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "approve" -d 'Let a follower in who waits or was rejected'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "reject" -d 'Refuse a follower, now and whenever they ask again'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "remove" -d 'Remove a follower, who may follow again'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l state -d 'Only those in this state' -r -f -a "approved\t'Gets posts'
+pending\t'Waits for your answer'
+rejected\t'Refused'
+parked\t'Set aside by a block'"
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l limit -d 'How many' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l all -d 'All of them'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "list" -d 'List followers, newest first'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Let a follower in who waits or was rejected'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "reject" -d 'Refuse a follower, now and whenever they ask again'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a follower, who may follow again'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "add" -d 'Block a domain with everything below it, or one person'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "remove" -d 'Lift a block that was made here'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "list" -d 'List everything blocked, Owncast\'s own list included'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l purge -d 'Forget the followers it covers, instead of setting them aside until the block is lifted'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "add" -d 'Block a domain with everything below it, or one person'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Lift a block that was made here'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "list" -d 'List everything blocked, Owncast\'s own list included'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "run" -d 'Run the agent in the foreground'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "adopt" -d 'Take over the identity of Owncast\'s own federation'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "status" -d 'Show how the running agent is'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "followers" -d 'List and answer followers'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "block" -d 'Block domains and people'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "reload" -d 'Make the running agent read its configuration again'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "check-config" -d 'Check a configuration file without starting anything'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "man" -d 'Write the manual pages'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run adopt status followers block reload check-config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from followers" -f -a "list" -d 'List followers, newest first'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from followers" -f -a "approve" -d 'Let a follower in who waits or was rejected'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from followers" -f -a "reject" -d 'Refuse a follower, now and whenever they ask again'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from followers" -f -a "remove" -d 'Remove a follower, who may follow again'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from block" -f -a "add" -d 'Block a domain with everything below it, or one person'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from block" -f -a "remove" -d 'Lift a block that was made here'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from block" -f -a "list" -d 'List everything blocked, Owncast\'s own list included'

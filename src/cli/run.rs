@@ -1,0 +1,71 @@
+//! `run`: the agent in the foreground.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::files::{Places, env};
+use super::{Failure, Outcome};
+use crate::agent::{self, RunOptions};
+use crate::config::{Config, DEFAULT_FILE, Overrides};
+use crate::telemetry::log::{self, Surroundings};
+
+/// How long threads that wait for the disk or a name server may hold up the end of the process.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Owncast's own address; wins over the file, and without --config no file is read
+    #[arg(long, value_name = "URL")]
+    pub owncast: Option<String>,
+    /// Folder of the database; wins over the file
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Make a new key although this actor has lived before: servers that pinned the old key will not accept it
+    #[arg(long)]
+    pub new_identity: bool,
+    /// Take Owncast over from another agent, whose webhook is found in it
+    #[arg(long)]
+    pub replace: bool,
+}
+
+pub(super) fn run(places: &Places, args: Args) -> Outcome {
+    let log = log::init_early(Surroundings::detect(env("JOURNAL_STREAM").as_deref())).ok();
+    let file = match &args.owncast {
+        Some(_) => places.config.clone(),
+        None => Some(places.config_file().ok_or_else(nothing_to_run)?),
+    };
+    let overrides = Overrides { owncast_url: args.owncast, store_path: args.store };
+    let config = Config::load(file.as_deref(), overrides.clone(), &env)?;
+    if let Some(log) = &log {
+        log.apply(&config.log).map_err(|error| Failure::of_configuration(error.to_string()))?;
+    }
+    let options = RunOptions {
+        config,
+        overrides,
+        env: Arc::new(env),
+        log,
+        new_identity: args.new_identity,
+        replace: args.replace,
+        stop: CancellationToken::new(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
+    let ended = runtime.block_on(agent::run(options));
+    runtime.shutdown_timeout(LAST_WORK);
+    ended?;
+    Ok(String::new())
+}
+
+fn nothing_to_run() -> Failure {
+    Failure::of_configuration(format!(
+        "there is no configuration: {DEFAULT_FILE} does not exist. Either\n  \
+         name a file:  owncast-herald run --config FILE   (the shipped agent.toml explains every key)\n  \
+         or do without:  OWNCAST_ADMIN_PASSWORD=… owncast-herald run --owncast http://127.0.0.1:8080"
+    ))
+}

@@ -1,0 +1,459 @@
+//! What is said on the administration socket: one line of JSON asks, one line of JSON answers.
+//!
+//! Both sides are of the same release as a rule; the version says so when they are not. What the command line prints
+//! with `--json` is the data of an [`Answer`], so these names are an interface: they are added to, not changed.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::agent::board::Way;
+use crate::model::follower::{FollowerCounts, FollowerState};
+
+/// Version of the protocol; counted up when an old side would misunderstand a new one.
+pub const VERSION: u32 = 1;
+
+/// Bytes of a request, its newline included. An actor id and some flags fit many times.
+pub const LONGEST_REQUEST: usize = 64 * 1024;
+
+/// Bytes of an answer. A page of [`LARGEST_PAGE`] followers with long names fits.
+pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Followers in one answer at most.
+pub const LARGEST_PAGE: u32 = 5_000;
+
+/// What can be asked of a running agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "ask")]
+pub enum Ask {
+    /// How it is.
+    Status,
+    /// Who follows, newest first.
+    Followers {
+        /// Only those in this state; `None` for all who have not left.
+        state: Option<FollowerState>,
+        /// How many, at most [`LARGEST_PAGE`].
+        limit: u32,
+        /// Only those behind this place: the `next` of an earlier page.
+        after: Option<Position>,
+    },
+    /// Let a follower in.
+    Approve {
+        /// Actor id, page, or `user@host`.
+        who: String,
+    },
+    /// Refuse a follower, now and later.
+    Reject {
+        /// Actor id, page, or `user@host`.
+        who: String,
+    },
+    /// Remove a follower, who may follow again.
+    Remove {
+        /// Actor id, page, or `user@host`.
+        who: String,
+    },
+    /// Block a domain or an actor.
+    Block {
+        /// Domain, actor id, page, or `user@host` of somebody who follows.
+        what: String,
+        /// Forget the followers it sets aside.
+        purge: bool,
+    },
+    /// Lift a block made here.
+    Unblock {
+        /// As for [`Ask::Block`].
+        what: String,
+    },
+    /// What is blocked.
+    Blocks,
+    /// Read the configuration again.
+    Reload,
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "answer", content = "data")]
+pub enum Answer {
+    /// To [`Ask::Status`].
+    Status(Box<Status>),
+    /// To [`Ask::Followers`].
+    Followers(FollowerPage),
+    /// To [`Ask::Approve`], [`Ask::Reject`] and [`Ask::Remove`].
+    Judged(Judged),
+    /// To [`Ask::Block`].
+    Blocked(Blocked),
+    /// To [`Ask::Unblock`].
+    Unblocked(Unblocked),
+    /// To [`Ask::Blocks`].
+    Blocks(BlockList),
+    /// To [`Ask::Reload`].
+    Reloaded(Reloaded),
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// Why nothing was done, in words for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// For machines.
+    pub code: RefusalCode,
+    /// What is in the way and what to do about it.
+    pub message: String,
+}
+
+/// Why nothing was done, by what the asker can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalCode {
+    /// The request cannot be understood; the sides may be of different releases.
+    BadRequest,
+    /// A name, domain or id that means nothing.
+    Unreadable,
+    /// Nobody and nothing of that name is known.
+    Unknown,
+    /// The name means several; ask again with one of the ids listed.
+    Ambiguous,
+    /// It is somebody else's to change.
+    NotOurs,
+    /// Possible later, once the agent has settled who it is.
+    NotYet,
+    /// The configuration on disk is bad.
+    BadConfiguration,
+    /// The store failed or the agent is stopping.
+    Unavailable,
+}
+
+/// The state of the whole agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Release of the running agent.
+    pub version: String,
+    /// Identity settled and store working.
+    pub ready: bool,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// Who it is in the fediverse.
+    pub identity: IdentityStatus,
+    /// Owncast as it sees it.
+    pub owncast: OwncastStatus,
+    /// The stream.
+    pub stream: StreamStatus,
+    /// Followers by state.
+    pub followers: FollowerCounts,
+    /// What is on its way out.
+    pub deliveries: DeliveryStatus,
+    /// Number of blocks, those of Owncast's list included.
+    pub blocks: u64,
+    /// Addresses bound.
+    pub listen: ListenStatus,
+    /// Every key with its effective value.
+    pub settings: Vec<SettingRow>,
+}
+
+/// Whether the agent knows who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdentityWord {
+    /// It does.
+    Settled,
+    /// It waits for something.
+    Waiting,
+}
+
+/// Who the agent is in the fediverse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityStatus {
+    /// Settled or waiting.
+    pub state: IdentityWord,
+    /// What it waits for and what to do; `None` when settled.
+    pub why: Option<String>,
+    /// Actor id; `None` while waiting, as all below.
+    pub actor: Option<String>,
+    /// `user@host`.
+    pub handle: Option<String>,
+    /// Id of the public key.
+    pub key_id: Option<String>,
+}
+
+/// Owncast as the agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwncastStatus {
+    /// Where it is asked.
+    pub url: String,
+    /// It answered the last time.
+    pub reachable: bool,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+    /// Its version, once known.
+    pub version: Option<String>,
+    /// Whether its webhook arrives.
+    pub webhook: Way,
+    /// Whether its websocket works.
+    pub websocket: Way,
+}
+
+/// The stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// `offline`, `connecting`, `live`, `lost` or `ended`; empty before it was looked at.
+    pub state: String,
+    /// Its title; may be empty.
+    pub title: String,
+}
+
+/// What is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryStatus {
+    /// Pairs of activity and inbox not settled yet.
+    pub waiting: u64,
+}
+
+/// Addresses really bound, `address:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenStatus {
+    /// For the proxy.
+    pub public: String,
+    /// For Owncast's webhook.
+    pub webhook: String,
+    /// For probes and metrics.
+    pub metrics: String,
+}
+
+/// One key of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingRow {
+    /// Key with its section: `go-live.delay`.
+    pub field: String,
+    /// Effective value; a secret is only said to be set.
+    pub value: String,
+    /// Where it came from.
+    pub origin: String,
+}
+
+/// A place in the list of followers, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// When the follower at this place came.
+    pub since: Timestamp,
+    /// Its actor id.
+    pub actor: String,
+}
+
+/// Some of the followers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowerPage {
+    /// How many there are in all that were asked for, on all pages.
+    pub total: u64,
+    /// Those of this page, newest first.
+    pub followers: Vec<FollowerRow>,
+    /// Where the next page begins; `None` on the last one.
+    pub next: Option<Position>,
+}
+
+/// One follower. Handle, name and page are strangers' words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowerRow {
+    /// Actor id.
+    pub actor: String,
+    /// `user@host`.
+    pub handle: String,
+    /// Display name.
+    pub name: Option<String>,
+    /// Page for people.
+    pub url: Option<String>,
+    /// Where it stands.
+    pub state: FollowerState,
+    /// When it came.
+    pub since: Timestamp,
+    /// When its state last changed.
+    pub changed: Timestamp,
+}
+
+/// What became of an answer to a follower.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Actor id.
+    pub actor: String,
+    /// `user@host`.
+    pub handle: String,
+    /// Where the follower stands now.
+    pub state: FollowerState,
+    /// False if it stood there before.
+    pub changed: bool,
+}
+
+/// What a block names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockKind {
+    /// A domain and everything below it.
+    Domain,
+    /// One actor.
+    Actor,
+}
+
+/// Whose block it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListedBy {
+    /// On Owncast's list; removed there.
+    Owncast,
+    /// Made here.
+    Operator,
+}
+
+/// A block was made, or stood already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// The domain or actor id.
+    pub target: String,
+    /// Which of them.
+    pub kind: BlockKind,
+    /// False if it stood before.
+    pub changed: bool,
+    /// Followers set aside by it.
+    pub parked: u64,
+    /// Followers forgotten because that was asked for; they are counted in `parked`, too, if this block parked them.
+    pub purged: u64,
+}
+
+/// A block was lifted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unblocked {
+    /// The domain or actor id.
+    pub target: String,
+    /// Which of them.
+    pub kind: BlockKind,
+    /// Followers who are back.
+    pub restored: u64,
+    /// Owncast's list still holds it, so that nothing has changed in effect.
+    pub still_listed_by_owncast: bool,
+}
+
+/// Everything blocked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockList {
+    /// Domains first, then actors, each in alphabetical order.
+    pub blocks: Vec<BlockRow>,
+}
+
+/// One block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRow {
+    /// The domain or actor id.
+    pub target: String,
+    /// Which of them.
+    pub kind: BlockKind,
+    /// Whose it is.
+    pub listed_by: ListedBy,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What reading the configuration again changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Every key whose value is another one now.
+    pub changes: Vec<ChangedSetting>,
+}
+
+/// One changed key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedSetting {
+    /// Key with its section.
+    pub field: String,
+    /// Old value.
+    pub from: String,
+    /// New value.
+    pub to: String,
+    /// The agent goes on with the old one until it is restarted.
+    pub needs_restart: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line<T> {
+    v: u32,
+    body: T,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
+/// Why a line could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    /// The other side speaks another version.
+    #[error(
+        "the other side speaks version {theirs} of the administration protocol, this one version {VERSION}"
+    )]
+    OtherVersion {
+        /// Its version.
+        theirs: u32,
+    },
+    /// Not a line of this protocol.
+    #[error("this is not understood: {0}")]
+    NotUnderstood(String),
+}
+
+/// One line with its newline.
+///
+/// # Errors
+/// What cannot be written as JSON; of the types here, nothing.
+pub fn line<T: Serialize>(body: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = serde_json::to_vec(&Line { v: VERSION, body })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Reads a line; the version is looked at before the rest, which another version may write otherwise.
+///
+/// # Errors
+/// Another version, or another text.
+pub fn read_line<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LineError> {
+    let not_understood = |error: serde_json::Error| LineError::NotUnderstood(error.to_string());
+    let version: Versioned = serde_json::from_slice(bytes).map_err(not_understood)?;
+    if version.v != VERSION {
+        return Err(LineError::OtherVersion { theirs: version.v });
+    }
+    serde_json::from_slice::<Line<T>>(bytes).map(|line| line.body).map_err(not_understood)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_what_they_say() {
+        let ask = Ask::Followers {
+            state: Some(FollowerState::Pending),
+            limit: 2,
+            after: Some(Position { since: Timestamp::UNIX_EPOCH, actor: "https://a.example/u".to_owned() }),
+        };
+        let bytes = line(&ask).unwrap();
+        assert_eq!(
+            String::from_utf8(bytes.clone()).unwrap(),
+            concat!(
+                r#"{"v":1,"body":{"ask":"followers","state":"pending","limit":2,"#,
+                r#""after":{"since":"1970-01-01T00:00:00Z","actor":"https://a.example/u"}}}"#,
+                "\n"
+            )
+        );
+        assert_eq!(read_line(&bytes), Ok(ask));
+        let answer = Answer::Refused(Refusal { code: RefusalCode::NotYet, message: "a\nb".to_owned() });
+        let bytes = line(&answer).unwrap();
+        assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 1, "one line, whatever is in it");
+        assert_eq!(read_line(&bytes), Ok(answer));
+    }
+
+    #[test]
+    fn another_version_is_told_before_the_rest_is_read() {
+        let other = read_line::<Ask>(br#"{"v":2,"body":{"ask":"dance"}}"#);
+        assert_eq!(other, Err(LineError::OtherVersion { theirs: 2 }));
+        for text in ["", "{}", "[]", r#"{"v":1}"#, r#"{"v":1,"body":{"ask":"dance"}}"#] {
+            assert!(matches!(read_line::<Ask>(text.as_bytes()), Err(LineError::NotUnderstood(_))), "{text}");
+        }
+    }
+}

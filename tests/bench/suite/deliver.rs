@@ -1,0 +1,201 @@
+//! Fan-out: the agent's own CPU against a bare loop, and how long it takes until everybody has it.
+
+use std::io::Write as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use owncast_herald::decide::rules::OnEnd;
+use owncast_herald::decide::{Moment, Rules, publish};
+use owncast_herald::model::delivery::Outgoing;
+use owncast_herald::model::facts::Facts;
+use owncast_herald::model::post::Audience;
+use owncast_herald::model::view::MemoryView;
+use owncast_herald::model::{Addresses, Draft};
+use owncast_herald::sim::fediverse::{Fediverse, Sink};
+use owncast_herald::sim::owncast::Timeline;
+
+use super::agent::Home;
+use super::report::{Budget, against, each, figure, headline, micros, ratio};
+use super::{bare, process, signatures};
+
+/// `[delivery] concurrency` by default; the bare loop gets the same.
+const CONCURRENCY: usize = 64;
+/// What a real Owncast 0.1.3 took in the same harness for 2,000 inboxes at 100 ms, and its CPU for each.
+const OWNCAST_TOOK: Duration = Duration::from_secs(102);
+const OWNCAST_CPU: Duration = Duration::from_micros(3700);
+/// A fan-out that has not come to its end by then is broken, or the machine is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One fan-out.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    inboxes: usize,
+    hosts: usize,
+    latency: Duration,
+    dead: f64,
+    silent: f64,
+}
+
+/// What the agent did.
+struct Ran {
+    cpu: Duration,
+    /// From the encoder's connecting to the first inbox, then to 50, 99 and 100 % of those that answer.
+    reached: [Duration; 4],
+    peak_before: f64,
+    peak: f64,
+}
+
+/// # Errors
+/// Whatever broke.
+pub fn run(quick: bool) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let costs = signatures::costs(if quick { 20 } else { 60 })?;
+    headline("one signature of the library, alone");
+    figure("CPU", &micros(costs.raw_sign));
+    let n = if quick { 1000 } else { 2000 };
+    let plain = Case { inboxes: n, hosts: n, latency: Duration::ZERO, dead: 0.0, silent: 0.0 };
+    let slow = Duration::from_millis(100);
+    runtime.block_on(async {
+        for (name, case) in [
+            ("new connections", plain),
+            ("re-used connections", Case { hosts: n / 16, ..plain }),
+            ("new connections, 100 ms", Case { latency: slow, ..plain }),
+        ] {
+            headline(&format!("{name}: {n} inboxes on {} hosts", case.hosts));
+            compare(case, costs.raw_sign).await?;
+        }
+        headline(&format!("5 % dead, 1 % silent, 100 ms: {n} inboxes"));
+        let well = fan_out(Case { latency: slow, ..plain }).await?;
+        let ill = fan_out(Case { latency: slow, dead: 0.05, silent: 0.01, ..plain }).await?;
+        for (index, part) in ["50 %", "99 %", "100 %"].into_iter().enumerate() {
+            let (ill, well) = (ill.part(index + 1), well.part(index + 1));
+            let name = format!("time to {part} of those that answer / all well");
+            against(&name, ratio(ill, well), Budget::AtMost(1.05), "×");
+        }
+        anyhow::Ok(())
+    })
+}
+
+impl Ran {
+    fn part(&self, index: usize) -> Duration {
+        self.reached.get(index).copied().unwrap_or_default()
+    }
+}
+
+async fn compare(case: Case, sign: Duration) -> anyhow::Result<()> {
+    let ran = fan_out(case).await?;
+    let (bare_cpu, bare_took) = bare_loop(case).await?;
+    let (ours, bare) = (each(ran.cpu, case.inboxes), each(bare_cpu, case.inboxes));
+    against("agent's CPU per delivery / bare loop's", ratio(ours, bare), Budget::AtMost(1.10), "×");
+    figure("agent's CPU per delivery / library's signature", &format!("{:.2} ×", ratio(ours, sign)));
+    figure("bare loop's / library's signature", &format!("{:.2} ×", ratio(bare, sign)));
+    figure("agent's CPU per delivery, bare loop's", &format!("{}, {}", micros(ours), micros(bare)));
+    let count = u32::try_from(case.inboxes).unwrap_or(u32::MAX);
+    let ideal = sign * count + 2 * case.latency;
+    let whole = ran.part(3);
+    against("time to 100 % / (n × signature + 2 L)", ratio(whole, ideal), Budget::AtMost(1.15), "×");
+    figure("time to 100 % / bare loop's", &format!("{:.2} ×", ratio(whole, bare_took)));
+    let [first, half, most, all] = ran.reached.map(|time| format!("{:.3} s", time.as_secs_f64()));
+    figure("first, 50 %, 99 %, 100 % after the encoder connects", &format!("{first}, {half}, {most}, {all}"));
+    figure(
+        "resident memory before, at its peak",
+        &format!("{:.1} MiB, {:.1} MiB", ran.peak_before, ran.peak),
+    );
+    if !case.latency.is_zero() {
+        let theirs = OWNCAST_TOOK * count / 2000;
+        against("Owncast 0.1.3's time / ours", ratio(theirs, whole), Budget::AtLeast(50.0), "×");
+        against("our CPU / Owncast 0.1.3's", ratio(ours, OWNCAST_CPU), Budget::AtMost(1.0 / 3.0), "×");
+    }
+    Ok(())
+}
+
+async fn sink(case: Case) -> anyhow::Result<(Fediverse, Sink)> {
+    let fediverse = Fediverse::start().await;
+    let sink = fediverse.sink_on(case.inboxes, case.hosts).await?;
+    sink.set_latency(case.latency);
+    Ok((fediverse, sink))
+}
+
+/// A stream goes live on a store with these followers.
+async fn fan_out(case: Case) -> anyhow::Result<Ran> {
+    let (_fediverse, sink) = sink(case).await?;
+    let home = Home::new().await?;
+    home.follow(sink.actors().into_iter().zip(sink.urls()).collect()).await?;
+    let answering = case.inboxes - sink.set_dead(case.dead).await - sink.set_silent(case.silent);
+    let agent = home.start("").await?;
+    home.settled().await?;
+    let (_, peak_before) = process::resident(agent.pid())?;
+    let cpu = process::cpu(agent.pid())?;
+    let start = Instant::now();
+    home.owncast.go_live_with(Timeline { online_after: Duration::ZERO, thumbnail_after: Duration::ZERO });
+    let marks = [1, answering.div_ceil(2), (answering * 99).div_ceil(100), answering];
+    let mut reached = [Duration::ZERO; 4];
+    for (mark, at) in marks.into_iter().zip(&mut reached) {
+        loop {
+            *at = start.elapsed();
+            if sink.received() >= mark as u64 {
+                break;
+            }
+            anyhow::ensure!(*at < PATIENCE, "{} of {answering} inboxes were reached", sink.received());
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+    // The last answers are still on their way, and then to the disk.
+    tokio::time::sleep(case.latency + Duration::from_millis(300)).await;
+    let cpu = process::cpu(agent.pid())?.saturating_sub(cpu);
+    let (_, peak) = process::resident(agent.pid())?;
+    agent.stop().await?;
+    Ok(Ran { cpu, reached, peak_before, peak })
+}
+
+/// CPU and time of the bare loop over the same inboxes.
+async fn bare_loop(case: Case) -> anyhow::Result<(Duration, Duration)> {
+    let (_fediverse, sink) = sink(case).await?;
+    let home = Home::new().await?;
+    let mut body = tempfile::NamedTempFile::new()?;
+    body.write_all(activity(&home.addresses)?.as_bytes())?;
+    let mut inboxes = tempfile::NamedTempFile::new()?;
+    inboxes.write_all(sink.urls().join("\n").as_bytes())?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(bare::DELIVER).arg(home.key_file()).arg(body.path()).arg(inboxes.path());
+    command.arg(CONCURRENCY.to_string());
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let failed = || format!("the bare loop failed: {}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), failed());
+    let mut times = text.split_whitespace().map(|field| field.parse().map(Duration::from_micros));
+    let cpu = times.next().with_context(failed)??;
+    let took = times.next().with_context(failed)??;
+    Ok((cpu, took))
+}
+
+/// A Create as the agent sends it, so that both send as many bytes.
+fn activity(addresses: &Addresses) -> anyhow::Result<String> {
+    let rules = rules(addresses);
+    let facts = Facts { name: "New Owncast Server".into(), ..Facts::default() };
+    let view = MemoryView::default();
+    let mut draft = Draft::new(&view);
+    let mut moment = Moment::new(Timestamp::now(), 7);
+    let session = moment.ulid();
+    let post = publish::announce(&mut draft, &mut moment, &rules, &facts, session, "", None);
+    let outgoing: Outgoing = draft.view().get(&post.create.to_bytes()).context("no Create was queued")?;
+    Ok(outgoing.body)
+}
+
+/// Rules of a public stream with everything at its simplest.
+pub fn rules(addresses: &Addresses) -> Rules {
+    Rules {
+        addresses: addresses.clone(),
+        go_live: true,
+        delay: Duration::ZERO,
+        repost_after: Duration::ZERO,
+        title_edits: Duration::ZERO,
+        on_end: OnEnd::Update,
+        with_picture: false,
+        audience: Audience::Public,
+        manual_approval: false,
+        message: None,
+    }
+}

@@ -1,0 +1,43 @@
+//! Resident memory, and the time from the start of the process to READY.
+
+use super::agent::{Agent, Home};
+use super::process;
+use super::report::{Budget, against, figure, headline};
+
+/// Followers per host in the large stores: the design's 100,000 on 5,000.
+const PER_HOST: usize = 20;
+
+/// # Errors
+/// Whatever broke.
+pub fn run(quick: bool) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let sizes: &[usize] = if quick { &[0, 10_000] } else { &[0, 10_000, 100_000] };
+    runtime.block_on(async {
+        for &followers in sizes {
+            headline(&format!("{followers} followers on {} hosts", followers.div_ceil(PER_HOST)));
+            let home = Home::new().await?;
+            let people = (0..followers).map(|number| {
+                let actor = format!("https://peer-{}.example/users/person-{number}", number / PER_HOST);
+                let inbox = format!("https://peer-{}.example/inbox", number / PER_HOST);
+                (actor, inbox)
+            });
+            home.follow(people.collect()).await?;
+            let agent = home.start("").await?;
+            against("READY after a clean stop", seconds(&agent), Budget::AtMost(1.0), "s");
+            home.settled().await?;
+            let (resident, peak) = process::resident(agent.pid())?;
+            let most = if followers == 0 { 25.0 } else { 60.0 };
+            against("resident memory, idle", resident, Budget::AtMost(most), "MiB");
+            figure("its peak so far", &format!("{peak:.1} MiB"));
+            agent.kill()?;
+            let agent = home.start("").await?;
+            against("READY after kill -9", seconds(&agent), Budget::AtMost(5.0), "s");
+            agent.stop().await?;
+        }
+        Ok(())
+    })
+}
+
+fn seconds(agent: &Agent) -> f64 {
+    agent.ready_after.as_secs_f64()
+}

@@ -1,0 +1,39 @@
+//! What the benches share, and the benches themselves.
+//!
+//! Every bench prints ratios of things measured in one run, and where each stands against its budget. No timing fails a
+//! run: it ends with an error only if something breaks. One crate holds all of them, so each can run the others' parts.
+
+mod agent;
+mod bare;
+mod deliver;
+mod inbox;
+mod load;
+mod memory;
+mod process;
+mod report;
+mod serve;
+mod signatures;
+
+/// Runs one bench, or the part of one that needs a process of its own.
+///
+/// # Errors
+/// Whatever broke.
+pub fn main(bench: &str) -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let is = |name: &str| arguments.iter().any(|argument| argument == name);
+    match arguments.get(1).map(String::as_str) {
+        Some(bare::DELIVER) => return bare::deliver(&arguments),
+        Some(bare::EMPTY_ROUTE) => return bare::empty_route(&arguments),
+        _ => {}
+    }
+    let quick = is("--quick");
+    println!("{bench}{}", if quick { " (quick)" } else { "" });
+    match bench {
+        "signatures" => signatures::run(quick),
+        "deliver" => deliver::run(quick),
+        "inbox" => inbox::run(quick),
+        "serve" => serve::run(quick),
+        "memory" => memory::run(quick),
+        other => anyhow::bail!("there is no bench {other}"),
+    }
+}

@@ -1,0 +1,48 @@
+//! What the kernel says about a process.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+/// `sysconf(_SC_CLK_TCK)` is 100 on every Linux that owncast-herald runs on.
+const TICK: Duration = Duration::from_millis(10);
+
+/// CPU time of a process so far, user and system, all its threads, to 10 ms.
+pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field behind it.
+    let (_, behind) = stat.rsplit_once(')').context("no process name")?;
+    let ticks: u32 = behind
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u32>().context("a tick count"))
+        .sum::<anyhow::Result<u32>>()?;
+    Ok(TICK * ticks)
+}
+
+/// CPU time of this process so far.
+pub fn own_cpu() -> anyhow::Result<Duration> {
+    cpu(std::process::id())
+}
+
+/// CPU time of the calling thread so far, to the nanosecond.
+pub fn thread_cpu() -> anyhow::Result<Duration> {
+    let stat =
+        std::fs::read_to_string("/proc/thread-self/schedstat").context("the kernel's CONFIG_SCHED_INFO")?;
+    let nanos = stat.split_whitespace().next().context("no run time")?.parse()?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Resident memory of a process in MiB: now, and at its peak.
+pub fn resident(pid: u32) -> anyhow::Result<(f64, f64)> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let field = |name: &str| -> anyhow::Result<f64> {
+        let line = status.lines().find(|line| line.starts_with(name)).context("no such field")?;
+        let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+        Ok(kib / 1024.0)
+    };
+    Ok((field("VmRSS:")?, field("VmHWM:")?))
+}
