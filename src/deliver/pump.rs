@@ -12,9 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{DRAIN, DeliverOptions};
 use super::classify;
 use super::send::{Letter, Sender, Sent};
+use super::{DRAIN, DeliverOptions};
 use crate::decide::blocks;
 use crate::decide::delivered::{self, Ending, Job, Worth};
 use crate::model::delivery::{Attempt, Outgoing};

@@ -110,7 +110,10 @@ async fn a_list_of_followers_is_shown_only_where_the_operator_wants_it() {
     let page = shown.document(&format!("{}/followers?page=1", shown.actor())).await;
     assert_eq!(page["orderedItems"], serde_json::json!([person.id()]));
     let rows = shown.document("/api/followers").await;
-    assert_eq!((&rows["total"], &rows["results"][0]["link"]), (&1.into(), &format!("{}/@bo", person.server().url()).into()));
+    assert_eq!(
+        (&rows["total"], &rows["results"][0]["link"]),
+        (&1.into(), &format!("{}/@bo", person.server().url()).into())
+    );
     assert_eq!(rows["results"][0]["username"], person.handle());
 
     shown.owncast.configure(|config| config.private = true);
