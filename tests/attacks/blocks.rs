@@ -70,7 +70,6 @@ async fn c_14_a_blocked_follower_gets_nothing_and_does_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c_13_blocks_are_by_whole_labels() {
     let target = Target::start().await;
-    // Owncast's own list counts as well; a stream's start brings it here.
     target.stage.agent.cli_json(&["block", "add", "a.example"]).await;
     let asked = async |host: &str| {
         let actor = format!("http://{host}/users/eve");
@@ -80,9 +79,6 @@ async fn c_13_blocks_are_by_whole_labels() {
     for host in ["a.example", "x.a.example", "X.A.EXAMPLE", "y.x.a.example", "a.example:8080"] {
         assert_eq!(asked(host).await, (401, "signature-invalid".into()), "{host}");
     }
-    let log = target.stage.agent.log();
-    let looked_up = |log: &str, host: &str| log.contains(&format!("http://{host}/users/eve"));
-    assert!(!looked_up(&log, "x.a.example"));
     for host in ["banana.example", "aa.example", "a.example.org.example"] {
         // Not blocked: its key is looked for, and such a name does not exist.
         assert_eq!(asked(host).await, (503, "key-unavailable".into()), "{host}");

@@ -25,6 +25,8 @@ pub struct Mallory {
     /// The actor's id.
     pub id: String,
     key: PKey<Private>,
+    /// Stays for as long as somebody lives on it.
+    _server: Server,
 }
 
 impl Mallory {
@@ -41,7 +43,7 @@ impl Mallory {
         // Its inbox is that of a person who takes what comes.
         server.person(name);
         server.place(&format!("/by-hand/{name}"), Document::activity(&actor));
-        Mallory { id, key }
+        Mallory { id, key, _server: server.clone() }
     }
 
     /// A whole signed request to `path` of `stage`, dated so many seconds ago.

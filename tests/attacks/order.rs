@@ -78,7 +78,7 @@ async fn c_15_a_captured_request_elsewhere_or_later() {
     assert_eq!(refusal(&late), (401, "clock-offset".into()));
     let good = String::from_utf8(scene.signed(&follow, 0)).unwrap();
     for (what, changed, code) in [
-        ("another case in the body", good.replace("\"Follow\"", "\"follow\""), "digest-mismatch"),
+        ("another case in the body", good.replace("#follow\"", "#FOLLOW\""), "digest-mismatch"),
         (
             "another host",
             good.replacen(&format!("Host: {}", scene.target.stage.agent.host()), "Host: peer.example", 1),
