@@ -174,9 +174,7 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
 
 /// Stores an edited post and queues its Update. What has not been sent of the Create yet is sent in the new words.
 fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
-    // Peers drop an edit that is not dated later than what they have, and dates are sent to the second.
-    let last = post.updated.unwrap_or(post.published);
-    let updated = moment.now.max(later(last, Duration::from_secs(1)));
+    let updated = edited_at(&post, moment.now);
     post.updated = Some(updated);
     draft.put(&post);
     if let Some(mut create) = draft.view().get::<Outgoing>(&post.create.to_bytes()) {
@@ -196,6 +194,13 @@ struct Made {
     kind: OutgoingKind,
     at: Timestamp,
     body: String,
+}
+
+/// The date of an edit. Dates are sent in whole seconds, and Mastodon takes an edit only if it is dated later than what
+/// it has: an edit within the same second is dated into the next one.
+fn edited_at(post: &Post, now: Timestamp) -> Timestamp {
+    let last = post.updated.unwrap_or(post.published);
+    now.max(Timestamp::from_second(last.as_second().saturating_add(1)).unwrap_or(last))
 }
 
 /// Queues an activity about a post to whoever may have the post, and to those who liked or shared it.

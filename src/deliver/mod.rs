@@ -79,7 +79,7 @@ impl Delivery {
             lower_priority();
             let pump = pump::Pump::new(store, client, options, metrics);
             runtime.block_on(pump.run(cancel));
-            runtime.shutdown_timeout(DRAIN);
+            runtime.shutdown_background();
         })?;
         Ok(Delivery { thread })
     }

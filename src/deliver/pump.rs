@@ -13,9 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::DeliverOptions;
 use super::classify;
 use super::send::{Letter, Sender, Sent};
+use super::{DRAIN, DeliverOptions};
 use crate::decide::blocks;
 use crate::decide::delivered::{self, Ending, Job, Worth};
 use crate::model::delivery::{Attempt, Outgoing};
@@ -119,7 +119,10 @@ impl Pump {
             let mut done = Vec::new();
             look = false;
             tokio::select! {
-                () = cancel.cancelled() => return Ok(()),
+                () = cancel.cancelled() => {
+                    self.finish().await;
+                    return Ok(());
+                }
                 event = self.inbound.recv() => {
                     self.took(event, &mut done);
                     tokio::time::sleep(GATHER).await;
@@ -139,6 +142,19 @@ impl Pump {
                 }
             }
             self.write(done).await?;
+        }
+    }
+
+    /// Writes the outcomes of requests that are under way, as far as they come in time: what is not written is sent again.
+    async fn finish(&mut self) {
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        while !self.busy.is_empty() {
+            let Ok(event) = tokio::time::timeout_at(deadline, self.inbound.recv()).await else { return };
+            let mut done = Vec::new();
+            self.took(event, &mut done);
+            if self.write(done).await.is_err() {
+                return;
+            }
         }
     }
 

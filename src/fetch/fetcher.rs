@@ -71,6 +71,7 @@ struct Memory {
     actors: Bounded<Known>,
     /// Key documents with an address of their own: to the actor's id.
     owners: Bounded<Url>,
+    /// By address, and by origin for a host that does not answer in time.
     failures: Bounded<(FetchError, Timestamp)>,
 }
 
@@ -238,11 +239,17 @@ impl Fetcher {
 
     fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
         let now = (self.clock)();
-        let address = without_fragment(url);
-        match self.memory().failures.get(address.as_str()) {
-            Some((error, until)) if now < *until => Err(error.clone()),
-            _ => Ok(()),
+        let address = without_fragment(url).to_string();
+        let host = Origin::of(url).map(|origin| origin.to_string());
+        let mut memory = self.memory();
+        for place in [Some(address), host].into_iter().flatten() {
+            if let Some((error, until)) = memory.failures.get(&place)
+                && now < *until
+            {
+                return Err(error.clone());
+            }
         }
+        Ok(())
     }
 
     /// Keeps what came of asking `address`, good or bad.
@@ -271,6 +278,10 @@ impl Fetcher {
                 let keep = if error.is_transient() { TRANSIENT_FOR } else { FINAL_FOR };
                 let until = now.checked_add(keep).unwrap_or(Timestamp::MAX);
                 memory.failures.insert(address.to_string(), (error.clone(), until));
+                // Its next key would hold a turn as long: a few such hosts could hold all turns for ever.
+                if let (FetchError::Net(NetError::Timeout(_)), Some(host)) = (&error, Origin::of(address)) {
+                    memory.failures.insert(host.to_string(), (error.clone(), until));
+                }
                 Err(error)
             }
         }

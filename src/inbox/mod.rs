@@ -26,8 +26,9 @@ use crate::serve::answer::Problem;
 use crate::store::Store;
 use crate::telemetry::metrics::{InboxOutcome, Metrics};
 
-/// Activities being looked at at once; more are sent away to come back.
-const AT_ONCE: usize = 256;
+/// Activities being looked at at once; more are sent away to come back. Twice as many as may wait for keys
+/// ([`Budgets`](crate::fetch::Budgets)), so that strangers' keys never keep out those whose keys are known.
+const AT_ONCE: usize = 512;
 
 /// One POST to the inbox.
 #[derive(Clone, Debug)]

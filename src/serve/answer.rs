@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
     RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -101,12 +101,14 @@ pub struct Problem {
     pub detail: String,
     /// Seconds after which the same request may succeed.
     pub retry_after: Option<u32>,
+    /// The methods the address takes, for a 405 (RFC 9110 §15.5.6).
+    pub allow: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem that repeating does not cure.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Problem { status, code, detail: detail.into(), retry_after: None }
+        Problem { status, code, detail: detail.into(), retry_after: None, allow: None }
     }
 
     /// Something that passes: 503 with `Retry-After`.
@@ -116,6 +118,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retry_after: Some(seconds),
+            allow: None,
         }
     }
 
@@ -124,13 +127,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "nothing is at this address")
     }
 
-    /// The address takes other methods.
-    pub fn method(allowed: &'static str) -> Self {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            format!("this address takes {allowed}"),
-        )
+    /// The address takes other methods: these, as `Allow` lists them.
+    pub fn method(allow: &'static str) -> Self {
+        let detail = format!("this address takes {allow}");
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail);
+        Problem { allow: Some(allow), ..problem }
     }
 
     /// The answer.
@@ -139,6 +140,9 @@ impl Problem {
         let mut answer = json_answer(self.status, "application/problem+json", &body);
         if let Some(seconds) = self.retry_after {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = self.allow {
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
         answer
     }

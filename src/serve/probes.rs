@@ -21,7 +21,7 @@ pub fn routes(health: Health, metrics: Arc<Metrics>, store: Store) -> BoxedFilte
             let (health, metrics, store) = (health.clone(), Arc::clone(&metrics), store.clone());
             async move {
                 if method != Method::GET && method != Method::HEAD {
-                    return Problem::method("GET and HEAD").answer();
+                    return Problem::method("GET, HEAD").answer();
                 }
                 match path.as_str() {
                     "/livez" => json_answer(StatusCode::OK, JSON, &json!({ "live": health.live() })),

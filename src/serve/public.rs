@@ -112,10 +112,8 @@ impl Public {
                         let form = body::read(stream, 4096, body::FORM_TIME).await?;
                         follow_page::redirect(&self.remote, settled, &form).await
                     }
-                    _ => {
-                        self.read_only(&request)?;
-                        Ok(follow_page::form(settled, &request))
-                    }
+                    Method::GET | Method::HEAD => Ok(follow_page::form(settled, &request)),
+                    _ => Err(Problem::method("GET, HEAD, POST")),
                 }
             }
             ["federation", "media", name] => {
@@ -172,7 +170,7 @@ impl Public {
     fn read_only(&self, request: &Request) -> Result<(), Problem> {
         match request.method {
             Method::GET | Method::HEAD => Ok(()),
-            _ => Err(Problem::method("GET and HEAD")),
+            _ => Err(Problem::method("GET, HEAD")),
         }
     }
 

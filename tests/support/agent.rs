@@ -83,13 +83,26 @@ impl TestAgent {
 
     /// Starts the process in the folder as it is, without waiting for anything.
     pub fn launch(&mut self) {
+        self.launch_with(&[]);
+    }
+
+    /// As [`TestAgent::launch`], with more arguments to `run`.
+    pub fn launch_with(&mut self, arguments: &[&str]) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.path("agent.log")).unwrap();
         let mut command = self.command();
-        command.args(["run", "--config"]).arg(self.path("agent.toml"));
+        command.args(["run", "--config"]).arg(self.path("agent.toml")).args(arguments);
         command.env("OWNCAST_ADMIN_PASSWORD", &self.password).stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().expect("the program starts"));
+    }
+
+    /// Runs a process that is expected to end by itself, and answers what it said.
+    pub async fn run_to_the_end(&self) -> Output {
+        let mut command = tokio::process::Command::from(self.command());
+        command.args(["run", "--config"]).arg(self.path("agent.toml"));
+        command.env("OWNCAST_ADMIN_PASSWORD", &self.password).stdin(Stdio::null()).kill_on_drop(true);
+        tokio::time::timeout(LONG, command.output()).await.expect("it ends by itself").unwrap()
     }
 
     /// The program with nothing from the environment of the tests: no systemd, no proxies, no settings.

@@ -7,4 +7,5 @@
 
 pub mod agent;
 pub mod port;
+pub mod stage;
 pub mod wait;

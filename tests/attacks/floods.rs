@@ -1,0 +1,104 @@
+//! C-25, C-26: strangers cannot make us work, call others, or grow.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use owncast_herald::sim::fediverse::{Answer, Flavour};
+
+use crate::mallory::{forged, send};
+use crate::support::stage::Stage;
+use crate::support::wait::{LONG, eventually};
+use crate::target::Target;
+
+/// Resident memory of the agent, bytes.
+fn resident(stage: &Stage) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", stage.agent.pid().unwrap())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_two_thousand_unknown_keys() {
+    let target = Target::start().await;
+    let mut hosts = Vec::new();
+    for _ in 0..4 {
+        hosts.push(target.stage.server(Flavour::Mastodon).await);
+    }
+    let flood = async |from: usize, many: usize| {
+        stream::iter(from..from + many)
+            .map(|number| {
+                let actor = format!("{}/users/nobody{number}", hosts[number % hosts.len()].url());
+                let request = forged(&target.stage, &format!("{actor}#main-key"), &target.follow_by(&actor));
+                let stage = &target.stage;
+                async move { send(stage, &request).await.status }
+            })
+            .buffer_unordered(32)
+            .collect::<Vec<u16>>()
+            .await
+    };
+    // Once to fill what is to be filled.
+    flood(0, 300).await;
+    let before = resident(&target.stage);
+    let answers = flood(300, 2_000).await;
+    assert!(answers.iter().all(|status| matches!(status, 401 | 503)), "{answers:?}");
+    for host in &hosts {
+        // 120 in a minute; the flood may see two minutes begin.
+        assert!(host.requests_count() <= 3 * 120, "{} requests to one host", host.requests_count());
+    }
+    let grown = resident(&target.stage).saturating_sub(before);
+    assert!(grown < 16 << 20, "grown by {grown} bytes");
+    // Who is known is served as ever.
+    target.fan.announce(&target.note).await.unwrap();
+    target.count(1, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_keys_of_servers_that_hang_keep_nobody_waiting() {
+    let target = Target::start().await;
+    let mut requests = Vec::new();
+    let mut hosts = Vec::new();
+    for _ in 0..12 {
+        let host = target.stage.server(Flavour::Mastodon).await;
+        host.set_answer(Answer::Hang).await;
+        for number in 0..40 {
+            let actor = format!("{}/users/nobody{number}", host.url());
+            requests.push(forged(&target.stage, &format!("{actor}#main-key"), &target.follow_by(&actor)));
+        }
+        hosts.push(host);
+    }
+    let attack = stream::iter(&requests).for_each_concurrent(None, async |request| {
+        let reply = send(&target.stage, request).await;
+        assert_eq!(reply.status, 503, "{reply:?}");
+    });
+    let served = async {
+        eventually("they take all turns", LONG, async || {
+            let asked: u64 = hosts.iter().map(|host| host.requests_count()).sum();
+            (asked >= 16).then_some(())
+        })
+        .await;
+        let begun = std::time::Instant::now();
+        for _ in 0..5 {
+            let shared = target.fan.announce(&target.note).await.unwrap();
+            assert_eq!(shared.status, 202, "{shared:?}");
+            let undone = target.fan.undo_announce(&target.note).await.unwrap();
+            assert_eq!(undone.status, 202, "{undone:?}");
+        }
+        begun.elapsed()
+    };
+    let (_, took) = tokio::join!(attack, served);
+    assert!(took < Duration::from_secs(9), "the known were kept waiting: {took:?}");
+    target.unchanged().await;
+    // A host that hangs is left alone for a while: who is new has a turn again, though the attack goes on.
+    let again = stream::iter(&requests).for_each_concurrent(None, async |request| {
+        assert_eq!(send(&target.stage, request).await.status, 503);
+    });
+    let welcomed = async {
+        let bob = target.stranger(Flavour::Mastodon).await;
+        let begun = std::time::Instant::now();
+        target.stage.follow(&bob).await;
+        begun.elapsed()
+    };
+    let (_, took) = tokio::join!(again, welcomed);
+    assert!(took < Duration::from_secs(5), "who is new was kept waiting: {took:?}");
+}

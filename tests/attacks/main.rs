@@ -1,0 +1,19 @@
+//! Attacks on the real program through its real socket. Tests are named after the number of the check they try.
+
+// In a test a panic is the report.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+pub mod support;
+
+mod addresses;
+mod blocks;
+mod bodies;
+mod documents;
+mod floods;
+mod mallory;
+mod order;
+mod private;
+mod signatures;
+mod target;
+mod who;

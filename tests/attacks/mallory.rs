@@ -1,0 +1,102 @@
+//! Somebody who writes requests by hand: any bytes, any date, any number of times.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::sha::sha256;
+use openssl::sign::Signer;
+use owncast_herald::sim::fediverse::{Document, Reply, Server};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::stage::Stage;
+
+/// Longest wait for an answer to a request written by hand.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An actor with a key of its own making.
+pub struct Mallory {
+    /// The actor's id.
+    pub id: String,
+    key: PKey<Private>,
+    /// Stays for as long as somebody lives on it.
+    _server: Server,
+}
+
+impl Mallory {
+    /// Puts an actor `name` on `server`.
+    pub fn on(server: &Server, name: &str) -> Mallory {
+        let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+        let pem = String::from_utf8(key.public_key_to_pem().unwrap()).unwrap();
+        let id = format!("{}/by-hand/{name}", server.url());
+        let actor = json!({
+            "@context": ["https://www.w3.org/ns/activitystreams", "https://w3id.org/security/v1"],
+            "id": id, "type": "Person", "preferredUsername": name, "inbox": format!("{}/users/{name}/inbox", server.url()),
+            "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem},
+        });
+        // Its inbox is that of a person who takes what comes.
+        server.person(name);
+        server.place(&format!("/by-hand/{name}"), Document::activity(&actor));
+        Mallory { id, key, _server: server.clone() }
+    }
+
+    /// A whole signed request to `path` of `stage`, dated so many seconds ago.
+    pub fn request(&self, stage: &Stage, path: &str, activity: &Value, ago: i64) -> Vec<u8> {
+        let (host, body) = (stage.agent.host(), activity.to_string());
+        let at = Timestamp::from_second(Timestamp::now().as_second() - ago).unwrap();
+        let date = httpdate::fmt_http_date(at.into());
+        let digest = format!("SHA-256={}", STANDARD.encode(sha256(body.as_bytes())));
+        let text = format!("(request-target): post {path}\nhost: {host}\ndate: {date}\ndigest: {digest}");
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.key).unwrap();
+        let signature = STANDARD.encode(signer.sign_oneshot_to_vec(text.as_bytes()).unwrap());
+        head(path, &host, &date, &digest, &format!("{}#main-key", self.id), &signature, &body)
+    }
+}
+
+/// A request whose signature has the right shape, and is by nobody.
+pub fn forged(stage: &Stage, key_id: &str, activity: &Value) -> Vec<u8> {
+    let body = activity.to_string();
+    let path = stage.inbox().strip_prefix(&stage.agent.public_url()).unwrap().to_owned();
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    let digest = format!("SHA-256={}", STANDARD.encode(sha256(body.as_bytes())));
+    head(&path, &stage.agent.host(), &date, &digest, key_id, &STANDARD.encode([7; 256]), &body)
+}
+
+fn head(
+    path: &str,
+    host: &str,
+    date: &str,
+    digest: &str,
+    key_id: &str,
+    signature: &str,
+    body: &str,
+) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nDate: {date}\r\nDigest: {digest}\r\n\
+         Content-Type: application/activity+json\r\nContent-Length: {}\r\nConnection: close\r\n\
+         Signature: keyId=\"{key_id}\",algorithm=\"rsa-sha256\",headers=\"(request-target) host date digest\",\
+         signature=\"{signature}\"\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Sends bytes to the public listener and reads until it closes the connection. Status 0 stands for no answer.
+pub async fn send(stage: &Stage, request: &[u8]) -> Reply {
+    let mut stream = TcpStream::connect(stage.agent.host()).await.unwrap();
+    // It may answer and close before it has read all of it.
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "neither an answer nor an end within {PATIENCE:?}");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    Reply { status, body }
+}

@@ -1,0 +1,161 @@
+//! C-15, C-16, C-17, C-18: replays, the wrong order, and pairs of Follow and Undo in any order.
+
+use owncast_herald::sim::fediverse::Flavour;
+use serde_json::{Value, json};
+
+use crate::mallory::{Mallory, send};
+use crate::target::{Target, refusal};
+
+const PATH: &str = "/federation/user/streamer/inbox";
+
+struct Scene {
+    target: Target,
+    mallory: Mallory,
+}
+
+impl Scene {
+    async fn start() -> Scene {
+        let target = Target::start().await;
+        let server = target.stage.server(Flavour::Mastodon).await;
+        let mallory = Mallory::on(&server, "mallory");
+        Scene { target, mallory }
+    }
+
+    fn signed(&self, activity: &Value, ago: i64) -> Vec<u8> {
+        self.mallory.request(&self.target.stage, PATH, activity, ago)
+    }
+
+    async fn taken(&self, request: &[u8]) {
+        let reply = send(&self.target.stage, request).await;
+        assert_eq!(reply.status, 202, "{reply:?}");
+    }
+
+    fn follow(&self) -> Value {
+        // Several peers give every Follow the same id.
+        let mut follow = self.target.follow_by(&self.mallory.id);
+        follow["id"] = json!(format!("{}#follow", self.mallory.id));
+        follow
+    }
+
+    fn undo(&self, inner: &Value) -> Value {
+        let mut undo = self.target.activity(&self.mallory.id, "Undo", inner.clone());
+        undo["id"] = json!(format!("{}/undo", inner["id"].as_str().unwrap()));
+        undo
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_15_a_replayed_request_does_nothing() {
+    let scene = Scene::start().await;
+    let (follow, like) = (scene.follow(), scene.target.like_by(&scene.mallory.id));
+    let first = scene.signed(&follow, 10);
+    let left = scene.signed(&scene.undo(&follow), 8);
+    let liked = scene.signed(&like, 6);
+    let unliked = scene.signed(&scene.undo(&like), 4);
+    scene.taken(&first).await;
+    scene.target.stage.wait_followers(2).await;
+    scene.taken(&first).await;
+    scene.taken(&liked).await;
+    scene.taken(&liked).await;
+    scene.target.count(2, 0).await;
+    scene.taken(&left).await;
+    scene.taken(&unliked).await;
+    for captured in [&first, &liked, &left, &unliked] {
+        scene.taken(captured).await;
+    }
+    scene.target.unchanged().await;
+    // Signed anew, the same Like stays undone and the same Follow counts: their peers reuse its id.
+    scene.taken(&scene.signed(&like, 2)).await;
+    scene.taken(&scene.signed(&follow, 1)).await;
+    scene.target.stage.wait_followers(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_15_a_captured_request_elsewhere_or_later() {
+    let scene = Scene::start().await;
+    let follow = scene.follow();
+    let late = send(&scene.target.stage, &scene.signed(&follow, 2 * 3600)).await;
+    assert_eq!(refusal(&late), (401, "clock-offset".into()));
+    let good = String::from_utf8(scene.signed(&follow, 0)).unwrap();
+    for (what, changed, code) in [
+        ("another case in the body", good.replace("#follow\"", "#FOLLOW\""), "digest-mismatch"),
+        (
+            "another host",
+            good.replacen(&format!("Host: {}", scene.target.stage.agent.host()), "Host: peer.example", 1),
+            "host-mismatch",
+        ),
+        (
+            "no host",
+            good.replacen(&format!("Host: {}\r\n", scene.target.stage.agent.host()), "", 1),
+            "host-mismatch",
+        ),
+        ("another query", good.replacen("/inbox HTTP", "/inbox?again HTTP", 1), ""),
+        ("another method", good.replacen("POST", "PUT", 1), "method-not-allowed"),
+        ("another path", good.replacen("/inbox HTTP", "/outbox HTTP", 1), "method-not-allowed"),
+        ("a double slash", good.replacen("POST /", "POST //", 1), "not-found"),
+        (
+            "a detour",
+            good.replacen("/user/streamer/inbox HTTP", "/user/x/../streamer/inbox HTTP", 1),
+            "not-found",
+        ),
+        ("an encoded path", good.replacen("/inbox HTTP", "/%69nbox HTTP", 1), "method-not-allowed"),
+    ] {
+        let reply = send(&scene.target.stage, changed.as_bytes()).await;
+        // A query is nowhere in our address; leaving it out of the signature is some peers' way.
+        let taken = code.is_empty() && reply.status == 202;
+        assert!(taken || refusal(&reply).1 == code, "{what}: {reply:?}");
+        if !taken {
+            scene.target.unchanged().await;
+        } else {
+            scene.taken(&scene.signed(&scene.undo(&follow), 0)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_16_an_undo_before_what_it_undoes() {
+    let scene = Scene::start().await;
+    let (follow, like) = (scene.follow(), scene.target.like_by(&scene.mallory.id));
+    scene.taken(&scene.signed(&scene.undo(&follow), 5)).await;
+    scene.taken(&scene.signed(&scene.undo(&like), 5)).await;
+    scene.taken(&scene.signed(&follow, 60)).await;
+    scene.taken(&scene.signed(&like, 60)).await;
+    scene.target.unchanged().await;
+    // A later Follow is a new one, whatever its id.
+    scene.taken(&scene.signed(&follow, 1)).await;
+    scene.target.stage.wait_followers(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_17_follow_and_undo_in_any_order() {
+    let scene = Scene::start().await;
+    let (follow, undo) = (scene.follow(), scene.undo(&scene.follow()));
+    // A fixed sequence of numbers, so that a failure can be seen again.
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    // Dates go on from round to round: an hour of them is at hand.
+    let mut date = 3_500;
+    for round in 0..25 {
+        let mut acts: Vec<(i64, bool)> = (0..4).map(|step| (date - step, next(2) == 0)).collect();
+        date -= 5;
+        let newest = acts.last().unwrap().1;
+        for place in (1..acts.len()).rev() {
+            acts.swap(place, next(place as u64 + 1) as usize);
+        }
+        for (ago, follows) in &acts {
+            let request = scene.signed(if *follows { &follow } else { &undo }, *ago);
+            scene.taken(&request).await;
+            if next(3) == 0 {
+                scene.taken(&request).await;
+            }
+        }
+        let followers = scene.target.stage.followers().await;
+        assert_eq!(followers, 1 + u64::from(newest), "round {round}, from the newest: {acts:?}");
+    }
+    scene.target.count(1, 0).await;
+}

@@ -1,0 +1,17 @@
+//! The real program on real sockets, beside a simulated Owncast and among simulated fediverse servers.
+
+// In a test a panic is the report.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../support/mod.rs"]
+pub mod support;
+
+mod addresses;
+mod bad_start;
+mod chat;
+mod delivery;
+mod first_start;
+mod followers;
+mod live;
+mod private;
+mod restarts;
