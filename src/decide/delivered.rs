@@ -71,13 +71,20 @@ pub enum Worth {
 
 /// Decides, at the last moment, whether a job is still to be done. `blocked` is the answer for the inbox's host.
 pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now: Timestamp) -> Worth {
-    if blocked || outgoing.expires <= now {
-        return Worth::Expired;
-    }
-    let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
-    if outgoing.kind == OutgoingKind::Create && post.is_none_or(|post| post.state != PostState::Live) {
-        return Worth::Expired;
-    }
+    if blocked || over(view, outgoing, now) { Worth::Expired } else { worth_there(view, outgoing, job) }
+}
+
+/// Whether an activity's time is over, whoever it is for: asked once for many jobs.
+pub fn over(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
+    let lives = || {
+        let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
+        post.is_some_and(|post| post.state == PostState::Live)
+    };
+    outgoing.expires <= now || (outgoing.kind == OutgoingKind::Create && !lives())
+}
+
+/// Whether an activity whose time is not over has any business at the inbox of `job`.
+pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job) -> Worth {
     match (&outgoing.target, job.number) {
         // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
         (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => {
