@@ -35,15 +35,20 @@ async fn waits(stage: &Stage, status: &str, words: &[&str]) {
     for word in words {
         stage.wait_log(word).await;
     }
-    eventually("the actor's address says why", LONG, async || {
-        let answer = stage.get(&stage.actor()).await;
-        assert_eq!(answer.status(), 503, "{status}");
-        assert!(answer.headers().contains_key("retry-after"));
-        let problem: Value = answer.json().await.unwrap();
-        assert_eq!(problem["code"], "identity-unknown");
-        problem["detail"].as_str().is_some_and(|why| why.contains(status)).then_some(())
+    eventually("the operator is told why", LONG, async || {
+        let told = stage.agent.status().await;
+        told["identity"]["why"].as_str().is_some_and(|why| why.contains(status)).then_some(())
     })
     .await;
+    let answer = stage.get(&stage.actor()).await;
+    assert_eq!(answer.status(), 503, "{status}");
+    assert!(answer.headers().contains_key("retry-after"));
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["code"], "identity-unknown");
+    // Strangers learn the ways on, and nothing of files or followers.
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("adopt --key-only") && detail.contains("--new-identity"), "{detail}");
+    assert!(status.is_empty() || !detail.contains(status), "{detail}");
     assert_eq!(stage.ask(reqwest::Method::POST, &stage.inbox()).send().await.unwrap().status(), 503);
     calm(&stage.agent.log());
 }
