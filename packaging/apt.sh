@@ -46,7 +46,7 @@ apt_ensure() {
     fi
     echo "Installing Debian packages: ${missing[*]}"
     apt_refresh
-    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; then
+    if ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
         echo "Could not install: ${missing[*]}" >&2
         return 1
     fi

@@ -28,6 +28,9 @@ _owncast__herald() {
             owncast__herald,completions)
                 cmd="owncast__herald__subcmd__completions"
                 ;;
+            owncast__herald,demo)
+                cmd="owncast__herald__subcmd__demo"
+                ;;
             owncast__herald,followers)
                 cmd="owncast__herald__subcmd__followers"
                 ;;
@@ -112,6 +115,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,completions)
                 cmd="owncast__herald__subcmd__help__subcmd__completions"
                 ;;
+            owncast__herald__subcmd__help,demo)
+                cmd="owncast__herald__subcmd__help__subcmd__demo"
+                ;;
             owncast__herald__subcmd__help,followers)
                 cmd="owncast__herald__subcmd__help__subcmd__followers"
                 ;;
@@ -158,7 +164,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run adopt status followers block reload check-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -411,6 +417,28 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__demo)
+            opts="-h --once --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__followers)
             opts="-h --config --socket --json --help list approve reject remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -614,7 +642,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run adopt status followers block reload check-config completions man help"
+            opts="run demo adopt status followers block reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -712,6 +740,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__completions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__demo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

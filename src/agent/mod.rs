@@ -50,6 +50,8 @@ use effective::{Effective, IdentityState};
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// A signal that comes again this soon is the same one: timeout(1) signals the process and then its whole group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// What an agent is started with.
 pub struct RunOptions {
@@ -313,10 +315,13 @@ async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) ->
             }
         }
     }
+    let told = tokio::time::Instant::now();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        while told.elapsed() < SAME_SIGNAL {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
         }
         std::process::exit(130);
     });

@@ -7,6 +7,7 @@ mod adopt;
 mod block;
 mod check_config;
 mod completions;
+mod demo;
 mod files;
 mod followers;
 mod man;
@@ -26,6 +27,7 @@ pub use outcome::{Failure, Outcome};
 
 const AFTER_HELP: &str = "\
 First steps:
+  owncast-herald demo
   OWNCAST_ADMIN_PASSWORD=… owncast-herald run --owncast http://127.0.0.1:8080
   owncast-herald status
 
@@ -55,6 +57,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the agent in the foreground
     Run(run::Args),
+    /// Try everything out with a simulated Owncast and a simulated fediverse
+    Demo(demo::Args),
     /// Take over the identity of Owncast's own federation
     Adopt(adopt::Args),
     /// Show how the running agent is
@@ -81,6 +85,7 @@ impl Command {
     fn takes(&self) -> (&'static str, [bool; 3]) {
         match self {
             Command::Run(_) => ("run", [true, false, false]),
+            Command::Demo(_) => ("demo", [false, false, false]),
             Command::Adopt(_) => ("adopt", [true, true, true]),
             Command::Status(_) => ("status", [true, true, true]),
             Command::Followers(_) => ("followers", [true, true, true]),
@@ -128,6 +133,7 @@ impl Cli {
         let places = files::Places { config, socket };
         match command {
             Command::Run(args) => run::run(&places, args),
+            Command::Demo(args) => demo::demo(&args),
             Command::Adopt(args) => adopt::adopt(&places, &args, json),
             Command::Status(args) => status::status(&places, &args, json),
             Command::Followers(command) => followers::followers(&places, command, json),

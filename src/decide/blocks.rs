@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::followers;
+use super::{delivered, followers};
 use crate::model::block::{Block, BlockOwner, BlockTarget};
-use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, Target, chunk_key};
+use crate::model::delivery::{Attempt, InboxState, Outgoing, Target};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::host_of;
-use crate::model::record::{full_key, kind};
+use crate::model::record::full_key;
 use crate::model::{Draft, Record, View};
 
 /// Why something cannot be blocked.
@@ -48,6 +48,8 @@ fn covering(host: &str) -> Vec<&str> {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
+    // A dot at the end names the same machine.
+    let host = host.trim_end_matches('.');
     if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') {
         return vec![host];
     }
@@ -160,11 +162,8 @@ fn recall(draft: &mut Draft<'_>, inbox: &str) {
         true
     });
     for outgoing in fan_outs {
-        let key = chunk_key(outgoing, known.number / CHUNK_SIZE);
-        let Some(mut states) = draft.view().get_bytes(&full_key(kind::CHUNK, &key)) else { continue };
-        if let Some(byte) = states.get_mut((known.number % CHUNK_SIZE) as usize) {
-            *byte = InboxState::None as u8;
-            draft.put_raw(kind::CHUNK, &key, states);
+        if delivered::state_of(draft.view(), outgoing, known.number) != InboxState::None {
+            delivered::mark(draft, outgoing, known.number, InboxState::None);
         }
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
+use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
 use crate::model::post::{Post, PostState};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, Record, View};
@@ -71,20 +72,58 @@ pub enum Worth {
 
 /// Decides, at the last moment, whether a job is still to be done. `blocked` is the answer for the inbox's host.
 pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now: Timestamp) -> Worth {
-    if blocked || outgoing.expires <= now {
-        return Worth::Expired;
-    }
-    let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
-    if outgoing.kind == OutgoingKind::Create && post.is_none_or(|post| post.state != PostState::Live) {
-        return Worth::Expired;
-    }
+    if blocked || over(view, outgoing, now) { Worth::Expired } else { worth_there(view, outgoing, job) }
+}
+
+/// Whether an activity's time is over, whoever it is for: asked once for many jobs.
+pub fn over(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
+    outgoing.expires <= now || !still_true(view, outgoing)
+}
+
+/// Whether an activity whose time is not over has any business at the inbox of `job`.
+pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job) -> Worth {
     match (&outgoing.target, job.number) {
         // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
         (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => {
             Worth::Skip
         }
+        // Everybody behind this inbox left, was removed or was blocked since the activity was queued.
+        (Target::Everybody, Some(number)) if followers_at(view, number) == 0 => Worth::Expired,
         _ => Worth::Send,
     }
+}
+
+/// Whether an activity still says what is so. A retry must not undo what a later activity has told.
+fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
+    let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
+    match outgoing.kind {
+        OutgoingKind::Create => post.is_some_and(|post| post.state == PostState::Live),
+        // A later edit, or the removal, goes to the same inboxes.
+        OutgoingKind::Update => post.is_some_and(|post| {
+            post.state != PostState::Deleted && post.updated.is_none_or(|updated| updated <= outgoing.created)
+        }),
+        OutgoingKind::Accept => {
+            answered(&outgoing.body).is_none_or(|actor| state(view, &actor) == Some(FollowerState::Approved))
+        }
+        OutgoingKind::Reject => answered(&outgoing.body).is_none_or(|actor| {
+            matches!(state(view, &actor), None | Some(FollowerState::Rejected | FollowerState::Left))
+        }),
+        OutgoingKind::Delete | OutgoingKind::ActorUpdate => true,
+    }
+}
+
+/// Whose Follow an Accept or Reject answers.
+fn answered(body: &str) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    body.pointer("/object/actor")?.as_str().map(str::to_owned)
+}
+
+fn state(view: &dyn View, actor: &str) -> Option<FollowerState> {
+    view.get::<Follower>(actor.as_bytes()).map(|follower| follower.state)
+}
+
+fn followers_at(view: &dyn View, number: u32) -> u64 {
+    view.get::<DeliveryInbox>(&number.to_be_bytes()).map_or(0, |inbox| inbox.followers)
 }
 
 /// The state of an inbox in a fan-out.
@@ -134,7 +173,7 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
 }
 
 /// Writes one state byte, and moves the cursor past chunks in which nothing waits any more.
-fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: InboxState) {
+pub(super) fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: InboxState) {
     let key = chunk_key(outgoing, number / CHUNK_SIZE);
     let Some(mut states) = draft.view().get_bytes(&full_key(kind::CHUNK, &key)) else { return };
     if let Some(byte) = states.get_mut((number % CHUNK_SIZE) as usize) {
@@ -170,7 +209,7 @@ pub fn waiting(
     outgoing: Ulid,
     from: u32,
     most: usize,
-) -> (Vec<(u32, crate::model::follower::DeliveryInbox)>, Option<u32>) {
+) -> (Vec<(u32, DeliveryInbox)>, Option<u32>) {
     let Some(record) = view.get::<Outgoing>(&outgoing.to_bytes()) else { return (Vec::new(), None) };
     let mut found = Vec::new();
     let mut number = from.max(record.cursor * CHUNK_SIZE);

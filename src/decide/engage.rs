@@ -12,7 +12,7 @@ use crate::model::{Addresses, Draft, Record};
 use ulid::Ulid;
 
 /// Older posts are counted, not told in chat (Owncast's own rule).
-const TELL_WITHIN: Duration = Duration::from_secs(36 * 3600);
+pub(super) const TELL_WITHIN: Duration = Duration::from_secs(36 * 3600);
 
 /// What of ours somebody liked or shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,12 @@ pub fn engage(
         return Engaged::Nothing;
     }
     let key = engagement_key(post_id, kind, &person.actor);
-    if draft.view().get::<Engagement>(&key).is_some_and(|known| !known.undone) {
+    if let Some(known) = draft.view().get::<Engagement>(&key).filter(|known| !known.undone) {
+        // The newest of several stands for all: an Undo of an older one, which may come late, takes nothing back.
+        if known.activity != activity {
+            draft.put(&Engagement { activity: activity.to_owned(), ..known });
+            seen::remember(draft, &person.actor, activity, &key, now);
+        }
         return Engaged::Nothing;
     }
     draft.put(&Engagement {
@@ -99,33 +104,35 @@ pub fn undo(
     inner: Option<&str>,
     about: Option<(EngagementKind, Ours)>,
 ) -> Engaged {
-    let by_id = inner.and_then(|id| seen::led_to(draft.view(), actor, id));
-    let by_object = about.map(|(kind, object)| {
+    let now = moment.now;
+    if inner.is_some_and(|id| seen::was_undone(draft.view(), actor, id, now)) {
+        return Engaged::Nothing;
+    }
+    let find = |key: Vec<u8>| draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor);
+    let by_id = inner.and_then(|id| seen::led_to(draft.view(), actor, id)).and_then(find);
+    let overtaken = by_id.as_ref().is_some_and(|known| Some(known.activity.as_str()) != inner);
+    let known_id = by_id.is_some();
+    let by_object = || {
+        let (kind, object) = about?;
         let post = match object {
             Ours::Post(id) => Some(id),
             Ours::Actor => None,
         };
-        engagement_key(post, kind, actor)
-    });
-    let known = by_id.into_iter().chain(by_object).find_map(|key| {
-        draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor && !known.undone)
-    });
-    match known {
-        Some(mut engagement) => {
-            engagement.undone = true;
-            draft.put(&engagement);
-            if let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes())) {
-                count(draft, post, engagement.kind, false);
-            }
-            Engaged::Counted
-        }
-        None => {
-            if let Some(id) = inner {
-                seen::undone_first(draft, actor, id, moment.now);
-            }
-            Engaged::Nothing
-        }
+        find(engagement_key(post, kind, actor))
+    };
+    let standing = by_id.or_else(by_object).filter(|known| !known.undone && !overtaken);
+    if let Some(id) = inner {
+        // Whatever comes later under this id was taken back already: a repeat, or an original that was overtaken.
+        let memory = if known_id { seen::ACTIVITY_MEMORY } else { seen::UNDONE_MEMORY };
+        seen::undone(draft, actor, id, memory, now);
     }
+    let Some(mut engagement) = standing else { return Engaged::Nothing };
+    engagement.undone = true;
+    draft.put(&engagement);
+    if let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes())) {
+        count(draft, post, engagement.kind, false);
+    }
+    Engaged::Counted
 }
 
 /// All engagements of an actor are taken back and forgotten.

@@ -18,6 +18,11 @@ pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, actor: &str, stamp: Ti
     if stamp < known.stamp {
         return;
     }
+    // A refusal by the operator outlives the Block, as it does an Undo.
+    if known.state == FollowerState::Rejected {
+        draft.put(&Follower { stamp, ..known });
+        return;
+    }
     followers::settle(
         draft,
         &Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known },

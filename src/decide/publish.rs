@@ -1,12 +1,13 @@
 //! Posts become activities: made, edited, deleted, each with its recipients fixed in the same batch.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::seen::later;
-use super::{Moment, Rules};
+use super::{Moment, Rules, blocks};
 use crate::activitypub::{html, vocab};
 use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
 use crate::model::engagement::{Engagement, engagement_prefix};
@@ -22,7 +23,7 @@ pub const LANGUAGE: &str = "en";
 const CREATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Edits and removals are tried for this long.
 const EDIT_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
-/// Inboxes of people who liked or shared that get an edit besides the recipients of the post.
+/// Inboxes of people who liked or shared that get an edit besides the recipients of the post, at most.
 const ENGAGED_INBOXES: usize = 2000;
 
 /// Makes the post of a session and queues it to every distinct inbox.
@@ -60,9 +61,7 @@ pub fn announce(
     };
     draft.put(&post);
     let body = vocab::note::create(&rules.addresses, &post, LANGUAGE);
-    let next: NextInbox = draft.view().meta();
-    let chunks = next.next.div_ceil(CHUNK_SIZE);
-    fan_out(draft, create, next.next);
+    let chunks = fan_out(draft, create);
     draft.put(&Outgoing {
         id: create,
         kind: OutgoingKind::Create,
@@ -134,6 +133,7 @@ pub fn end_quietly(draft: &mut Draft<'_>, moment: &Moment, mut post: Post) {
 pub fn resume(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
     post.state = PostState::Live;
     post.over = None;
+    reopen(draft, post.create);
     // An operator who keeps posts as they are at the end has nothing to take back.
     if post.content == post.live_content {
         draft.put(&post);
@@ -143,6 +143,24 @@ pub fn resume(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
     edit(draft, moment, rules, post);
 }
 
+/// Lets a Create go out to those whom the end of the stream kept it from. Who refused it is asked once more.
+fn reopen(draft: &mut Draft<'_>, create: Ulid) {
+    let Some(mut record) = draft.view().get::<Outgoing>(&create.to_bytes()) else { return };
+    let mut chunks = Vec::new();
+    for chunk in 0..record.chunks {
+        let key = full_key(kind::CHUNK, &chunk_key(create, chunk));
+        let mut states = draft.view().get_bytes(&key).unwrap_or_default();
+        for byte in states.iter_mut().filter(|byte| **byte == InboxState::Failed as u8) {
+            *byte = InboxState::Waiting as u8;
+        }
+        chunks.push(states);
+    }
+    if open(draft, create, chunks) > 0 {
+        record.cursor = 0;
+        draft.put(&record);
+    }
+}
+
 /// Deletes a post everywhere it may have come to.
 pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
     post.state = PostState::Deleted;
@@ -150,7 +168,8 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
     let id = moment.ulid();
     let body = vocab::note::delete(&rules.addresses, &post, id);
     draft.put(&post);
-    send_on(draft, moment, id, OutgoingKind::Delete, &post, body.to_string());
+    let made = Made { id, kind: OutgoingKind::Delete, at: moment.now, body: body.to_string() };
+    send_on(draft, moment, &post, made);
 }
 
 /// Stores an edited post and queues its Update. What has not been sent of the Create yet is sent in the new words.
@@ -164,7 +183,17 @@ fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Pos
     }
     let id = moment.ulid();
     let body = vocab::note::update(&rules.addresses, &post, id, updated, LANGUAGE);
-    send_on(draft, moment, id, OutgoingKind::Update, &post, body.to_string());
+    // Dated as the post is, so that an edit that was overtaken by a later one can be told from the last.
+    let made = Made { id, kind: OutgoingKind::Update, at: updated, body: body.to_string() };
+    send_on(draft, moment, &post, made);
+}
+
+/// An activity about a post, ready to be queued.
+struct Made {
+    id: Ulid,
+    kind: OutgoingKind,
+    at: Timestamp,
+    body: String,
 }
 
 /// The date of an edit. Dates are sent in whole seconds, and Mastodon takes an edit only if it is dated later than what
@@ -175,50 +204,45 @@ fn edited_at(post: &Post, now: Timestamp) -> Timestamp {
 }
 
 /// Queues an activity about a post to whoever may have the post, and to those who liked or shared it.
-fn send_on(draft: &mut Draft<'_>, moment: &Moment, id: Ulid, kind: OutgoingKind, post: &Post, body: String) {
+fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
+    let Made { id, kind, at, body } = made;
+    let engaged = engaged(draft.view(), post.id);
+    let mut personal = engaged.clone();
     let create: Option<Outgoing> = draft.view().get(&post.create.to_bytes());
-    let chunks = create.as_ref().map_or(0, |create| create.chunks);
-    let mut reached_inboxes = std::collections::BTreeSet::new();
-    for chunk in 0..chunks {
-        let Some(states) = draft.view().get_bytes(&full_key(kind::CHUNK, &chunk_key(post.create, chunk)))
-        else {
-            continue;
-        };
-        for (index, &byte) in states.iter().enumerate() {
-            if byte != InboxState::None as u8 {
-                let number = chunk * CHUNK_SIZE + u32::try_from(index).unwrap_or(0);
-                let inbox: Option<DeliveryInbox> = draft.view().get(&number.to_be_bytes());
-                reached_inboxes.extend(inbox.map(|inbox| inbox.url));
+    let mut chunks = Vec::new();
+    for chunk in 0..create.map_or(0, |create| create.chunks) {
+        let key = full_key(kind::CHUNK, &chunk_key(post.create, chunk));
+        let mut states = draft.view().get_bytes(&key).unwrap_or_default();
+        for (byte, number) in states.iter_mut().zip(chunk * CHUNK_SIZE..) {
+            let state = InboxState::of(*byte);
+            if state == InboxState::None {
+                continue;
+            }
+            *byte = InboxState::None as u8;
+            // An inbox that nobody follows through is forgotten some day, even while a stream runs.
+            let Some(inbox) = draft.view().get::<DeliveryInbox>(&number.to_be_bytes()) else { continue };
+            let engaged = engaged.contains(&inbox.url);
+            // Where somebody engaged, the post is known; if not from us, the edit goes there on its own.
+            if state.may_have_it() || !engaged {
+                *byte = InboxState::Waiting as u8;
+                personal.remove(&inbox.url);
             }
         }
-        let waiting = states
-            .iter()
-            .map(|&byte| if byte == InboxState::None as u8 { byte } else { InboxState::Waiting as u8 })
-            .collect();
-        draft.put_raw(kind::CHUNK, &chunk_key(id, chunk), waiting);
+        chunks.push(states);
     }
-    if chunks > 0 {
-        draft.put_raw(kind::FANOUT, &id.to_bytes(), Vec::new());
-    }
-    let mut engaged = std::collections::BTreeSet::new();
-    draft.view().scan::<Engagement>(&engagement_prefix(Some(post.id)), &mut |engagement| {
-        if !reached_inboxes.contains(&engagement.inbox) {
-            engaged.insert(engagement.inbox);
-        }
-        engaged.len() < ENGAGED_INBOXES
-    });
+    let chunks = open(draft, id, chunks);
     draft.put(&Outgoing {
         id,
         kind,
         post: Some(post.id),
         body,
         target: Target::ReachedBy(post.create),
-        created: moment.now,
-        expires: later(moment.now, EDIT_LIFE),
+        created: at,
+        expires: later(at, EDIT_LIFE),
         chunks,
         cursor: 0,
     });
-    for inbox in engaged {
+    for inbox in personal.into_iter().take(ENGAGED_INBOXES) {
         draft.put(&Attempt {
             due: moment.now,
             outgoing: id,
@@ -228,6 +252,18 @@ fn send_on(draft: &mut Draft<'_>, moment: &Moment, id: Ulid, kind: OutgoingKind,
             uncertain: false,
         });
     }
+}
+
+/// Inboxes of those who liked or shared a post, except where they are blocked.
+fn engaged(view: &dyn View, post: Ulid) -> BTreeSet<String> {
+    let mut inboxes = BTreeSet::new();
+    view.scan::<Engagement>(&engagement_prefix(Some(post)), &mut |engagement| {
+        if !inboxes.contains(&engagement.inbox) && !blocks::actor_blocked(view, &engagement.actor) {
+            inboxes.insert(engagement.inbox);
+        }
+        true
+    });
+    inboxes
 }
 
 /// The state byte of every inbox number: waiting where somebody follows through it.
@@ -244,22 +280,32 @@ fn recipients(view: &dyn View, numbers: u32) -> Vec<u8> {
     states
 }
 
-/// Writes the state bytes of a fan-out to everybody, and that its first pass is to be done.
-fn fan_out(draft: &mut Draft<'_>, outgoing: Ulid, numbers: u32) {
-    let states = recipients(draft.view(), numbers);
-    for (states, chunk) in states.chunks(CHUNK_SIZE as usize).zip(0u32..) {
-        draft.put_raw(kind::CHUNK, &chunk_key(outgoing, chunk), states.to_vec());
+/// Writes the state bytes of a fan-out to everybody. Returns the number of its chunks.
+fn fan_out(draft: &mut Draft<'_>, outgoing: Ulid) -> u32 {
+    let next: NextInbox = draft.view().meta();
+    let states = recipients(draft.view(), next.next);
+    open(draft, outgoing, states.chunks(CHUNK_SIZE as usize).map(<[u8]>::to_vec).collect())
+}
+
+/// Writes chunks of state bytes and that a first pass is to be done; nothing at all if nobody waits in them, since
+/// only an outcome closes a fan-out. Returns the number of chunks.
+fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>) -> u32 {
+    if !chunks.iter().any(|states| states.contains(&(InboxState::Waiting as u8))) {
+        return 0;
     }
-    if numbers > 0 {
-        draft.put_raw(kind::FANOUT, &outgoing.to_bytes(), Vec::new());
+    let mut count = 0;
+    for states in chunks {
+        draft.put_raw(kind::CHUNK, &chunk_key(outgoing, count), states);
+        count += 1;
     }
+    draft.put_raw(kind::FANOUT, &outgoing.to_bytes(), Vec::new());
+    count
 }
 
 /// Queues the actor's own document to every distinct inbox: something about it has changed.
 pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) {
     let id = moment.ulid();
-    let next: NextInbox = draft.view().meta();
-    fan_out(draft, id, next.next);
+    let chunks = fan_out(draft, id);
     draft.put(&Outgoing {
         id,
         kind: OutgoingKind::ActorUpdate,
@@ -268,7 +314,7 @@ pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOn
         target: Target::Everybody,
         created: moment.now,
         expires: later(moment.now, EDIT_LIFE),
-        chunks: next.next.div_ceil(CHUNK_SIZE),
+        chunks,
         cursor: 0,
     });
 }

@@ -11,7 +11,7 @@ use crate::model::{Draft, View};
 pub const SIGNATURE_MEMORY: Duration = Duration::from_secs(2 * (2 * 3600 + 600));
 /// How long an activity id leads to what it did, for an Undo that names only the id.
 pub const ACTIVITY_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long an Undo that came first is remembered (Mastodon does so for six hours).
+/// How long an Undo of something unknown is remembered (Mastodon does so for six hours).
 pub const UNDONE_MEMORY: Duration = Duration::from_secs(6 * 3600);
 
 /// `now` plus a duration, at the end of time if that is too far.
@@ -50,17 +50,12 @@ pub fn led_to(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
 }
 
-/// Remembers that an activity was undone before it came.
-pub fn undone_first(draft: &mut Draft<'_>, actor: &str, id: &str, now: Timestamp) {
-    draft.put(&Seen {
-        what: activity(actor, id),
-        leads_to: None,
-        undone: true,
-        expires: later(now, UNDONE_MEMORY),
-    });
+/// Remembers for a while that an activity was undone, before it came or after.
+pub fn undone(draft: &mut Draft<'_>, actor: &str, id: &str, memory: Duration, now: Timestamp) {
+    draft.put(&Seen { what: activity(actor, id), leads_to: None, undone: true, expires: later(now, memory) });
 }
 
-/// True if this activity was undone before it came.
+/// True if this activity was undone: when it comes, for the first time or again, it does nothing.
 pub fn was_undone(view: &dyn View, actor: &str, id: &str, now: Timestamp) -> bool {
     view.get::<Seen>(activity(actor, id).as_bytes()).is_some_and(|seen| seen.undone && seen.expires > now)
 }

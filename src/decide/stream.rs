@@ -135,13 +135,16 @@ impl Machine<'_, '_> {
             session.connections.drain(..excess);
         }
         if session.phase == Phase::Lost {
-            session.phase = if session.post.is_some() { Phase::Live } else { Phase::Connecting };
+            session.phase = if self.says_live(&session) { Phase::Live } else { Phase::Connecting };
             session.gone = None;
             self.outcome.did.push(Did::Back);
         }
-        if !between(session.seen, self.moment.now, SEEN_EVERY) {
-            session.seen = self.moment.now;
+        let now = self.moment.now;
+        if session.seen > now || !between(session.seen, now, SEEN_EVERY) {
+            session.seen = now;
         }
+        // A clock that was set back: what it says now is all there is to measure from.
+        session.started = session.started.min(now);
         match (session.phase, session.post) {
             (Phase::Connecting, None) => self.announce(&mut session, connected, offer),
             (Phase::Connecting, Some(post)) if self.sight.online => self.resume(&mut session, post),
@@ -151,11 +154,23 @@ impl Machine<'_, '_> {
         self.stream.session = Some(session);
     }
 
+    /// The session's post is out and says that the stream runs: not so before a continued one is online again.
+    fn says_live(&self, session: &Session) -> bool {
+        let post = session.post.and_then(|id| self.draft.view().get::<Post>(&id.to_bytes()));
+        post.is_some_and(|post| post.state == PostState::Live)
+    }
+
+    /// When a connection began, by our clock. It may be seen much later than that.
+    fn began(&self, connected: Timestamp) -> Timestamp {
+        let up = publish::lasted(connected, self.sight.server_time);
+        self.moment.now.checked_sub(up).unwrap_or(self.moment.now)
+    }
+
     /// A connection we have not seen, so long after the last sighting that the stream in between must have ended.
     fn is_another_stream(&self, session: &Session, connected: Timestamp) -> bool {
         let away = session.gone.unwrap_or(session.seen);
         !session.connections.contains(&connected)
-            && !between(away, self.moment.now, self.rules.repost_after + SEEN_EVERY)
+            && !between(away, self.began(connected), self.rules.repost_after + SEEN_EVERY)
     }
 
     fn fresh(&mut self, connected: Timestamp) -> Session {
@@ -175,7 +190,7 @@ impl Machine<'_, '_> {
     /// A connection after an end: the same stream again if it was announced and ended a moment ago.
     fn after_the_end(&mut self, session: Session, connected: Timestamp) -> Session {
         let gone = session.gone.unwrap_or(session.seen);
-        let recent = between(gone, self.moment.now, self.rules.repost_after);
+        let recent = between(gone, self.began(connected), self.rules.repost_after);
         let post = session.post.and_then(|id| self.draft.view().get::<Post>(&id.to_bytes()));
         match post {
             Some(post) if recent && post.state == PostState::Ended => {
@@ -187,7 +202,12 @@ impl Machine<'_, '_> {
     }
 
     fn announce(&mut self, session: &mut Session, connected: Timestamp, offer: &Offer) {
-        let up = publish::lasted(connected, self.sight.server_time);
+        // Owncast's clock can only be before its own connection if it was set back: then ours has to do.
+        let up = if self.sight.server_time < connected {
+            publish::lasted(session.started, self.moment.now)
+        } else {
+            publish::lasted(connected, self.sight.server_time)
+        };
         if !self.rules.go_live || up < self.rules.delay {
             return;
         }
@@ -215,7 +235,9 @@ impl Machine<'_, '_> {
 
     fn resume(&mut self, session: &mut Session, id: Ulid) {
         session.phase = Phase::Live;
-        if let Some(post) = self.draft.view().get::<Post>(&id.to_bytes()) {
+        let post = self.draft.view().get::<Post>(&id.to_bytes());
+        // A post that was deleted meanwhile stays deleted.
+        if let Some(post) = post.filter(|post| post.state == PostState::Ended) {
             publish::resume(self.draft, self.moment, self.rules, post);
             self.outcome.did.push(Did::Resumed(id));
         }
@@ -241,7 +263,11 @@ impl Machine<'_, '_> {
     fn disconnected(&mut self) {
         let Some(mut session) = self.stream.session.take() else { return };
         match session.phase {
-            Phase::Ended => self.stream.session = Some(session),
+            Phase::Ended => {
+                // A clock that was set back must not widen the time in which a stream may come back.
+                session.gone = session.gone.map(|gone| gone.min(self.moment.now));
+                self.stream.session = Some(session);
+            }
             Phase::Connecting | Phase::Live => {
                 session.phase = Phase::Lost;
                 session.gone = Some(self.went_at(&session));
@@ -266,9 +292,14 @@ impl Machine<'_, '_> {
     /// When the encoder went, by our clock: Owncast's own word where it fits what we saw.
     fn went_at(&self, session: &Session) -> Timestamp {
         let now = self.moment.now;
+        let seen = session.seen.min(now);
         let ago = self.sight.disconnected.map(|at| publish::lasted(at, self.sight.server_time));
-        let at = ago.and_then(|ago| now.checked_sub(ago).ok()).unwrap_or(now);
-        if at < session.seen || at > now { session.seen.min(now) } else { at }
+        match ago.map(|ago| now.checked_sub(ago).unwrap_or(now)) {
+            Some(at) => at.max(seen),
+            // Owncast was restarted and does not know. Watched all along, it went just now.
+            None if between(seen, now, SEEN_EVERY * 2) => now,
+            None => seen,
+        }
     }
 
     fn end(&mut self, mut session: Session, gone: Timestamp) {

@@ -64,12 +64,16 @@ impl Delivery {
         metrics: Arc<Metrics>,
         cancel: CancellationToken,
     ) -> Result<Delivery, DeliverError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(options.threads.max(1))
-            .thread_name("deliver")
-            .on_thread_start(lower_priority)
-            .enable_all()
-            .build()?;
+        // With one thread, that of the pump sends too: nothing has to be handed over between threads.
+        let mut runtime = match options.threads {
+            0 | 1 => tokio::runtime::Builder::new_current_thread(),
+            threads => {
+                let mut builder = tokio::runtime::Builder::new_multi_thread();
+                builder.worker_threads(threads);
+                builder
+            }
+        };
+        let runtime = runtime.thread_name("deliver").on_thread_start(lower_priority).enable_all().build()?;
         let client = Client::new(options.client.clone())?;
         let thread = std::thread::Builder::new().name("deliver-main".into()).spawn(move || {
             lower_priority();

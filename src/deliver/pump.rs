@@ -1,7 +1,8 @@
 //! The pump: takes what is due from the store in windows, keeps requests in flight, writes the outcomes in groups.
 //!
 //! Its loop waits on: an outcome of a request, a free fast slot, new work in the store, the next due attempt, the end.
-//! Memory is bounded by the window, however long the queue in the store is.
+//! Memory is bounded by the window, however long the queue in the store is. It runs on a thread of its own, so it reads
+//! the store where it stands.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +34,9 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 const SLOW_LANE: usize = 1024;
 /// Outcomes written in one commit at most.
 const OUTCOMES: usize = 256;
+/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Shorter than the
+/// slots need to run empty.
+const GATHER: Duration = Duration::from_millis(5);
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -59,8 +63,18 @@ pub(super) struct Pump {
     hosts: HashMap<String, usize>,
     /// How far each fan-out has been read.
     read_to: HashMap<Ulid, Option<u32>>,
-    letters: HashMap<Ulid, Letter>,
+    /// The activities of the last requests started.
+    activities: HashMap<Ulid, Activity>,
     next_due: Option<Timestamp>,
+    /// The store holds more than there was room for.
+    more: bool,
+}
+
+/// An activity as it was at the last look, and its letter.
+struct Activity {
+    stored: Vec<u8>,
+    outgoing: Outgoing,
+    letter: Letter,
 }
 
 impl Pump {
@@ -80,30 +94,46 @@ impl Pump {
             busy: HashSet::new(),
             hosts: HashMap::new(),
             read_to: HashMap::new(),
-            letters: HashMap::new(),
+            activities: HashMap::new(),
             next_due: None,
+            more: false,
         }
     }
 
     pub(super) async fn run(mut self, cancel: CancellationToken) {
+        if let Err(cause) = self.work(cancel).await {
+            tracing::error!(target: "herald::deliver", %cause, "delivery stops");
+        }
+    }
+
+    async fn work(&mut self, cancel: CancellationToken) -> Result<(), StoreError> {
         let mut written = self.store.outgoing_written();
+        let mut look = true;
         loop {
-            written.mark_unchanged();
-            if let Err(cause) = self.refill().await {
-                tracing::error!(target: "herald::deliver", %cause, "delivery stops");
-                return;
+            if look || (self.more && self.held.len() <= WINDOW / 2) {
+                written.mark_unchanged();
+                self.refill()?;
             }
-            if let Err(cause) = self.dispatch().await {
-                tracing::error!(target: "herald::deliver", %cause, "delivery stops");
-                return;
-            }
+            self.dispatch().await?;
             let pause = self.pause();
             let mut done = Vec::new();
+            look = false;
             tokio::select! {
-                () = cancel.cancelled() => return self.finish().await,
-                event = self.inbound.recv() => self.took(event, &mut done),
-                changed = written.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(pause) => {}
+                () = cancel.cancelled() => {
+                    self.finish().await;
+                    return Ok(());
+                }
+                event = self.inbound.recv() => {
+                    self.took(event, &mut done);
+                    tokio::time::sleep(GATHER).await;
+                }
+                changed = written.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    look = true;
+                }
+                () = tokio::time::sleep(pause) => look = true,
             }
             while done.len() < OUTCOMES {
                 match self.inbound.try_recv() {
@@ -111,10 +141,7 @@ impl Pump {
                     Err(_) => break,
                 }
             }
-            if let Err(cause) = self.write(done).await {
-                tracing::error!(target: "herald::deliver", %cause, "delivery stops");
-                return;
-            }
+            self.write(done).await?;
         }
     }
 
@@ -148,24 +175,20 @@ impl Pump {
     }
 
     /// Takes due attempts and waiting inboxes from the store while there is room.
-    async fn refill(&mut self) -> Result<(), StoreError> {
+    fn refill(&mut self) -> Result<(), StoreError> {
         let room = WINDOW.saturating_sub(self.held.len());
+        self.more = room == 0;
         if room == 0 {
             return Ok(());
         }
-        let held = std::mem::take(&mut self.held);
-        let read_to = std::mem::take(&mut self.read_to);
-        let now = Timestamp::now();
-        let (found, held, read_to, next_due) = self
-            .store
-            .read(move |view| {
-                let (mut jobs, next_due) = due(view, &held, now, room);
-                let mut read_to = read_to;
-                first_passes(view, &held, &mut read_to, room, &mut jobs);
-                (jobs, held, read_to, next_due)
-            })
-            .await?;
-        (self.held, self.read_to, self.next_due) = (held, read_to, next_due);
+        let (held, read_to) = (&self.held, &mut self.read_to);
+        let (found, next_due) = self.store.look(|view| {
+            let (mut jobs, next_due) = due(view, held, Timestamp::now(), room);
+            first_passes(view, held, read_to, room, &mut jobs);
+            (jobs, next_due)
+        })?;
+        self.next_due = next_due;
+        self.more = found.len() >= room || self.read_to.values().any(Option::is_some);
         for job in found {
             self.held.insert((job.outgoing, job.inbox.clone()));
             self.waiting.push_back(job);
@@ -197,20 +220,12 @@ impl Pump {
         if starting.is_empty() {
             return Ok(());
         }
-        let jobs: Vec<Job> = starting.iter().map(|(job, _)| job.clone()).collect();
-        let now = Timestamp::now();
-        let (worths, bodies) = self.store.read(move |view| last_look(view, &jobs, now)).await?;
-        self.letters.retain(|id, _| bodies.contains_key(id));
-        for (id, body) in bodies {
-            let known = self.letters.get(&id).is_some_and(|letter| letter.body.as_ref() == body.as_bytes());
-            if !known {
-                self.letters.insert(id, Letter::new(body));
-            }
-        }
+        let (store, activities) = (&self.store, &mut self.activities);
+        let worths = store.look(|view| last_look(view, &starting, activities, Timestamp::now()))?;
         let mut over = Vec::new();
         for ((job, permit), worth) in starting.into_iter().zip(worths) {
-            match (worth, self.letters.get(&job.outgoing)) {
-                (Worth::Send, Some(letter)) => self.start(job, letter.clone(), permit),
+            match (worth, self.activities.get(&job.outgoing)) {
+                (Worth::Send, Some(activity)) => self.start(job, activity.letter.clone(), permit),
                 (Worth::Skip, _) => over.push((job, Ending::Skipped)),
                 _ => over.push((job, Ending::Failed)),
             }
@@ -278,14 +293,13 @@ async fn slow_lane(slow: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
     let jitter = u64::from_be_bytes(crate::random::bytes());
     let ending = classify::ending(&sent.reply, job.tries, Timestamp::now(), jitter);
-    let host = host_of(&job.inbox);
     let (outcome, word) = match ending {
         Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
         Ending::Retry { .. } => (DeliveryOutcome::Retried, "not delivered, will be tried again"),
         Ending::Failed | Ending::Skipped => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
     metrics.delivery(outcome);
-    tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
+    tracing::debug!(target: "herald::deliver", host = host_of(&job.inbox), activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
     ending
 }
 
@@ -346,25 +360,47 @@ fn first_passes(
     }
 }
 
-/// Whether each job is still wanted, and the bodies of those activities.
-fn last_look(view: &dyn View, jobs: &[Job], now: Timestamp) -> (Vec<Worth>, HashMap<Ulid, String>) {
-    let mut outgoing: HashMap<Ulid, Option<Outgoing>> = HashMap::new();
+/// Whether each job is still wanted. Leaves in `activities` those of the jobs, as they are now.
+fn last_look<T>(
+    view: &dyn View,
+    jobs: &[(Job, T)],
+    activities: &mut HashMap<Ulid, Activity>,
+    now: Timestamp,
+) -> Vec<Worth> {
+    let mut over: HashMap<Ulid, bool> = HashMap::new();
     let worths = jobs
         .iter()
-        .map(|job| {
-            let record = outgoing.entry(job.outgoing).or_insert_with(|| {
-                view.get_bytes(&full_key(Outgoing::KIND, &job.outgoing.to_bytes()))
-                    .and_then(|bytes| crate::model::record::decode(&bytes))
+        .map(|(job, _)| {
+            let over = *over.entry(job.outgoing).or_insert_with(|| {
+                refresh(view, job.outgoing, activities);
+                let activity = activities.get(&job.outgoing);
+                activity.is_none_or(|activity| delivered::over(view, &activity.outgoing, now))
             });
-            match record {
-                Some(record) => {
-                    let blocked = blocks::host_blocked(view, &host_of(&job.inbox));
-                    delivered::worth(view, record, job, blocked, now)
+            match activities.get(&job.outgoing) {
+                Some(activity) if !over && !blocks::host_blocked(view, &host_of(&job.inbox)) => {
+                    delivered::worth_there(view, &activity.outgoing, job)
                 }
-                None => Worth::Expired,
+                _ => Worth::Expired,
             }
         })
         .collect();
-    let bodies = outgoing.into_iter().filter_map(|(id, record)| Some((id, record?.body))).collect();
-    (worths, bodies)
+    activities.retain(|id, _| over.contains_key(id));
+    worths
+}
+
+/// Reads an activity again if it changed: a post may have been edited since.
+fn refresh(view: &dyn View, id: Ulid, activities: &mut HashMap<Ulid, Activity>) {
+    let stored = view.get_bytes(&full_key(Outgoing::KIND, &id.to_bytes())).unwrap_or_default();
+    if activities.get(&id).is_some_and(|known| known.stored == stored) {
+        return;
+    }
+    match crate::model::record::decode::<Outgoing>(&stored) {
+        Some(outgoing) => {
+            let letter = Letter::new(outgoing.body.clone());
+            activities.insert(id, Activity { stored, outgoing, letter });
+        }
+        None => {
+            activities.remove(&id);
+        }
+    }
 }

@@ -18,7 +18,7 @@ const ACTIVITY: &str = "application/activity+json";
 /// A body and its digest: made once per activity, sent to every inbox.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
-    pub(super) body: Bytes,
+    body: Bytes,
     digest: String,
 }
 

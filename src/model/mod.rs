@@ -21,3 +21,6 @@ pub use draft::Draft;
 pub use record::{Changes, Record};
 pub use secret::Secret;
 pub use view::View;
+
+#[cfg(test)]
+mod tests;

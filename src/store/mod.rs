@@ -162,6 +162,19 @@ impl Store {
         }
     }
 
+    /// Looks at the store as it is on disk, on the calling thread: only for threads of one's own, since a read may wait
+    /// for the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] if something could not be read.
+    pub fn look<R>(&self, look: impl FnOnce(&dyn View) -> R) -> Result<R, StoreError> {
+        let result = look(&*self.disk);
+        match self.disk.take_fault() {
+            Some(fault) => Err(StoreError::Disk(fault)),
+            None => Ok(result),
+        }
+    }
+
     /// Moves when an outgoing activity or an attempt was written.
     pub fn outgoing_written(&self) -> watch::Receiver<u64> {
         self.signals.outgoing.subscribe()

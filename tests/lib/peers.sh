@@ -23,19 +23,26 @@ download_package() {
     apt-get "${options[@]}" update && (cd "$4" && apt-get "${options[@]}" download "$1")
 }
 
-# Unpacks snac2, a small fediverse server, into folder $1 without installing it: the package would start a server of its own.
-# Debian 12 has it in its backports, later releases in main.
+# Puts the small fediverse server snac2 into folder $1.
 ensure_snac() {
-    local folder=$1 codename suite mirror
-    if [ -x "$folder/usr/bin/snac" ]; then
-        return 0
+    if [ ! -x "$1/usr/bin/snac" ]; then
+        unpack_snac "$1"
     fi
+    if ldd "$1/usr/bin/snac" | grep -q 'not found'; then
+        apt_ensure libcurl4 libssl3
+    fi
+}
+
+# Unpacks snac2 without installing it: the package would start a server of its own. Debian 12 has it in its backports,
+# later releases in main.
+unpack_snac() {
+    local folder=$1 codename suite mirror
+    apt_ensure debian-archive-keyring
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     suite=$codename
     if [ "$codename" = bookworm ]; then
         suite=bookworm-backports
     fi
-    apt_ensure debian-archive-keyring
     mirror=$(debian_mirror "$codename")
     if [ -z "$mirror" ]; then
         apt_refresh
@@ -46,14 +53,11 @@ ensure_snac() {
         return 1
     fi
     echo "Unpacking snac2 of Debian's $suite into $folder"
+    rm -rf "$folder"
     mkdir -p "$folder"
     if ! download_package snac2 "$suite" "$mirror" "$folder" || ! dpkg-deb -x "$folder"/snac2_*.deb "$folder"; then
         echo "Could not get snac2 of $suite from this machine's Debian mirror." >&2
         return 1
     fi
     rm -rf "$folder/apt" "$folder"/snac2_*.deb
-    if ldd "$folder/usr/bin/snac" | grep -q 'not found'; then
-        apt_ensure libcurl4 libssl3
-    fi
-    "$folder/usr/bin/snac" 2>&1 | head -n 1
 }

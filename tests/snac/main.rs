@@ -41,6 +41,10 @@ async fn real_peer_snac_follows_reads_boosts_likes_and_leaves() {
     let followers = agent.cli_json(&["followers", "list"]).await;
     assert!(followers.to_string().contains(&snac.actor()), "followers: {followers}");
 
+    agent.kill9();
+    agent.restart().await;
+    assert_eq!(agent.actor().await, us, "who we are survives a crash");
+
     owncast.go_live_with(SOON);
     let note = eventually("snac has the post", SNAC, async || snac.notes_by(&us).pop()).await;
     shows_the_picture(&snac, &note).await;

@@ -1,0 +1,282 @@
+//! What becomes of deliveries, in any order and through any crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decide::delivered::{Ending, Job, Worth, settle, state_of, waiting, worth};
+use crate::model::delivery::CHUNK_SIZE;
+use crate::model::follower::NextInbox;
+
+/// So many inboxes with a follower each.
+fn crowd(world: &mut World, inboxes: u32) {
+    world.act(at(0), |draft, _| {
+        for number in 0..inboxes {
+            let url = format!("https://s{number}.example/inbox");
+            draft.put(&InboxNumber { url: url.clone(), number });
+            draft.put(&DeliveryInbox { number, url, followers: 1, changed: at(0) });
+        }
+        draft.put_meta(&NextInbox { next: inboxes });
+    });
+}
+
+fn numbered(world: &World, outgoing: Ulid, number: u32) -> Job {
+    let inbox: DeliveryInbox = world.view().get(&number.to_be_bytes()).unwrap();
+    Job { outgoing, inbox: inbox.url, number: Some(number), tries: 0, uncertain: false, attempt: None }
+}
+
+#[test]
+fn an_outcome_is_one_state_and_one_attempt_at_most() {
+    let due = at(30);
+    for (uncertain_before, ending, state, attempt) in [
+        (false, Ending::Reached, InboxState::Reached, None),
+        (true, Ending::Reached, InboxState::Reached, None),
+        (false, Ending::Failed, InboxState::Failed, None),
+        (true, Ending::Failed, InboxState::Doubtful, None),
+        (false, Ending::Skipped, InboxState::None, None),
+        (false, Ending::Retry { due, uncertain: false }, InboxState::Retrying, Some(false)),
+        (false, Ending::Retry { due, uncertain: true }, InboxState::Uncertain, Some(true)),
+        (true, Ending::Retry { due, uncertain: false }, InboxState::Uncertain, Some(true)),
+    ] {
+        let mut world = World::default();
+        crowd(&mut world, 2);
+        let post = world.announce(1);
+        let job = Job { uncertain: uncertain_before, tries: 4, ..numbered(&world, post.create, 0) };
+        world.settle(&job, ending);
+        assert_eq!(state_of(world.view(), post.create, 0), state, "{ending:?}");
+        assert_eq!(state_of(world.view(), post.create, 1), InboxState::Waiting);
+        let attempts: Vec<Attempt> = world.all();
+        let got: Vec<_> = attempts.iter().map(|a| (a.due, a.tries, a.number, a.uncertain)).collect();
+        let want: Vec<_> = attempt.map(|uncertain| (due, 5, Some(0), uncertain)).into_iter().collect();
+        assert_eq!(got, want, "{ending:?}");
+    }
+}
+
+#[test]
+fn a_retry_replaces_the_attempt_it_came_from() {
+    let mut world = World::default();
+    crowd(&mut world, 1);
+    let post = world.announce(1);
+    let mut job = numbered(&world, post.create, 0);
+    for (tries, due) in [(1, 10), (2, 20), (3, 20)] {
+        world.settle(&job, Ending::Retry { due: at(due), uncertain: false });
+        let mut attempts: Vec<Attempt> = world.all();
+        assert_eq!(attempts.len(), 1);
+        assert_eq!((attempts[0].tries, attempts[0].due), (tries, at(due)));
+        job = Job::of(attempts.remove(0));
+    }
+    world.settle(&job, Ending::Reached);
+    assert!(world.all::<Attempt>().is_empty());
+}
+
+#[test]
+fn a_single_delivery_leaves_nothing_behind() {
+    for ending in [Ending::Reached, Ending::Failed] {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        world.follow(at(0), &ana);
+        let job = Job::of(world.all::<Attempt>().remove(0));
+        world.settle(&job, Ending::Retry { due: at(5), uncertain: true });
+        assert_eq!((world.all::<Attempt>().len(), world.all::<Outgoing>().len()), (1, 1));
+        let job = Job::of(world.all::<Attempt>().remove(0));
+        world.settle(&job, ending);
+        assert_eq!((world.all::<Attempt>().len(), world.all::<Outgoing>().len()), (0, 0));
+    }
+}
+
+#[test]
+fn nothing_is_sent_that_is_blocked_or_expired() {
+    let mut world = World::default();
+    crowd(&mut world, 1);
+    let post = world.announce(1);
+    let (outgoing, job) = (world.outgoing(post.create), numbered(&world, post.create, 0));
+    assert_eq!(worth(world.view(), &outgoing, &job, true, at(1)), Worth::Expired);
+    assert_eq!(worth(world.view(), &outgoing, &job, false, at(1)), Worth::Send);
+    assert_eq!(worth(world.view(), &outgoing, &job, false, outgoing.expires), Worth::Expired);
+}
+
+#[test]
+fn the_cursor_moves_past_chunks_that_are_done_in_any_order() {
+    let mut world = World::default();
+    crowd(&mut world, 2 * CHUNK_SIZE + 1);
+    let post = world.announce(1);
+    let cursor = |world: &World| world.outgoing(post.create).cursor;
+    let finish = |world: &mut World, numbers: std::ops::Range<u32>| {
+        let jobs: Vec<Job> = numbers.map(|number| numbered(world, post.create, number)).collect();
+        for group in jobs.chunks(512) {
+            world.act(at(2), |draft, _| group.iter().for_each(|job| settle(draft, job, Ending::Reached)));
+        }
+    };
+    assert_eq!((world.outgoing(post.create).chunks, cursor(&world)), (3, 0));
+    finish(&mut world, 2 * CHUNK_SIZE..2 * CHUNK_SIZE + 1);
+    assert_eq!(cursor(&world), 0, "the last chunk is done, the first is not");
+    finish(&mut world, 1..CHUNK_SIZE);
+    assert_eq!(cursor(&world), 0);
+    finish(&mut world, 0..1);
+    assert_eq!(cursor(&world), 1);
+    let (found, next) = waiting(world.view(), post.create, 0, 3);
+    let numbers: Vec<u32> = found.iter().map(|(number, _)| *number).collect();
+    assert_eq!((numbers, next), ((CHUNK_SIZE..CHUNK_SIZE + 3).collect(), Some(CHUNK_SIZE + 3)));
+    assert_eq!(world.fan_outs(), [post.create]);
+    finish(&mut world, CHUNK_SIZE..2 * CHUNK_SIZE);
+    assert_eq!((cursor(&world), world.fan_outs()), (3, vec![]));
+    assert_eq!(waiting(world.view(), post.create, 0, 10), (vec![], None));
+}
+
+#[test]
+fn waiting_inboxes_are_given_out_once_in_order() {
+    let mut world = World::default();
+    crowd(&mut world, CHUNK_SIZE + 5);
+    let post = world.announce(1);
+    let job = numbered(&world, post.create, 3);
+    world.settle(&job, Ending::Failed);
+    for step in [1000, 4096, 5000] {
+        let (mut from, mut all) = (Some(0), Vec::new());
+        while let Some(position) = from {
+            let (found, next) = waiting(world.view(), post.create, position, step);
+            assert!(found.len() <= step);
+            all.extend(found.into_iter().map(|(number, _)| number));
+            from = next;
+        }
+        let want: Vec<u32> = (0..CHUNK_SIZE + 5).filter(|number| *number != 3).collect();
+        assert_eq!(all, want, "{step}");
+    }
+    assert_eq!(waiting(world.view(), Ulid(4), 0, 5), (vec![], None), "of nothing");
+}
+
+#[test]
+fn outcomes_of_what_was_swept_meanwhile_do_no_harm() {
+    let mut world = World::default();
+    crowd(&mut world, 1);
+    let job = Job { outgoing: Ulid(9), ..numbered(&world, Ulid(9), 0) };
+    world.settle(&job, Ending::Reached);
+    world.settle(&Job { number: None, ..job }, Ending::Failed);
+    assert!(world.all::<Outgoing>().is_empty() && world.all::<Attempt>().is_empty());
+}
+
+/// The worker as the store sees it: a list in memory that a crash empties.
+#[derive(Default)]
+struct Worker {
+    held: Vec<Job>,
+}
+
+impl Worker {
+    fn refill(&mut self, world: &World, now: Timestamp) {
+        let known: BTreeSet<(Ulid, String)> =
+            self.held.iter().map(|job| (job.outgoing, job.inbox.clone())).collect();
+        let due = world.all::<Attempt>().into_iter().filter(|attempt| attempt.due <= now).map(Job::of);
+        let first = world.fan_outs().into_iter().flat_map(|id| {
+            let (found, _) = waiting(world.view(), id, 0, 100);
+            found.into_iter().map(move |(number, inbox)| Job {
+                outgoing: id,
+                inbox: inbox.url,
+                number: Some(number),
+                tries: 0,
+                uncertain: false,
+                attempt: None,
+            })
+        });
+        let fresh = due.chain(first).filter(|job| !known.contains(&(job.outgoing, job.inbox.clone())));
+        self.held.extend(fresh.collect::<Vec<_>>());
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    /// The job at this place comes to this end.
+    Outcome(usize, u8),
+    Crash,
+    Retitle,
+    End,
+    Delete,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        30 => (0..100usize, 0..5u8).prop_map(|(at, how)| Happening::Outcome(at, how)),
+        3 => Just(Happening::Crash),
+        1 => Just(Happening::Retitle),
+        1 => Just(Happening::End),
+        1 => Just(Happening::Delete),
+    ]
+}
+
+proptest! {
+    #![proptest_config(random(100))]
+    /// The store alone is enough to go on from: nothing is lost, and nothing goes out again once it is known to be
+    /// there.
+    #[test]
+    fn every_inbox_comes_to_an_end_through_any_crash(happenings in prop::collection::vec(happening(), 1..120)) {
+        let mut world = World::default();
+        crowd(&mut world, 8);
+        let post = world.announce(1);
+        let mut worker = Worker::default();
+        let mut reached = BTreeSet::<(Ulid, String)>::new();
+        let mut has_post = BTreeMap::<String, bool>::new();
+        let mut over = false;
+        // In the end every server answers well.
+        let finish = std::iter::repeat_n(None, 400);
+        for (now, happening) in (2i64..).zip(happenings.into_iter().map(Some).chain(finish)) {
+            worker.refill(&world, at(now));
+            let first = Happening::Outcome(0, 0);
+            match happening.unwrap_or(first) {
+                Happening::Crash => worker = Worker::default(),
+                Happening::Retitle if !over => { world.retitle(now, post.id, &now.to_string()); }
+                Happening::End if !over => { world.end(now, post.id); over = true; }
+                Happening::Delete if !over => { world.delete(now, post.id); over = true; }
+                Happening::Outcome(place, how) if !worker.held.is_empty() => {
+                    // One request at a time per inbox: the oldest activity of the inbox first.
+                    let inbox = worker.held[place % worker.held.len()].inbox.clone();
+                    let at_inbox = worker.held.iter().enumerate().filter(|(_, job)| job.inbox == inbox);
+                    let index = at_inbox.min_by_key(|(_, job)| job.outgoing).map(|(index, _)| index).unwrap();
+                    let job = worker.held.remove(index);
+                    let Some(outgoing) = world.view().get::<Outgoing>(&job.outgoing.to_bytes()) else {
+                        prop_assert!(false, "a job of nothing");
+                        return Ok(());
+                    };
+                    let ending = match worth(world.view(), &outgoing, &job, false, at(now)) {
+                        Worth::Skip => Ending::Skipped,
+                        Worth::Expired => Ending::Failed,
+                        Worth::Send => {
+                            let this = (job.outgoing, inbox.clone());
+                            prop_assert!(!reached.contains(&this), "sent again though it is known to be there");
+                            let may = how == 0 || how == 2;
+                            if outgoing.kind != OutgoingKind::Create {
+                                prop_assert!(has_post.get(&inbox) == Some(&true), "an edit of an unknown post");
+                            } else if may {
+                                has_post.insert(inbox.clone(), true);
+                            }
+                            match how {
+                                0 => { reached.insert(this); Ending::Reached }
+                                1 => Ending::Retry { due: at(now + 3), uncertain: false },
+                                2 => Ending::Retry { due: at(now + 3), uncertain: true },
+                                3 => Ending::Failed,
+                                // Sent, and killed before the outcome was written.
+                                _ => { has_post.insert(inbox, true); worker = Worker::default(); continue; }
+                            }
+                        }
+                    };
+                    world.settle(&job, ending);
+                }
+                _ => {}
+            }
+        }
+        prop_assert!(world.fan_outs().is_empty(), "open: {:?}", world.fan_outs());
+        prop_assert!(world.all::<Attempt>().is_empty());
+        for outgoing in world.all::<Outgoing>() {
+            prop_assert_eq!(outgoing.cursor, outgoing.chunks);
+            for number in 0..8 {
+                let state = state_of(world.view(), outgoing.id, number);
+                let last = matches!(
+                    state,
+                    InboxState::None | InboxState::Reached | InboxState::Failed | InboxState::Doubtful
+                );
+                prop_assert!(last, "{:?} of {:?}", state, outgoing.kind);
+                let known = world.view().get::<DeliveryInbox>(&number.to_be_bytes()).unwrap();
+                if reached.contains(&(outgoing.id, known.url)) {
+                    prop_assert_eq!(state, InboxState::Reached);
+                }
+            }
+        }
+    }
+}

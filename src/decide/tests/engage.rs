@@ -1,0 +1,260 @@
+//! Likes and announces: counted once, taken back by whatever the Undo names, told once.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decide::engage::{Engaged, Ours, engage, forget, ours, undo};
+use crate::decide::publish;
+use crate::model::engagement::EngagementKind::{Announce, Like};
+use crate::model::engagement::{Engagement, EngagementKind};
+use crate::model::notices::NoticeKind;
+
+impl World {
+    fn posted(&mut self, now: i64) -> Ulid {
+        self.act(at(now), |draft, moment| {
+            publish::announce(draft, moment, &rules(), &facts(), Ulid(1), "Etching", None).id
+        })
+    }
+
+    fn engage(&mut self, now: i64, kind: EngagementKind, who: &Person, what: Ours, id: &str) -> Engaged {
+        self.act(at(now), |draft, moment| engage(draft, moment, kind, who, what, id))
+    }
+
+    fn undo(
+        &mut self,
+        now: i64,
+        who: &Person,
+        inner: Option<&str>,
+        about: Option<(EngagementKind, Ours)>,
+    ) -> Engaged {
+        self.act(at(now), |draft, moment| undo(draft, moment, &who.actor, inner, about))
+    }
+
+    /// Likes and shares as counted; they are always those of a recount.
+    fn counts(&self, post: Ulid) -> (u64, u64) {
+        let standing = |kind| {
+            let all = self.all::<Engagement>();
+            all.iter().filter(|e| e.post == Some(post) && e.kind == kind && !e.undone).count() as u64
+        };
+        let counted = self.post(post);
+        assert_eq!((counted.likes, counted.shares), (standing(Like), standing(Announce)));
+        (counted.likes, counted.shares)
+    }
+}
+
+#[test]
+fn only_ids_of_ours_are_ours() {
+    let a = rules().addresses;
+    for (object, want) in [
+        (a.actor(), Some(Ours::Actor)),
+        (a.note(Ulid(5)), Some(Ours::Post(Ulid(5)))),
+        (a.create(Ulid(5)), Some(Ours::Post(Ulid(5)))),
+        (format!("{}/likes", a.note(Ulid(5))), None),
+        (format!("{}#x", a.note(Ulid(5))), None),
+        (format!("{}/activity/activity", a.note(Ulid(5))), None),
+        (a.inbox(), None),
+        ("https://peer.example/notes/1".to_owned(), None),
+        (String::new(), None),
+    ] {
+        assert_eq!(ours(&a, &object), want, "{object}");
+    }
+}
+
+#[test]
+fn a_like_counts_once_and_is_told_once() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let post = Ours::Post(world.posted(0));
+    let Ours::Post(id) = post else { panic!() };
+    for (now, activity, want) in
+        [(1, "1", Engaged::Counted), (2, "1", Engaged::Nothing), (3, "2", Engaged::Nothing)]
+    {
+        assert_eq!(world.engage(now, Like, &ana, post, activity), want);
+        assert_eq!(world.counts(id), (1, 0));
+    }
+    assert_eq!(world.engage(4, Announce, &ana, post, "3"), Engaged::Counted);
+    assert_eq!(world.counts(id), (1, 1));
+    let notices = world.notices();
+    assert_eq!(notices.len(), 2);
+    assert!(notices.iter().all(|notice| notice.live_post && notice.actor == ana.actor));
+}
+
+#[test]
+fn taken_back_and_done_again_is_counted_and_not_told_again() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    for round in 0..3 {
+        let activity = format!("like {round}");
+        assert_eq!(world.engage(round, Like, &ana, Ours::Post(id), &activity), Engaged::Counted);
+        assert_eq!(world.counts(id), (1, 0));
+        assert_eq!(world.undo(round, &ana, Some(&activity), None), Engaged::Counted);
+        assert_eq!(world.undo(round, &ana, Some(&activity), None), Engaged::Nothing);
+        assert_eq!(world.counts(id), (0, 0));
+    }
+    assert_eq!(world.notices().len(), 1);
+}
+
+#[test]
+fn an_undo_is_found_by_id_or_by_what_it_embeds() {
+    for (inner, about, works) in [
+        (Some("like"), None, true),
+        (None, Some(Like), true),
+        // Pixelfed names another id than the Like had.
+        (Some("other"), Some(Like), true),
+        (Some("other"), None, false),
+        (Some("other"), Some(Announce), false),
+        (None, None, false),
+    ] {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        let id = world.posted(0);
+        world.engage(1, Like, &ana, Ours::Post(id), "like");
+        let about = about.map(|kind| (kind, Ours::Post(id)));
+        let want = if works { Engaged::Counted } else { Engaged::Nothing };
+        assert_eq!(world.undo(2, &ana, inner, about), want, "{inner:?} {about:?}");
+        assert_eq!(world.counts(id), (u64::from(!works), 0));
+    }
+}
+
+#[test]
+fn nobody_takes_back_what_another_did() {
+    let mut world = World::default();
+    let (ana, bo) = (person("ana", "peer.example"), person("bo", "peer.example"));
+    let id = world.posted(0);
+    world.engage(1, Like, &ana, Ours::Post(id), "like");
+    assert_eq!(world.undo(2, &bo, Some("like"), Some((Like, Ours::Post(id)))), Engaged::Nothing);
+    assert_eq!(world.counts(id), (1, 0));
+    // And bo's Undo did not poison ana's id.
+    world.undo(3, &ana, Some("like"), None);
+    assert_eq!(world.engage(4, Like, &ana, Ours::Post(id), "again"), Engaged::Counted);
+}
+
+#[test]
+fn an_undo_that_came_first_is_remembered_for_some_hours() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    world.undo(1, &ana, Some("like"), None);
+    assert_eq!(world.engage(2, Like, &ana, Ours::Post(id), "like"), Engaged::Nothing);
+    assert_eq!(world.engage(3, Like, &ana, Ours::Post(id), "another"), Engaged::Counted);
+    assert_eq!(world.counts(id), (1, 0));
+    let bo = person("bo", "peer.example");
+    world.undo(1, &bo, Some("like"), None);
+    assert_eq!(world.engage(6 * 3600 + 2, Like, &bo, Ours::Post(id), "like"), Engaged::Counted);
+}
+
+#[test]
+fn a_like_that_is_sent_again_after_its_undo_stays_undone() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    world.engage(1, Like, &ana, Ours::Post(id), "like");
+    world.undo(2, &ana, Some("like"), Some((Like, Ours::Post(id))));
+    // Its sender never got the first answer and tries again, the day after.
+    for now in [3, 86_400] {
+        assert_eq!(world.engage(now, Like, &ana, Ours::Post(id), "like"), Engaged::Nothing);
+        assert_eq!(world.counts(id), (0, 0));
+    }
+}
+
+#[test]
+fn an_undo_of_an_older_like_does_not_take_back_the_newer() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    world.engage(1, Like, &ana, Ours::Post(id), "old");
+    // Old undone, new done; the Undo comes last, and twice.
+    world.engage(2, Like, &ana, Ours::Post(id), "new");
+    for now in [3, 4] {
+        assert_eq!(world.undo(now, &ana, Some("old"), Some((Like, Ours::Post(id)))), Engaged::Nothing);
+    }
+    assert_eq!(world.counts(id), (1, 0));
+    assert_eq!(world.undo(5, &ana, Some("new"), None), Engaged::Counted);
+    assert_eq!(world.counts(id), (0, 0));
+}
+
+#[test]
+fn software_without_ids_can_like_take_back_and_like_again() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    let note = rules().addresses.note(id);
+    for round in 0..3 {
+        assert_eq!(world.engage(round, Like, &ana, Ours::Post(id), &note), Engaged::Counted);
+        assert_eq!(world.engage(round, Announce, &ana, Ours::Post(id), &note), Engaged::Counted);
+        assert_eq!(world.undo(round, &ana, None, Some((Like, Ours::Post(id)))), Engaged::Counted);
+        assert_eq!(world.counts(id), (0, 1));
+        assert_eq!(world.undo(round, &ana, None, Some((Announce, Ours::Post(id)))), Engaged::Counted);
+    }
+}
+
+#[test]
+fn what_is_deleted_or_never_was_is_not_ours() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    world.engage(1, Like, &ana, Ours::Post(id), "like");
+    let post = world.post(id);
+    world.act(at(2), |draft, moment| publish::delete(draft, moment, &rules(), post));
+    let before = world.view.len();
+    assert_eq!(world.engage(3, Announce, &ana, Ours::Post(id), "share"), Engaged::NotOurs);
+    assert_eq!(world.engage(3, Like, &ana, Ours::Post(Ulid(9)), "like 2"), Engaged::NotOurs);
+    assert_eq!(world.view.len(), before, "nothing is kept of it");
+    world.undo(4, &ana, Some("like"), None);
+    assert_eq!(world.counts(id), (0, 0));
+}
+
+#[test]
+fn old_posts_are_counted_in_silence() {
+    for (age, told) in [(36 * 3600, 1), (36 * 3600 + 1, 0), (-60, 1)] {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        let id = world.posted(0);
+        assert_eq!(world.engage(age, Like, &ana, Ours::Post(id), "like"), Engaged::Counted);
+        assert_eq!((world.counts(id), world.notices().len()), ((1, 0), told), "{age}");
+    }
+}
+
+#[test]
+fn the_actor_itself_can_be_liked() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    assert_eq!(world.engage(0, Announce, &ana, Ours::Actor, "share"), Engaged::Counted);
+    let notices = world.notices();
+    assert_eq!((notices.len(), notices[0].kind, notices[0].live_post), (1, NoticeKind::Announce, false));
+    assert_eq!(world.undo(1, &ana, Some("share"), None), Engaged::Counted);
+}
+
+#[test]
+fn forgetting_an_actor_takes_only_theirs_back() {
+    let mut world = World::default();
+    let (ana, anabel) = (person("ana", "peer.example"), person("anabel", "peer.example"));
+    let (one, two) = (world.posted(0), world.posted(1));
+    for who in [&ana, &anabel] {
+        world.engage(2, Like, who, Ours::Post(one), "like");
+        world.engage(2, Announce, who, Ours::Post(two), "share");
+    }
+    world.undo(3, &ana, Some("like"), None);
+    world.act(at(4), |draft, _| forget(draft, &ana.actor));
+    assert_eq!((world.counts(one), world.counts(two)), ((1, 0), (0, 1)));
+    assert!(world.all::<Engagement>().iter().all(|engagement| engagement.actor == anabel.actor));
+}
+
+proptest! {
+    #![proptest_config(random(200))]
+    #[test]
+    fn counts_are_those_of_a_recount(
+        events in prop::collection::vec((0..7u8, 0..3usize, any::<bool>(), 0..3u8), 1..60),
+    ) {
+        let mut world = World::default();
+        let id = world.posted(0);
+        for (now, (what, who, like, activity)) in (1..).zip(events) {
+            let who = person(["ana", "bo", "cy"][who], "peer.example");
+            let (kind, activity) = (if like { Like } else { Announce }, activity.to_string());
+            let about = Some((kind, Ours::Post(id)));
+            match what {
+                0..=2 => { world.engage(now, kind, &who, Ours::Post(id), &activity); }
+                3 => { world.undo(now, &who, Some(&activity), None); }
+                4 => { world.undo(now, &who, Some(&activity), about); }
+                5 => { world.undo(now, &who, None, about); }
+                _ => world.act(at(now), |draft, _| forget(draft, &who.actor)),
+            }
+            let (likes, shares) = world.counts(id);
+            prop_assert!(likes <= 3 && shares <= 3);
+        }
+        let told: std::collections::BTreeSet<_> =
+            world.notices().into_iter().map(|notice| (notice.kind, notice.actor)).collect();
+        prop_assert_eq!(told.len(), world.notices().len());
+    }
+}

@@ -1,0 +1,274 @@
+//! Follows: answers, order, repeats, and the books kept beside them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decide::follow::{Followed, NotAnswered, Verdict, follow, judge, undo};
+use crate::decide::{blocks, delivered};
+use crate::model::block::BlockOwner;
+use crate::model::follower::FollowerState::{Approved, Left, Parked, Pending, Rejected};
+
+fn manual() -> Rules {
+    Rules { manual_approval: true, ..rules() }
+}
+
+impl World {
+    fn follow_as(&mut self, now: i64, rules: &Rules, person: &Person, id: &str, stamp: i64) -> Followed {
+        self.act(at(now), |draft, moment| {
+            follow(draft, moment, rules, person.clone(), Some(id.to_owned()), at(stamp))
+        })
+    }
+
+    fn unfollow(&mut self, now: i64, person: &Person, stamp: i64) -> bool {
+        self.act(at(now), |draft, moment| undo(draft, moment, person, at(stamp)))
+    }
+
+    fn judge(&mut self, now: i64, person: &Person, verdict: Verdict) -> Result<(), NotAnswered> {
+        let addresses = rules().addresses;
+        self.act(at(now), |draft, moment| judge(draft, moment, &addresses, &person.actor, verdict))
+    }
+
+    /// Every answer so far, as kind, personal inbox and the id of the embedded Follow.
+    fn answers(&self) -> Vec<(OutgoingKind, String, Option<String>)> {
+        self.all::<Outgoing>()
+            .into_iter()
+            .map(|outgoing| {
+                let body: serde_json::Value = serde_json::from_str(&outgoing.body).unwrap();
+                assert_eq!(body["type"], format!("{:?}", outgoing.kind));
+                assert_eq!(body["object"]["type"], "Follow");
+                assert_eq!(body["object"]["object"], rules().addresses.actor());
+                assert_eq!(body["to"][0], body["object"]["actor"]);
+                let Target::Inbox(inbox) = outgoing.target else { panic!("an answer goes to one inbox") };
+                (outgoing.kind, inbox, body["object"]["id"].as_str().map(str::to_owned))
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn a_follow_is_accepted_at_its_personal_inbox() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    assert_eq!(world.follow_as(0, &rules(), &ana, "https://PEER.example/f/1#x", 0), Followed::Accepted);
+    let answer = (OutgoingKind::Accept, ana.inbox.clone(), Some("https://PEER.example/f/1#x".to_owned()));
+    assert_eq!(world.answers(), [answer]);
+    let attempts: Vec<Attempt> = world.all();
+    assert_eq!((attempts.len(), attempts[0].due, attempts[0].number), (1, at(0), None));
+    assert_eq!(world.notices().len(), 1);
+    world.assert_consistent();
+}
+
+#[test]
+fn a_follow_without_an_id_is_accepted_without_one() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.act(at(0), |draft, moment| follow(draft, moment, &rules(), ana.clone(), None, at(0)));
+    assert_eq!(world.answers(), [(OutgoingKind::Accept, ana.inbox.clone(), None)]);
+}
+
+#[test]
+fn a_repeat_is_accepted_again_with_its_own_id_and_told_once() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow_as(0, &rules(), &ana, "one", 0);
+    // A new id as from Mastodon, then the same again as from Misskey.
+    assert_eq!(world.follow_as(5, &rules(), &ana, "two", 5), Followed::AcceptedAgain);
+    assert_eq!(world.follow_as(6, &rules(), &ana, "two", 6), Followed::AcceptedAgain);
+    let ids: Vec<_> = world.answers().into_iter().filter_map(|(_, _, id)| id).collect();
+    assert_eq!(ids, ["one", "two", "two"]);
+    assert_eq!(world.notices().len(), 1);
+    assert_eq!(world.follower(&ana).unwrap().since, at(0));
+    world.assert_consistent();
+}
+
+#[test]
+fn the_same_id_follows_again_after_leaving() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    for now in [0, 10, 20] {
+        assert_eq!(world.follow_as(now, &rules(), &ana, "same", now), Followed::Accepted, "{now}");
+        assert_eq!(world.state(&ana), Some(Approved));
+        assert!(world.unfollow(now + 5, &ana, now + 5));
+        assert_eq!(world.state(&ana), Some(Left));
+        world.assert_consistent();
+    }
+    assert_eq!(world.notices().len(), 1, "told once ever");
+}
+
+#[test]
+fn the_operator_decides_where_follows_wait() {
+    let (mut world, ana, bo) =
+        (World::default(), person("ana", "peer.example"), person("bo", "peer.example"));
+    for (who, id) in [(&ana, "a1"), (&ana, "a2"), (&bo, "b1")] {
+        assert_eq!(world.follow_as(0, &manual(), who, id, 0), Followed::Waits);
+    }
+    assert!(world.answers().is_empty() && world.notices().is_empty());
+    assert_eq!(world.judge(1, &ana, Verdict::Approve), Ok(()));
+    assert_eq!(world.judge(1, &ana, Verdict::Approve), Err(NotAnswered::Already));
+    assert_eq!(world.judge(2, &bo, Verdict::Reject), Ok(()));
+    let want = [
+        (OutgoingKind::Accept, ana.inbox.clone(), Some("a2".to_owned())),
+        (OutgoingKind::Reject, bo.inbox.clone(), Some("b1".to_owned())),
+    ];
+    assert_eq!(world.answers(), want);
+    assert_eq!(world.notices().len(), 1);
+    assert_eq!(world.judge(3, &person("cy", "peer.example"), Verdict::Approve), Err(NotAnswered::Unknown));
+    // Approved stays approved where approval is asked for now.
+    assert_eq!(world.follow_as(4, &manual(), &ana, "a3", 4), Followed::AcceptedAgain);
+    world.assert_consistent();
+}
+
+#[test]
+fn refused_stays_refused() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow_as(0, &manual(), &ana, "1", 0);
+    world.judge(1, &ana, Verdict::Reject).unwrap();
+    // Neither a repeat, nor leaving and coming back, nor a switch to automatic, nor a Block and its Undo help.
+    assert_eq!(world.follow_as(2, &manual(), &ana, "2", 2), Followed::Refused);
+    assert!(!world.unfollow(3, &ana, 3));
+    assert_eq!(world.follow_as(4, &rules(), &ana, "3", 4), Followed::Refused);
+    world.act(at(5), |draft, moment| crate::decide::gone::blocked_us(draft, moment, &ana.actor, at(5)));
+    assert_eq!(world.follow_as(6, &rules(), &ana, "4", 6), Followed::Refused);
+    assert!(world.answers().iter().all(|(kind, ..)| *kind == OutgoingKind::Reject));
+    assert_eq!(world.answers().len(), 4);
+    assert_eq!(world.state(&ana), Some(Rejected));
+    assert!(world.notices().is_empty());
+    // Only the operator lets them in.
+    world.judge(7, &ana, Verdict::Approve).unwrap();
+    assert_eq!(world.state(&ana), Some(Approved));
+    world.assert_consistent();
+}
+
+#[test]
+fn who_is_removed_may_follow_again() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow_as(0, &rules(), &ana, "1", 0);
+    world.judge(1, &ana, Verdict::Remove).unwrap();
+    assert_eq!(world.answers()[1], (OutgoingKind::Reject, ana.inbox.clone(), Some("1".to_owned())));
+    assert_eq!(world.judge(2, &ana, Verdict::Remove), Err(NotAnswered::Unknown));
+    assert_eq!(world.follow_as(3, &rules(), &ana, "2", 3), Followed::Accepted);
+    assert_eq!(world.notices().len(), 1);
+    world.assert_consistent();
+}
+
+#[test]
+fn an_undo_that_came_first_stops_the_older_follow_only() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    assert!(world.unfollow(10, &ana, 9));
+    assert_eq!(world.follow_as(11, &rules(), &ana, "1", 8), Followed::Ignored);
+    assert!(world.answers().is_empty() && world.notices().is_empty());
+    assert_eq!(world.follow_as(12, &rules(), &ana, "1", 11), Followed::Accepted);
+    // An Undo from before that Follow comes late.
+    assert!(!world.unfollow(13, &ana, 10));
+    assert_eq!(world.state(&ana), Some(Approved));
+}
+
+#[test]
+fn equal_stamps_count_in_the_order_of_arrival() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow_as(0, &rules(), &ana, "1", 0);
+    world.unfollow(0, &ana, 0);
+    assert_eq!(world.state(&ana), Some(Left));
+    world.follow_as(0, &rules(), &ana, "1", 0);
+    assert_eq!(world.state(&ana), Some(Approved));
+}
+
+#[test]
+fn another_shared_inbox_moves_the_follower_to_it() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow(at(0), &person("bo", "peer.example"));
+    world.follow(at(0), &ana);
+    let moved = Person { shared_inbox: Some("https://peer.example/other".to_owned()), ..ana.clone() };
+    world.follow(at(1), &moved);
+    world.follow(at(2), &Person { shared_inbox: None, ..ana });
+    let counts: Vec<(String, u64)> =
+        world.all::<DeliveryInbox>().into_iter().map(|inbox| (inbox.url, inbox.followers)).collect();
+    let url = |path: &str| format!("https://peer.example/{path}");
+    assert_eq!(counts, [(url("inbox"), 1), (url("other"), 0), (url("users/ana/inbox"), 1)]);
+    world.assert_consistent();
+}
+
+#[test]
+fn an_answer_that_is_no_longer_true_is_not_sent() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let worth = |world: &World, kind: OutgoingKind| {
+        let outgoing = world.sent(kind).pop().unwrap();
+        let attempt = world.all::<Attempt>().into_iter().find(|a| a.outgoing == outgoing.id).unwrap();
+        delivered::worth(world.view(), &outgoing, &delivered::Job::of(attempt), false, at(9))
+    };
+    world.follow_as(0, &rules(), &ana, "1", 0);
+    assert_eq!(worth(&world, OutgoingKind::Accept), delivered::Worth::Send);
+    // The Accept is still being retried when the operator removes them: it must not arrive behind the Reject.
+    world.judge(1, &ana, Verdict::Remove).unwrap();
+    assert_eq!(worth(&world, OutgoingKind::Accept), delivered::Worth::Expired);
+    assert_eq!(worth(&world, OutgoingKind::Reject), delivered::Worth::Send);
+    world.follow_as(2, &rules(), &ana, "2", 2);
+    assert_eq!(worth(&world, OutgoingKind::Accept), delivered::Worth::Send);
+    assert_eq!(worth(&world, OutgoingKind::Reject), delivered::Worth::Expired);
+    // Blocked: nothing goes their way.
+    let target = blocks::parse("peer.example").unwrap();
+    world.act(at(3), |draft, _| blocks::add(draft, target, BlockOwner::Operator, at(3)));
+    assert_eq!(world.state(&ana), Some(Parked));
+    assert_eq!(worth(&world, OutgoingKind::Accept), delivered::Worth::Expired);
+    assert_eq!(worth(&world, OutgoingKind::Reject), delivered::Worth::Expired);
+}
+
+proptest! {
+    #![proptest_config(random(100))]
+    /// Follow and Undo in any order of arrival, repeated, with equal ids: the newest stamp decides.
+    #[test]
+    fn any_order_ends_in_the_state_of_the_newest_stamp(
+        sent in prop::collection::vec((any::<bool>(), 0..6i64), 1..20),
+    ) {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        let (mut newest, mut accepts) = (None::<(i64, bool)>, 0);
+        for (now, (follows, stamp)) in (100..).zip(sent) {
+            let counts = newest.is_none_or(|(newest, _)| stamp >= newest);
+            if follows {
+                let got = world.follow_as(now, &rules(), &ana, "same", stamp);
+                prop_assert_eq!(got != Followed::Ignored, counts);
+                accepts += usize::from(counts);
+            } else {
+                prop_assert_eq!(world.unfollow(now, &ana, stamp), counts);
+            }
+            if counts { newest = Some((stamp, follows)); }
+            let want = newest.map(|(_, follows)| if follows { Approved } else { Left });
+            prop_assert_eq!(world.state(&ana), want);
+            world.assert_consistent();
+        }
+        prop_assert_eq!(world.answers().len(), accepts);
+        prop_assert!(world.notices().len() <= 1);
+    }
+
+    /// Whatever people, operators and blocks do, counts and inboxes are those of a recount.
+    #[test]
+    fn the_books_always_balance(
+        events in prop::collection::vec((0..9u8, 0..4usize, 0..3u8), 1..60),
+    ) {
+        let names = ["ana", "bo", "cy", "di"];
+        let mut world = World::default();
+        for (now, (what, who, variant)) in (0..).zip(events) {
+            let host = if who < 2 { "a.example" } else { "x.a.example" };
+            let mut who = person(names[who], host);
+            if variant == 1 { who.shared_inbox = None; }
+            let rules = if variant == 2 { manual() } else { rules() };
+            let target = blocks::parse(if variant == 0 { &who.actor } else { host }).unwrap();
+            let owner = if variant == 1 { BlockOwner::Operator } else { BlockOwner::Owncast };
+            match what {
+                0..=2 => { world.follow_as(now, &rules, &who, "id", now); }
+                3 => { world.unfollow(now, &who, now); }
+                4 => {
+                    let verdict = [Verdict::Approve, Verdict::Reject, Verdict::Remove][usize::from(variant)];
+                    let _ = world.judge(now, &who, verdict);
+                }
+                5 => { world.act(at(now), |draft, _| blocks::add(draft, target, owner, at(now))); }
+                6 => { world.act(at(now), |draft, _| blocks::remove(draft, &target, owner, at(now))); }
+                7 => world.act(at(now), |draft, moment| crate::decide::gone::deleted(draft, moment, &who.actor)),
+                _ => {
+                    world.act(at(now), |draft, moment| {
+                        crate::decide::gone::blocked_us(draft, moment, &who.actor, at(now));
+                    });
+                }
+            }
+            world.assert_consistent();
+        }
+        let waiting = world.all::<Follower>().into_iter().filter(|f| f.state == Pending).count();
+        prop_assert_eq!(world.view().meta::<FollowerCounts>().pending, u64::try_from(waiting).unwrap());
+    }
+}

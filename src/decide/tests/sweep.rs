@@ -1,0 +1,175 @@
+//! Forgetting: what is over, nothing else, a little at a time.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decide::delivered::Ending;
+use crate::decide::engage::{Ours, engage};
+use crate::decide::sweep::{Cursor, PARKED_LIFE, sweep};
+use crate::decide::{blocks, seen};
+use crate::model::block::BlockOwner;
+use crate::model::engagement::{EngagementKind, Seen};
+use crate::model::follower::FollowerState::{Approved, Left, Parked};
+use crate::model::notices::Said;
+
+const DAY: i64 = 24 * 3600;
+
+impl World {
+    /// Looks at everything, so many entries at a time. Returns how often it had to.
+    fn sweep(&mut self, now: i64, look: usize) -> usize {
+        let entries = self.view.len();
+        let mut cursor = Cursor::new();
+        for round in 1.. {
+            cursor = self.act(at(now), |draft, _| sweep(draft, &cursor, at(now), look));
+            if cursor.is_empty() {
+                self.assert_consistent();
+                return round;
+            }
+            assert!(round <= entries / look + 1, "it goes on for ever");
+        }
+        unreachable!()
+    }
+}
+
+#[test]
+fn memories_go_when_their_time_is_over() {
+    let mut world = World::default();
+    world.act(at(0), |draft, _| {
+        assert!(seen::first_time(draft, "hash", at(0)));
+        assert!(!seen::first_time(draft, "hash", at(1)));
+        seen::undone(draft, "https://a.example/u", "like", secs(60), at(0));
+    });
+    let life = i64::try_from(seen::SIGNATURE_MEMORY.as_secs()).unwrap();
+    for (now, left) in [(59, 2), (60, 1), (life - 1, 1), (life, 0)] {
+        world.sweep(now, 1);
+        assert_eq!(world.all::<Seen>().len(), left, "{now}");
+    }
+    assert!(world.act(at(life), |draft, _| seen::first_time(draft, "hash", at(life))));
+}
+
+#[test]
+fn only_those_who_left_or_are_parked_are_forgotten() {
+    let mut world = World::default();
+    let (ana, bo, cy) = (person("ana", "a.example"), person("bo", "b.example"), person("cy", "c.example"));
+    for who in [&ana, &bo, &cy] {
+        world.follow(at(0), who);
+    }
+    for job in world.all::<Attempt>().into_iter().map(crate::decide::delivered::Job::of) {
+        world.settle(&job, Ending::Reached);
+    }
+    world.act(at(0), |draft, moment| crate::decide::follow::undo(draft, moment, &bo, at(0)));
+    let target = blocks::parse("c.example").unwrap();
+    world.act(at(0), |draft, _| blocks::add(draft, target, BlockOwner::Operator, at(0)));
+    let states = |world: &World| [&ana, &bo, &cy].map(|who| world.state(who));
+    let left = i64::try_from(seen::SIGNATURE_MEMORY.as_secs()).unwrap();
+    let parked = i64::try_from(PARKED_LIFE.as_secs()).unwrap();
+    for (now, want) in [
+        (-3600, [Some(Approved), Some(Left), Some(Parked)]),
+        (left, [Some(Approved), Some(Left), Some(Parked)]),
+        (left + 1, [Some(Approved), None, Some(Parked)]),
+        (parked, [Some(Approved), None, Some(Parked)]),
+        (parked + 1, [Some(Approved), None, None]),
+        (1000 * DAY, [Some(Approved), None, None]),
+    ] {
+        world.sweep(now, 3);
+        assert_eq!(states(&world), want, "{now}");
+    }
+    let inboxes: Vec<String> = world.all::<DeliveryInbox>().into_iter().map(|inbox| inbox.url).collect();
+    assert_eq!(inboxes, [ana.delivery_inbox()], "those that nobody follows through go too");
+    // A number is never used for another inbox.
+    world.follow(at(1001 * DAY), &bo);
+    assert_eq!(world.number(bo.delivery_inbox()), 3);
+}
+
+#[test]
+fn fan_outs_go_a_week_after_their_stream_with_all_that_is_theirs() {
+    let (mut world, ana) = (World::default(), person("ana", "a.example"));
+    world.follow(at(0), &ana);
+    let post = world.announce(0);
+    world.retitle(1, post.id, "B");
+    // Running for weeks, or nobody told us that it is over: still needed.
+    world.sweep(30 * DAY, 7);
+    assert_eq!(world.sent(OutgoingKind::Create).len(), 1);
+    let job = world.job(post.create, &ana);
+    world.settle(&job, Ending::Reached);
+    world.end(30 * DAY, post.id);
+    world.sweep(37 * DAY - 1, 7);
+    assert_eq!((world.sent(OutgoingKind::Create).len(), world.sent(OutgoingKind::Update).len()), (1, 2));
+    world.sweep(37 * DAY, 7);
+    let mut kinds = std::collections::BTreeSet::new();
+    world.view().scan_bytes(b"", b"", &mut |key, _| {
+        kinds.insert(char::from(key[0]));
+        true
+    });
+    for gone in [kind::OUTGOING, kind::CHUNK, kind::FANOUT] {
+        assert!(!kinds.contains(&char::from(gone)), "{}", char::from(gone));
+    }
+    assert_eq!(world.all::<Post>().len(), 1, "the post keeps its address");
+}
+
+#[test]
+fn answers_and_news_of_the_actor_go_when_they_expire() {
+    let (mut world, ana) = (World::default(), person("ana", "a.example"));
+    world.follow(at(0), &ana);
+    let document = |id: Ulid| id.to_string();
+    world.act(at(0), |draft, moment| crate::decide::publish::actor_changed(draft, moment, document));
+    world.sweep(3 * DAY - 1, 100);
+    assert_eq!(world.all::<Outgoing>().len(), 2);
+    // The attempt finds its activity gone, and goes with it.
+    let job = crate::decide::delivered::Job::of(world.all::<Attempt>().remove(0));
+    world.settle(&job, Ending::Failed);
+    world.sweep(3 * DAY, 100);
+    assert!(world.all::<Outgoing>().is_empty() && world.fan_outs().is_empty());
+}
+
+#[test]
+fn that_something_was_told_is_forgotten_once_nothing_more_is_told_of_the_post() {
+    let (mut world, ana) = (World::default(), person("ana", "a.example"));
+    world.follow(at(0), &ana);
+    let post = Ours::Post(world.announce(0).id);
+    let like = |world: &mut World, now: i64, id: &str| {
+        world.act(at(now), |draft, moment| {
+            engage(draft, moment, EngagementKind::Like, &ana, post, id);
+            crate::decide::engage::undo(draft, moment, &ana.actor, Some(id), None)
+        })
+    };
+    like(&mut world, 1, "1");
+    world.sweep(7 * DAY + 1, 5);
+    assert_eq!((world.notices().len(), world.all::<Said>().len()), (2, 2));
+    world.sweep(7 * DAY + 2, 5);
+    like(&mut world, 7 * DAY + 2, "2");
+    assert_eq!(world.notices().len(), 2, "one for the follow, one for the likes");
+    assert_eq!(world.all::<Said>().len(), 1, "a follow is told once a year");
+}
+
+proptest! {
+    #![proptest_config(random(60))]
+    #[test]
+    fn however_little_is_looked_at_at_once_the_end_is_the_same(
+        look in 1..40usize,
+        left in prop::collection::vec((any::<bool>(), 0..20_000i64), 0..30),
+        now in 0..40_000i64,
+    ) {
+        let mut world = World::default();
+        for (number, (leaves, when)) in left.into_iter().enumerate() {
+            let who = person(&format!("p{number}"), &format!("s{}.example", number % 7));
+            world.follow(at(when), &who);
+            world.act(at(when), |draft, _| seen::first_time(draft, &number.to_string(), at(when)));
+            if leaves {
+                world.act(at(when), |draft, moment| crate::decide::follow::undo(draft, moment, &who, at(when)));
+            }
+        }
+        let mut whole = World { view: world.view.clone(), decisions: 0 };
+        whole.sweep(now, usize::MAX);
+        world.sweep(now, look);
+        let entries = |world: &World| {
+            let mut all = Vec::new();
+            world.view().scan_bytes(b"", b"", &mut |key, value| {
+                all.push((key.to_vec(), value.to_vec()));
+                true
+            });
+            all
+        };
+        prop_assert_eq!(entries(&world), entries(&whole));
+    }
+}
