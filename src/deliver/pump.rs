@@ -41,8 +41,21 @@ const GATHER: Duration = Duration::from_millis(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 enum Event {
-    Done(Job, Ending),
+    Done(Held, Ending),
     SlotFree,
+}
+
+/// A job in memory, with the host of its inbox.
+struct Held {
+    job: Job,
+    host: String,
+}
+
+/// What is in memory for one host.
+#[derive(Default)]
+struct Host {
+    held: usize,
+    active: usize,
 }
 
 pub(super) struct Pump {
@@ -55,12 +68,12 @@ pub(super) struct Pump {
     events: mpsc::Sender<Event>,
     inbound: mpsc::Receiver<Event>,
     /// Jobs taken from the store and not started.
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Held>,
     /// Everything in memory, by activity and inbox: never taken from the store twice.
     held: HashSet<(Ulid, String)>,
     /// Inboxes with a request in flight: one at a time, so that order holds per inbox.
     busy: HashSet<String>,
-    hosts: HashMap<String, usize>,
+    hosts: HashMap<String, Host>,
     /// How far each fan-out has been read.
     read_to: HashMap<Ulid, Option<u32>>,
     /// The activities of the last requests started.
@@ -114,7 +127,7 @@ impl Pump {
                 written.mark_unchanged();
                 self.refill()?;
             }
-            self.dispatch().await?;
+            while self.dispatch().await? {}
             let pause = self.pause();
             let mut done = Vec::new();
             look = false;
@@ -142,9 +155,9 @@ impl Pump {
         }
     }
 
-    fn took(&mut self, event: Option<Event>, done: &mut Vec<(Job, Ending)>) {
-        if let Some(Event::Done(job, ending)) = event {
-            done.push((job, ending));
+    fn took(&mut self, event: Option<Event>, done: &mut Vec<(Held, Ending)>) {
+        if let Some(Event::Done(held, ending)) = event {
+            done.push((held, ending));
         }
     }
 
@@ -174,55 +187,64 @@ impl Pump {
         self.next_due = next_due;
         self.more = found.len() >= room || self.read_to.values().any(Option::is_some);
         for job in found {
+            let host = host_of(&job.inbox);
             self.held.insert((job.outgoing, job.inbox.clone()));
-            self.waiting.push_back(job);
+            self.hosts.entry(host.clone()).or_default().held += 1;
+            self.waiting.push_back(Held { job, host });
         }
         self.metrics.delivery_queue.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
         Ok(())
     }
 
     /// Starts every waiting job that has a free slot, host and inbox, after a last look at whether it is still wanted.
-    async fn dispatch(&mut self) -> Result<(), StoreError> {
+    /// True if some were not, and have left their slots to others.
+    async fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = Vec::new();
         let mut kept = VecDeque::new();
-        while let Some(job) = self.waiting.pop_front() {
-            let host = host_of(&job.inbox);
-            if self.busy.contains(&job.inbox) || self.hosts.get(&host).is_some_and(|n| *n >= self.per_host) {
-                kept.push_back(job);
+        while self.fast.available_permits() > 0
+            && let Some(held) = self.waiting.pop_front()
+        {
+            let host = self.hosts.entry(held.host.clone()).or_default();
+            if self.busy.contains(&held.job.inbox) || host.active >= self.per_host {
+                kept.push_back(held);
                 continue;
             }
             let Ok(permit) = Arc::clone(&self.fast).try_acquire_owned() else {
-                kept.push_back(job);
+                kept.push_back(held);
                 break;
             };
-            self.busy.insert(job.inbox.clone());
-            *self.hosts.entry(host).or_default() += 1;
-            starting.push((job, permit));
+            self.busy.insert(held.job.inbox.clone());
+            host.active += 1;
+            starting.push((held, permit));
         }
         kept.append(&mut self.waiting);
         self.waiting = kept;
         if starting.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let (store, activities) = (&self.store, &mut self.activities);
         let worths = store.look(|view| last_look(view, &starting, activities, Timestamp::now()))?;
         let mut over = Vec::new();
-        for ((job, permit), worth) in starting.into_iter().zip(worths) {
-            match (worth, self.activities.get(&job.outgoing)) {
-                (Worth::Send, Some(activity)) => self.start(job, activity.letter.clone(), permit),
-                (Worth::Skip, _) => over.push((job, Ending::Skipped)),
-                _ => over.push((job, Ending::Failed)),
+        for ((held, permit), worth) in starting.into_iter().zip(worths) {
+            match (worth, self.activities.get(&held.job.outgoing)) {
+                (Worth::Send, Some(activity)) => self.start(held, activity.letter.clone(), permit),
+                (Worth::Skip, _) => over.push((held, Ending::Skipped)),
+                _ => over.push((held, Ending::Failed)),
             }
         }
-        self.write(over).await
+        let some = !over.is_empty();
+        self.write(over).await?;
+        Ok(some)
     }
 
-    fn start(&self, job: Job, letter: Letter, permit: OwnedSemaphorePermit) {
+    fn start(&self, held: Held, letter: Letter, permit: OwnedSemaphorePermit) {
         let (sender, events) = (self.sender.clone(), self.events.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
+        // Only for whoever is next at this host: else a fan-out leaves thousands of idle connections behind it.
+        let keep = self.hosts.get(&held.host).is_some_and(|host| host.held > 1);
         tokio::spawn(async move {
-            let inbox = job.inbox.clone();
-            let mut request = std::pin::pin!(sender.send(&inbox, &letter));
+            let inbox = held.job.inbox.clone();
+            let mut request = std::pin::pin!(sender.send(&inbox, &letter, keep));
             let (sent, _lane) = tokio::select! {
                 sent = &mut request => (sent, Some(permit)),
                 lane = slow_lane(slow) => {
@@ -232,31 +254,31 @@ impl Pump {
                     (request.await, lane)
                 }
             };
-            let ending = concluded(&job, &sent, &metrics);
-            let _ = events.send(Event::Done(job, ending)).await;
+            let ending = concluded(&held, &sent, &metrics);
+            let _ = events.send(Event::Done(held, ending)).await;
         });
     }
 
     /// Writes outcomes in one commit, then lets their inboxes go: the next job of an inbox sees what became of the last.
-    async fn write(&mut self, done: Vec<(Job, Ending)>) -> Result<(), StoreError> {
+    async fn write(&mut self, done: Vec<(Held, Ending)>) -> Result<(), StoreError> {
         if done.is_empty() {
             return Ok(());
         }
-        let written = done.clone();
-        self.store
+        let done = self
+            .store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
-                for (job, ending) in &written {
-                    delivered::settle(&mut draft, job, *ending);
+                for (held, ending) in &done {
+                    delivered::settle(&mut draft, &held.job, *ending);
                 }
-                (draft.into_changes(), ())
+                (draft.into_changes(), done)
             })
             .await?;
-        for (job, _) in done {
-            let host = host_of(&job.inbox);
-            if let Some(active) = self.hosts.get_mut(&host) {
-                *active = active.saturating_sub(1);
-                if *active == 0 {
+        for (Held { job, host }, _) in done {
+            if let Some(known) = self.hosts.get_mut(&host) {
+                known.active = known.active.saturating_sub(1);
+                known.held = known.held.saturating_sub(1);
+                if known.held == 0 {
                     self.hosts.remove(&host);
                 }
             }
@@ -274,7 +296,8 @@ async fn slow_lane(slow: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 }
 
 /// Sorts an answer, counts it and says it in the log.
-fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
+fn concluded(held: &Held, sent: &Sent, metrics: &Metrics) -> Ending {
+    let Held { job, host } = held;
     let jitter = u64::from_be_bytes(crate::random::bytes());
     let ending = classify::ending(&sent.reply, job.tries, Timestamp::now(), jitter);
     let (outcome, word) = match ending {
@@ -283,7 +306,7 @@ fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
         Ending::Failed | Ending::Skipped => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
     metrics.delivery(outcome);
-    tracing::debug!(target: "herald::deliver", host = host_of(&job.inbox), activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
+    tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
     ending
 }
 
@@ -347,21 +370,21 @@ fn first_passes(
 /// Whether each job is still wanted. Leaves in `activities` those of the jobs, as they are now.
 fn last_look<T>(
     view: &dyn View,
-    jobs: &[(Job, T)],
+    jobs: &[(Held, T)],
     activities: &mut HashMap<Ulid, Activity>,
     now: Timestamp,
 ) -> Vec<Worth> {
     let mut over: HashMap<Ulid, bool> = HashMap::new();
     let worths = jobs
         .iter()
-        .map(|(job, _)| {
+        .map(|(Held { job, host }, _)| {
             let over = *over.entry(job.outgoing).or_insert_with(|| {
                 refresh(view, job.outgoing, activities);
                 let activity = activities.get(&job.outgoing);
                 activity.is_none_or(|activity| delivered::over(view, &activity.outgoing, now))
             });
             match activities.get(&job.outgoing) {
-                Some(activity) if !over && !blocks::host_blocked(view, &host_of(&job.inbox)) => {
+                Some(activity) if !over && !blocks::host_blocked(view, host) => {
                     delivered::worth_there(view, &activity.outgoing, job)
                 }
                 _ => Worth::Expired,

@@ -20,7 +20,7 @@ use super::agent::Home;
 use super::report::{Budget, against, each, figure, headline, micros, ratio};
 use super::{bare, process, signatures};
 
-/// `[delivery] concurrency` by default; the bare loop gets the same.
+/// `[delivery] concurrency` by default. The bare loop gets the same as the agent.
 const CONCURRENCY: usize = 64;
 /// What a real Owncast 0.1.3 took in the same harness for 2,000 inboxes at 100 ms, and its CPU for each.
 const OWNCAST_TOOK: Duration = Duration::from_secs(102);
@@ -36,10 +36,14 @@ struct Case {
     latency: Duration,
     dead: f64,
     silent: f64,
+    concurrency: usize,
 }
 
 /// What the agent did.
 struct Ran {
+    /// Until the first inbox was reached: what Owncast was asked, and the post.
+    start_cpu: Duration,
+    /// From then on.
     cpu: Duration,
     /// From the encoder's connecting to the first inbox, then to 50, 99 and 100 % of those that answer.
     reached: [Duration; 4],
@@ -55,13 +59,21 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
     headline("one signature of the library, alone");
     figure("CPU", &micros(costs.raw_sign));
     let n = if quick { 1000 } else { 2000 };
-    let plain = Case { inboxes: n, hosts: n, latency: Duration::ZERO, dead: 0.0, silent: 0.0 };
+    let plain = Case {
+        inboxes: n,
+        hosts: n,
+        latency: Duration::ZERO,
+        dead: 0.0,
+        silent: 0.0,
+        concurrency: CONCURRENCY,
+    };
     let slow = Duration::from_millis(100);
     runtime.block_on(async {
         for (name, case) in [
             ("new connections", plain),
             ("re-used connections", Case { hosts: n / 16, ..plain }),
             ("new connections, 100 ms", Case { latency: slow, ..plain }),
+            ("new connections, 100 ms, concurrency = 256", Case { latency: slow, concurrency: 256, ..plain }),
         ] {
             headline(&format!("{name}: {n} inboxes on {} hosts", case.hosts));
             compare(case, costs.raw_sign).await?;
@@ -92,6 +104,7 @@ async fn compare(case: Case, sign: Duration) -> anyhow::Result<()> {
     figure("agent's CPU per delivery / library's signature", &format!("{:.2} ×", ratio(ours, sign)));
     figure("bare loop's / library's signature", &format!("{:.2} ×", ratio(bare, sign)));
     figure("agent's CPU per delivery, bare loop's", &format!("{}, {}", micros(ours), micros(bare)));
+    figure("agent's CPU once, before the first delivery", &micros(ran.start_cpu));
     let count = u32::try_from(case.inboxes).unwrap_or(u32::MAX);
     let ideal = sign * count + 2 * case.latency;
     let whole = ran.part(3);
@@ -124,10 +137,11 @@ async fn fan_out(case: Case) -> anyhow::Result<Ran> {
     let home = Home::new().await?;
     home.follow(sink.actors().into_iter().zip(sink.urls()).collect()).await?;
     let answering = case.inboxes - sink.set_dead(case.dead).await - sink.set_silent(case.silent);
-    let agent = home.start("").await?;
+    let agent = home.start(&format!("[delivery]\nconcurrency = {}", case.concurrency)).await?;
     home.settled().await?;
     let (_, peak_before) = process::resident(agent.pid())?;
-    let cpu = process::cpu(agent.pid())?;
+    let before = process::cpu(agent.pid())?;
+    let mut first = before;
     let start = Instant::now();
     home.owncast.go_live_with(Timeline { online_after: Duration::ZERO, thumbnail_after: Duration::ZERO });
     let marks = [1, answering.div_ceil(2), (answering * 99).div_ceil(100), answering];
@@ -139,15 +153,19 @@ async fn fan_out(case: Case) -> anyhow::Result<Ran> {
                 break;
             }
             anyhow::ensure!(*at < PATIENCE, "{} of {answering} inboxes were reached", sink.received());
-            tokio::time::sleep(Duration::from_millis(3)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        if mark == 1 {
+            first = process::cpu(agent.pid())?;
         }
     }
     // The last answers are still on their way, and then to the disk.
     tokio::time::sleep(case.latency + Duration::from_millis(300)).await;
-    let cpu = process::cpu(agent.pid())?.saturating_sub(cpu);
+    let cpu = process::cpu(agent.pid())?.saturating_sub(first);
+    let start_cpu = first.saturating_sub(before);
     let (_, peak) = process::resident(agent.pid())?;
     agent.stop().await?;
-    Ok(Ran { cpu, reached, peak_before, peak })
+    Ok(Ran { start_cpu, cpu, reached, peak_before, peak })
 }
 
 /// CPU and time of the bare loop over the same inboxes.
@@ -160,7 +178,7 @@ async fn bare_loop(case: Case) -> anyhow::Result<(Duration, Duration)> {
     inboxes.write_all(sink.urls().join("\n").as_bytes())?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(bare::DELIVER).arg(home.key_file()).arg(body.path()).arg(inboxes.path());
-    command.arg(CONCURRENCY.to_string());
+    command.arg(case.concurrency.to_string());
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let failed = || format!("the bare loop failed: {}", String::from_utf8_lossy(&output.stderr));

@@ -27,14 +27,6 @@ pub fn own_cpu() -> anyhow::Result<Duration> {
     cpu(std::process::id())
 }
 
-/// CPU time of the calling thread so far, to the nanosecond.
-pub fn thread_cpu() -> anyhow::Result<Duration> {
-    let stat =
-        std::fs::read_to_string("/proc/thread-self/schedstat").context("the kernel's CONFIG_SCHED_INFO")?;
-    let nanos = stat.split_whitespace().next().context("no run time")?.parse()?;
-    Ok(Duration::from_nanos(nanos))
-}
-
 /// Resident memory of a process in MiB: now, and at its peak.
 pub fn resident(pid: u32) -> anyhow::Result<(f64, f64)> {
     let path = format!("/proc/{pid}/status");
