@@ -202,6 +202,20 @@ pub(super) fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: In
     draft.put(&record);
 }
 
+/// Writes that the inboxes of a fan-out below a number may be tried from now on. A process that dies cannot say which of
+/// them were: to the next one each may have the activity. A pass that is done is not opened again.
+pub fn claim(draft: &mut Draft<'_>, outgoing: Ulid, below: u32) {
+    let id = outgoing.to_bytes();
+    if draft.view().get_bytes(&full_key(kind::FANOUT, &id)).is_some() {
+        draft.put_raw(kind::FANOUT, &id, below.to_be_bytes().to_vec());
+    }
+}
+
+/// Reads what [`claim`] wrote: 0 for a pass that has not begun.
+pub fn claimed(value: &[u8]) -> u32 {
+    <[u8; 4]>::try_from(value).map_or(0, u32::from_be_bytes)
+}
+
 /// Up to `most` waiting inboxes of a fan-out from a position on, as jobs; and where to go on. `None` when there is
 /// nothing behind.
 pub fn waiting(

@@ -4,7 +4,7 @@
 //! Memory is bounded by the window, however long the queue in the store is. It runs on a thread of its own, so it reads
 //! the store where it stands.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::classify;
+use super::passes::{Pass, due, first_passes};
 use super::send::{Letter, Sender, Sent};
 use super::{DRAIN, DeliverOptions};
 use crate::decide::blocks;
 use crate::decide::delivered::{self, Ending, Job, Worth};
-use crate::model::delivery::{Attempt, Outgoing};
+use crate::model::delivery::Outgoing;
 use crate::model::handle::host_of;
-use crate::model::record::{full_key, kind};
+use crate::model::record::full_key;
 use crate::model::{Draft, Record, View};
 use crate::net::Client;
 use crate::store::{Store, StoreError};
@@ -37,12 +38,27 @@ const OUTCOMES: usize = 256;
 /// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Shorter than the
 /// slots need to run empty.
 const GATHER: Duration = Duration::from_millis(5);
+/// Inboxes claimed at a time: so many at most are thought to have a post that they do not have, after a crash.
+const CLAIM: u32 = 256;
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 enum Event {
-    Done(Job, Ending),
+    Done(Held, Ending),
     SlotFree,
+}
+
+/// A job in memory, with the host of its inbox.
+struct Held {
+    job: Job,
+    host: String,
+}
+
+/// What is in memory for one host.
+#[derive(Default)]
+struct Host {
+    held: usize,
+    active: usize,
 }
 
 pub(super) struct Pump {
@@ -55,14 +71,14 @@ pub(super) struct Pump {
     events: mpsc::Sender<Event>,
     inbound: mpsc::Receiver<Event>,
     /// Jobs taken from the store and not started.
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Held>,
     /// Everything in memory, by activity and inbox: never taken from the store twice.
     held: HashSet<(Ulid, String)>,
     /// Inboxes with a request in flight: one at a time, so that order holds per inbox.
     busy: HashSet<String>,
-    hosts: HashMap<String, usize>,
-    /// How far each fan-out has been read.
-    read_to: HashMap<Ulid, Option<u32>>,
+    hosts: HashMap<String, Host>,
+    /// The fan-outs whose first pass is not done.
+    passes: HashMap<Ulid, Pass>,
     /// The activities of the last requests started.
     activities: HashMap<Ulid, Activity>,
     next_due: Option<Timestamp>,
@@ -93,7 +109,7 @@ impl Pump {
             held: HashSet::new(),
             busy: HashSet::new(),
             hosts: HashMap::new(),
-            read_to: HashMap::new(),
+            passes: HashMap::new(),
             activities: HashMap::new(),
             next_due: None,
             more: false,
@@ -114,15 +130,12 @@ impl Pump {
                 written.mark_unchanged();
                 self.refill()?;
             }
-            self.dispatch().await?;
+            while self.dispatch().await? {}
             let pause = self.pause();
             let mut done = Vec::new();
             look = false;
             tokio::select! {
-                () = cancel.cancelled() => {
-                    self.finish().await;
-                    return Ok(());
-                }
+                () = cancel.cancelled() => return self.finish().await,
                 event = self.inbound.recv() => {
                     self.took(event, &mut done);
                     tokio::time::sleep(GATHER).await;
@@ -146,21 +159,24 @@ impl Pump {
     }
 
     /// Writes the outcomes of requests that are under way, as far as they come in time: what is not written is sent again.
-    async fn finish(&mut self) {
+    async fn finish(&mut self) -> Result<(), StoreError> {
         let deadline = tokio::time::Instant::now() + DRAIN;
         while !self.busy.is_empty() {
-            let Ok(event) = tokio::time::timeout_at(deadline, self.inbound.recv()).await else { return };
+            let Ok(event) = tokio::time::timeout_at(deadline, self.inbound.recv()).await else {
+                return Ok(());
+            };
             let mut done = Vec::new();
             self.took(event, &mut done);
-            if self.write(done).await.is_err() {
-                return;
-            }
+            self.write(done).await?;
         }
+        // Nothing is under way: what waits has surely not been tried.
+        let unclaimed = self.passes.keys().map(|id| (*id, 0)).collect();
+        self.claim(unclaimed).await
     }
 
-    fn took(&mut self, event: Option<Event>, done: &mut Vec<(Job, Ending)>) {
-        if let Some(Event::Done(job, ending)) = event {
-            done.push((job, ending));
+    fn took(&mut self, event: Option<Event>, done: &mut Vec<(Held, Ending)>) {
+        if let Some(Event::Done(held, ending)) = event {
+            done.push((held, ending));
         }
     }
 
@@ -181,64 +197,107 @@ impl Pump {
         if room == 0 {
             return Ok(());
         }
-        let (held, read_to) = (&self.held, &mut self.read_to);
+        let (held, passes) = (&self.held, &mut self.passes);
         let (found, next_due) = self.store.look(|view| {
             let (mut jobs, next_due) = due(view, held, Timestamp::now(), room);
-            first_passes(view, held, read_to, room, &mut jobs);
+            first_passes(view, held, passes, room, &mut jobs);
             (jobs, next_due)
         })?;
         self.next_due = next_due;
-        self.more = found.len() >= room || self.read_to.values().any(Option::is_some);
+        self.more = found.len() >= room || self.passes.values().any(|pass| pass.next.is_some());
         for job in found {
+            let host = host_of(&job.inbox);
             self.held.insert((job.outgoing, job.inbox.clone()));
-            self.waiting.push_back(job);
+            self.hosts.entry(host.clone()).or_default().held += 1;
+            self.waiting.push_back(Held { job, host });
         }
         self.metrics.delivery_queue.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
         Ok(())
     }
 
     /// Starts every waiting job that has a free slot, host and inbox, after a last look at whether it is still wanted.
-    async fn dispatch(&mut self) -> Result<(), StoreError> {
+    /// True if some were not, and have left their slots to others.
+    async fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = Vec::new();
         let mut kept = VecDeque::new();
-        while let Some(job) = self.waiting.pop_front() {
-            let host = host_of(&job.inbox);
-            if self.busy.contains(&job.inbox) || self.hosts.get(&host).is_some_and(|n| *n >= self.per_host) {
-                kept.push_back(job);
+        while self.fast.available_permits() > 0
+            && let Some(held) = self.waiting.pop_front()
+        {
+            let host = self.hosts.entry(held.host.clone()).or_default();
+            if self.busy.contains(&held.job.inbox) || host.active >= self.per_host {
+                kept.push_back(held);
                 continue;
             }
             let Ok(permit) = Arc::clone(&self.fast).try_acquire_owned() else {
-                kept.push_back(job);
+                kept.push_back(held);
                 break;
             };
-            self.busy.insert(job.inbox.clone());
-            *self.hosts.entry(host).or_default() += 1;
-            starting.push((job, permit));
+            self.busy.insert(held.job.inbox.clone());
+            host.active += 1;
+            starting.push((held, permit));
         }
         kept.append(&mut self.waiting);
         self.waiting = kept;
         if starting.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let (store, activities) = (&self.store, &mut self.activities);
         let worths = store.look(|view| last_look(view, &starting, activities, Timestamp::now()))?;
-        let mut over = Vec::new();
-        for ((job, permit), worth) in starting.into_iter().zip(worths) {
-            match (worth, self.activities.get(&job.outgoing)) {
-                (Worth::Send, Some(activity)) => self.start(job, activity.letter.clone(), permit),
-                (Worth::Skip, _) => over.push((job, Ending::Skipped)),
-                _ => over.push((job, Ending::Failed)),
+        let (mut over, mut sending) = (Vec::new(), Vec::new());
+        for ((held, permit), worth) in starting.into_iter().zip(worths) {
+            match (worth, self.activities.get(&held.job.outgoing)) {
+                (Worth::Send, Some(activity)) => sending.push((held, activity.letter.clone(), permit)),
+                (Worth::Skip, _) => over.push((held, Ending::Skipped)),
+                _ => over.push((held, Ending::Failed)),
             }
         }
-        self.write(over).await
+        let claims = self.claims(sending.iter().map(|(held, ..)| &held.job));
+        self.claim(claims).await?;
+        for (held, letter, permit) in sending {
+            self.start(held, letter, permit);
+        }
+        let some = !over.is_empty();
+        self.write(over).await?;
+        Ok(some)
     }
 
-    fn start(&self, job: Job, letter: Letter, permit: OwnedSemaphorePermit) {
+    /// The claims that must be on disk before these jobs are tried.
+    fn claims<'j>(&mut self, jobs: impl Iterator<Item = &'j Job>) -> Vec<(Ulid, u32)> {
+        let mut claims = HashMap::new();
+        for job in jobs {
+            let (Some(number), Some(pass)) = (job.number, self.passes.get_mut(&job.outgoing)) else {
+                continue;
+            };
+            if number >= pass.claimed {
+                pass.claimed = number.saturating_add(CLAIM);
+                claims.insert(job.outgoing, pass.claimed);
+            }
+        }
+        claims.into_iter().collect()
+    }
+
+    async fn claim(&self, claims: Vec<(Ulid, u32)>) -> Result<(), StoreError> {
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let claimed = move |view: &dyn View| {
+            let mut draft = Draft::new(view);
+            for (outgoing, below) in claims {
+                delivered::claim(&mut draft, outgoing, below);
+            }
+            (draft.into_changes(), ())
+        };
+        self.store.commit(claimed).await
+    }
+
+    fn start(&self, held: Held, letter: Letter, permit: OwnedSemaphorePermit) {
         let (sender, events) = (self.sender.clone(), self.events.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
+        // Only for whoever is next at this host: else a fan-out leaves thousands of idle connections behind it.
+        let keep = self.hosts.get(&held.host).is_some_and(|host| host.held > 1);
         tokio::spawn(async move {
-            let inbox = job.inbox.clone();
-            let mut request = std::pin::pin!(sender.send(&inbox, &letter));
+            let inbox = held.job.inbox.clone();
+            let mut request = std::pin::pin!(sender.send(&inbox, &letter, keep));
             let (sent, _lane) = tokio::select! {
                 sent = &mut request => (sent, Some(permit)),
                 lane = slow_lane(slow) => {
@@ -248,31 +307,31 @@ impl Pump {
                     (request.await, lane)
                 }
             };
-            let ending = concluded(&job, &sent, &metrics);
-            let _ = events.send(Event::Done(job, ending)).await;
+            let ending = concluded(&held, &sent, &metrics);
+            let _ = events.send(Event::Done(held, ending)).await;
         });
     }
 
     /// Writes outcomes in one commit, then lets their inboxes go: the next job of an inbox sees what became of the last.
-    async fn write(&mut self, done: Vec<(Job, Ending)>) -> Result<(), StoreError> {
+    async fn write(&mut self, done: Vec<(Held, Ending)>) -> Result<(), StoreError> {
         if done.is_empty() {
             return Ok(());
         }
-        let written = done.clone();
-        self.store
+        let done = self
+            .store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
-                for (job, ending) in &written {
-                    delivered::settle(&mut draft, job, *ending);
+                for (held, ending) in &done {
+                    delivered::settle(&mut draft, &held.job, *ending);
                 }
-                (draft.into_changes(), ())
+                (draft.into_changes(), done)
             })
             .await?;
-        for (job, _) in done {
-            let host = host_of(&job.inbox);
-            if let Some(active) = self.hosts.get_mut(&host) {
-                *active = active.saturating_sub(1);
-                if *active == 0 {
+        for (Held { job, host }, _) in done {
+            if let Some(known) = self.hosts.get_mut(&host) {
+                known.active = known.active.saturating_sub(1);
+                known.held = known.held.saturating_sub(1);
+                if known.held == 0 {
                     self.hosts.remove(&host);
                 }
             }
@@ -290,7 +349,8 @@ async fn slow_lane(slow: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 }
 
 /// Sorts an answer, counts it and says it in the log.
-fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
+fn concluded(held: &Held, sent: &Sent, metrics: &Metrics) -> Ending {
+    let Held { job, host } = held;
     let jitter = u64::from_be_bytes(crate::random::bytes());
     let ending = classify::ending(&sent.reply, job.tries, Timestamp::now(), jitter);
     let (outcome, word) = match ending {
@@ -299,85 +359,28 @@ fn concluded(job: &Job, sent: &Sent, metrics: &Metrics) -> Ending {
         Ending::Failed | Ending::Skipped => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
     metrics.delivery(outcome);
-    tracing::debug!(target: "herald::deliver", host = host_of(&job.inbox), activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
+    tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
     ending
-}
-
-/// Attempts that are due, oldest first; and when the next one is that is not.
-fn due(
-    view: &dyn View,
-    held: &HashSet<(Ulid, String)>,
-    now: Timestamp,
-    room: usize,
-) -> (Vec<Job>, Option<Timestamp>) {
-    let (mut jobs, mut next) = (Vec::new(), None);
-    view.scan::<Attempt>(b"", &mut |attempt| {
-        if attempt.due > now {
-            next = Some(attempt.due);
-            return false;
-        }
-        if !held.contains(&(attempt.outgoing, attempt.inbox.clone())) {
-            jobs.push(Job::of(attempt));
-        }
-        jobs.len() < room
-    });
-    (jobs, next)
-}
-
-/// Waiting inboxes of the fan-outs whose first pass is not done, oldest activity first.
-fn first_passes(
-    view: &dyn View,
-    held: &HashSet<(Ulid, String)>,
-    read_to: &mut HashMap<Ulid, Option<u32>>,
-    room: usize,
-    jobs: &mut Vec<Job>,
-) {
-    let mut open = BTreeSet::new();
-    view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
-        let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-        open.extend(id.map(Ulid::from_bytes));
-        true
-    });
-    read_to.retain(|id, _| open.contains(id));
-    for id in open {
-        let Some(from) = *read_to.entry(id).or_insert(Some(0)) else { continue };
-        let room = room.saturating_sub(jobs.len());
-        if room == 0 {
-            return;
-        }
-        let (found, next) = delivered::waiting(view, id, from, room);
-        read_to.insert(id, next);
-        jobs.extend(found.into_iter().filter(|(_, inbox)| !held.contains(&(id, inbox.url.clone()))).map(
-            |(number, inbox)| Job {
-                outgoing: id,
-                inbox: inbox.url,
-                number: Some(number),
-                tries: 0,
-                uncertain: false,
-                attempt: None,
-            },
-        ));
-    }
 }
 
 /// Whether each job is still wanted. Leaves in `activities` those of the jobs, as they are now.
 fn last_look<T>(
     view: &dyn View,
-    jobs: &[(Job, T)],
+    jobs: &[(Held, T)],
     activities: &mut HashMap<Ulid, Activity>,
     now: Timestamp,
 ) -> Vec<Worth> {
     let mut over: HashMap<Ulid, bool> = HashMap::new();
     let worths = jobs
         .iter()
-        .map(|(job, _)| {
+        .map(|(Held { job, host }, _)| {
             let over = *over.entry(job.outgoing).or_insert_with(|| {
                 refresh(view, job.outgoing, activities);
                 let activity = activities.get(&job.outgoing);
                 activity.is_none_or(|activity| delivered::over(view, &activity.outgoing, now))
             });
             match activities.get(&job.outgoing) {
-                Some(activity) if !over && !blocks::host_blocked(view, &host_of(&job.inbox)) => {
+                Some(activity) if !over && !blocks::host_blocked(view, host) => {
                     delivered::worth_there(view, &activity.outgoing, job)
                 }
                 _ => Worth::Expired,

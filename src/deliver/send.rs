@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use url::Url;
@@ -44,8 +44,8 @@ pub(super) struct Sent {
 }
 
 impl Sender {
-    /// Signs and sends one request.
-    pub(super) async fn send(&self, inbox: &str, letter: &Letter) -> Sent {
+    /// Signs and sends one request. `keep`: the connection will be wanted again in a moment.
+    pub(super) async fn send(&self, inbox: &str, letter: &Letter, keep: bool) -> Sent {
         let refused = |why: String| Sent { reply: Reply::Refused, why };
         let Ok(url) = Url::parse(inbox) else { return refused("the inbox is not an address".into()) };
         let now = Timestamp::now();
@@ -63,6 +63,9 @@ impl Sender {
             Err(cause) => return refused(cause.to_string()),
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ACTIVITY));
+        if !keep {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         match self.client.post(&url, headers, letter.body.clone()).await {
             Ok(answer) => {
                 let asked: Option<Duration> = answer

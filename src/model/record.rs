@@ -31,7 +31,8 @@ pub mod kind {
     pub const OUTGOING: u8 = b'O';
     /// State bytes of a fan-out, one per distinct inbox.
     pub const CHUNK: u8 = b'C';
-    /// Fan-outs whose first pass is not done: the key is the activity, the value is empty.
+    /// Fan-outs whose first pass is not done: the key is the activity, the value is empty, or the number (4 bytes,
+    /// big-endian) below which inboxes may have been tried.
     pub const FANOUT: u8 = b'W';
     /// Single attempts that are due at some time.
     pub const ATTEMPT: u8 = b'Q';

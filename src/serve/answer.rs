@@ -60,6 +60,11 @@ impl Document {
         Document { body, etag, content_type, cache, vary }
     }
 
+    /// Bytes of its body.
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
     /// Answers a GET or HEAD: 304 where the client has it already.
     pub fn answer(&self, method: &Method, headers: &HeaderMap) -> Answer {
         let known =
@@ -87,6 +92,27 @@ impl Document {
             out.insert(VARY, HeaderValue::from_static("Accept"));
         }
         answer
+    }
+}
+
+/// What a route made.
+#[derive(Debug)]
+pub enum Rendered {
+    /// A document: the same for everybody until something is written or a setting changes.
+    Document(Document),
+    /// An answer to this one request.
+    Answer(Answer),
+}
+
+impl From<Document> for Rendered {
+    fn from(document: Document) -> Self {
+        Rendered::Document(document)
+    }
+}
+
+impl From<Answer> for Rendered {
+    fn from(answer: Answer) -> Self {
+        Rendered::Answer(answer)
     }
 }
 
@@ -158,7 +184,7 @@ pub fn json_answer(status: StatusCode, content_type: &'static str, body: &Value)
 }
 
 /// What a client would rather have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wants {
     /// A document for programs.
     Activity,

@@ -1,11 +1,12 @@
 //! Documents that follow from the settings alone: rendered once, served many times.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 use tokio::sync::watch;
 
-use super::answer::{ACTIVITY_JSON, Answer, Document, JRD_JSON, JSON, Problem, Wants, wants};
+use super::answer::{ACTIVITY_JSON, Answer, Document, JRD_JSON, JSON, Problem, Rendered, Wants, wants};
 use super::public::Request;
 use crate::activitypub::vocab;
 use crate::activitypub::vocab::discovery::WebfingerProblem;
@@ -18,10 +19,36 @@ const UNSETTLED: &str = "this server's fediverse identity is not settled; its op
 /// How long discovery documents are kept by those who ask, in seconds.
 const DISCOVERY: u32 = 3600;
 
-/// Renders the documents of a settled identity when the settings change.
+/// Documents kept as they were rendered: after a post, thousands of servers ask for the same few.
+const KEPT: usize = 128;
+/// A larger document is rendered for every request.
+const KEPT_BYTES: usize = 32 * 1024;
+
+/// Renders the documents of a settled identity when the settings change, and keeps what was rendered last.
 #[derive(Debug, Default)]
 pub struct Documents {
     current: Mutex<Option<(Arc<Effective>, Arc<Standing>)>>,
+    kept: Mutex<Kept>,
+}
+
+/// A state of settings and store: a document belongs to one.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    pub(super) standing: Arc<Standing>,
+    /// [`Store::written`](crate::store::Store::written), taken before the store was read.
+    pub(super) written: u64,
+}
+
+impl Moment {
+    fn is(&self, other: &Moment) -> bool {
+        self.written == other.written && Arc::ptr_eq(&self.standing, &other.standing)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    of: Option<Moment>,
+    documents: HashMap<(String, Option<String>, Wants), Document>,
 }
 
 /// Whether we know who we are, and the documents if we do.
@@ -71,6 +98,33 @@ impl Documents {
             }
         }
     }
+}
+
+impl Documents {
+    /// The document that the same GET was answered with, if nothing has changed since.
+    pub(super) fn kept(&self, moment: &Moment, request: &Request) -> Option<Document> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.of.as_ref().filter(|of| of.is(moment))?;
+        kept.documents.get(&address(request)).cloned()
+    }
+
+    /// Keeps a document of `moment` for the next GET like this one.
+    pub(super) fn keep(&self, moment: Moment, request: &Request, document: &Document) {
+        if document.size() > KEPT_BYTES {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Strangers choose the query: what they can fill is small and emptied as a whole.
+        if kept.documents.len() >= KEPT || !kept.of.as_ref().is_some_and(|of| of.is(&moment)) {
+            kept.documents.clear();
+            kept.of = Some(moment);
+        }
+        kept.documents.insert(address(request), document.clone());
+    }
+}
+
+fn address(request: &Request) -> (String, Option<String>, Wants) {
+    (request.path.clone(), request.query.clone(), wants(&request.headers))
 }
 
 impl Standing {
@@ -125,21 +179,20 @@ impl Standing {
 
 impl Settled {
     /// The actor; a browser is sent to the watch page.
-    pub(super) fn actor(&self, request: &Request) -> Answer {
+    pub(super) fn actor(&self, request: &Request) -> Rendered {
         match wants(&request.headers) {
-            Wants::Activity => self.actor.answer(&request.method, &request.headers),
-            Wants::Page => see_other(&self.addresses.watch_page()),
+            Wants::Activity => self.actor.clone().into(),
+            Wants::Page => see_other(&self.addresses.watch_page()).into(),
         }
     }
 
     /// WebFinger for whatever names us.
-    pub(super) fn webfinger(&self, request: &Request) -> Result<Answer, Problem> {
+    pub(super) fn webfinger(&self, request: &Request) -> Result<Rendered, Problem> {
         let resource = url::form_urlencoded::parse(request.query.as_deref().unwrap_or_default().as_bytes())
             .find_map(|(name, value)| (name == "resource").then_some(value))
             .unwrap_or_default();
         match vocab::discovery::webfinger(&self.addresses, &self.facts, &resource) {
-            Ok(found) => Ok(Document::new(found.to_string(), JRD_JSON, DISCOVERY)
-                .answer(&request.method, &request.headers)),
+            Ok(found) => Ok(Document::new(found.to_string(), JRD_JSON, DISCOVERY).into()),
             Err(problem @ WebfingerProblem::Unknown) => {
                 Err(Problem::new(StatusCode::NOT_FOUND, "unknown-resource", problem.to_string()))
             }
@@ -177,4 +230,52 @@ pub(super) fn see_other(to: &str) -> Answer {
         .headers_mut()
         .insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("private, no-store"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue, Method};
+
+    fn get(path: &str, query: Option<&str>, accept: &'static str) -> Request {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
+        let (method, path, query) = (Method::GET, path.to_owned(), query.map(str::to_owned));
+        Request { method, path, query, headers, peer: None }
+    }
+
+    #[test]
+    fn a_document_is_kept_for_the_same_get_of_the_same_state() {
+        let documents = Documents::default();
+        let standing = Arc::new(Standing::Waiting(String::new()));
+        let now = Moment { standing: Arc::clone(&standing), written: 7 };
+        let (json, html) = ("application/activity+json", "text/html");
+        let asked = get("/n", Some("page=1"), json);
+        documents.keep(now.clone(), &asked, &Document::negotiated("{}", ACTIVITY_JSON));
+        let kept = |moment: &Moment, request: &Request| documents.kept(moment, request).is_some();
+        assert!(kept(&now, &asked));
+        for other in [get("/m", Some("page=1"), json), get("/n", None, json), get("/n", Some("page=1"), html)]
+        {
+            assert!(!kept(&now, &other), "{other:?}");
+        }
+        let written = Moment { standing, written: 8 };
+        let set = Moment { standing: Arc::new(Standing::Waiting(String::new())), written: 7 };
+        assert!(!kept(&written, &asked) && !kept(&set, &asked));
+        documents.keep(written, &get("/m", None, json), &Document::negotiated("{}", ACTIVITY_JSON));
+        assert!(!kept(&now, &asked), "what is of an earlier state goes with it");
+    }
+
+    #[test]
+    fn strangers_cannot_fill_the_memory() {
+        let documents = Documents::default();
+        let moment = Moment { standing: Arc::new(Standing::Waiting(String::new())), written: 0 };
+        let small = Document::negotiated("{}", ACTIVITY_JSON);
+        for page in 0..KEPT * 3 {
+            documents.keep(moment.clone(), &get("/n", Some(&page.to_string()), "*/*"), &small);
+            assert!(documents.kept.lock().unwrap().documents.len() <= KEPT);
+        }
+        let large = get("/large", None, "*/*");
+        documents.keep(moment.clone(), &large, &Document::new(vec![b' '; KEPT_BYTES + 1], JSON, 0));
+        assert!(documents.kept(&moment, &large).is_none());
+    }
 }

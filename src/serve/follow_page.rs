@@ -11,7 +11,6 @@ use url::Url;
 use super::answer::{Answer, Document, HTML, Problem};
 use super::documents::{Settled, see_other};
 use super::pages::STYLE;
-use super::public::Request;
 use crate::activitypub::html::escape;
 use crate::activitypub::json;
 use crate::decide::publish::LANGUAGE;
@@ -94,8 +93,8 @@ impl Remote {
 }
 
 /// The form.
-pub(super) fn form(settled: &Settled, request: &Request) -> Answer {
-    Document::new(page(settled, "", None), HTML, 300).answer(&request.method, &request.headers)
+pub(super) fn form(settled: &Settled) -> Document {
+    Document::new(page(settled, "", None), HTML, 300)
 }
 
 /// Sends the person to the own server, or shows the form again with what was wrong.

@@ -4,7 +4,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use super::answer::{ACTIVITY_JSON, Answer, Document, HTML, JSON, Problem, Wants, json_answer, wants};
+use super::answer::{ACTIVITY_JSON, Document, HTML, JSON, Problem, Rendered, Wants, json_answer, wants};
 use super::documents::{Counted, Settled, Standing};
 use super::public::{Public, Request};
 use crate::activitypub::html;
@@ -45,17 +45,16 @@ fn public_posts(view: &dyn View) -> Vec<Post> {
     posts
 }
 
-pub(super) async fn counted(
+pub(super) async fn counted(public: &Public, settled: &Settled, which: Counted) -> Result<Rendered, Problem> {
+    let posts = public.store.read(|view| public_posts(view).len()).await.map_err(unavailable)?;
+    Ok(settled.counted(which, posts as u64).into())
+}
+
+pub(super) async fn outbox(
     public: &Public,
     settled: &Settled,
     request: &Request,
-    which: Counted,
-) -> Result<Answer, Problem> {
-    let posts = public.store.read(|view| public_posts(view).len()).await.map_err(unavailable)?;
-    Ok(settled.counted(which, posts as u64).answer(&request.method, &request.headers))
-}
-
-pub(super) async fn outbox(public: &Public, settled: &Settled, request: &Request) -> Result<Answer, Problem> {
+) -> Result<Rendered, Problem> {
     let posts = public.store.read(public_posts).await.map_err(unavailable)?;
     let total = posts.len() as u64;
     let document = match page_number(request) {
@@ -65,7 +64,7 @@ pub(super) async fn outbox(public: &Public, settled: &Settled, request: &Request
             vocab::collection::outbox_page(&settled.addresses, page, items, LANGUAGE)
         }
     };
-    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
 fn paged<T>(number: u64, all: &[T]) -> (Page, &[T]) {
@@ -74,11 +73,7 @@ fn paged<T>(number: u64, all: &[T]) -> (Page, &[T]) {
     (Page { number, has_next: to < all.len() }, all.get(from..to).unwrap_or_default())
 }
 
-pub(super) async fn featured(
-    public: &Public,
-    settled: &Settled,
-    request: &Request,
-) -> Result<Answer, Problem> {
+pub(super) async fn featured(public: &Public, settled: &Settled) -> Result<Rendered, Problem> {
     let live = public
         .store
         .read(|view| {
@@ -89,14 +84,14 @@ pub(super) async fn featured(
         .await
         .map_err(unavailable)?;
     let document = vocab::collection::featured(&settled.addresses, &live, LANGUAGE);
-    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
 pub(super) async fn followers(
     public: &Public,
     standing: &Standing,
     request: &Request,
-) -> Result<Answer, Problem> {
+) -> Result<Rendered, Problem> {
     let settled = standing.settled()?;
     let addresses = &settled.addresses;
     let document = match page_number(request) {
@@ -112,7 +107,7 @@ pub(super) async fn followers(
             vocab::collection::followers(addresses, counts.approved, settled.shows_followers)
         }
     };
-    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
 /// Approved followers, newest first.
@@ -140,7 +135,7 @@ pub(super) async fn api_followers(
     public: &Public,
     standing: &Standing,
     request: &Request,
-) -> Result<Answer, Problem> {
+) -> Result<Rendered, Problem> {
     let settled = standing.settled()?;
     let counts: FollowerCounts = public.store.read(|view| view.meta()).await.map_err(unavailable)?;
     let number = |name: &str, default: usize| {
@@ -153,7 +148,7 @@ pub(super) async fn api_followers(
         Vec::new()
     };
     let document = vocab::discovery::api_followers(&rows, counts.approved);
-    Ok(Document::new(document.to_string(), JSON, 10).answer(&request.method, &request.headers))
+    Ok(Document::new(document.to_string(), JSON, 10).into())
 }
 
 /// A post, its Create, and its collections. A post for followers does not exist for strangers, who cannot be told
@@ -164,7 +159,7 @@ pub(super) async fn post(
     request: &Request,
     id: Ulid,
     rest: &[&str],
-) -> Result<Answer, Problem> {
+) -> Result<Rendered, Problem> {
     let post: Option<Post> =
         public.store.read(move |view| view.get(&id.to_bytes())).await.map_err(unavailable)?;
     let Some(post) = post.filter(|post| post.audience == Audience::Public) else {
@@ -173,14 +168,14 @@ pub(super) async fn post(
     let addresses = &settled.addresses;
     if post.state == PostState::Deleted {
         return match rest {
-            [] => Ok(json_answer(StatusCode::GONE, ACTIVITY_JSON, &vocab::note::tombstone(addresses, &post))),
+            [] => Ok(json_answer(StatusCode::GONE, ACTIVITY_JSON, &vocab::note::tombstone(addresses, &post))
+                .into()),
             _ => Err(Problem::not_found()),
         };
     }
     let document = match rest {
         [] if wants(&request.headers) == Wants::Page => {
-            return Ok(Document::negotiated(page(addresses, settled, &post), HTML)
-                .answer(&request.method, &request.headers));
+            return Ok(Document::negotiated(page(addresses, settled, &post), HTML).into());
         }
         [] => vocab::note::note_document(addresses, &post, LANGUAGE),
         ["activity"] => vocab::note::create(addresses, &post, LANGUAGE),
@@ -189,7 +184,7 @@ pub(super) async fn post(
         ["shares"] => vocab::collection::shares(addresses, &post),
         _ => return Err(Problem::not_found()),
     };
-    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).answer(&request.method, &request.headers))
+    Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
 /// The page of a post: its text, its picture, and the way to the stream.
@@ -232,14 +227,15 @@ pub(super) const STYLE: &str = "body{font:1.1rem/1.5 system-ui,sans-serif;margin
     @media(prefers-color-scheme:dark){body{background:#17171c;color:#e6e6ea}a{color:#b3a5ff}\
     .watch{color:#fff}input{background:#222;color:inherit;border:1px solid #555}.problem{color:#ffb4ab}}";
 
-pub(super) async fn media(public: &Public, request: &Request, name: &str) -> Result<Answer, Problem> {
+pub(super) async fn media(public: &Public, request: &Request, name: &str) -> Result<Rendered, Problem> {
     let (media, name) = (public.media.clone(), name.to_owned());
     let found = tokio::task::spawn_blocking(move || media.read(&name))
         .await
         .map_err(|_| Problem::busy("stopping", "the program is stopping", 30))?;
     match found {
         Ok(Some((bytes, media_type))) => {
-            Ok(Document::immutable(bytes, media_type.as_str()).answer(&request.method, &request.headers))
+            let document = Document::immutable(bytes, media_type.as_str());
+            Ok(document.answer(&request.method, &request.headers).into())
         }
         Ok(None) => Err(Problem::not_found()),
         Err(error) => {

@@ -12,8 +12,8 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::accept::Peer;
-use super::answer::{Answer, Problem};
-use super::documents::{Documents, Standing};
+use super::answer::{Answer, Problem, Rendered};
+use super::documents::{Documents, Moment, Standing};
 use super::{body, follow_page, pages};
 use crate::agent::effective::Effective;
 use crate::inbox::{Arrival, Inbox};
@@ -81,44 +81,71 @@ impl Public {
         S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
         B: warp::Buf,
     {
-        let standing = self.documents.standing(&self.effective);
+        let moment =
+            Moment { written: self.store.written(), standing: self.documents.standing(&self.effective) };
+        let read = self.read_only(&request).is_ok();
+        if read && let Some(document) = self.documents.kept(&moment, &request) {
+            return Ok(document.answer(&request.method, &request.headers));
+        }
+        match self.route(&request, &moment.standing, stream).await? {
+            Rendered::Document(document) => {
+                let answer = document.answer(&request.method, &request.headers);
+                if read {
+                    self.documents.keep(moment, &request, &document);
+                }
+                Ok(answer)
+            }
+            Rendered::Answer(answer) => Ok(answer),
+        }
+    }
+
+    async fn route<S, B>(
+        &self,
+        request: &Request,
+        standing: &Standing,
+        stream: S,
+    ) -> Result<Rendered, Problem>
+    where
+        S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
+        B: warp::Buf,
+    {
         let prefix = standing.prefix();
         let path =
             request.path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(&request.path);
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         match segments.as_slice() {
             [".well-known", "webfinger"] => {
-                self.read_only(&request)?;
-                standing.settled()?.webfinger(&request)
+                self.read_only(request)?;
+                standing.settled()?.webfinger(request)
             }
-            [".well-known", "host-meta"] => self.fixed(&request, &standing, |d| &d.host_meta),
-            [".well-known", "nodeinfo"] => self.fixed(&request, &standing, |d| &d.nodeinfo_index),
+            [".well-known", "host-meta"] => self.fixed(request, standing, |d| &d.host_meta),
+            [".well-known", "nodeinfo"] => self.fixed(request, standing, |d| &d.nodeinfo_index),
             [".well-known", "x-nodeinfo2"] => {
-                self.counted(&request, &standing, super::documents::Counted::X).await
+                self.counted(request, standing, super::documents::Counted::X).await
             }
-            ["nodeinfo", "2.0"] => self.counted(&request, &standing, super::documents::Counted::V20).await,
-            ["nodeinfo", "2.1"] => self.counted(&request, &standing, super::documents::Counted::V21).await,
+            ["nodeinfo", "2.0"] => self.counted(request, standing, super::documents::Counted::V20).await,
+            ["nodeinfo", "2.1"] => self.counted(request, standing, super::documents::Counted::V21).await,
             ["api", "v1", "instance"] => {
-                self.counted(&request, &standing, super::documents::Counted::Instance).await
+                self.counted(request, standing, super::documents::Counted::Instance).await
             }
             ["api", "followers"] => {
-                self.read_only(&request)?;
-                pages::api_followers(self, &standing, &request).await
+                self.read_only(request)?;
+                pages::api_followers(self, standing, request).await
             }
             ["federation", "follow"] => {
                 let settled = standing.settled()?;
                 match request.method {
                     Method::POST => {
                         let form = body::read(stream, 4096, body::FORM_TIME).await?;
-                        follow_page::redirect(&self.remote, settled, &form).await
+                        Ok(follow_page::redirect(&self.remote, settled, &form).await?.into())
                     }
-                    Method::GET | Method::HEAD => Ok(follow_page::form(settled, &request)),
+                    Method::GET | Method::HEAD => Ok(follow_page::form(settled).into()),
                     _ => Err(Problem::method("GET, HEAD, POST")),
                 }
             }
             ["federation", "media", name] => {
-                self.read_only(&request)?;
-                pages::media(self, &request, name).await
+                self.read_only(request)?;
+                pages::media(self, request, name).await
             }
             ["federation", "user", user, rest @ ..] => {
                 let settled = standing.settled()?;
@@ -130,37 +157,41 @@ impl Public {
                         return Err(Problem::method("POST"));
                     }
                     let body = body::read(stream, body::ACTIVITY_BYTES, body::ACTIVITY_TIME).await?;
-                    return self.take(request, body).await;
+                    return Ok(self.take(request, body).await?.into());
                 }
-                self.read_only(&request)?;
+                self.read_only(request)?;
                 match rest {
-                    [] => Ok(settled.actor(&request)),
-                    ["outbox"] => pages::outbox(self, settled, &request).await,
-                    ["followers"] => pages::followers(self, &standing, &request).await,
-                    ["following"] => Ok(settled.following.answer(&request.method, &request.headers)),
-                    ["collections", "featured"] => pages::featured(self, settled, &request).await,
+                    [] => Ok(settled.actor(request)),
+                    ["outbox"] => pages::outbox(self, settled, request).await,
+                    ["followers"] => pages::followers(self, standing, request).await,
+                    ["following"] => Ok(settled.following.clone().into()),
+                    ["collections", "featured"] => pages::featured(self, settled).await,
                     _ => Err(Problem::not_found()),
                 }
             }
             ["federation", id, rest @ ..]
                 if Ulid::from_string(id).is_ok_and(|ulid| ulid.to_string() == *id) =>
             {
-                self.read_only(&request)?;
+                self.read_only(request)?;
                 let settled = standing.settled()?;
                 let id = Ulid::from_string(id).map_err(|_| Problem::not_found())?;
-                pages::post(self, settled, &request, id, rest).await
+                pages::post(self, settled, request, id, rest).await
             }
             _ => Err(Problem::not_found()),
         }
     }
 
-    async fn take(&self, request: Request, body: Bytes) -> Result<Answer, Problem> {
+    async fn take(&self, request: &Request, body: Bytes) -> Result<Answer, Problem> {
         let target = match &request.query {
             Some(query) => format!("{}?{query}", request.path),
             None => request.path.clone(),
         };
-        let arrival =
-            Arrival { target, headers: request.headers, body, peer: request.peer.map(|peer| peer.0.ip()) };
+        let arrival = Arrival {
+            target,
+            headers: request.headers.clone(),
+            body,
+            peer: request.peer.map(|peer| peer.0.ip()),
+        };
         self.inbox.receive(arrival).await?;
         let mut answer = Answer::new(Bytes::new());
         *answer.status_mut() = StatusCode::ACCEPTED;
@@ -179,9 +210,9 @@ impl Public {
         request: &Request,
         standing: &Standing,
         pick: impl Fn(&super::documents::Settled) -> &super::answer::Document,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Rendered, Problem> {
         self.read_only(request)?;
-        Ok(pick(standing.settled()?).answer(&request.method, &request.headers))
+        Ok(pick(standing.settled()?).clone().into())
     }
 
     async fn counted(
@@ -189,9 +220,9 @@ impl Public {
         request: &Request,
         standing: &Standing,
         which: super::documents::Counted,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<Rendered, Problem> {
         self.read_only(request)?;
-        pages::counted(self, standing.settled()?, request, which).await
+        pages::counted(self, standing.settled()?, which).await
     }
 }
 

@@ -190,6 +190,11 @@ impl Store {
         self.signals.any.subscribe()
     }
 
+    /// How many batches have been written by this process: what was read after this number was taken is no older than it.
+    pub fn written(&self) -> u64 {
+        *self.signals.any.borrow()
+    }
+
     /// Becomes true when the disk failed and the process must end.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.signals.failed.subscribe()

@@ -90,6 +90,36 @@ async fn while_owncast_is_private_a_follow_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_operator_lets_in_refuses_and_removes() {
+    let stage = Stage::start(quick(), &[("followers.approval", "\"manual\"")]).await;
+    let mut asking = Vec::new();
+    for flavour in Flavour::ALL {
+        let person = stage.server(flavour).await.person("bo");
+        assert_eq!(person.follow(&stage.handle()).await.unwrap().reply.status, 202);
+        asking.push(person);
+    }
+    let pending = stage.agent.cli_json(&["followers", "list", "--state", "pending"]).await.to_string();
+    assert!(asking.iter().all(|person| pending.contains(&person.id())), "{pending}");
+    let judge = async |verdict: &str, person: &Person| {
+        stage.agent.cli_json(&["followers", verdict, &person.handle()]).await;
+    };
+    for (place, person) in asking.iter().enumerate() {
+        judge(if place % 2 == 0 { "approve" } else { "reject" }, person).await;
+        let wanted = if place % 2 == 0 { FollowState::Accepted } else { FollowState::Rejected };
+        assert!(person.wait_follow(LONG, wanted).await, "{person:?}: {:?}", person.server().violations());
+    }
+    stage.wait_followers(5).await;
+    // Who was refused is refused again; who is removed may ask again.
+    next_second().await;
+    assert_eq!(asking[1].follow(&stage.handle()).await.unwrap().reply.status, 202);
+    assert!(asking[1].wait_follow(LONG, FollowState::Rejected).await);
+    judge("remove", &asking[0]).await;
+    assert!(asking[0].wait_follow(LONG, FollowState::Rejected).await);
+    stage.wait_followers(4).await;
+    asking.iter().for_each(|person| no_complaints(person.server()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_deletes_the_account_is_forgotten() {
     let stage = Stage::start(quick(), &[]).await;
     let (server, person) = stage.follower(Flavour::Mastodon).await;

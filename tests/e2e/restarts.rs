@@ -104,3 +104,19 @@ async fn what_could_not_be_delivered_is_tried_again_after_a_restart() {
     assert_eq!((creates(&up), creates(&down)), (1, 1));
     [&up, &down].into_iter().for_each(no_complaints);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_arrived_a_moment_before_a_crash_gets_its_end() {
+    let mut stage = Stage::start(quick(), &[]).await;
+    let (server, _) = stage.follower(Flavour::Mastodon).await;
+    // It has the post, and the agent does not know.
+    server.set_answer(Answer::Slow(LONG)).await;
+    let note = stage.post(&server).await.note;
+    stage.agent.kill9();
+    stage.owncast.end_stream();
+    server.set_answer(Answer::Ok).await;
+    stage.agent.launch();
+    let over = server.wait_post(LONG, |post| post.html.contains("The stream is over")).await;
+    assert_eq!(over.expect("the end").note, note);
+    no_complaints(&server);
+}

@@ -48,7 +48,9 @@ impl Home {
         };
         let owncast = SimOwncast::start(options).await?;
         let key = Secret::new(PrivateKey::generate()?.to_pem()?);
-        std::fs::create_dir(folder.path().join("store"))?;
+        for part in ["store", "etc"] {
+            std::fs::create_dir(folder.path().join(part))?;
+        }
         keyfile::write(&folder.path().join("store/actor-key.pem"), &key, false)?;
         // An address of its own, so that fixed ports never meet somebody else's.
         let [a, b, ..] = std::process::id().to_le_bytes();
@@ -120,7 +122,8 @@ impl Home {
 
     /// Starts the agent and waits until it is ready. `extra` is TOML behind what every bench needs.
     pub async fn start(&self, extra: &str) -> anyhow::Result<Agent> {
-        let config = self.folder.path().join("agent.toml");
+        // In a folder of its own, which is watched.
+        let config = self.folder.path().join("etc/agent.toml");
         std::fs::write(&config, self.config(extra))?;
         let log = File::create(self.folder.path().join("log"))?;
         let started = Instant::now();

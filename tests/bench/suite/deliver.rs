@@ -20,7 +20,7 @@ use super::agent::Home;
 use super::report::{Budget, against, each, figure, headline, micros, ratio};
 use super::{bare, process, signatures};
 
-/// `[delivery] concurrency` by default; the bare loop gets the same.
+/// `[delivery] concurrency` by default. The bare loop gets the same as the agent.
 const CONCURRENCY: usize = 64;
 /// What a real Owncast 0.1.3 took in the same harness for 2,000 inboxes at 100 ms, and its CPU for each.
 const OWNCAST_TOOK: Duration = Duration::from_secs(102);
@@ -36,10 +36,12 @@ struct Case {
     latency: Duration,
     dead: f64,
     silent: f64,
+    concurrency: usize,
 }
 
 /// What the agent did.
 struct Ran {
+    /// From the encoder's connecting to the last outcome on disk.
     cpu: Duration,
     /// From the encoder's connecting to the first inbox, then to 50, 99 and 100 % of those that answer.
     reached: [Duration; 4],
@@ -55,16 +57,27 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
     headline("one signature of the library, alone");
     figure("CPU", &micros(costs.raw_sign));
     let n = if quick { 1000 } else { 2000 };
-    let plain = Case { inboxes: n, hosts: n, latency: Duration::ZERO, dead: 0.0, silent: 0.0 };
+    let plain = Case {
+        inboxes: n,
+        hosts: n,
+        latency: Duration::ZERO,
+        dead: 0.0,
+        silent: 0.0,
+        concurrency: CONCURRENCY,
+    };
     let slow = Duration::from_millis(100);
     runtime.block_on(async {
+        let start = start_of_stream(if quick { 1 } else { 3 }).await?;
+        headline("the start of a stream without followers: Owncast is asked, a post is made");
+        figure("CPU", &micros(start));
         for (name, case) in [
             ("new connections", plain),
             ("re-used connections", Case { hosts: n / 16, ..plain }),
             ("new connections, 100 ms", Case { latency: slow, ..plain }),
+            ("new connections, 100 ms, concurrency = 256", Case { latency: slow, concurrency: 256, ..plain }),
         ] {
             headline(&format!("{name}: {n} inboxes on {} hosts", case.hosts));
-            compare(case, costs.raw_sign).await?;
+            compare(case, costs.raw_sign, start).await?;
         }
         headline(&format!("5 % dead, 1 % silent, 100 ms: {n} inboxes"));
         let well = fan_out(Case { latency: slow, ..plain }).await?;
@@ -84,14 +97,19 @@ impl Ran {
     }
 }
 
-async fn compare(case: Case, sign: Duration) -> anyhow::Result<()> {
+async fn compare(case: Case, sign: Duration, start: Duration) -> anyhow::Result<()> {
     let ran = fan_out(case).await?;
     let (bare_cpu, bare_took) = bare_loop(case).await?;
-    let (ours, bare) = (each(ran.cpu, case.inboxes), each(bare_cpu, case.inboxes));
+    let (ours, bare) = (each(ran.cpu.saturating_sub(start), case.inboxes), each(bare_cpu, case.inboxes));
     against("agent's CPU per delivery / bare loop's", ratio(ours, bare), Budget::AtMost(1.10), "×");
     figure("agent's CPU per delivery / library's signature", &format!("{:.2} ×", ratio(ours, sign)));
     figure("bare loop's / library's signature", &format!("{:.2} ×", ratio(bare, sign)));
     figure("agent's CPU per delivery, bare loop's", &format!("{}, {}", micros(ours), micros(bare)));
+    let with_start = each(ran.cpu, case.inboxes);
+    figure(
+        "the same with the start of the stream / bare loop's",
+        &format!("{:.2} ×", ratio(with_start, bare)),
+    );
     let count = u32::try_from(case.inboxes).unwrap_or(u32::MAX);
     let ideal = sign * count + 2 * case.latency;
     let whole = ran.part(3);
@@ -118,15 +136,36 @@ async fn sink(case: Case) -> anyhow::Result<(Fediverse, Sink)> {
     Ok((fediverse, sink))
 }
 
+/// What the start of a stream costs beside its deliveries: the mean of some.
+async fn start_of_stream(times: u32) -> anyhow::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for _ in 0..times {
+        let home = Home::new().await?;
+        let agent = home.start("").await?;
+        home.settled().await?;
+        let cpu = process::cpu(agent.pid())?;
+        home.owncast.go_live_with(Timeline { online_after: Duration::ZERO, thumbnail_after: Duration::ZERO });
+        // As long as a fan-out takes, so that the quiet work beside it is in both.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sum += process::cpu(agent.pid())?.saturating_sub(cpu);
+        anyhow::ensure!(
+            home.counter("herald_published_posts_total{kind=\"go_live\"}").await? == 1.0,
+            "no post was made"
+        );
+        agent.stop().await?;
+    }
+    Ok(sum / times)
+}
+
 /// A stream goes live on a store with these followers.
 async fn fan_out(case: Case) -> anyhow::Result<Ran> {
     let (_fediverse, sink) = sink(case).await?;
     let home = Home::new().await?;
     home.follow(sink.actors().into_iter().zip(sink.urls()).collect()).await?;
     let answering = case.inboxes - sink.set_dead(case.dead).await - sink.set_silent(case.silent);
-    let agent = home.start("").await?;
+    let agent = home.start(&format!("[delivery]\nconcurrency = {}", case.concurrency)).await?;
     home.settled().await?;
-    let (_, peak_before) = process::resident(agent.pid())?;
+    let peak_before = process::resident(agent.pid())?.peak;
     let cpu = process::cpu(agent.pid())?;
     let start = Instant::now();
     home.owncast.go_live_with(Timeline { online_after: Duration::ZERO, thumbnail_after: Duration::ZERO });
@@ -139,13 +178,13 @@ async fn fan_out(case: Case) -> anyhow::Result<Ran> {
                 break;
             }
             anyhow::ensure!(*at < PATIENCE, "{} of {answering} inboxes were reached", sink.received());
-            tokio::time::sleep(Duration::from_millis(3)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
     // The last answers are still on their way, and then to the disk.
     tokio::time::sleep(case.latency + Duration::from_millis(300)).await;
     let cpu = process::cpu(agent.pid())?.saturating_sub(cpu);
-    let (_, peak) = process::resident(agent.pid())?;
+    let peak = process::resident(agent.pid())?.peak;
     agent.stop().await?;
     Ok(Ran { cpu, reached, peak_before, peak })
 }
@@ -160,7 +199,7 @@ async fn bare_loop(case: Case) -> anyhow::Result<(Duration, Duration)> {
     inboxes.write_all(sink.urls().join("\n").as_bytes())?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(bare::DELIVER).arg(home.key_file()).arg(body.path()).arg(inboxes.path());
-    command.arg(CONCURRENCY.to_string());
+    command.arg(case.concurrency.to_string());
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let failed = || format!("the bare loop failed: {}", String::from_utf8_lossy(&output.stderr));

@@ -25,10 +25,11 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
             let agent = home.start("").await?;
             against("READY after a clean stop", seconds(&agent), Budget::AtMost(1.0), "s");
             home.settled().await?;
-            let (resident, peak) = process::resident(agent.pid())?;
+            let resident = process::resident(agent.pid())?;
             let most = if followers == 0 { 25.0 } else { 60.0 };
-            against("resident memory, idle", resident, Budget::AtMost(most), "MiB");
-            figure("its peak so far", &format!("{peak:.1} MiB"));
+            against("resident memory, idle", resident.now, Budget::AtMost(most), "MiB");
+            let parts = format!("{:.1} MiB, {:.1} MiB", resident.own, resident.peak);
+            figure("of that not pages of files; peak so far", &parts);
             agent.kill()?;
             let agent = home.start("").await?;
             against("READY after kill -9", seconds(&agent), Budget::AtMost(5.0), "s");

@@ -27,16 +27,19 @@ pub fn own_cpu() -> anyhow::Result<Duration> {
     cpu(std::process::id())
 }
 
-/// CPU time of the calling thread so far, to the nanosecond.
-pub fn thread_cpu() -> anyhow::Result<Duration> {
-    let stat =
-        std::fs::read_to_string("/proc/thread-self/schedstat").context("the kernel's CONFIG_SCHED_INFO")?;
-    let nanos = stat.split_whitespace().next().context("no run time")?.parse()?;
-    Ok(Duration::from_nanos(nanos))
+/// Resident memory of a process in MiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Resident {
+    /// Now.
+    pub now: f64,
+    /// At its peak so far.
+    pub peak: f64,
+    /// What now is its own, not pages of files such as the program.
+    pub own: f64,
 }
 
-/// Resident memory of a process in MiB: now, and at its peak.
-pub fn resident(pid: u32) -> anyhow::Result<(f64, f64)> {
+/// Resident memory of a process.
+pub fn resident(pid: u32) -> anyhow::Result<Resident> {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     let field = |name: &str| -> anyhow::Result<f64> {
@@ -44,5 +47,5 @@ pub fn resident(pid: u32) -> anyhow::Result<(f64, f64)> {
         let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
         Ok(kib / 1024.0)
     };
-    Ok((field("VmRSS:")?, field("VmHWM:")?))
+    Ok(Resident { now: field("VmRSS:")?, peak: field("VmHWM:")?, own: field("RssAnon:")? })
 }

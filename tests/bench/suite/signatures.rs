@@ -1,6 +1,6 @@
 //! RSA-2048: what our signing and verifying cost above the library's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use http::{HeaderMap, Method};
@@ -11,7 +11,6 @@ use openssl::sign::{Signer, Verifier};
 use owncast_herald::activitypub::signature::{PrivateKey, PublicKey, digest, precheck, sign_request};
 use url::Url;
 
-use super::process;
 use super::report::{figure, headline, micros, ratio};
 
 /// Costs of one process on this machine, at this moment.
@@ -27,7 +26,7 @@ pub struct Costs {
     pub verify: Duration,
 }
 
-/// Measures for about `rounds` × 10 ms, in CPU of this thread.
+/// Measures for about `rounds` × 10 ms, on one thread.
 pub fn costs(rounds: usize) -> anyhow::Result<Costs> {
     let key = PrivateKey::generate()?;
     let public = PublicKey::from_pem(&key.public_pem()?)?;
@@ -76,22 +75,22 @@ pub fn costs(rounds: usize) -> anyhow::Result<Costs> {
             all.push(time);
         }
     }
-    let [raw_sign, sign, raw_verify, verify] = times.map(median);
+    let [raw_sign, sign, raw_verify, verify] = times.map(least);
     Ok(Costs { raw_sign, sign, raw_verify, verify })
 }
 
-/// CPU of one call, from `calls` in a row: what else runs on the machine takes time, but not this.
+/// Time of one call, from `calls` in a row.
 fn timed(calls: u32, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Duration> {
-    let start = process::thread_cpu()?;
+    let start = Instant::now();
     for _ in 0..calls {
         work()?;
     }
-    Ok(process::thread_cpu()?.saturating_sub(start) / calls)
+    Ok(start.elapsed() / calls)
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+/// Of many rounds the one that the machine disturbed least.
+fn least(times: Vec<Duration>) -> Duration {
+    times.into_iter().min().unwrap_or_default()
 }
 
 /// Prints the costs.
