@@ -190,7 +190,8 @@ impl Machine<'_, '_> {
     /// A connection after an end: the same stream again if it was announced and ended a moment ago.
     fn after_the_end(&mut self, session: Session, connected: Timestamp) -> Session {
         let gone = session.gone.unwrap_or(session.seen);
-        let recent = between(gone, self.began(connected), self.rules.repost_after);
+        let may_return = !self.rules.repost_after.is_zero();
+        let recent = may_return && between(gone, self.began(connected), self.rules.repost_after);
         let post = session.post.and_then(|id| self.draft.view().get::<Post>(&id.to_bytes()));
         match post {
             Some(post) if recent && post.state == PostState::Ended => {

@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_document_is_kept_for_the_same_get_of_the_same_state() {
         let documents = Documents::default();
-        let standing = Arc::new(Standing::Waiting(String::new()));
+        let standing = Arc::new(Standing::Waiting);
         let now = Moment { standing: Arc::clone(&standing), written: 7 };
         let (json, html) = ("application/activity+json", "text/html");
         let asked = get("/n", Some("page=1"), json);
@@ -259,7 +259,7 @@ mod tests {
             assert!(!kept(&now, &other), "{other:?}");
         }
         let written = Moment { standing, written: 8 };
-        let set = Moment { standing: Arc::new(Standing::Waiting(String::new())), written: 7 };
+        let set = Moment { standing: Arc::new(Standing::Waiting), written: 7 };
         assert!(!kept(&written, &asked) && !kept(&set, &asked));
         documents.keep(written, &get("/m", None, json), &Document::negotiated("{}", ACTIVITY_JSON));
         assert!(!kept(&now, &asked), "what is of an earlier state goes with it");
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn strangers_cannot_fill_the_memory() {
         let documents = Documents::default();
-        let moment = Moment { standing: Arc::new(Standing::Waiting(String::new())), written: 0 };
+        let moment = Moment { standing: Arc::new(Standing::Waiting), written: 0 };
         let small = Document::negotiated("{}", ACTIVITY_JSON);
         for page in 0..KEPT * 3 {
             documents.keep(moment.clone(), &get("/n", Some(&page.to_string()), "*/*"), &small);
