@@ -1,6 +1,7 @@
 //! The pump: takes what is due from the store in windows, keeps requests in flight, writes the outcomes in groups.
 //!
-//! Its loop waits on: an outcome of a request, a free fast slot, new work in the store, the next due attempt, the end.
+//! Its loop waits on: an outcome of a request, a free fast slot, outcomes on disk, new work in the store, the next due
+//! attempt, the end. It starts requests while outcomes are written: a slow disk does not slow the sending.
 //! Memory is bounded by the window, however long the queue in the store is. It runs on a thread of its own, so it reads
 //! the store where it stands.
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
@@ -54,6 +56,9 @@ struct Held {
     host: String,
 }
 
+/// A job and how it ended.
+type Outcome = (Held, Ending);
+
 /// What is in memory for one host.
 #[derive(Default)]
 struct Host {
@@ -82,6 +87,10 @@ pub(super) struct Pump {
     /// The activities of the last requests started.
     activities: HashMap<Ulid, Activity>,
     next_due: Option<Timestamp>,
+    /// Outcomes to be written.
+    done: Vec<Outcome>,
+    /// The commit under way; gives back what it wrote.
+    writing: Option<JoinHandle<Result<Vec<Outcome>, StoreError>>>,
     /// The store holds more than there was room for.
     more: bool,
 }
@@ -112,6 +121,8 @@ impl Pump {
             passes: HashMap::new(),
             activities: HashMap::new(),
             next_due: None,
+            done: Vec::new(),
+            writing: None,
             more: false,
         }
     }
@@ -131,52 +142,51 @@ impl Pump {
                 self.refill()?;
             }
             while self.dispatch().await? {}
+            self.write();
             let pause = self.pause();
-            let mut done = Vec::new();
             look = false;
             tokio::select! {
-                () = cancel.cancelled() => return self.finish().await,
+                () = cancel.cancelled() => break,
                 event = self.inbound.recv() => {
-                    self.took(event, &mut done);
+                    self.took(event);
                     tokio::time::sleep(GATHER).await;
                 }
+                written = finished(&mut self.writing) => self.let_go(written?),
                 changed = written.changed() => {
                     if changed.is_err() {
-                        return Ok(());
+                        break;
                     }
                     look = true;
                 }
                 () = tokio::time::sleep(pause) => look = true,
             }
-            while done.len() < OUTCOMES {
-                match self.inbound.try_recv() {
-                    Ok(event) => self.took(Some(event), &mut done),
-                    Err(_) => break,
-                }
+            while let Ok(event) = self.inbound.try_recv() {
+                self.took(Some(event));
             }
-            self.write(done).await?;
         }
+        self.finish().await
     }
 
-    /// Writes the outcomes of requests that are under way, as far as they come in time: what is not written is sent again.
+    /// Waits for requests under way, as far as they end in time, and writes how they ended: what is not written is sent
+    /// again after a restart.
     async fn finish(&mut self) -> Result<(), StoreError> {
         let deadline = tokio::time::Instant::now() + DRAIN;
         while !self.busy.is_empty() {
-            let Ok(event) = tokio::time::timeout_at(deadline, self.inbound.recv()).await else {
-                return Ok(());
-            };
-            let mut done = Vec::new();
-            self.took(event, &mut done);
-            self.write(done).await?;
+            self.write();
+            tokio::select! {
+                event = self.inbound.recv() => self.took(event),
+                written = finished(&mut self.writing) => self.let_go(written?),
+                () = tokio::time::sleep_until(deadline) => return Ok(()),
+            }
         }
         // Nothing is under way: what waits has surely not been tried.
         let unclaimed = self.passes.keys().map(|id| (*id, 0)).collect();
         self.claim(unclaimed).await
     }
 
-    fn took(&mut self, event: Option<Event>, done: &mut Vec<(Held, Ending)>) {
+    fn took(&mut self, event: Option<Event>) {
         if let Some(Event::Done(held, ending)) = event {
-            done.push((held, ending));
+            self.done.push((held, ending));
         }
     }
 
@@ -216,7 +226,7 @@ impl Pump {
     }
 
     /// Starts every waiting job that has a free slot, host and inbox, after a last look at whether it is still wanted.
-    /// True if some were not, and have left their slots to others.
+    /// True if some were not: their slots are free for others.
     async fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = Vec::new();
         let mut kept = VecDeque::new();
@@ -243,12 +253,12 @@ impl Pump {
         }
         let (store, activities) = (&self.store, &mut self.activities);
         let worths = store.look(|view| last_look(view, &starting, activities, Timestamp::now()))?;
-        let (mut over, mut sending) = (Vec::new(), Vec::new());
+        let (before, mut sending) = (self.done.len(), Vec::new());
         for ((held, permit), worth) in starting.into_iter().zip(worths) {
             match (worth, self.activities.get(&held.job.outgoing)) {
                 (Worth::Send, Some(activity)) => sending.push((held, activity.letter.clone(), permit)),
-                (Worth::Skip, _) => over.push((held, Ending::Skipped)),
-                _ => over.push((held, Ending::Failed)),
+                (Worth::Skip, _) => self.done.push((held, Ending::Skipped)),
+                _ => self.done.push((held, Ending::Failed)),
             }
         }
         let claims = self.claims(sending.iter().map(|(held, ..)| &held.job));
@@ -256,9 +266,7 @@ impl Pump {
         for (held, letter, permit) in sending {
             self.start(held, letter, permit);
         }
-        let some = !over.is_empty();
-        self.write(over).await?;
-        Ok(some)
+        Ok(self.done.len() > before)
     }
 
     /// The claims that must be on disk before these jobs are tried.
@@ -312,22 +320,28 @@ impl Pump {
         });
     }
 
-    /// Writes outcomes in one commit, then lets their inboxes go: the next job of an inbox sees what became of the last.
-    async fn write(&mut self, done: Vec<(Held, Ending)>) -> Result<(), StoreError> {
-        if done.is_empty() {
-            return Ok(());
+    /// Writes outcomes in one commit, unless one is under way.
+    fn write(&mut self) {
+        if self.done.is_empty() || self.writing.is_some() {
+            return;
         }
-        let done = self
-            .store
-            .commit(move |view| {
+        let (store, done) = (self.store.clone(), self.done.drain(..self.done.len().min(OUTCOMES)).collect());
+        self.writing = Some(tokio::spawn(async move {
+            let settle = move |view: &dyn View| {
+                let done: Vec<Outcome> = done;
                 let mut draft = Draft::new(view);
                 for (held, ending) in &done {
                     delivered::settle(&mut draft, &held.job, *ending);
                 }
                 (draft.into_changes(), done)
-            })
-            .await?;
-        for (Held { job, host }, _) in done {
+            };
+            store.commit(settle).await
+        }));
+    }
+
+    /// Lets go of what is written: the next job of an inbox sees what became of the last.
+    fn let_go(&mut self, written: Vec<Outcome>) {
+        for (Held { job, host }, _) in written {
             if let Some(known) = self.hosts.get_mut(&host) {
                 known.active = known.active.saturating_sub(1);
                 known.held = known.held.saturating_sub(1);
@@ -338,8 +352,18 @@ impl Pump {
             self.busy.remove(&job.inbox);
             self.held.remove(&(job.outgoing, job.inbox));
         }
-        Ok(())
     }
+}
+
+/// The end of the commit under way; never, if there is none.
+async fn finished(
+    writing: &mut Option<JoinHandle<Result<Vec<Outcome>, StoreError>>>,
+) -> Result<Vec<Outcome>, StoreError> {
+    let Some(commit) = writing else { return std::future::pending().await };
+    let written = commit.await;
+    *writing = None;
+    // A commit is never cancelled and does not panic by itself; without its answer nothing is known to be written.
+    written.unwrap_or(Err(StoreError::Closed))
 }
 
 /// A place in the slow lane, once the request has been running for too long for a fast slot.

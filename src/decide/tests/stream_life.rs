@@ -80,6 +80,17 @@ fn a_stream_that_began_in_time_continues_however_late_it_is_seen() {
 }
 
 #[test]
+fn with_no_time_for_a_return_every_stream_is_a_new_one() {
+    let mut show = live(Rules { repost_after: secs(0), delay: secs(0), ..rules() });
+    show.drop_encoder(100);
+    show.look(100);
+    // Owncast's times are not exact: the next connection may look older than the end before it.
+    show.connect(99);
+    let did = show.look(100);
+    assert!(matches!(did[..], [Did::Started, Did::Announced(_)]), "{did:?}");
+}
+
+#[test]
 fn a_stream_that_ended_and_another_that_began_while_nobody_watched_are_two() {
     let mut show = live(rules());
     show.connect(9000);
