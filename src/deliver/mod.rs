@@ -4,6 +4,7 @@
 //! Runs on threads of its own at low priority: a video encoder lives on the same machine.
 
 pub mod classify;
+mod look;
 mod pump;
 mod send;
 

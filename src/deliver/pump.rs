@@ -5,25 +5,24 @@
 //! Memory is bounded by the window, however long the queue in the store is. It runs on a thread of its own, so it reads
 //! the store where it stands.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::DeliverOptions;
 use super::classify;
+use super::look::{Activity, Held, due, first_passes, last_look};
 use super::send::{Letter, Sender, Sent};
-use crate::decide::blocks;
-use crate::decide::delivered::{self, Ending, Job, Worth};
-use crate::model::delivery::{Attempt, Outgoing};
+use crate::decide::delivered::{self, Ending, Worth};
 use crate::model::handle::host_of;
-use crate::model::record::{full_key, kind};
-use crate::model::{Draft, Record, View};
+use crate::model::{Draft, View};
 use crate::net::Client;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
@@ -36,21 +35,17 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 const SLOW_LANE: usize = 1024;
 /// Outcomes written in one commit at most.
 const OUTCOMES: usize = 256;
-/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Shorter than the
-/// slots need to run empty.
+/// How long the first outcome waits for others before the free slots are used again. Shorter than the slots need to run
+/// empty.
 const GATHER: Duration = Duration::from_millis(5);
+/// Shortest time from one commit to the next: a commit costs nearly the same for one outcome as for fifty.
+const BETWEEN_COMMITS: Duration = Duration::from_millis(20);
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 enum Event {
     Done(Held, Ending),
     SlotFree,
-}
-
-/// A job in memory, with the host of its inbox.
-struct Held {
-    job: Job,
-    host: String,
 }
 
 /// A job and how it ended.
@@ -86,17 +81,12 @@ pub(super) struct Pump {
     next_due: Option<Timestamp>,
     /// Outcomes to be written.
     done: Vec<Outcome>,
+    /// When the last commit was begun.
+    wrote: Option<Instant>,
     /// The commit under way; gives back what it wrote.
     writing: Option<JoinHandle<Result<Vec<Outcome>, StoreError>>>,
     /// The store holds more than there was room for.
     more: bool,
-}
-
-/// An activity as it was at the last look, and its letter.
-struct Activity {
-    stored: Vec<u8>,
-    outgoing: Outgoing,
-    letter: Letter,
 }
 
 impl Pump {
@@ -119,6 +109,7 @@ impl Pump {
             activities: HashMap::new(),
             next_due: None,
             done: Vec::new(),
+            wrote: None,
             writing: None,
             more: false,
         }
@@ -139,8 +130,14 @@ impl Pump {
                 self.refill()?;
             }
             while self.dispatch()? {}
-            self.write();
-            let pause = self.pause();
+            let soon = self.until_commit();
+            if soon.is_zero() {
+                self.write();
+            }
+            let mut pause = self.pause();
+            if !self.done.is_empty() && !soon.is_zero() {
+                pause = pause.min(soon);
+            }
             look = false;
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -174,6 +171,13 @@ impl Pump {
         if let Some(Event::Done(held, ending)) = event {
             self.done.push((held, ending));
         }
+    }
+
+    /// Zero when a commit may begin.
+    fn until_commit(&self) -> Duration {
+        let full = self.done.len() >= OUTCOMES;
+        let since = self.wrote.filter(|_| !full).map(|wrote| wrote.elapsed());
+        since.map_or(Duration::ZERO, |since| BETWEEN_COMMITS.saturating_sub(since))
     }
 
     fn pause(&self) -> Duration {
@@ -278,6 +282,7 @@ impl Pump {
             return;
         }
         let (store, done) = (self.store.clone(), self.done.drain(..self.done.len().min(OUTCOMES)).collect());
+        self.wrote = Some(Instant::now());
         self.writing = Some(tokio::spawn(async move {
             let settle = move |view: &dyn View| {
                 let done: Vec<Outcome> = done;
@@ -337,106 +342,4 @@ fn concluded(held: &Held, sent: &Sent, metrics: &Metrics) -> Ending {
     metrics.delivery(outcome);
     tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
     ending
-}
-
-/// Attempts that are due, oldest first; and when the next one is that is not.
-fn due(
-    view: &dyn View,
-    held: &HashSet<(Ulid, String)>,
-    now: Timestamp,
-    room: usize,
-) -> (Vec<Job>, Option<Timestamp>) {
-    let (mut jobs, mut next) = (Vec::new(), None);
-    view.scan::<Attempt>(b"", &mut |attempt| {
-        if attempt.due > now {
-            next = Some(attempt.due);
-            return false;
-        }
-        if !held.contains(&(attempt.outgoing, attempt.inbox.clone())) {
-            jobs.push(Job::of(attempt));
-        }
-        jobs.len() < room
-    });
-    (jobs, next)
-}
-
-/// Waiting inboxes of the fan-outs whose first pass is not done, oldest activity first.
-fn first_passes(
-    view: &dyn View,
-    held: &HashSet<(Ulid, String)>,
-    read_to: &mut HashMap<Ulid, Option<u32>>,
-    room: usize,
-    jobs: &mut Vec<Job>,
-) {
-    let mut open = BTreeSet::new();
-    view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
-        let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-        open.extend(id.map(Ulid::from_bytes));
-        true
-    });
-    read_to.retain(|id, _| open.contains(id));
-    for id in open {
-        let Some(from) = *read_to.entry(id).or_insert(Some(0)) else { continue };
-        let room = room.saturating_sub(jobs.len());
-        if room == 0 {
-            return;
-        }
-        let (found, next) = delivered::waiting(view, id, from, room);
-        read_to.insert(id, next);
-        jobs.extend(found.into_iter().filter(|(_, inbox)| !held.contains(&(id, inbox.url.clone()))).map(
-            |(number, inbox)| Job {
-                outgoing: id,
-                inbox: inbox.url,
-                number: Some(number),
-                tries: 0,
-                uncertain: false,
-                attempt: None,
-            },
-        ));
-    }
-}
-
-/// Whether each job is still wanted. Leaves in `activities` those of the jobs, as they are now.
-fn last_look<T>(
-    view: &dyn View,
-    jobs: &[(Held, T)],
-    activities: &mut HashMap<Ulid, Activity>,
-    now: Timestamp,
-) -> Vec<Worth> {
-    let mut over: HashMap<Ulid, bool> = HashMap::new();
-    let worths = jobs
-        .iter()
-        .map(|(Held { job, host }, _)| {
-            let over = *over.entry(job.outgoing).or_insert_with(|| {
-                refresh(view, job.outgoing, activities);
-                let activity = activities.get(&job.outgoing);
-                activity.is_none_or(|activity| delivered::over(view, &activity.outgoing, now))
-            });
-            match activities.get(&job.outgoing) {
-                Some(activity) if !over && !blocks::host_blocked(view, host) => {
-                    delivered::worth_there(view, &activity.outgoing, job)
-                }
-                _ => Worth::Expired,
-            }
-        })
-        .collect();
-    activities.retain(|id, _| over.contains_key(id));
-    worths
-}
-
-/// Reads an activity again if it changed: a post may have been edited since.
-fn refresh(view: &dyn View, id: Ulid, activities: &mut HashMap<Ulid, Activity>) {
-    let stored = view.get_bytes(&full_key(Outgoing::KIND, &id.to_bytes())).unwrap_or_default();
-    if activities.get(&id).is_some_and(|known| known.stored == stored) {
-        return;
-    }
-    match crate::model::record::decode::<Outgoing>(&stored) {
-        Some(outgoing) => {
-            let letter = Letter::new(outgoing.body.clone());
-            activities.insert(id, Activity { stored, outgoing, letter });
-        }
-        None => {
-            activities.remove(&id);
-        }
-    }
 }
