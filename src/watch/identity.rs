@@ -69,6 +69,11 @@ impl Watcher {
                 );
             }
             memory.warned_of = other.then_some(asked);
+            // Settled once in this process is settled: reading and checking the key costs as much as many deliveries.
+            let known = self.effective.borrow().identity.clone();
+            if matches!(known, IdentityState::Settled { .. }) {
+                return Ok(known);
+            }
             let key = read_key(key_file)?.ok_or_else(|| {
                 Setback::Identity(format!(
                     "the key of {} is missing: {} is not there. Put your copy of it back, or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",

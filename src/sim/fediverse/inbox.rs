@@ -271,7 +271,10 @@ fn answer_to_follow(state: &mut State, inner: &Inner, person: Option<&str>, body
     let follower = embedded_actor(body);
     let found = state.people.iter_mut().find_map(|(name, local)| {
         let theirs = follower.is_none_or(|actor| actor == inner.actor(name));
-        local.follows.iter_mut().find(|f| theirs && f.id == follow_id && f.target == actor)
+        local.follows.iter_mut().find(|follow| {
+            let sent = follow.id == follow_id || follow.earlier.iter().any(|id| id == follow_id);
+            theirs && sent && follow.target == actor
+        })
     });
     match found {
         Some(follow) => {

@@ -153,8 +153,14 @@ impl Person {
         };
         // Written down first: the Accept may be here before the answer is.
         self.change(|person, _| {
-            person.follows.retain(|follow| follow.target != remote.id);
-            person.follows.push(Follow { target: remote.id.clone(), id, state: FollowState::Pending });
+            let before = person.follows.iter().position(|follow| follow.target == remote.id);
+            let mut earlier = Vec::new();
+            if let Some(before) = before.map(|at| person.follows.remove(at)) {
+                earlier = before.earlier;
+                earlier.push(before.id);
+            }
+            let state = FollowState::Pending;
+            person.follows.push(Follow { target: remote.id.clone(), id, earlier, state });
             person.done.insert(key("Follow", &remote.id), (follow.clone(), inbox.clone()));
         });
         let reply = self.custom(&inbox, &follow).await?;

@@ -158,6 +158,8 @@ pub enum FollowState {
 pub(crate) struct Follow {
     pub(crate) target: String,
     pub(crate) id: String,
+    /// Ids of earlier Follows of the same target: one whose answer was lost may be accepted all the same.
+    pub(crate) earlier: Vec<String>,
     pub(crate) state: FollowState,
 }
 

@@ -4,7 +4,7 @@ use super::agent::{Agent, Home};
 use super::process;
 use super::report::{Budget, against, figure, headline};
 
-/// Followers per host in the large stores: the design's 100,000 on 5,000.
+/// Followers per host in the large stores.
 const PER_HOST: usize = 20;
 
 /// # Errors
