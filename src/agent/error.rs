@@ -42,6 +42,9 @@ pub enum AgentError {
     /// The disk failed while running.
     #[error("the store's disk failed; check the disk and its free space. What was acknowledged is on disk")]
     DiskFailed,
+    /// A task ended that never should while the agent runs.
+    #[error("{0} ended; what was acknowledged is on disk, and a restart goes on from there")]
+    TaskEnded(&'static str),
     /// The system refused something it never should.
     #[error("the system refused: {0}")]
     System(io::Error),

@@ -11,7 +11,7 @@ mod sweeper;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -115,7 +115,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         remote: Arc::clone(&remote),
     });
 
-    let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone() };
+    let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone(), ended: Arc::default() };
     let limits = AcceptLimits::default();
     tasks.spawn(|stop| serve(listeners.public, infallible(public), limits, stop));
     tasks
@@ -145,7 +145,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let speaker = Speaker {
         store: store.clone(),
         api: api.clone(),
-        token: token.subscribe(),
+        token: token.clone(),
         effective: effective.subscribe(),
         board: board.subscribe(),
         metrics: Arc::clone(&metrics),
@@ -179,7 +179,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         followers = boot.followers,
         "ready"
     );
-    let ended = wait(&store, &reload, &stop).await;
+    let waited = wait(&store, &reload, &stop).await;
+    let ended = tasks.ended.get().map_or(waited, |what| Err(AgentError::TaskEnded(what)));
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
     tasks.tracker.close();
@@ -263,6 +264,8 @@ impl Listeners {
 struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// The task that ended on its own, if one did.
+    ended: Arc<OnceLock<&'static str>>,
 }
 
 impl Tasks {
@@ -279,10 +282,12 @@ impl Tasks {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::fmt::Display + Send,
     {
-        let (task, stop) = (task(self.stop.child_token()), self.stop.clone());
+        let (task, stop, ended) = (task(self.stop.child_token()), self.stop.clone(), Arc::clone(&self.ended));
         self.tracker.spawn(async move {
             if let Err(error) = task.await {
                 tracing::error!(target: "herald::agent", %error, "{what} ended");
+                // The first to end is the reason; others follow.
+                let _ = ended.set(what);
                 stop.cancel();
             }
         });

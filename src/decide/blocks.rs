@@ -28,16 +28,21 @@ pub fn parse(text: &str) -> Result<BlockTarget, BlockProblem> {
     let text = text.trim();
     let unreadable = || BlockProblem::Unreadable(text.to_owned());
     if text.starts_with("https://") || text.starts_with("http://") {
-        let url = url::Url::parse(text).map_err(|_| unreadable())?;
+        // Actors are compared by their address in its one normal form.
+        let mut url = url::Url::parse(text).map_err(|_| unreadable())?;
+        url.set_fragment(None);
         if url.host().is_none() || matches!(url.path(), "" | "/") {
             return Err(unreadable());
         }
-        return Ok(BlockTarget::Actor(text.to_owned()));
+        return Ok(BlockTarget::Actor(url.to_string()));
     }
     let bare = text.trim_start_matches("*.").trim_start_matches('@').trim_end_matches('.');
     match url::Host::parse(bare).map_err(|_| unreadable())? {
         url::Host::Domain(domain) if domain.is_empty() || domain.contains(['/', ' ']) => Err(unreadable()),
         url::Host::Domain(domain) if !domain.contains('.') => Err(BlockProblem::SingleLabel(domain)),
+        url::Host::Domain(domain) if domain.split('.').any(str::is_empty) => Err(unreadable()),
+        // `1` and `0x7f.1` are addresses to a URL, and nothing an operator means.
+        url::Host::Ipv4(address) if address.to_string() != bare => Err(unreadable()),
         host => Ok(BlockTarget::Domain(host.to_string())),
     }
 }

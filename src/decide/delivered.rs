@@ -216,16 +216,18 @@ pub fn claimed(value: &[u8]) -> u32 {
     <[u8; 4]>::try_from(value).map_or(0, u32::from_be_bytes)
 }
 
-/// Up to `most` waiting inboxes of a fan-out from a position on, as jobs; and where to go on. `None` when there is
-/// nothing behind.
+/// Up to `most` waiting inboxes of a fan-out from a position on that are `wanted` now; and where to go on, which is the
+/// first that was not taken. `None` when there is nothing behind.
 pub fn waiting(
     view: &dyn View,
     outgoing: Ulid,
     from: u32,
     most: usize,
+    wanted: &mut dyn FnMut(&DeliveryInbox) -> bool,
 ) -> (Vec<(u32, DeliveryInbox)>, Option<u32>) {
     let Some(record) = view.get::<Outgoing>(&outgoing.to_bytes()) else { return (Vec::new(), None) };
     let mut found = Vec::new();
+    let mut passed_by = None;
     let mut number = from.max(record.cursor * CHUNK_SIZE);
     while number / CHUNK_SIZE < record.chunks {
         let chunk = number / CHUNK_SIZE;
@@ -236,13 +238,15 @@ pub fn waiting(
             }
             let this = chunk * CHUNK_SIZE + u32::try_from(index).unwrap_or(0);
             if found.len() == most {
-                return (found, Some(this));
+                return (found, passed_by.or(Some(this)));
             }
-            if let Some(inbox) = view.get(&this.to_be_bytes()) {
-                found.push((this, inbox));
+            match view.get(&this.to_be_bytes()) {
+                Some(inbox) if wanted(&inbox) => found.push((this, inbox)),
+                Some(_) => passed_by = passed_by.or(Some(this)),
+                None => {}
             }
         }
         number = (chunk + 1) * CHUNK_SIZE;
     }
-    (found, None)
+    (found, passed_by)
 }

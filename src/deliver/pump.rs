@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::classify;
-use super::passes::{Pass, due, first_passes};
+use super::passes::{Pass, Shares, due, first_passes};
 use super::send::{Letter, Sender, Sent};
 use super::{DRAIN, DeliverOptions};
 use crate::decide::blocks;
@@ -207,10 +207,12 @@ impl Pump {
         if room == 0 {
             return Ok(());
         }
+        let mut shares =
+            Shares::new(self.hosts.iter().map(|(host, lane)| (host.clone(), lane.held)).collect());
         let (held, passes) = (&self.held, &mut self.passes);
         let (found, next_due) = self.store.look(|view| {
-            let (mut jobs, next_due) = due(view, held, Timestamp::now(), room);
-            first_passes(view, held, passes, room, &mut jobs);
+            let (mut jobs, next_due) = due(view, held, &mut shares, Timestamp::now(), room);
+            first_passes(view, held, &mut shares, passes, room, &mut jobs);
             (jobs, next_due)
         })?;
         self.next_due = next_due;

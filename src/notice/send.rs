@@ -44,8 +44,9 @@ pub struct Speaker {
     pub store: Store,
     /// Speaks to Owncast.
     pub api: Api,
-    /// The access token, once there is one.
-    pub token: watch::Receiver<Option<Secret>>,
+    /// The access token, once there is one. Taken away here when Owncast does not know it any more: the watcher then
+    /// makes another.
+    pub token: watch::Sender<Option<Secret>>,
     /// Settings of the moment.
     pub effective: watch::Receiver<Arc<Effective>>,
     /// Whether Owncast answers.
@@ -113,7 +114,7 @@ impl Speaker {
                     self.claim(dropped, 0).await?;
                 }
                 for say in say {
-                    self.say(&token, say).await?;
+                    self.say(&token, say, &queue).await?;
                 }
                 let wait = again.map_or(LOOK_AGAIN, |again| again.duration_since(now).unsigned_abs());
                 Ok(wait.clamp(Duration::from_millis(1), LOOK_AGAIN))
@@ -143,7 +144,9 @@ impl Speaker {
         }
         let follows = queue.iter().filter(|notice| notice.kind == NoticeKind::Follow).count() as u64;
         self.metrics.notices(NoticeOutcome::Withheld, queue.len() as u64);
-        self.claim(queue.iter().map(|notice| notice.id).collect(), follows).await
+        let notices = &self.effective.borrow().config.notices.clone();
+        let told = notices.follow != NoticeStyle::Off && notices.max_per_minute > 0;
+        self.claim(queue.iter().map(|notice| notice.id).collect(), if told { follows } else { 0 }).await
     }
 
     async fn claim(&self, notices: Vec<ulid::Ulid>, untold: u64) -> Result<(), StoreError> {
@@ -176,16 +179,33 @@ impl Speaker {
         Ok(())
     }
 
-    async fn say(&self, token: &Secret, say: Say) -> Result<(), StoreError> {
+    async fn say(&self, token: &Secret, say: Say, queue: &[Notice]) -> Result<(), StoreError> {
         let many = say.notices.len() as u64;
+        let claimed: Vec<Notice> =
+            queue.iter().filter(|notice| say.notices.contains(&notice.id)).cloned().collect();
         self.claim(say.notices, 0).await?;
         let result = match say.style {
             Style::Card => self.api.say_system(token, &say.body).await,
             Style::Bot => self.api.say_bot(token, &say.body).await,
             Style::Line | Style::Off => self.api.say_action(token, &say.body).await,
         };
+        if let Err(OwncastError::WrongToken { .. }) = result {
+            // Refused at the door: surely not said.
+            self.token.send_replace(None);
+            return self.put_back(claimed).await;
+        }
         self.sent(result, if many == 1 { NoticeOutcome::Sent } else { NoticeOutcome::Merged }, many);
         Ok(())
+    }
+
+    async fn put_back(&self, notices: Vec<Notice>) -> Result<(), StoreError> {
+        self.store
+            .commit(move |view| {
+                let mut draft = Draft::new(view);
+                notices.iter().for_each(|notice| draft.put(notice));
+                (draft.into_changes(), ())
+            })
+            .await
     }
 
     fn sent(&self, result: Result<(), OwncastError>, outcome: NoticeOutcome, many: u64) {

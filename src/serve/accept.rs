@@ -7,11 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::HOST;
+use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
@@ -40,15 +38,6 @@ impl Default for AcceptLimits {
     }
 }
 
-/// HTTP/2 names the host in `:authority` (RFC 9113 §8.3.1); signatures are over the `Host` header.
-fn name_host(request: &mut http::Request<hyper::body::Incoming>) {
-    let authority =
-        request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    if let (Some(authority), false) = (authority, request.headers().contains_key(HOST)) {
-        request.headers_mut().insert(HOST, authority);
-    }
-}
-
 /// Serves `routes` on `listener` until `cancel`, then lets open requests end within the limit.
 pub async fn serve<F>(listener: TcpListener, routes: F, limits: AcceptLimits, cancel: CancellationToken)
 where
@@ -58,9 +47,10 @@ where
     let service = warp::service(routes);
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(32 * 1024);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(30));
+    // HTTP/1 only, which is what proxies speak to what is behind them: telling the versions apart waits for bytes
+    // without any limit.
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(32 * 1024);
     loop {
         let permit = tokio::select! {
             () = cancel.cancelled() => break,
@@ -85,15 +75,18 @@ where
         let with_peer =
             hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
                 request.extensions_mut().insert(Peer(peer));
-                name_host(&mut request);
                 TowerToHyperService::new(service.clone()).call(request)
             });
-        let connection =
-            graceful.watch(builder.serve_connection(TokioIo::new(stream), with_peer).into_owned());
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _permit = permit;
+            // Who says nothing at all is not let in: a thousand silent connections would keep everybody else out.
+            if tokio::time::timeout(limits.headers, stream.readable()).await.is_err() {
+                return;
+            }
+            let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), with_peer));
             if let Err(cause) = connection.await {
-                tracing::trace!(target: "herald::serve", cause, "a connection ended early");
+                tracing::trace!(target: "herald::serve", %cause, "a connection ended early");
             }
         });
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use http::header::{ACCEPT, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use url::Url;
 
@@ -112,6 +112,7 @@ pub(super) async fn redirect(
             let mut answer = Document::new(page(settled, &handle, Some(&problem)), HTML, 0)
                 .answer(&Method::GET, &HeaderMap::new());
             *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+            answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             Ok(answer)
         }
     }

@@ -23,7 +23,7 @@ pub struct Disk {
     db: sled::Db,
     /// The database's own data file, for `fdatasync`: its flush is only `sync_file_range` on Linux.
     data: File,
-    /// First read error since it was last asked for.
+    /// The first read error. It stays: nothing read after it may be built on.
     fault: Mutex<Option<String>>,
     /// Held for as long as the store is open.
     _lock: File,
@@ -94,9 +94,9 @@ impl Disk {
         self.data.sync_data().map_err(|cause| disk(&cause))
     }
 
-    /// The first read error since the last call.
-    pub fn take_fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The first read error there has been.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Bytes the database takes on disk; zero when it cannot tell.

@@ -152,7 +152,7 @@ impl Store {
         let disk = Arc::clone(&self.disk);
         let result = tokio::task::spawn_blocking(move || {
             let result = look(&*disk);
-            (result, disk.take_fault())
+            (result, disk.fault())
         })
         .await
         .map_err(|_| StoreError::Closed)?;
@@ -169,7 +169,7 @@ impl Store {
     /// [`StoreError::Disk`] if something could not be read.
     pub fn look<R>(&self, look: impl FnOnce(&dyn View) -> R) -> Result<R, StoreError> {
         let result = look(&*self.disk);
-        match self.disk.take_fault() {
+        match self.disk.fault() {
             Some(fault) => Err(StoreError::Disk(fault)),
             None => Ok(result),
         }

@@ -69,7 +69,7 @@ impl Writer {
         let writes = group.into_changes().into_writes();
         let kinds: Vec<u8> = writes.iter().filter_map(|(key, _)| key.first().copied()).collect();
         // A decision made on a failed read must not stand.
-        let outcome = match self.disk.take_fault() {
+        let outcome = match self.disk.fault() {
             Some(fault) => Err(fault),
             None if writes.is_empty() => Ok(()),
             None => self.disk.apply(writes).map_err(|cause| cause.to_string()),

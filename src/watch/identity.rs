@@ -128,6 +128,11 @@ impl Watcher {
         if has_document {
             traces.push("Owncast's federation is on and serves this actor".to_owned());
         }
+        let webhooks = self.api.webhooks().await?;
+        if webhooks.iter().any(|webhook| webhook.url.contains(crate::owncast::provision::HOOK_PREFIX)) {
+            traces
+                .push("another owncast-herald is registered in Owncast, whose store has the key".to_owned());
+        }
         for (what, total) in [
             ("follower", self.api.followers(0, 1).await?.total),
             ("pending follower", self.api.pending().await?.total),

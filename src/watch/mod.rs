@@ -82,7 +82,9 @@ enum Setback {
     #[error(transparent)]
     Owncast(#[from] OwncastError),
     #[error("{0}")]
-    Provision(String),
+    AnotherAgent(String),
+    #[error("{0}")]
+    Webhook(String),
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     #[error("{0}")]
@@ -110,7 +112,8 @@ const FACTS_FRESH: Duration = Duration::from_secs(2);
 /// What the loop remembers between rounds; all of it can be lost.
 struct Memory {
     facts_read: Option<Timestamp>,
-    settled: bool,
+    /// When webhook and token were last found in place.
+    provisioned: Option<Timestamp>,
     failures: usize,
     said: String,
     logos: Vec<crate::media::recognise::Hash>,
@@ -127,6 +130,8 @@ struct Memory {
 struct Probe {
     id: String,
     sent: Timestamp,
+    /// Probes sent before this one without an echo.
+    lost: u32,
 }
 
 impl Watcher {
@@ -135,7 +140,7 @@ impl Watcher {
         let (socket_events, mut socket_inbound) = mpsc::channel(64);
         let mut memory = Memory {
             facts_read: None,
-            settled: false,
+            provisioned: None,
             failures: 0,
             said: String::new(),
             logos: Vec::new(),
@@ -194,13 +199,15 @@ impl Watcher {
             self.read_facts(memory).await?;
             self.settle_identity(memory).await?;
         }
-        if !memory.settled {
-            self.provision(memory).await?;
-            memory.settled = true;
+        let provisioned = self.keep_footprint(memory, now).await;
+        // Another agent at work here must not be worked against; everything else leaves polling, which is enough.
+        if let Err(error @ Setback::AnotherAgent(_)) = provisioned {
+            return Err(error);
         }
         let phase = self.look_at_stream(memory).await?;
+        provisioned?;
         self.judge_probe(memory).await?;
-        self.keep_socket(memory, phase, socket_events, cancel);
+        self.keep_socket(memory, phase, socket_events, cancel).await;
         let config = self.config.borrow();
         let quick = |span: Duration| (span / 4).clamp(Duration::from_millis(100), Duration::from_secs(2));
         Ok(match phase {
@@ -215,6 +222,8 @@ impl Watcher {
     fn recovered(&self, memory: &mut Memory) {
         if memory.failures > 0 {
             tracing::info!(target: "herald::owncast", "Owncast answers again");
+            // It may be another one, or an older one from a backup.
+            memory.provisioned = None;
         }
         memory.failures = 0;
         memory.said.clear();
@@ -234,7 +243,7 @@ impl Watcher {
             memory.said.clone_from(&problem);
         }
         if let Setback::Owncast(OwncastError::WrongToken { .. }) = setback {
-            memory.settled = false;
+            memory.provisioned = None;
         }
         let reachable = !matches!(setback, Setback::Owncast(error) if error.is_transient());
         self.metrics.owncast_up.set(i64::from(reachable));

@@ -32,7 +32,7 @@ impl Running {
 
 impl Watcher {
     /// Opens the connection if there is none and nobody would see it.
-    pub(super) fn keep_socket(
+    pub(super) async fn keep_socket(
         &self,
         memory: &mut Memory,
         phase: Option<Phase>,
@@ -40,7 +40,9 @@ impl Watcher {
         cancel: &CancellationToken,
     ) {
         if !self.config.borrow().owncast.websocket {
-            memory.socket = None;
+            if let Some(socket) = memory.socket.take() {
+                socket.stop().await;
+            }
             self.board.send_modify(|board| board.websocket = Way::Off);
             return;
         }
@@ -77,7 +79,7 @@ impl Watcher {
             }
             SocketEvent::Closed { reason } => {
                 if reason == Closed::UnknownToken {
-                    memory.settled = false;
+                    memory.provisioned = None;
                 }
                 if reason != Closed::Ourselves {
                     tracing::info!(target: "herald::owncast", %reason, "the chat connection ended");

@@ -10,7 +10,7 @@ use crate::media::freeze::Naming;
 use crate::media::recognise::Hash;
 use crate::media::take::{self, Known, Snapshot};
 use crate::model::Draft;
-use crate::model::post::Audience;
+use crate::model::post::{Audience, Post, PostState};
 use crate::model::stream::{Phase, Stream};
 use crate::owncast::types::Picture;
 use crate::telemetry::metrics::PostKind;
@@ -43,10 +43,38 @@ impl Watcher {
         }
         for did in &outcome.did {
             self.say(did);
+            if let Did::Ended(Some(post), _) = did {
+                self.put_away(*post).await?;
+            }
         }
         let after: Stream = self.store.read(|view| view.meta()).await?;
         self.show_stream(&after, &seen.title);
         Ok(after.session.map(|session| session.phase))
+    }
+
+    /// Removes the picture of a deleted post, unless something else shows it.
+    async fn put_away(&self, post: ulid::Ulid) -> Result<(), Setback> {
+        let unused = self
+            .store
+            .read(move |view| {
+                let posts: Vec<Post> = view.all(b"");
+                let deleted = posts.iter().find(|one| one.id == post && one.state == PostState::Deleted)?;
+                let name = deleted.picture.as_ref()?.name.clone();
+                let shown = |picture: &Option<crate::model::post::Picture>| {
+                    picture.as_ref().is_some_and(|picture| picture.name == name)
+                };
+                let facts: crate::model::facts::Facts = view.meta();
+                let stands = posts.iter().any(|one| one.state != PostState::Deleted && shown(&one.picture));
+                (!stands && !shown(&facts.logo)).then_some(name)
+            })
+            .await?;
+        let shelf = self.shelf.clone();
+        if let Some(name) = unused
+            && let Ok(Err(error)) = tokio::task::spawn_blocking(move || shelf.remove(&name)).await
+        {
+            tracing::warn!(target: "herald::watch", %error, "the picture of a deleted post stays");
+        }
+        Ok(())
     }
 
     async fn decide(&self, seen: &Sight, offer: Offer) -> Result<Outcome, Setback> {

@@ -102,3 +102,19 @@ async fn c_25_keys_of_servers_that_hang_keep_nobody_waiting() {
     let (_, took) = tokio::join!(again, welcomed);
     assert!(took < Duration::from_secs(5), "who is new was kept waiting: {took:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_do_not_keep_others_out_for_long() {
+    let target = Target::start().await;
+    let address = target.stage.agent.host();
+    let mut silent = Vec::new();
+    for _ in 0..1100 {
+        silent.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    let note = target.note.clone();
+    eventually("an answer", LONG, async || {
+        let asked = tokio::time::timeout(Duration::from_secs(2), reqwest::get(&note));
+        asked.await.ok()?.ok().filter(|answer| answer.status() == 200)
+    })
+    .await;
+}

@@ -172,3 +172,21 @@ async fn nothing_is_said_where_nobody_wants_to_hear_it() {
         assert_eq!(ours(&stage.owncast), []);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_deleted_in_owncast_is_made_anew_and_what_was_not_said_is_said() {
+    let stage = Stage::start(quick(), &ONE_BY_ONE).await;
+    let (server, fan) = stage.follower(Flavour::Mastodon).await;
+    let note = stage.post(&server).await.note;
+    for token in stage.owncast.tokens() {
+        let client = reqwest::Client::new();
+        let url = format!("{}/api/admin/accesstokens/delete", stage.owncast.url());
+        let body = serde_json::json!({ "token": token.token });
+        let password = stage.owncast.config().admin_password;
+        let deleted = client.post(url).basic_auth("admin", Some(password)).json(&body).send().await.unwrap();
+        assert_eq!(deleted.status(), 200);
+    }
+    fan.like(&note).await.unwrap();
+    line(&stage, "liked").await;
+    assert_eq!(stage.owncast.tokens().len(), 1, "one token again");
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use owncast_herald::sim::fediverse::{Answer, Flavour, Server};
+use owncast_herald::sim::fediverse::{Answer, Flavour, Rule, Server};
 
 use crate::support::stage::{SOON, Stage, no_complaints, quick};
 use crate::support::wait::{LONG, eventually};
@@ -118,5 +118,7 @@ async fn a_post_that_arrived_a_moment_before_a_crash_gets_its_end() {
     stage.agent.launch();
     let over = server.wait_post(LONG, |post| post.html.contains("The stream is over")).await;
     assert_eq!(over.expect("the end").note, note);
-    no_complaints(&server);
+    // The picture may have been asked for while nobody was there to serve it; everything else must be right.
+    let complaints = server.violations();
+    assert!(complaints.iter().all(|one| one.rule == Rule::Media), "{complaints:?}");
 }
