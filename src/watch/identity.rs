@@ -11,6 +11,8 @@ use crate::agent::effective::IdentityState;
 use crate::config::{Config, Secret, keyfile};
 use crate::model::facts::{Facts, Identity};
 use crate::model::{Addresses, Draft};
+use crate::owncast::footprint::Footprint;
+use crate::owncast::provision::HOOK_PREFIX;
 
 impl Watcher {
     /// Settles the identity if it is not, and takes over Owncast's own go-live message once it is.
@@ -129,7 +131,9 @@ impl Watcher {
             traces.push("Owncast's federation is on and serves this actor".to_owned());
         }
         let webhooks = self.api.webhooks().await?;
-        if webhooks.iter().any(|webhook| webhook.url.contains(crate::owncast::provision::HOOK_PREFIX)) {
+        let ours: Footprint = self.store.read(|view| view.meta()).await?;
+        let of_an_agent = |url: &str| url.contains(HOOK_PREFIX) && !url.ends_with(&ours.path);
+        if webhooks.iter().any(|webhook| of_an_agent(&webhook.url)) {
             traces
                 .push("another owncast-herald is registered in Owncast, whose store has the key".to_owned());
         }
