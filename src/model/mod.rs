@@ -15,6 +15,7 @@ pub mod record;
 pub mod secret;
 pub mod stream;
 pub mod view;
+pub mod wishes;
 
 pub use addresses::Addresses;
 pub use draft::Draft;
