@@ -266,7 +266,7 @@ impl LogLevel {
     pub fn directives(&self) -> String {
         let (level, exceptions) = self.0.split_once(',').unwrap_or((&self.0, ""));
         let mut directives = match level {
-            "debug" | "trace" => format!("info,owncast_herald={level}"),
+            "debug" | "trace" => format!("info,owncast_herald={level},herald={level}"),
             _ => level.to_owned(),
         };
         if !exceptions.is_empty() {
