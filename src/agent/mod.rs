@@ -7,6 +7,7 @@ pub mod board;
 pub mod effective;
 mod error;
 mod federation;
+pub mod observe;
 mod sweeper;
 
 use std::future::Future;
@@ -47,6 +48,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::watch::{Permissions, Watcher};
 use board::Board;
 use effective::{Effective, IdentityState};
+use observe::Observer;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -67,16 +69,21 @@ pub struct RunOptions {
     pub new_identity: bool,
     /// Take over from another agent that has left its webhook in Owncast.
     pub replace: bool,
+    /// Told what would be done, and nothing is done: see [`observe`].
+    pub observer: Option<Observer>,
     /// Stops the agent; signals do too.
     pub stop: CancellationToken,
 }
 
 /// Runs an agent until it is stopped.
 pub async fn run(options: RunOptions) -> Result<(), AgentError> {
-    let RunOptions { config, overrides, env, log, new_identity, replace, stop } = options;
-    for warning in config.warnings() {
+    for warning in options.config.warnings() {
         tracing::warn!(target: "herald::agent", "{warning}");
     }
+    if let Some(observer) = options.observer.clone() {
+        return observe::run(options, observer).await;
+    }
+    let RunOptions { config, overrides, env, log, new_identity, replace, stop, observer: _ } = options;
     let password = config.owncast.admin_password.get()?.expose().to_owned();
     let api = Api::new(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), password)?;
 
@@ -164,6 +171,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         hints,
         webhook_base,
         permissions: Permissions { new_identity, replace },
+        observer: None,
         metrics,
     };
     tasks.ends_with("watching Owncast", |stop| watcher.run(stop));
@@ -313,11 +321,7 @@ async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) ->
             _ = int.recv() => break,
             () = stop.cancelled() => break,
             () = disk_failed(&mut failed) => return Err(AgentError::DiskFailed),
-            _ = hup.recv() => {
-                if let Err(error) = reload.reload().await {
-                    tracing::error!(target: "herald::agent", %error, "the configuration was not reloaded");
-                }
-            }
+            _ = hup.recv() => reload_for_systemd(reload).await,
         }
     }
     let told = tokio::time::Instant::now();
@@ -333,7 +337,18 @@ async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) ->
     if *failed.borrow() { Err(AgentError::DiskFailed) } else { Ok(()) }
 }
 
-/// Carries a changed configuration to what cannot look for itself: the log and the password.
+/// Reads the configuration again. A unit of `Type=notify-reload` waits for both notices (sd_notify(3)).
+async fn reload_for_systemd(reload: &ReloadHandle) {
+    match sd_notify::NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_systemd(&[sd_notify::NotifyState::Reloading, now]),
+        Err(cause) => tracing::debug!(target: "herald::agent", %cause, "there is no monotonic clock"),
+    }
+    // A refusal is logged where it happens.
+    let _ = reload.reload().await;
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Carries a changed configuration to what cannot look for itself: the log and the login.
 async fn follow_config(
     mut config: watch::Receiver<Arc<Config>>,
     api: Api,
@@ -347,7 +362,7 @@ async fn follow_config(
         }
         let config = Arc::clone(&config.borrow_and_update());
         if let Ok(password) = config.owncast.admin_password.get() {
-            api.set_password(password.expose().to_owned());
+            api.set_login(config.owncast.admin_user.clone(), password.expose().to_owned());
         }
         if let Some(Err(error)) = log.as_ref().map(|log| log.apply(&config.log)) {
             tracing::error!(target: "herald::agent", %error, "the log stays as it is");

@@ -57,9 +57,19 @@ impl Api {
         self.0.base()
     }
 
-    /// Replaces the admin password from the next call on, in all clones.
-    pub fn set_password(&self, password: impl Into<Secret>) {
-        self.0.set_password(password.into());
+    /// Replaces the admin's name and password from the next call on, in all clones.
+    pub fn set_login(&self, user: String, password: impl Into<Secret>) {
+        self.0.set_login(user, password.into());
+    }
+
+    /// [`Api::new`], for looking only: every call that could change something in Owncast is
+    /// [`OwncastError::ReadOnly`].
+    ///
+    /// # Errors
+    /// As [`Api::new`].
+    pub fn read_only(base: Url, user: String, password: impl Into<Secret>) -> Result<Api, OwncastError> {
+        let transport = Transport::new(base, user, password.into(), Timeouts::default())?;
+        Ok(Api(Arc::new(transport.read_only())))
     }
 
     // ---- reading ----

@@ -157,6 +157,10 @@ impl Watcher {
         if !facts.federation_enabled || facts.go_live_message.trim().is_empty() {
             return Ok(());
         }
+        if let Some(observer) = &self.observer {
+            Self::foresee_takeover(observer, &facts.go_live_message);
+            return Ok(());
+        }
         stored.taken_message = Some(facts.go_live_message.clone());
         self.remember(stored.clone()).await?;
         self.api.set_go_live_message("").await?;

@@ -4,6 +4,7 @@
 //! learns goes through a decision into the store, and from there to everybody else.
 
 mod facts;
+mod foresee;
 mod identity;
 mod settle;
 mod socket;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::board::{Board, Way};
 use crate::agent::effective::{Effective, IdentityState};
+use crate::agent::observe::Observer;
 use crate::config::Config;
 use crate::config::keyfile::KeyFileError;
 use crate::media::freeze::Shelf;
@@ -64,6 +66,8 @@ pub struct Watcher {
     pub webhook_base: String,
     /// What only the command line can say.
     pub permissions: Permissions,
+    /// Told what would be done in Owncast, which is then left undone.
+    pub observer: Option<Observer>,
     /// Counted.
     pub metrics: Arc<Metrics>,
 }

@@ -27,6 +27,9 @@ impl Watcher {
         memory: &mut Memory,
         now: Timestamp,
     ) -> Result<(), Setback> {
+        if let Some(observer) = &self.observer {
+            return self.foresee_footprint(observer, memory, now).await;
+        }
         let broken = matches!(self.board.borrow().webhook, Way::Broken(_));
         let every = if broken { MEND_EVERY } else { LOOK_EVERY };
         let refused = memory.provisioned.is_some() && self.token.borrow().is_none();

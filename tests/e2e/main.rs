@@ -13,5 +13,7 @@ mod delivery;
 mod first_start;
 mod followers;
 mod live;
+mod observe;
 mod private;
+mod reload;
 mod restarts;

@@ -182,6 +182,7 @@ fn run_options(house: &House, owncast: &SimOwncast, port: u16) -> Result<RunOpti
         log: None,
         new_identity: false,
         replace: false,
+        observer: None,
         stop: house.stop.child_token(),
     })
 }
