@@ -15,6 +15,7 @@ pub mod rules;
 pub mod seen;
 pub mod stream;
 pub mod sweep;
+pub mod wishes;
 
 pub use moment::Moment;
 pub use rules::Rules;
