@@ -235,7 +235,7 @@ impl Watcher {
         self.board.send_modify(|board| {
             board.reachable = true;
             board.problem = None;
-            board.answered = Some(Timestamp::now());
+            board.sources.status.came(Timestamp::now(), None);
         });
     }
 
@@ -267,7 +267,7 @@ impl Watcher {
                 if memory.probe.as_ref().is_some_and(|probe| ids.contains(&probe.id)) {
                     memory.probe = None;
                     tracing::info!(target: "herald::owncast", "the webhook works");
-                    self.board.send_modify(|board| board.webhook = Way::Works);
+                    self.board.send_modify(|board| board.sources.webhook.way = Way::Works);
                 }
             }
             Kind::StreamStarted | Kind::StreamStopped | Kind::TitleChanged => {

@@ -30,7 +30,7 @@ impl Watcher {
         if let Some(observer) = &self.observer {
             return self.foresee_footprint(observer, memory, now).await;
         }
-        let broken = matches!(self.board.borrow().webhook, Way::Broken(_));
+        let broken = matches!(self.board.borrow().sources.webhook.way, Way::Broken(_));
         let every = if broken { MEND_EVERY } else { LOOK_EVERY };
         let refused = memory.provisioned.is_some() && self.token.borrow().is_none();
         if memory.provisioned.is_some_and(|at| fresh(at, now, every)) && !refused {
@@ -122,7 +122,7 @@ impl Watcher {
             self.webhook_base
         );
         tracing::warn!(target: "herald::owncast", "{why}");
-        self.board.send_modify(|board| board.webhook = Way::Broken(why));
+        self.board.send_modify(|board| board.sources.webhook.way = Way::Broken(why));
         Ok(())
     }
 }

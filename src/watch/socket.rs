@@ -46,7 +46,7 @@ impl Watcher {
             if let Some(socket) = memory.socket.take() {
                 socket.stop().await;
             }
-            self.board.send_modify(|board| board.websocket = Way::Off);
+            self.board.send_modify(|board| board.sources.websocket.way = Way::Off("switched off".to_owned()));
             return;
         }
         let quiet = matches!(phase, None | Some(Phase::Ended));
@@ -61,7 +61,7 @@ impl Watcher {
         let socket = match Socket::new(self.api.base()) {
             Ok(socket) => socket,
             Err(error) => {
-                self.board.send_modify(|board| board.websocket = Way::Broken(error.to_string()));
+                self.board.send_modify(|board| board.sources.websocket.way = Way::Broken(error.to_string()));
                 return;
             }
         };
@@ -78,7 +78,7 @@ impl Watcher {
         match event {
             SocketEvent::Connected { display_name } => {
                 tracing::info!(target: "herald::owncast", name = display_name, "connected to Owncast's chat");
-                self.board.send_modify(|board| board.websocket = Way::Works);
+                self.board.send_modify(|board| board.sources.websocket.way = Way::Works);
             }
             SocketEvent::Closed { reason } => {
                 if reason == Closed::UnknownToken {
@@ -86,7 +86,8 @@ impl Watcher {
                 }
                 if reason != Closed::Ourselves {
                     tracing::info!(target: "herald::owncast", %reason, "the chat connection ended");
-                    self.board.send_modify(|board| board.websocket = Way::Broken(reason.to_string()));
+                    self.board
+                        .send_modify(|board| board.sources.websocket.way = Way::Broken(reason.to_string()));
                 }
             }
             // Each of these only wakes the loop, which then looks for itself.
