@@ -110,7 +110,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let board = watch::Sender::new(Board::default());
     let token = watch::Sender::new(None::<Secret>);
     let (hint_sender, hints) = mpsc::channel(64);
-    let door = Arc::new(Door::new(boot.footprint.path, boot.footprint.secret, hint_sender));
+    let door = Arc::new(Door::new(boot.footprint.path, boot.footprint.secret, hint_sender.clone()));
     let inbox = Arc::new(Inbox::new(store.clone(), effective.subscribe(), Arc::clone(&metrics)));
     let remote = Arc::new(Remote::default());
     let public = public::routes(Public {
@@ -136,6 +136,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         listening,
         reload: reload.clone(),
         started: Timestamp::now(),
+        api: api.clone(),
+        wake: hint_sender,
     });
     tasks.spawn(|stop| control::run(socket, control, stop));
     tasks.spawn(|stop| reloader.run(stop));

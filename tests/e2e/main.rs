@@ -14,6 +14,7 @@ mod first_start;
 mod followers;
 mod live;
 mod observe;
+mod operator;
 mod private;
 mod reload;
 mod restarts;
