@@ -74,11 +74,21 @@ impl Effective {
         let owncast_posts = self.facts.federation_enabled && !self.facts.go_live_message.trim().is_empty();
         if self.addresses().is_some() && self.config.go_live.enabled && owncast_posts {
             needed.push(if self.config.owncast.take_over_go_live_message {
-                "Owncast announces each stream as well as long as its go-live message is not empty, and it could not be emptied; it is tried again. Empty it by hand in Owncast under Configuration, Social".to_owned()
+                "Owncast announces each stream as well while its go-live message is not empty; emptying it is tried again until it works, and the log says why it fails. It can be emptied by hand in Owncast's admin page".to_owned()
             } else {
                 "followers in Owncast's own list get two posts for each stream: its federation is on and its go-live message is not empty. Set [owncast] take-over-go-live-message = true, or empty the message in Owncast".to_owned()
             });
         }
+        let given_back = self.config.owncast.take_over_go_live_message || owncast_posts;
+        if self.taken_message.is_some() && !given_back {
+            needed.push("the go-live message that was taken over is not back in Owncast yet; it is tried again until it works, and the log says why it fails".to_owned());
+        }
+        needed.extend(
+            self.facts
+                .logo_problem
+                .as_ref()
+                .map(|problem| format!("the logo on the profile is not Owncast's of now: {problem}")),
+        );
         let entries = self.facts.blocked_domains.iter().filter(|entry| !entry.trim().is_empty());
         needed.extend(
             entries
@@ -211,7 +221,7 @@ mod tests {
             |on, text: &str| Facts { federation_enabled: on, go_live_message: text.to_owned(), ..facts() };
         let off = "owncast.take-over-go-live-message = false";
         for (toml, facts, words) in [
-            ("", posting(true, "Live!"), Some("could not be emptied")),
+            ("", posting(true, "Live!"), Some("until it works")),
             (off, posting(true, "Live!"), Some("get two posts")),
             (off, posting(true, " "), None),
             (off, posting(false, "Live!"), None),

@@ -44,6 +44,7 @@ use crate::store::Store;
 use crate::telemetry::health::Health;
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::metrics::Metrics;
+use crate::watch::profile::Teller;
 use crate::watch::{Permissions, Watcher};
 use board::Board;
 use effective::{Effective, IdentityState};
@@ -151,6 +152,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         metrics: Arc::clone(&metrics),
     };
     tasks.ends_with("chat notices", |stop| speaker.run(stop));
+    let teller = Teller { store: store.clone(), effective: effective.subscribe() };
+    tasks.ends_with("telling of the profile", |stop| teller.run(stop));
     let webhook_base = config_changes.borrow().listen.webhook_base(listening.webhook);
     let watcher = Watcher {
         api,

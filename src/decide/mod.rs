@@ -10,11 +10,13 @@ pub mod follow;
 pub mod followers;
 pub mod gone;
 pub mod moment;
+pub mod profile;
 pub mod publish;
 pub mod rules;
 pub mod seen;
 pub mod stream;
 pub mod sweep;
+pub mod takeover;
 
 pub use moment::Moment;
 pub use rules::Rules;

@@ -13,7 +13,7 @@ use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, Outgoing
 use crate::model::engagement::{Engagement, engagement_prefix};
 use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, NextInbox};
-use crate::model::post::{Picture, Post, PostState};
+use crate::model::post::{Picture, Post, PostState, Shows};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, View};
 
@@ -50,7 +50,7 @@ pub fn announce(
         title: title.to_owned(),
         sensitive: facts.nsfw,
         audience: rules.audience,
-        alt: alt_text(facts, title),
+        alt: alt_text(facts, title, picture.as_ref()),
         picture,
         state: PostState::Live,
         over: None,
@@ -90,10 +90,16 @@ fn content(rules: &Rules, facts: &Facts, title: &str, tags: &[String]) -> String
     )
 }
 
-fn alt_text(facts: &Facts, title: &str) -> String {
+/// What the picture shows, for those who cannot see it.
+fn alt_text(facts: &Facts, title: &str, picture: Option<&Picture>) -> String {
+    let shown = match picture.map(|picture| picture.shows) {
+        Some(Shows::Logo) => "The logo",
+        Some(Shows::Preview) => "A moving preview",
+        Some(Shows::Still) | None => "A still",
+    };
     match title {
-        "" => format!("A still of the live stream {}", facts.name),
-        title => format!("A still of the live stream {}: {title}", facts.name),
+        "" => format!("{shown} of the live stream {}", facts.name),
+        title => format!("{shown} of the live stream {}: {title}", facts.name),
     }
 }
 
@@ -302,8 +308,8 @@ fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>) -> u32 {
     count
 }
 
-/// Queues the actor's own document to every distinct inbox: something about it has changed.
-pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) {
+/// Queues the actor's own document to every distinct inbox: something about it has changed. Answers the Update's id.
+pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) -> Ulid {
     let id = moment.ulid();
     let chunks = fan_out(draft, id);
     draft.put(&Outgoing {
@@ -317,6 +323,7 @@ pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOn
         chunks,
         cursor: 0,
     });
+    id
 }
 
 /// How long a stream ran, never negative however clocks were set.

@@ -5,9 +5,11 @@
 
 mod facts;
 mod identity;
+pub mod profile;
 mod settle;
 mod socket;
 mod stream;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +120,10 @@ struct Memory {
     said: String,
     logos: Vec<crate::media::recognise::Hash>,
     probe: Option<Probe>,
-    offline_picture: Option<crate::media::recognise::Hash>,
+    /// Why the stream's picture was refused last.
+    picture_problem: Option<String>,
+    /// Why Owncast's go-live message could not be changed the last time.
+    take_over_problem: Option<String>,
     /// When the logo was last looked at.
     logo_read: Option<Timestamp>,
     /// The other identity that was warned of.
@@ -145,7 +150,8 @@ impl Watcher {
             said: String::new(),
             logos: Vec::new(),
             probe: None,
-            offline_picture: None,
+            picture_problem: None,
+            take_over_problem: None,
             logo_read: None,
             warned_of: None,
             socket: None,
@@ -170,6 +176,8 @@ impl Watcher {
                 },
                 changed = self.config.changed() => if changed.is_ok() {
                     self.republish().await?;
+                    // What is taken over from Owncast, and what is not, follows at once.
+                    memory.facts_read = None;
                 },
                 () = tokio::time::sleep(pause) => {}
             }
@@ -268,9 +276,9 @@ impl Watcher {
             }
             Kind::StreamStarted | Kind::StreamStopped | Kind::TitleChanged => {
                 tracing::debug!(target: "herald::watch", kind = ?hint.kind, "Owncast hints");
-                // What goes into a post may have been changed a moment before the start.
+                // What goes into a post may have been changed a moment before.
+                memory.facts_read = None;
                 if hint.kind == Kind::StreamStarted {
-                    memory.facts_read = None;
                     memory.logo_read = None;
                 }
             }

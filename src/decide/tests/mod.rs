@@ -5,6 +5,7 @@ mod delivered;
 mod engage;
 mod follow;
 mod gone;
+mod profile;
 mod publish;
 mod stream;
 mod stream_life;
@@ -22,7 +23,7 @@ use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber};
 use crate::model::handle::Person;
 use crate::model::notices::Notice;
-use crate::model::post::{Audience, Picture, Post};
+use crate::model::post::{Audience, Picture, Post, Shows};
 use crate::model::record::kind;
 use crate::model::view::MemoryView;
 use crate::model::{Addresses, Draft, Record, View};
@@ -63,6 +64,7 @@ fn picture() -> Picture {
         width: 1280,
         height: 720,
         blurhash: None,
+        shows: Shows::Still,
     }
 }
 
