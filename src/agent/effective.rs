@@ -51,17 +51,7 @@ impl Effective {
 
     /// The other actor that configuration or Owncast names by now: the settled one is kept.
     pub fn other_identity(&self) -> Option<Addresses> {
-        let ours = self.addresses()?;
-        let typed = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
-        let identity = &self.config.identity;
-        let base = identity.public_url.as_ref().map(|url| url.as_str().to_owned());
-        let base = base.or_else(|| typed(&self.facts.server_url));
-        let username = identity.username.clone().or_else(|| typed(&self.facts.username));
-        let named = Addresses::new(
-            &base.unwrap_or_else(|| ours.base.clone()),
-            &username.unwrap_or_else(|| ours.username.clone()),
-        );
-        (named != *ours).then_some(named)
+        named_instead(&self.config, &self.facts, self.addresses()?)
     }
 
     /// What the operator should look at, in words: what is wrong, and what to do. It follows from what is stored and
@@ -143,6 +133,19 @@ impl Effective {
     pub fn new(config: Arc<Config>, facts: Facts, identity: IdentityState, stored: &Identity) -> Self {
         Effective { config, facts, identity, taken_message: stored.taken_message.clone() }
     }
+}
+
+/// The actor that configuration or, where it is silent, Owncast names instead of ours. What neither sets is ours.
+pub fn named_instead(config: &Config, facts: &Facts, ours: &Addresses) -> Option<Addresses> {
+    let typed = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
+    let base = config.identity.public_url.as_ref().map(|url| url.as_str().to_owned());
+    let base = base.or_else(|| typed(&facts.server_url));
+    let username = config.identity.username.clone().or_else(|| typed(&facts.username));
+    let named = Addresses::new(
+        &base.unwrap_or_else(|| ours.base.clone()),
+        &username.unwrap_or_else(|| ours.username.clone()),
+    );
+    (named != *ours).then_some(named)
 }
 
 /// Why the settled identity is kept, and what the operator can choose.

@@ -3,6 +3,7 @@
 //! The order is fixed: open the store → bind → READY → start the tasks → wait → stop accepting → let work end → close.
 //! READY never waits for Owncast: what was known before serves until Owncast answers.
 
+mod abandon;
 pub mod board;
 pub mod effective;
 mod error;
@@ -66,6 +67,8 @@ pub struct RunOptions {
     pub log: Option<LogHandle>,
     /// Make a new key although the actor has lived before.
     pub new_identity: bool,
+    /// Become another actor where configuration or Owncast names one, and give up all followers.
+    pub abandon_followers: bool,
     /// Take over from another agent that has left its webhook in Owncast.
     pub replace: bool,
     /// Stops the agent; signals do too.
@@ -74,7 +77,7 @@ pub struct RunOptions {
 
 /// Runs an agent until it is stopped.
 pub async fn run(options: RunOptions) -> Result<(), AgentError> {
-    let RunOptions { config, overrides, env, log, new_identity, replace, stop } = options;
+    let RunOptions { config, overrides, env, log, new_identity, abandon_followers, replace, stop } = options;
     for warning in config.warnings() {
         tracing::warn!(target: "herald::agent", "{warning}");
     }
@@ -88,6 +91,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let store = blocking(move || Store::open(&folder)).await??;
     let folder = config.store.path.clone();
     let shelf = blocking(move || Shelf::open(&folder)).await??;
+    abandon::settle_who_we_are(&store, &config, abandon_followers).await?;
     let boot = boot(&store, &config).await?;
 
     let listeners = Listeners::bind(&config).await?;

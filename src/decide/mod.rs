@@ -3,6 +3,7 @@
 //! Every function here writes into a [`Draft`](crate::model::Draft) and runs on the store's writer, so that what it
 //! reads cannot change before what it writes is applied.
 
+pub mod abandon;
 pub mod blocks;
 pub mod delivered;
 pub mod engage;

@@ -1,5 +1,6 @@
 //! Rules of the decisions, tried as a hostile or merely unlucky world would try them.
 
+mod abandon;
 mod blocks;
 mod delivered;
 mod engage;
