@@ -175,8 +175,8 @@ async fn with_notices_or_chat_off_nothing_is_said_then_or_later() {
     stage.owncast.configure(|config| config.chat_disabled = false);
     stage.hint();
     seen(&stage, "chat", 2).await;
-    server.person("told").like(&note).await.unwrap();
-    assert!(stage.owncast.wait_chat(LONG, |line| line.html.contains("told@")).await.is_some());
+    server.person("loud").like(&note).await.unwrap();
+    assert!(stage.owncast.wait_chat(LONG, |line| line.html.contains("loud")).await.is_some());
     assert!(
         stage.owncast.chat().iter().all(|line| !line.html.contains("kept")),
         "{:?}",
