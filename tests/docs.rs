@@ -53,6 +53,7 @@ fn the_examples_have_the_shape_of_what_is_sent() {
         updated: None,
         content: "<p>I am live!</p>".into(),
         live_content: "<p>I am live!</p>".into(),
+        template: String::new(),
         tags: vec!["owncast".into()],
         title: String::new(),
         sensitive: false,

@@ -18,6 +18,7 @@ pub mod seen;
 pub mod stream;
 pub mod sweep;
 pub mod takeover;
+pub mod wishes;
 
 pub use moment::Moment;
 pub use rules::Rules;

@@ -72,6 +72,8 @@ pub struct Post {
     pub content: String,
     /// The text while the stream runs: what an ended post returns to when its stream comes back.
     pub live_content: String,
+    /// What the text was made from, as it was written for this post; empty for the built-in one. Edits keep to it.
+    pub template: String,
     /// Hashtags without `#`, in order, without repeats.
     pub tags: Vec<String>,
     /// The stream title when the text was made.

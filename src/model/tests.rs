@@ -16,7 +16,7 @@ use super::notices::{Notice, NoticeKind, Said};
 use super::post::{Audience, Picture, Post, PostState, Shows};
 use super::record::{decode, encode, full_key, kind};
 use super::stood::{Before, Stood};
-use super::stream::{Phase, Session, Stream};
+use super::stream::{Clocks, Phase, Session, Stream};
 use super::view::{MemoryView, Meta, View};
 use super::{Addresses, Changes, Draft, Record};
 
@@ -156,7 +156,7 @@ proptest! {
     ) {
         back(Post {
             id: ids.0, session: ids.1, published: times.0, updated: times.1,
-            content: words.0.clone(), live_content: words.1.clone(), tags, title: words.2.clone(),
+            content: words.0.clone(), live_content: words.1.clone(), template: words.2.clone(), tags, title: words.2.clone(),
             sensitive: one, audience: if one { Audience::Public } else { Audience::Followers },
             picture, alt: words.1.clone(),
             state: [PostState::Live, PostState::Ended, PostState::Deleted][state],
@@ -187,10 +187,12 @@ proptest! {
         let target = if one { BlockTarget::Domain(words.0.clone()) } else { BlockTarget::Actor(words.0.clone()) };
         back(Block { target, owner, since: times.0 })?;
         let session = Session {
-            id: ids.0, phase: PHASES[phase], connections, started: times.0, seen: times.1, gone: times.2,
-            post: ids.1, told_title: words.0.clone(),
+            id: ids.0, phase: PHASES[phase], connections, started: times.0, connected: times.1,
+            seen: times.1, gone: times.2, missed: times.2, post: ids.1, title: words.1.clone(),
+            told_title: words.0.clone(), told: times.2, skipped: one,
         };
-        meta_back(Stream { session: one.then_some(session), last_picture: Some(words.1.clone()) })?;
+        let clocks = one.then_some(Clocks { ours: times.0, owncasts: times.1 });
+        meta_back(Stream { session: one.then_some(session), last_picture: Some(words.1.clone()), clocks })?;
         meta_back(Facts {
             known: one, name: words.0.clone(), tags: vec![words.1.clone()], logo: picture,
             social_handles: vec![SocialHandle { platform: words.0.clone(), url: words.1.clone() }],

@@ -3,12 +3,11 @@
 use jiff::Timestamp;
 
 use super::{FACTS_FRESH, Memory, Setback, Watcher, fresh};
-use crate::config::PostImage;
 use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
 use crate::decide::{Moment, publish};
+use crate::media::choose::{Choice, Chosen, choose, kinds};
 use crate::media::freeze::Naming;
-use crate::media::recognise::{Age, REPLACED};
-use crate::media::take::{self, Kind, MediaError, Snapshot};
+use crate::media::take::{self, Kind};
 use crate::model::Draft;
 use crate::model::post::{Audience, Post, PostState};
 use crate::model::stood::{Before, Stood};
@@ -128,52 +127,34 @@ impl Watcher {
 
     async fn picture(&self, memory: &mut Memory, seen: &Sight) -> Result<Offer, Setback> {
         let effective = std::sync::Arc::clone(&self.effective.borrow());
-        let image = effective.config.go_live.image;
-        if image == PostImage::Logo {
-            let logo = effective.facts.logo.clone();
-            // Its name is the hash of its bytes, but for the ending.
-            let source =
-                logo.iter().flat_map(|logo| logo.name.split('.')).next().unwrap_or_default().to_owned();
-            return Ok(logo.map_or(Offer::NoneYet, |picture| Offer::Real { picture, source }));
-        }
         let (stood, posted) =
             self.store.read(|view| (view.meta::<Stood>(), view.meta::<Stream>().last_picture)).await?;
-        let up = seen.connected.map_or_else(Default::default, |at| publish::lasted(at, seen.server_time));
         let private = effective.rules().is_some_and(|rules| rules.audience == Audience::Followers);
-        for kind in kinds(image) {
-            let naming = if private { Naming::Unguessable(crate::random::bytes()) } else { Naming::Content };
-            let before = match kind {
-                _ if stood.connection != seen.connected => None,
-                Kind::Still => stood.thumbnail.as_ref(),
-                Kind::Moving => stood.preview.as_ref(),
-            };
-            let first_seen = before.and_then(|before| Some((before.hash.parse().ok()?, before.early)));
-            let posted = posted.as_ref().and_then(|hash| hash.parse().ok());
-            let age = Age { first_seen, posted, up };
-            match take::snapshot(&self.api, &self.shelf, *kind, &memory.logos, &age, naming).await {
-                Ok(Snapshot::Taken { picture, source }) => {
-                    return Ok(Offer::Real { picture, source: source.to_string() });
+        let choice = Choice {
+            image: effective.config.go_live.image,
+            logo: effective.facts.logo.as_ref(),
+            logos: &memory.logos,
+            stood: &stood,
+            posted: posted.as_deref(),
+            connected: seen.connected,
+            up: seen.connected.map_or_else(Default::default, |at| publish::lasted(at, seen.server_time)),
+            naming: if private { Naming::Unguessable(crate::random::bytes()) } else { Naming::Content },
+        };
+        let (why, unusable) = match choose(&self.api, &self.shelf, &choice).await {
+            Ok(Chosen::Picture { picture, source, instead }) => {
+                if let Some(why) = instead {
+                    tracing::info!(target: "herald::watch", why, "the still picture is taken instead of the moving one");
                 }
-                // Owncast makes the moving picture a moment after the still one: that is waited for.
-                Ok(Snapshot::NotYet(_)) | Err(MediaError::Owncast(_))
-                    if *kind == Kind::Moving && up < REPLACED =>
-                {
-                    break;
-                }
-                Ok(Snapshot::NotYet(verdict)) => {
-                    tracing::debug!(target: "herald::watch", ?kind, ?verdict, "no picture of this stream yet");
-                }
-                Err(MediaError::Owncast(error)) => {
-                    tracing::debug!(target: "herald::watch", ?kind, %error, "no picture of this stream yet");
-                }
-                Err(error) => {
-                    let problem = error.to_string();
-                    if memory.picture_problem.as_ref() != Some(&problem) {
-                        tracing::warn!(target: "herald::watch", ?kind, %error, "the stream's picture cannot be used");
-                    }
-                    memory.picture_problem = Some(problem);
-                }
+                return Ok(Offer::Real { picture, source });
             }
+            Ok(Chosen::NoneYet { why, unusable }) => (why, unusable),
+            Err(error) => (error.to_string(), true),
+        };
+        if unusable && memory.picture_problem.as_ref() != Some(&why) {
+            tracing::warn!(target: "herald::watch", why, "the stream's picture cannot be used");
+            memory.picture_problem = Some(why);
+        } else {
+            tracing::debug!(target: "herald::watch", why, "no picture of this stream yet");
         }
         Ok(Offer::NoneYet)
     }
@@ -206,15 +187,5 @@ impl Watcher {
                 tracing::info!(target: "herald::watch", announced, seconds, "the stream is over");
             }
         }
-    }
-}
-
-/// The pictures of a stream that a setting asks for, the better one first: of a preview that other servers would not
-/// take, the still one is left.
-fn kinds(image: PostImage) -> &'static [Kind] {
-    match image {
-        PostImage::Thumbnail => &[Kind::Still],
-        PostImage::Preview => &[Kind::Moving, Kind::Still],
-        PostImage::Logo | PostImage::None => &[],
     }
 }

@@ -109,6 +109,7 @@ pub(crate) mod samples {
             updated: None,
             content: "<p>Hi</p>".to_owned(),
             live_content: "<p>Hi</p>".to_owned(),
+            template: String::new(),
             tags: vec!["owncast".to_owned(), "Übung".to_owned()],
             title: "Etching".to_owned(),
             sensitive: false,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::decide::delivered::{Ending, Job, Worth, settle, worth};
 use crate::decide::engage::{Ours, engage};
+use crate::decide::publish::Announcement;
 use crate::decide::{blocks, publish};
 use crate::model::block::BlockOwner;
 use crate::model::delivery::{CHUNK_SIZE, chunk_key};
@@ -16,7 +17,8 @@ use crate::model::record::full_key;
 impl World {
     pub(super) fn announce(&mut self, now: i64) -> Post {
         self.act(at(now), |draft, moment| {
-            publish::announce(draft, moment, &rules(), &facts(), Ulid(1), "Etching", None)
+            let what = Announcement { session: Ulid(1), template: "", title: "Etching", picture: None };
+            publish::announce(draft, moment, &rules(), &facts(), what)
         })
     }
 
@@ -28,7 +30,11 @@ impl World {
 
     pub(super) fn end(&mut self, now: i64, post: Ulid) -> Ulid {
         let post = self.post(post);
-        self.queues(now, |draft, moment| publish::end(draft, moment, &rules(), post, secs(60)))
+        self.queues(now, |draft, moment| {
+            let title = post.title.clone();
+            let ended = publish::Ended { title: &title, lasted: secs(60) };
+            publish::end(draft, moment, &rules(), &facts(), post, ended);
+        })
     }
 
     pub(super) fn delete(&mut self, now: i64, post: Ulid) -> Ulid {
@@ -314,7 +320,7 @@ fn who_was_kept_from_a_post_by_its_end_gets_it_when_the_stream_comes_back() {
     world.settle(&job, Ending::Failed);
     assert!(!world.fan_outs().contains(&post.create));
     let ended = world.post(post.id);
-    world.act(at(200), |draft, moment| publish::resume(draft, moment, &rules(), ended));
+    world.act(at(200), |draft, moment| publish::resume(draft, moment, &rules(), &facts(), ended, "Etching"));
     assert_eq!(world.post(post.id).state, PostState::Live);
     assert_eq!(world.inbox_state(post.create, &bo), InboxState::Waiting);
     assert_eq!(world.inbox_state(post.create, &ana), InboxState::Reached);
