@@ -32,8 +32,10 @@ use crate::inbox::Inbox;
 use crate::media::freeze::Shelf;
 use crate::model::Draft;
 use crate::model::facts::{Facts, Identity};
+use crate::notice::confirm::Confirmations;
 use crate::notice::send::Speaker;
 use crate::owncast::footprint::Footprint;
+use crate::owncast::versions::Version;
 use crate::owncast::{Api, Secret};
 use crate::serve::accept::{AcceptLimits, serve};
 use crate::serve::documents::Documents;
@@ -109,6 +111,9 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let token = watch::Sender::new(None::<Secret>);
     let (hint_sender, hints) = mpsc::channel(64);
     let door = Arc::new(Door::new(boot.footprint.path, boot.footprint.secret, hint_sender));
+    // Until Owncast answers, it is what it was.
+    let version = Version::parse(&effective.borrow().facts.version);
+    door.require_signature(version.is_some_and(Version::signs_webhooks));
     let inbox = Arc::new(Inbox::new(store.clone(), effective.subscribe(), Arc::clone(&metrics)));
     let remote = Arc::new(Remote::default());
     let public = public::routes(Public {
@@ -137,7 +142,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     });
     tasks.spawn(|stop| control::run(socket, control, stop));
     tasks.spawn(|stop| reloader.run(stop));
-    tasks.spawn(|stop| follow_config(config_changes.clone(), api.clone(), log, stop));
+    tasks.spawn(|stop| follow_config(config_changes.clone(), log, stop));
     tasks.spawn(|stop| sweeper::run(store.clone(), Arc::clone(&metrics), stop));
     let federation = federation::Federation {
         store: store.clone(),
@@ -147,18 +152,19 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         metrics: Arc::clone(&metrics),
     };
     tasks.spawn(|stop| federation.run(stop));
+    let confirmations = Arc::new(Confirmations::default());
     let speaker = Speaker {
         store: store.clone(),
         api: api.clone(),
         token: token.clone(),
         effective: effective.subscribe(),
         board: board.subscribe(),
+        confirmations: Arc::clone(&confirmations),
         metrics: Arc::clone(&metrics),
     };
     tasks.ends_with("chat notices", |stop| speaker.run(stop));
     let teller = Teller { store: store.clone(), effective: effective.subscribe() };
     tasks.ends_with("telling of the profile", |stop| teller.run(stop));
-    let webhook_base = config_changes.borrow().listen.webhook_base(listening.webhook);
     let watcher = Watcher {
         api,
         store: store.clone(),
@@ -169,7 +175,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         token,
         door,
         hints,
-        webhook_base,
+        webhook_bound: listening.webhook,
+        confirmations,
         permissions: Permissions { new_identity, replace },
         metrics,
     };
@@ -340,10 +347,9 @@ async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) ->
     if *failed.borrow() { Err(AgentError::DiskFailed) } else { Ok(()) }
 }
 
-/// Carries a changed configuration to what cannot look for itself: the log and the password.
+/// Carries a changed configuration to the log, which cannot look for itself.
 async fn follow_config(
     mut config: watch::Receiver<Arc<Config>>,
-    api: Api,
     log: Option<LogHandle>,
     stop: CancellationToken,
 ) {
@@ -353,9 +359,6 @@ async fn follow_config(
             changed = config.changed() => if changed.is_err() { return },
         }
         let config = Arc::clone(&config.borrow_and_update());
-        if let Ok(password) = config.owncast.admin_password.get() {
-            api.set_password(password.expose().to_owned());
-        }
         if let Some(Err(error)) = log.as_ref().map(|log| log.apply(&config.log)) {
             tracing::error!(target: "herald::agent", %error, "the log stays as it is");
         }

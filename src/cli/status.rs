@@ -103,7 +103,7 @@ fn way(way: &Way) -> String {
         Way::Untried => "not tried yet".to_owned(),
         Way::Works => "works".to_owned(),
         Way::Broken(why) => format!("DOES NOT WORK, polling instead: {}", line(why)),
-        Way::Off => "switched off".to_owned(),
+        Way::Off(why) => line(why),
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
                 problem: None,
                 version: Some("0.2.3".to_owned()),
                 webhook: Way::Works,
-                websocket: Way::Off,
+                websocket: Way::Off("switched off".to_owned()),
             },
             stream: StreamStatus { state: "live".to_owned(), title: "Etching".to_owned() },
             followers: FollowerCounts { approved: 1, pending: 2, rejected: 0, parked: 3 },

@@ -118,7 +118,7 @@ pub(super) const FIELDS: &[Field] = &[
     fixed("listen.public", |c| Some(c.listen.public.to_string())),
     live("listen.trusted-proxies", |c| list(&c.listen.trusted_proxies)),
     fixed("listen.webhook", |c| Some(c.listen.webhook.to_string())),
-    fixed("listen.webhook-url", |c| c.listen.webhook_url.as_ref().map(ToString::to_string)),
+    live("listen.webhook-url", |c| c.listen.webhook_url.as_ref().map(ToString::to_string)),
     fixed("listen.metrics", |c| Some(c.listen.metrics.to_string())),
     fixed("listen.admin-socket", |c| path(&c.listen.admin_socket)),
     from_owncast(fixed("identity.public-url", |c| c.identity.public_url.as_ref().map(ToString::to_string))),

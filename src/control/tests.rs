@@ -49,7 +49,7 @@ impl Agent {
         let effective = Effective::new(Arc::new(config.clone()), facts, identity, &Identity::default());
         let (effective_sender, effective) = watch::channel(Arc::new(effective));
         let mut board = Board { reachable: true, stream: "live".to_owned(), ..Board::default() };
-        board.webhook = Way::Broken("no event arrived".to_owned());
+        board.sources.webhook.way = Way::Broken("no event arrived".to_owned());
         let (board_sender, board) = watch::channel(board);
         let (reloader, reload, _) = Reloader::new(config, Overrides::default(), Arc::new(|_| None));
         let local = SocketAddr::from(([127, 0, 0, 1], 1));

@@ -72,8 +72,7 @@ impl Raw {
 pub(super) struct Transport {
     client: reqwest::Client,
     base: Url,
-    user: String,
-    password: RwLock<Secret>,
+    admin: RwLock<(String, Secret)>,
 }
 
 impl Transport {
@@ -90,15 +89,15 @@ impl Transport {
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| OwncastError::Unreachable { url: shown(&base), reason: root_cause(&error) })?;
-        Ok(Transport { client, base, user, password: RwLock::new(password) })
+        Ok(Transport { client, base, admin: RwLock::new((user, password)) })
     }
 
     pub fn base(&self) -> &Url {
         &self.base
     }
 
-    pub fn set_password(&self, password: Secret) {
-        *self.password.write().unwrap_or_else(std::sync::PoisonError::into_inner) = password;
+    pub fn set_admin(&self, user: String, password: Secret) {
+        *self.admin.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (user, password);
     }
 
     /// An address below the base; `segments` are escaped.
@@ -164,9 +163,9 @@ impl Transport {
         match credentials {
             Credentials::Nobody => request,
             Credentials::Admin => {
-                let password =
-                    self.password.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                request.basic_auth(&self.user, Some(password.expose()))
+                let (user, password) =
+                    self.admin.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                request.basic_auth(user, Some(password.expose()))
             }
             Credentials::Token(token) => request.bearer_auth(token.expose()),
         }

@@ -12,15 +12,19 @@ use crate::model::Draft;
 use crate::model::post::{Audience, Post, PostState};
 use crate::model::stood::{Before, Stood};
 use crate::model::stream::{Phase, Stream};
+use crate::owncast::types::Status;
 use crate::telemetry::metrics::PostKind;
 
 /// Owncast makes the first picture of a stream about 20 s after the encoder connects.
 const FIRST_PICTURE: std::time::Duration = std::time::Duration::from_secs(15);
 
 impl Watcher {
-    /// Looks at the stream and acts on it. Returns where the session is now.
-    pub(super) async fn look_at_stream(&mut self, memory: &mut Memory) -> Result<Option<Phase>, Setback> {
-        let status = self.api.status().await?;
+    /// Acts on what Owncast answered about the stream. Returns where the session is now.
+    pub(super) async fn look_at_stream(
+        &mut self,
+        memory: &mut Memory,
+        status: Status,
+    ) -> Result<Option<Phase>, Setback> {
         let seen = Sight {
             server_time: status.server_time,
             connected: status.last_connect_time,
@@ -34,7 +38,7 @@ impl Watcher {
         if outcome.wants_picture {
             // The post is due: what goes into it must be what Owncast says now.
             if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), FACTS_FRESH)) {
-                self.read_facts(memory).await?;
+                self.refresh_facts(memory).await?;
             }
             let offer = self.picture(memory, &seen).await?;
             let second = self.decide(&seen, offer).await?;
