@@ -21,7 +21,7 @@ use owncast_herald::model::{Addresses, Draft};
 use owncast_herald::owncast::Api;
 use owncast_herald::store::Store;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// A user that owns nothing.
@@ -346,7 +346,7 @@ impl Agent {
         let local = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let listening = Listening { public: local, webhook: local, metrics: local };
         let api = Api::read_only("http://127.0.0.1:9".parse().unwrap(), "admin".to_owned(), "x").unwrap();
-        let (wake, _) = mpsc::channel(1);
+        let wake = Arc::default();
         let started = Timestamp::now();
         let control = Control { store, effective, board, listening, reload, started, api, wake };
         let stop = CancellationToken::new();

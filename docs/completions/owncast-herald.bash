@@ -1352,7 +1352,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__run)
-            opts="-h --owncast --store --new-identity --replace --observe --config --socket --json --help"
+            opts="-h --owncast --store --new-identity --abandon-followers --replace --observe --config --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -48,6 +48,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l st
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l new-identity -d 'Make a new key although this actor has lived before: servers that pinned the old key will not accept it'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l abandon-followers -d 'Become another actor where the public URL or username is another one now: all followers are given up'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l replace -d 'Take Owncast over from another agent, whose webhook is found in it'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l observe -d 'Change nothing, send nothing, say nothing: watch Owncast, and print what would be done'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l json -d 'Print JSON for machines'

@@ -51,17 +51,7 @@ impl Effective {
 
     /// The other actor that configuration or Owncast names by now: the settled one is kept.
     pub fn other_identity(&self) -> Option<Addresses> {
-        let ours = self.addresses()?;
-        let typed = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
-        let identity = &self.config.identity;
-        let base = identity.public_url.as_ref().map(|url| url.as_str().to_owned());
-        let base = base.or_else(|| typed(&self.facts.server_url));
-        let username = identity.username.clone().or_else(|| typed(&self.facts.username));
-        let named = Addresses::new(
-            &base.unwrap_or_else(|| ours.base.clone()),
-            &username.unwrap_or_else(|| ours.username.clone()),
-        );
-        (named != *ours).then_some(named)
+        named_instead(&self.config, &self.facts, self.addresses()?)
     }
 
     /// What the operator should look at, in words: what is wrong, and what to do. It follows from what is stored and
@@ -74,11 +64,21 @@ impl Effective {
         let owncast_posts = self.facts.federation_enabled && !self.facts.go_live_message.trim().is_empty();
         if self.addresses().is_some() && self.config.go_live.enabled && owncast_posts {
             needed.push(if self.config.owncast.take_over_go_live_message {
-                "Owncast announces each stream as well as long as its go-live message is not empty, and it could not be emptied; it is tried again. Empty it by hand in Owncast under Configuration, Social".to_owned()
+                "Owncast announces each stream as well while its go-live message is not empty; emptying it is tried again until it works, and the log says why it fails. It can be emptied by hand in Owncast's admin page".to_owned()
             } else {
                 "followers in Owncast's own list get two posts for each stream: its federation is on and its go-live message is not empty. Set [owncast] take-over-go-live-message = true, or empty the message in Owncast".to_owned()
             });
         }
+        let given_back = self.config.owncast.take_over_go_live_message || owncast_posts;
+        if self.taken_message.is_some() && !given_back {
+            needed.push("the go-live message that was taken over is not back in Owncast yet; it is tried again until it works, and the log says why it fails".to_owned());
+        }
+        needed.extend(
+            self.facts
+                .logo_problem
+                .as_ref()
+                .map(|problem| format!("the logo on the profile is not Owncast's of now: {problem}")),
+        );
         let entries = self.facts.blocked_domains.iter().filter(|entry| !entry.trim().is_empty());
         needed.extend(
             entries
@@ -133,6 +133,19 @@ impl Effective {
     pub fn new(config: Arc<Config>, facts: Facts, identity: IdentityState, stored: &Identity) -> Self {
         Effective { config, facts, identity, taken_message: stored.taken_message.clone() }
     }
+}
+
+/// The actor that configuration or, where it is silent, Owncast names instead of ours. What neither sets is ours.
+pub fn named_instead(config: &Config, facts: &Facts, ours: &Addresses) -> Option<Addresses> {
+    let typed = |text: &str| Some(text.to_owned()).filter(|text| !text.trim().is_empty());
+    let base = config.identity.public_url.as_ref().map(|url| url.as_str().to_owned());
+    let base = base.or_else(|| typed(&facts.server_url));
+    let username = config.identity.username.clone().or_else(|| typed(&facts.username));
+    let named = Addresses::new(
+        &base.unwrap_or_else(|| ours.base.clone()),
+        &username.unwrap_or_else(|| ours.username.clone()),
+    );
+    (named != *ours).then_some(named)
 }
 
 /// Why the settled identity is kept, and what the operator can choose.
@@ -211,7 +224,7 @@ mod tests {
             |on, text: &str| Facts { federation_enabled: on, go_live_message: text.to_owned(), ..facts() };
         let off = "owncast.take-over-go-live-message = false";
         for (toml, facts, words) in [
-            ("", posting(true, "Live!"), Some("could not be emptied")),
+            ("", posting(true, "Live!"), Some("until it works")),
             (off, posting(true, "Live!"), Some("get two posts")),
             (off, posting(true, " "), None),
             (off, posting(false, "Live!"), None),

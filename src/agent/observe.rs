@@ -72,7 +72,17 @@ impl Observer {
 
 /// Watches until it is stopped, and tells `observer` what an agent would do.
 pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), AgentError> {
-    let RunOptions { config, mut overrides, env, log, new_identity, replace, stop, observer: _ } = options;
+    let RunOptions {
+        config,
+        mut overrides,
+        env,
+        log,
+        new_identity,
+        abandon_followers: _,
+        replace,
+        stop,
+        observer: _,
+    } = options;
     let password = config.owncast.admin_password.get()?.expose().to_owned();
     let api = Api::read_only(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), password)?;
     let scratch = tempfile::Builder::new().prefix("owncast-herald-observe.").tempdir();
@@ -88,7 +98,7 @@ pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), A
     let shelf = blocking(move || Shelf::open(&folder)).await??;
     let known = store.read(ids).await?;
     let boot = boot(&store, &config).await?;
-    let webhook_base = config.listen.webhook_base(config.listen.webhook);
+    let webhook_bound = config.listen.webhook;
     let (reloader, reload, config_changes) = Reloader::new(config, overrides, env);
     let effective = watch::Sender::new(Arc::new(Effective::new(
         Arc::clone(&config_changes.borrow()),
@@ -98,7 +108,7 @@ pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), A
     )));
     let (hint_sender, hints) = mpsc::channel(1);
     let watcher = Watcher {
-        api: api.clone(),
+        api,
         store: store.clone(),
         shelf,
         config: config_changes.clone(),
@@ -107,14 +117,16 @@ pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), A
         token: watch::Sender::new(None::<Secret>),
         door: Arc::new(Door::new(boot.footprint.path, boot.footprint.secret, hint_sender)),
         hints,
-        webhook_base,
+        webhook_bound,
+        confirmations: Arc::default(),
         permissions: Permissions { new_identity, replace },
         observer: Some(observer.clone()),
+        wake: Arc::default(),
         metrics: Arc::new(Metrics::new()),
     };
     let tasks = TaskTracker::new();
     tasks.spawn(reloader.run(stop.child_token()));
-    tasks.spawn(follow_config(config_changes, api, log, stop.child_token()));
+    tasks.spawn(follow_config(config_changes, log, stop.child_token()));
     tasks.spawn(follow_decisions(store.clone(), observer, known, stop.child_token()));
     let (watching, stopping) = (stop.child_token(), stop.clone());
     // What the watcher logs as done is done to the copy.

@@ -30,6 +30,9 @@ pub struct Args {
     /// Make a new key although this actor has lived before: servers that pinned the old key will not accept it
     #[arg(long)]
     pub new_identity: bool,
+    /// Become another actor where the public URL or username is another one now: all followers are given up
+    #[arg(long)]
+    pub abandon_followers: bool,
     /// Take Owncast over from another agent, whose webhook is found in it
     #[arg(long)]
     pub replace: bool,
@@ -37,7 +40,7 @@ pub struct Args {
     ///
     /// Works on a copy of the store that is thrown away, also beside a running agent. Reads from Owncast and never
     /// writes to it; opens no port; makes no key.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "abandon_followers")]
     pub observe: bool,
 }
 
@@ -58,6 +61,7 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
         env: Arc::new(env),
         log,
         new_identity: args.new_identity,
+        abandon_followers: args.abandon_followers,
         replace: args.replace,
         observer: args.observe.then(|| Observer::new(tell)),
         stop: CancellationToken::new(),

@@ -137,7 +137,7 @@ pub(super) const FIELDS: &[Field] = &[
     fixed!("listen.public", listen.public, |value| Some(value.to_string())),
     live("listen.trusted-proxies", |c| list(&c.listen.trusted_proxies)),
     fixed!("listen.webhook", listen.webhook, |value| Some(value.to_string())),
-    fixed!("listen.webhook-url", listen.webhook_url, |value| value.as_ref().map(ToString::to_string)),
+    live("listen.webhook-url", |c| c.listen.webhook_url.as_ref().map(ToString::to_string)),
     fixed!("listen.metrics", listen.metrics, |value| Some(value.to_string())),
     fixed!("listen.admin-socket", listen.admin_socket, |value| path(value)),
     from_owncast(fixed!("identity.public-url", identity.public_url, |value| value

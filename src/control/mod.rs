@@ -13,13 +13,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use crate::agent::board::Board;
 use crate::agent::effective::Effective;
 use crate::config::reload::ReloadHandle;
 use crate::owncast::Api;
-use crate::owncast::webhook::Hint;
 use crate::store::Store;
 
 pub use server::{SocketError, bind, run};
@@ -53,7 +52,7 @@ pub struct Control {
     /// Asks Owncast for what a preview shows.
     pub api: Api,
     /// Makes the watcher look at Owncast at once.
-    pub wake: mpsc::Sender<Hint>,
+    pub wake: Arc<Notify>,
 }
 
 #[cfg(test)]

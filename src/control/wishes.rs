@@ -15,7 +15,6 @@ use crate::model::post::{Post, PostState};
 use crate::model::stream::{Phase, Stream};
 use crate::model::wishes::{Skip, Wishes};
 use crate::model::{Draft, View};
-use crate::owncast::webhook::{Hint, Kind};
 
 /// The longest pause. Who wants no posts at all switches them off in the configuration, where that is seen.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -30,7 +29,7 @@ pub(super) async fn announce(control: &Control, now: Timestamp) -> Result<Wished
     rules(control)?;
     let wanted = change(control, |draft| wishes::now(draft)).await?;
     let session = wanted.map_err(|reason| not_now(control, reason))?;
-    wake(control);
+    control.wake.notify_one();
     let mut written = control.store.anything_written();
     let made = async {
         loop {
@@ -52,7 +51,7 @@ pub(super) async fn announce(control: &Control, now: Timestamp) -> Result<Wished
 pub(super) async fn skip(control: &Control, undo: bool, now: Timestamp) -> Result<Wished, Refusal> {
     if undo {
         let changed = change(control, |draft| wishes::unskip(draft)).await?;
-        wake(control);
+        control.wake.notify_one();
         return wished(control, Wish::SkipUndone, changed, now).await;
     }
     let changed = change(control, |draft| {
@@ -95,13 +94,8 @@ pub(super) async fn pause(control: &Control, seconds: u64, now: Timestamp) -> Re
 
 pub(super) async fn resume(control: &Control, now: Timestamp) -> Result<Wished, Refusal> {
     let changed = change(control, move |draft| wishes::resume(draft, now)).await?;
-    wake(control);
+    control.wake.notify_one();
     wished(control, Wish::Resume, changed, now).await
-}
-
-/// Makes the watcher look at once. When its queue is full it is about to look anyway.
-fn wake(control: &Control) {
-    let _ = control.wake.try_send(Hint { kind: Kind::Other, id: None });
 }
 
 async fn change<R: Send + 'static>(

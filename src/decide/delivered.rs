@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
+use crate::model::facts::Profile;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
 use crate::model::post::{Post, PostState};
 use crate::model::record::{full_key, kind};
@@ -108,7 +109,9 @@ fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
         OutgoingKind::Reject => answered(&outgoing.body).is_none_or(|actor| {
             matches!(state(view, &actor), None | Some(FollowerState::Rejected | FollowerState::Left))
         }),
-        OutgoingKind::Delete | OutgoingKind::ActorUpdate => true,
+        // A later one tells everything that this one would.
+        OutgoingKind::ActorUpdate => view.meta::<Profile>().update.is_none_or(|newest| newest == outgoing.id),
+        OutgoingKind::Delete => true,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, Outgoing
 use crate::model::engagement::{Engagement, engagement_prefix};
 use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, NextInbox};
-use crate::model::post::{Picture, Post, PostState};
+use crate::model::post::{Picture, Post, PostState, Shows};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, View};
 
@@ -49,12 +49,12 @@ pub struct Words {
     pub alt: String,
 }
 
-/// The words of a post whose stream runs.
-pub fn words(rules: &Rules, facts: &Facts, template: &str, title: &str) -> Words {
+/// The words of a post whose stream runs, and of its picture.
+pub fn words(rules: &Rules, facts: &Facts, template: &str, title: &str, picture: Option<&Picture>) -> Words {
     let tags = html::hashtags(&facts.tags, title);
     let url = rules.addresses.watch_page();
     let values = html::GoLive { name: &facts.name, title, summary: &facts.summary, url: &url, tags: &tags };
-    Words { content: html::go_live_content(template, &values), alt: alt_text(facts, title), tags }
+    Words { content: html::go_live_content(template, &values), alt: alt_text(facts, title, picture), tags }
 }
 
 /// Makes the post of a session and queues it to every distinct inbox.
@@ -66,7 +66,7 @@ pub fn announce(
     what: Announcement<'_>,
 ) -> Post {
     let (id, create) = (moment.ulid(), moment.ulid());
-    let words = words(rules, facts, what.template, what.title);
+    let words = words(rules, facts, what.template, what.title, what.picture.as_ref());
     let post = Post {
         id,
         session: what.session,
@@ -105,16 +105,22 @@ pub fn announce(
     post
 }
 
-fn alt_text(facts: &Facts, title: &str) -> String {
+/// What the picture shows, for those who cannot see it.
+fn alt_text(facts: &Facts, title: &str, picture: Option<&Picture>) -> String {
+    let shown = match picture.map(|picture| picture.shows) {
+        Some(Shows::Logo) => "The logo",
+        Some(Shows::Preview) => "A moving preview",
+        Some(Shows::Still) | None => "A still",
+    };
     match title {
-        "" => format!("A still of the live stream {}", facts.name),
-        title => format!("A still of the live stream {}: {title}", facts.name),
+        "" => format!("{shown} of the live stream {}", facts.name),
+        title => format!("{shown} of the live stream {}: {title}", facts.name),
     }
 }
 
 /// Words a post anew for a title: from what it was made from, and from what Owncast says of itself now.
 fn reword(rules: &Rules, facts: &Facts, post: &mut Post, title: &str) {
-    let words = words(rules, facts, &post.template, title);
+    let words = words(rules, facts, &post.template, title, post.picture.as_ref());
     post.live_content = words.content;
     post.tags = words.tags;
     post.alt = words.alt;
@@ -355,8 +361,8 @@ fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>) -> u32 {
     count
 }
 
-/// Queues the actor's own document to every distinct inbox: something about it has changed.
-pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) {
+/// Queues the actor's own document to every distinct inbox: something about it has changed. Answers the Update's id.
+pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) -> Ulid {
     let id = moment.ulid();
     let chunks = fan_out(draft, id);
     draft.put(&Outgoing {
@@ -370,6 +376,7 @@ pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOn
         chunks,
         cursor: 0,
     });
+    id
 }
 
 /// How long a stream ran, never negative however clocks were set.

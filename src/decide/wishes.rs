@@ -140,7 +140,7 @@ pub fn preview(
         _ => None,
     };
     let message = wishes.message.as_ref().or(rules.message.as_ref());
-    let words = publish::words(rules, facts, message.map_or("", |text| text), title);
+    let words = publish::words(rules, facts, message.map_or("", |text| text), title, picture.as_ref());
     Preview {
         text: html::strip_to_text(&words.content),
         content: words.content,

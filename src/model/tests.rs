@@ -9,12 +9,13 @@ use ulid::Ulid;
 use super::block::{Block, BlockOwner, BlockTarget};
 use super::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target, attempt_key, chunk_key};
 use super::engagement::{Engagement, EngagementKind, Seen, engagement_key, engagement_prefix};
-use super::facts::{Facts, Identity, SocialHandle};
+use super::facts::{Facts, Identity, Profile, SocialHandle, Untold};
 use super::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
 use super::handle::{Person, host_of};
 use super::notices::{Notice, NoticeKind, Said};
-use super::post::{Audience, Picture, Post, PostState};
+use super::post::{Audience, Picture, Post, PostState, Shows};
 use super::record::{decode, encode, full_key, kind};
+use super::stood::{Before, Stood};
 use super::stream::{Clocks, Phase, Session, Stream};
 use super::view::{MemoryView, Meta, View};
 use super::{Addresses, Changes, Draft, Record};
@@ -48,6 +49,7 @@ fn picture() -> impl Strategy<Value = Picture> {
         width,
         height,
         blurhash,
+        shows: Shows::Preview,
     })
 }
 
@@ -196,6 +198,10 @@ proptest! {
             social_handles: vec![SocialHandle { platform: words.0.clone(), url: words.1.clone() }],
             ..Facts::default()
         })?;
+        let before = |hash: &String| Some(Before { hash: hash.clone(), early: one });
+        meta_back(Stood { connection: times.2, thumbnail: before(&words.0), preview: None })?;
+        let untold = Untold { document: words.0.clone(), since: times.0, changed: times.1 };
+        meta_back(Profile { told: one.then(|| words.1.clone()), untold: Some(untold), update: ids.1 })?;
         meta_back(Identity {
             addresses: one.then(|| Addresses::new(&words.0, &words.1)),
             published: times.2,

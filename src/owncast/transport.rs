@@ -72,7 +72,7 @@ impl Raw {
 pub(super) struct Transport {
     client: reqwest::Client,
     base: Url,
-    login: RwLock<(String, Secret)>,
+    admin: RwLock<(String, Secret)>,
     read_only: bool,
 }
 
@@ -90,15 +90,15 @@ impl Transport {
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| OwncastError::Unreachable { url: shown(&base), reason: root_cause(&error) })?;
-        Ok(Transport { client, base, login: RwLock::new((user, password)), read_only: false })
+        Ok(Transport { client, base, admin: RwLock::new((user, password)), read_only: false })
     }
 
     pub fn base(&self) -> &Url {
         &self.base
     }
 
-    pub fn set_login(&self, user: String, password: Secret) {
-        *self.login.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (user, password);
+    pub fn set_admin(&self, user: String, password: Secret) {
+        *self.admin.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (user, password);
     }
 
     /// From now on everything but a GET is refused here, whoever asks for it.
@@ -173,7 +173,7 @@ impl Transport {
             Credentials::Nobody => request,
             Credentials::Admin => {
                 let (user, password) =
-                    self.login.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                    self.admin.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
                 request.basic_auth(user, Some(password.expose()))
             }
             Credentials::Token(token) => request.bearer_auth(token.expose()),

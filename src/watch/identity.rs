@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Memory, Setback, Watcher};
 use crate::activitypub::signature::PrivateKey;
-use crate::agent::effective::IdentityState;
+use crate::agent::effective::{IdentityState, another_actor};
 use crate::config::{Config, Secret, keyfile};
 use crate::model::facts::{Facts, Identity};
 use crate::model::{Addresses, Draft};
@@ -20,7 +20,7 @@ impl Watcher {
         let (facts, mut stored): (Facts, Identity) =
             self.store.read(|view| (view.meta(), view.meta())).await?;
         let config = std::sync::Arc::clone(&self.config.borrow());
-        let identity = match self.identity(memory, &config, &facts, &mut stored).await {
+        let identity = match self.identity(&config, &facts, &mut stored).await {
             Ok(identity) => identity,
             Err(Setback::Identity(why)) => {
                 if self.effective.borrow().identity != IdentityState::Waiting(why.clone()) {
@@ -40,17 +40,28 @@ impl Watcher {
                 "the identity is settled"
             );
         }
-        let settled = matches!(identity, IdentityState::Settled { .. });
-        if settled && config.owncast.take_over_go_live_message {
-            self.take_over_message(&facts, &mut stored).await?;
+        self.publish(facts, identity, &stored);
+        self.warn_of_another_actor(memory);
+        self.keep_one_post(memory, &config).await
+    }
+
+    /// Says that another actor is asked for, once for each.
+    fn warn_of_another_actor(&self, memory: &mut Memory) {
+        let effective = std::sync::Arc::clone(&self.effective.borrow());
+        let other = effective.other_identity();
+        if let (Some(ours), Some(other)) = (effective.addresses(), &other)
+            && memory.warned_of.as_ref() != Some(other)
+        {
+            tracing::warn!(target: "herald::agent", "{}", another_actor(ours, other));
         }
-        self.publish(self.store.read(|view| view.meta()).await?, identity, &stored);
-        Ok(())
+        if other.is_none() && memory.warned_of.is_some() {
+            tracing::info!(target: "herald::agent", "public URL and username are the actor's own again");
+        }
+        memory.warned_of = other;
     }
 
     async fn identity(
         &self,
-        memory: &mut Memory,
         config: &Config,
         facts: &Facts,
         stored: &mut Identity,
@@ -60,17 +71,6 @@ impl Watcher {
         let wanted_user = config.identity.username.as_deref().unwrap_or(&facts.username);
         let key_file = &config.identity.key_file;
         if let (Some(addresses), Some(published)) = (&stored.addresses, stored.published) {
-            let asked = Addresses::new(wanted_base, wanted_user);
-            let other = !wanted_base.is_empty() && *addresses != asked;
-            if other && memory.warned_of.as_ref() != Some(&asked) {
-                tracing::warn!(
-                    target: "herald::agent",
-                    kept = addresses.actor(),
-                    asked = asked.actor(),
-                    "the public URL or username changed, which would be another actor without any follower; the old one is kept. Set it back in Owncast, or set [identity] public-url and username to the old values"
-                );
-            }
-            memory.warned_of = other.then_some(asked);
             // Settled once in this process is settled: reading and checking the key costs as much as many deliveries.
             let known = self.effective.borrow().identity.clone();
             if matches!(known, IdentityState::Settled { .. }) {
@@ -149,36 +149,6 @@ impl Watcher {
             }
         }
         Ok((!traces.is_empty()).then(|| traces.join(", ")))
-    }
-
-    /// Keeps Owncast's go-live text here and empties it there, or Owncast would announce each stream as well. The
-    /// text is on disk here before it is gone there.
-    async fn take_over_message(&self, facts: &Facts, stored: &mut Identity) -> Result<(), Setback> {
-        if !facts.federation_enabled || facts.go_live_message.trim().is_empty() {
-            return Ok(());
-        }
-        if let Some(observer) = &self.observer {
-            Self::foresee_takeover(observer, &facts.go_live_message);
-            return Ok(());
-        }
-        stored.taken_message = Some(facts.go_live_message.clone());
-        self.remember(stored.clone()).await?;
-        self.api.set_go_live_message("").await?;
-        let mut emptied = facts.clone();
-        emptied.go_live_message.clear();
-        self.store
-            .commit(move |view| {
-                let mut draft = Draft::new(view);
-                draft.put_meta(&emptied);
-                (draft.into_changes(), ())
-            })
-            .await?;
-        tracing::info!(
-            target: "herald::watch",
-            text = facts.go_live_message,
-            "took over Owncast's go-live message, and emptied it there so that followers do not get two posts"
-        );
-        Ok(())
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) mod samples {
     use crate::model::{
         Addresses,
         facts::{Facts, SocialHandle},
-        post::{Audience, Picture, Post, PostState},
+        post::{Audience, Picture, Post, PostState, Shows},
     };
 
     /// The identity of the recorded Owncast.
@@ -96,6 +96,7 @@ pub(crate) mod samples {
             width: 1280,
             height: 720,
             blurhash: Some("LEHV6nWB2yk8pyo0adR*.7kCMdnj".to_owned()),
+            shows: Shows::Still,
         }
     }
 

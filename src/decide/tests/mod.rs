@@ -1,10 +1,12 @@
 //! Rules of the decisions, tried as a hostile or merely unlucky world would try them.
 
+mod abandon;
 mod blocks;
 mod delivered;
 mod engage;
 mod follow;
 mod gone;
+mod profile;
 mod publish;
 mod stream;
 mod stream_life;
@@ -22,7 +24,7 @@ use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber};
 use crate::model::handle::Person;
 use crate::model::notices::Notice;
-use crate::model::post::{Audience, Picture, Post};
+use crate::model::post::{Audience, Picture, Post, Shows};
 use crate::model::record::kind;
 use crate::model::view::MemoryView;
 use crate::model::{Addresses, Draft, Record, View};
@@ -63,6 +65,7 @@ fn picture() -> Picture {
         width: 1280,
         height: 720,
         blurhash: None,
+        shows: Shows::Still,
     }
 }
 

@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -199,6 +200,18 @@ impl SimOwncast {
     /// The preview of thumbnail `number` is made now.
     pub fn take_preview(&self, number: u32) {
         self.shared().show_preview(number);
+    }
+
+    /// Puts these bytes where the thumbnail is, whatever they are; empty ones are not found there.
+    pub fn put_thumbnail(&self, bytes: impl Into<Bytes>) {
+        lock(&self.shared().state).pictures.thumbnail = Some(bytes.into());
+        self.shared().touch();
+    }
+
+    /// Puts these bytes where the preview is, whatever they are; empty ones are not found there.
+    pub fn put_preview(&self, bytes: impl Into<Bytes>) {
+        lock(&self.shared().state).pictures.preview = Some(bytes.into());
+        self.shared().touch();
     }
 
     /// How many people watch, as long as the stream is online.

@@ -317,6 +317,8 @@ pub struct Faults {
     pub delay_webhooks: Duration,
     /// What happens to HTTP requests.
     pub refuse_all: Refusal,
+    /// No setting can be changed through the admin API.
+    pub refuse_settings: bool,
     /// No websocket frame leaves (pings still do).
     pub lose_frames: bool,
     /// What happens to websocket upgrades.
