@@ -14,4 +14,6 @@ mod first_start;
 mod followers;
 mod live;
 mod private;
+mod releases;
 mod restarts;
+mod watching;
