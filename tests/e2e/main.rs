@@ -16,5 +16,7 @@ mod followers;
 mod live;
 mod pictures;
 mod private;
+mod releases;
 mod restarts;
 mod take_over;
+mod watching;
