@@ -8,6 +8,7 @@ pub mod board;
 pub mod effective;
 mod error;
 mod federation;
+pub mod observe;
 mod sweeper;
 
 use std::future::Future;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +52,7 @@ use crate::watch::profile::Teller;
 use crate::watch::{Permissions, Watcher};
 use board::Board;
 use effective::{Effective, IdentityState};
+use observe::Observer;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -73,16 +75,31 @@ pub struct RunOptions {
     pub abandon_followers: bool,
     /// Take over from another agent that has left its webhook in Owncast.
     pub replace: bool,
+    /// Told what would be done, and nothing is done: see [`observe`].
+    pub observer: Option<Observer>,
     /// Stops the agent; signals do too.
     pub stop: CancellationToken,
 }
 
 /// Runs an agent until it is stopped.
 pub async fn run(options: RunOptions) -> Result<(), AgentError> {
-    let RunOptions { config, overrides, env, log, new_identity, abandon_followers, replace, stop } = options;
-    for warning in config.warnings() {
+    for warning in options.config.warnings() {
         tracing::warn!(target: "herald::agent", "{warning}");
     }
+    if let Some(observer) = options.observer.clone() {
+        return observe::run(options, observer).await;
+    }
+    let RunOptions {
+        config,
+        overrides,
+        env,
+        log,
+        new_identity,
+        abandon_followers,
+        replace,
+        stop,
+        observer: _,
+    } = options;
     let password = config.owncast.admin_password.get()?.expose().to_owned();
     let api = Api::new(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), password)?;
 
@@ -110,6 +127,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let board = watch::Sender::new(Board::default());
     let token = watch::Sender::new(None::<Secret>);
     let (hint_sender, hints) = mpsc::channel(64);
+    let wake = Arc::<Notify>::default();
     let door = Arc::new(Door::new(boot.footprint.path, boot.footprint.secret, hint_sender));
     // Until Owncast answers, it is what it was.
     let version = Version::parse(&effective.borrow().facts.version);
@@ -139,6 +157,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         listening,
         reload: reload.clone(),
         started: Timestamp::now(),
+        api: api.clone(),
+        wake: Arc::clone(&wake),
     });
     tasks.spawn(|stop| control::run(socket, control, stop));
     tasks.spawn(|stop| reloader.run(stop));
@@ -178,6 +198,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         webhook_bound: listening.webhook,
         confirmations,
         permissions: Permissions { new_identity, replace },
+        observer: None,
+        wake,
         metrics,
     };
     tasks.ends_with("watching Owncast", |stop| watcher.run(stop));
@@ -327,11 +349,7 @@ async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) ->
             _ = int.recv() => break,
             () = stop.cancelled() => break,
             () = disk_failed(&mut failed) => return Err(AgentError::DiskFailed),
-            _ = hup.recv() => {
-                if let Err(error) = reload.reload().await {
-                    tracing::error!(target: "herald::agent", %error, "the configuration was not reloaded");
-                }
-            }
+            _ = hup.recv() => reload_for_systemd(reload).await,
         }
     }
     let told = tokio::time::Instant::now();
@@ -345,6 +363,17 @@ async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) ->
         std::process::exit(130);
     });
     if *failed.borrow() { Err(AgentError::DiskFailed) } else { Ok(()) }
+}
+
+/// Reads the configuration again. A unit of `Type=notify-reload` waits for both notices (sd_notify(3)).
+async fn reload_for_systemd(reload: &ReloadHandle) {
+    match sd_notify::NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_systemd(&[sd_notify::NotifyState::Reloading, now]),
+        Err(cause) => tracing::debug!(target: "herald::agent", %cause, "there is no monotonic clock"),
+    }
+    // A refusal is logged where it happens.
+    let _ = reload.reload().await;
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
 }
 
 /// Carries a changed configuration to the log, which cannot look for itself.

@@ -89,6 +89,11 @@ impl Shelf {
         Ok(Shelf { folder, newest: Arc::default() })
     }
 
+    /// Where a kept picture is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Keeps a picture; when this returns it survives a power cut.
     ///
     /// # Errors

@@ -61,6 +61,16 @@ impl Api {
         self.0.set_admin(user, password.into());
     }
 
+    /// [`Api::new`], for looking only: every call that could change something in Owncast is
+    /// [`OwncastError::ReadOnly`].
+    ///
+    /// # Errors
+    /// As [`Api::new`].
+    pub fn read_only(base: Url, user: String, password: impl Into<Secret>) -> Result<Api, OwncastError> {
+        let transport = Transport::new(base, user, password.into(), Timeouts::default())?;
+        Ok(Api(Arc::new(transport.read_only())))
+    }
+
     // ---- reading ----
 
     /// `GET /api/status`, which needs no password.

@@ -52,6 +52,25 @@ async fn the_recorded_server_configuration_is_reduced_to_what_is_needed() {
 }
 
 #[tokio::test]
+async fn a_client_that_only_looks_sends_nothing_that_changes_something() {
+    let server = Server::start(|_: &Request| recorded("status-offline")).await;
+    let api = Api::read_only(server.url.clone(), "admin".to_owned(), "hunter2").unwrap();
+    api.status().await.unwrap();
+    let secret = Secret::from("zzz");
+    let refused = [
+        api.set_go_live_message("").await,
+        api.probe("x").await,
+        api.say_action(&secret, "hello").await,
+        api.delete_token(&secret).await,
+        api.delete_webhook(1).await.map(drop),
+    ];
+    for answer in refused {
+        assert!(matches!(answer, Err(OwncastError::ReadOnly { .. })), "{answer:?}");
+    }
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn go_writes_empty_lists_as_null() {
     let body = serde_json::json!({
         "federation": { "username": "s", "blockedDomains": [""], "enabled": false },

@@ -73,6 +73,7 @@ pub(super) struct Transport {
     client: reqwest::Client,
     base: Url,
     admin: RwLock<(String, Secret)>,
+    read_only: bool,
 }
 
 impl Transport {
@@ -89,7 +90,7 @@ impl Transport {
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| OwncastError::Unreachable { url: shown(&base), reason: root_cause(&error) })?;
-        Ok(Transport { client, base, admin: RwLock::new((user, password)) })
+        Ok(Transport { client, base, admin: RwLock::new((user, password)), read_only: false })
     }
 
     pub fn base(&self) -> &Url {
@@ -98,6 +99,11 @@ impl Transport {
 
     pub fn set_admin(&self, user: String, password: Secret) {
         *self.admin.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (user, password);
+    }
+
+    /// From now on everything but a GET is refused here, whoever asks for it.
+    pub fn read_only(self) -> Self {
+        Transport { read_only: true, ..self }
     }
 
     /// An address below the base; `segments` are escaped.
@@ -145,6 +151,9 @@ impl Transport {
         credentials: Credentials<'_>,
         body: &Value,
     ) -> Result<Value, OwncastError> {
+        if self.read_only {
+            return Err(OwncastError::ReadOnly { url: shown(&url) });
+        }
         let request = self.authorise(self.client.request(Method::POST, url.clone()), &credentials);
         let response = request
             .header(ACCEPT, "application/json")

@@ -7,6 +7,7 @@
 //! behind the admin password. `pace.rs` decides when to look at what next.
 
 mod facts;
+mod foresee;
 mod hook;
 mod identity;
 mod lanes;
@@ -22,11 +23,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::board::Board;
 use crate::agent::effective::{Effective, IdentityState};
+use crate::agent::observe::Observer;
 use crate::config::Config;
 use crate::config::keyfile::KeyFileError;
 use crate::media::freeze::Shelf;
@@ -77,6 +79,10 @@ pub struct Watcher {
     pub confirmations: Arc<Confirmations>,
     /// What only the command line can say.
     pub permissions: Permissions,
+    /// Told what would be done in Owncast, which is then left undone.
+    pub observer: Option<Observer>,
+    /// Makes it look at once: the operator wants something of the next post.
+    pub wake: Arc<Notify>,
     /// Counted.
     pub metrics: Arc<Metrics>,
 }
@@ -148,6 +154,11 @@ impl Watcher {
                 changed = token.changed() => if changed.is_ok() && token.borrow_and_update().is_none() {
                     memory.refuse_token();
                 },
+                () = self.wake.notified() => {
+                    memory.facts_read = None;
+                    let now = memory.now();
+                    memory.hurry.hint(&mut memory.status, now);
+                }
                 () = tokio::time::sleep(pause) => {}
             }
             // What came together is looked at once.

@@ -13,7 +13,7 @@ use crate::owncast::{OwncastError, Secret};
 use crate::store::Store;
 
 /// What is ours in Owncast is looked for this often; somebody may have deleted it.
-const LOOK_EVERY: Tick = Tick::from_secs(150);
+pub(super) const LOOK_EVERY: Tick = Tick::from_secs(150);
 
 /// The store as the ledger of what is ours.
 struct Written<'a>(&'a Store);
@@ -40,6 +40,9 @@ impl Ledger for Written<'_> {
 impl Watcher {
     /// Brings Owncast to one webhook and one token of ours, as far as each is wanted now.
     pub(super) async fn keep_footprint(&mut self, memory: &mut Memory) -> Result<(), Setback> {
+        if let Some(observer) = &self.observer {
+            return self.foresee_footprint(observer, memory).await;
+        }
         let footprint: Footprint = self.store.read(|view| view.meta()).await?;
         let stored = &footprint.provisioned;
         let version = memory.version.ok_or_else(|| Setback::unknown_version(self.api.base().to_string()))?;
@@ -129,7 +132,7 @@ impl Watcher {
 
 impl Setback {
     /// Owncast's version cannot be read, and with it not what it can do.
-    fn unknown_version(url: String) -> Self {
+    pub(super) fn unknown_version(url: String) -> Self {
         Setback::Owncast(OwncastError::Malformed { url, what: "the version number" })
     }
 }

@@ -53,6 +53,9 @@ impl Watcher {
         events: &mpsc::Sender<SocketEvent>,
         cancel: &CancellationToken,
     ) {
+        if self.observer.is_some() {
+            return;
+        }
         if !self.config.borrow().owncast.websocket {
             if let Some(socket) = memory.socket.running.take() {
                 socket.stop().await;

@@ -18,6 +18,14 @@ impl Watcher {
         let kept = stored.taken_message.as_deref();
         let done = match step(wish, facts.federation_enabled, &facts.go_live_message, kept) {
             Step::Nothing => Ok(()),
+            Step::Take if self.observer.is_some() => {
+                self.foresee_takeover(&facts.go_live_message);
+                Ok(())
+            }
+            Step::GiveBack(text) if self.observer.is_some() => {
+                self.foresee_return(&text);
+                Ok(())
+            }
             Step::Take => self.take_over(config).await,
             Step::GiveBack(text) => self.give_back(&text).await,
             Step::Forget => {

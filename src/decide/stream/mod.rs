@@ -123,7 +123,7 @@ pub fn sight(
 }
 
 /// What keeps a session, or the next one if none runs, from being announced.
-pub(super) fn hold(wishes: &Wishes, rules: &Rules, running: Option<Ulid>, now: Timestamp) -> Option<Hold> {
+pub fn hold(wishes: &Wishes, rules: &Rules, running: Option<Ulid>, now: Timestamp) -> Option<Hold> {
     if running.is_some() && wishes.now == running {
         return None;
     }

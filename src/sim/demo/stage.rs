@@ -183,6 +183,7 @@ fn run_options(house: &House, owncast: &SimOwncast, port: u16) -> Result<RunOpti
         new_identity: false,
         abandon_followers: false,
         replace: false,
+        observer: None,
         stop: house.stop.child_token(),
     })
 }
