@@ -29,6 +29,7 @@ use crate::owncast::{Api, Secret};
 use crate::serve::webhook::Door;
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+use crate::watch::profile::Teller;
 use crate::watch::{Permissions, Watcher};
 
 /// So many sentences are remembered as told; an operator who changes settings for days hears some again.
@@ -107,6 +108,7 @@ pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), A
         &boot.stored,
     )));
     let (hint_sender, hints) = mpsc::channel(1);
+    let teller = Teller { store: store.clone(), effective: effective.subscribe() };
     let watcher = Watcher {
         api,
         store: store.clone(),
@@ -128,6 +130,12 @@ pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), A
     tasks.spawn(reloader.run(stop.child_token()));
     tasks.spawn(follow_config(config_changes, log, stop.child_token()));
     tasks.spawn(follow_decisions(store.clone(), observer, known, stop.child_token()));
+    let telling = stop.child_token();
+    tasks.spawn(async move {
+        if let Err(error) = teller.run(telling).await {
+            tracing::error!(target: "herald::agent", %error, "telling of the profile ended");
+        }
+    });
     let (watching, stopping) = (stop.child_token(), stop.clone());
     // What the watcher logs as done is done to the copy.
     let span = tracing::info_span!("observing");

@@ -115,7 +115,7 @@ impl Watcher {
             memory.footprint = memory.now();
         }
         let now = memory.now();
-        if !memory.admin.is_due(now) || memory.admin_wants() > now {
+        if !memory.admin.is_due(now) || memory.admin_wants(now) > now {
             return Ok(());
         }
         let kept = self.admin_duties(memory).await;

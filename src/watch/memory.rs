@@ -107,9 +107,8 @@ impl Memory {
         self.started.elapsed()
     }
 
-    /// When the admin lane is wanted next, if it may.
-    pub(super) fn admin_wants(&self) -> Tick {
-        let now = self.now();
+    /// When the admin lane is wanted next; at most `now` when it is wanted already.
+    pub(super) fn admin_wants(&self, now: Tick) -> Tick {
         let facts = match self.facts_read {
             Some(read) if fresh(read, Timestamp::now(), FACTS_EVERY) => {
                 now + FACTS_EVERY.saturating_sub(Timestamp::now().duration_since(read).unsigned_abs())

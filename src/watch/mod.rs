@@ -214,7 +214,7 @@ impl Watcher {
     fn next(&self, memory: &Memory) -> pace::Tick {
         let now = memory.now();
         let watching = memory.status.works();
-        let admin = watching.then(|| memory.admin_wants().max(memory.admin.due()));
+        let admin = watching.then(|| memory.admin_wants(now).max(memory.admin.due()));
         let hook = if watching { self.hook_wants(memory) } else { None };
         let socket = self.socket_wants(memory);
         let wall = Timestamp::now();

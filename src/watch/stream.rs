@@ -99,14 +99,15 @@ impl Watcher {
     /// Until the first picture of a stream is made, Owncast goes on showing the last one of the stream before. What is
     /// there when a connection is first seen is remembered, also over a restart.
     async fn remember_what_stood(&self, stood: &Stood, seen: &Sight) -> Result<(), Setback> {
-        let Some(connected) = seen.connected else { return Ok(()) };
-        let mut after = match stood.connection == Some(connected) {
+        // Connections are told by whole seconds: the next one may seem to be this one.
+        let mut after = match stood.connection == seen.connected {
             true => stood.clone(),
-            false => Stood { connection: Some(connected), ..Stood::default() },
+            false => Stood { connection: seen.connected, ..Stood::default() },
         };
-        let early = publish::lasted(connected, seen.server_time) < FIRST_PICTURE;
+        let up = seen.connected.map(|at| publish::lasted(at, seen.server_time));
+        let early = up.is_some_and(|up| up < FIRST_PICTURE);
         let image = self.config.borrow().go_live.image;
-        for kind in kinds(image) {
+        for kind in kinds(image).iter().filter(|_| up.is_some()) {
             let place = match kind {
                 Kind::Still => &mut after.thumbnail,
                 Kind::Moving => &mut after.preview,

@@ -18,6 +18,8 @@ mod observe;
 mod operator;
 mod pictures;
 mod private;
+mod releases;
 mod reload;
 mod restarts;
 mod take_over;
+mod watching;

@@ -97,6 +97,16 @@ impl Shared {
         self.changes.send_modify(|count| *count += 1);
     }
 
+    /// Its own clock, which a fault may put off.
+    fn clock(&self) -> Timestamp {
+        self.shifted(Timestamp::now())
+    }
+
+    fn shifted(&self, at: Timestamp) -> Timestamp {
+        let ahead = jiff::SignedDuration::from_secs(lock(&self.faults).clock_ahead);
+        at.checked_add(ahead).unwrap_or(at)
+    }
+
     fn serve(self: &Arc<Self>, listener: TcpListener) {
         let stop = self.boot_token();
         self.spawn(server::accept(self.clone(), listener, stop));
@@ -410,6 +420,6 @@ impl SimOwncast {
 
     /// What `/api/status` answers now.
     pub fn status(&self) -> Value {
-        public::status(&lock(&self.shared().state))
+        public::status(self.shared(), &lock(&self.shared().state))
     }
 }
