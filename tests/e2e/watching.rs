@@ -41,6 +41,14 @@ async fn wait_count(stage: &Stage, words: &str, times: usize) {
     eventually(&what, LONG, async || (count(stage, words) >= times).then_some(())).await;
 }
 
+/// Owncast goes down, is missed, and comes back.
+async fn outage(stage: &Stage) {
+    let before = count(stage, "no answer from Owncast");
+    stage.owncast.power_off().await;
+    wait_count(stage, "no answer from Owncast", before + 1).await;
+    stage.owncast.power_on().await.unwrap();
+}
+
 /// Waits until one webhook is there and has been called.
 async fn wait_webhook(stage: &Stage, good: impl Fn(&owncast_herald::sim::owncast::Webhook) -> bool) {
     eventually("one good webhook", LONG, async || {
@@ -177,13 +185,11 @@ async fn a_deleted_token_is_made_anew_when_the_websocket_refuses_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_again_and_again_is_left_alone() {
     let stage = Stage::start(quick(), &[("owncast.websocket", "false")]).await;
-    for round in 1..=3 {
+    for _ in 1..=3 {
         wait_webhook(&stage, |_| true).await;
         delete_webhook(&stage).await;
         // After a restart of Owncast everything is looked for at once.
-        stage.owncast.power_off().await;
-        wait_count(&stage, "no answer from Owncast", round).await;
-        stage.owncast.power_on().await.unwrap();
+        outage(&stage).await;
     }
     stage.wait_log("deleted again and again").await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
@@ -315,14 +321,10 @@ async fn the_websocket_follows_its_switch_and_never_joins_in_mid_stream() {
 async fn the_websocket_comes_back_after_a_restart_of_owncast_and_while_chat_is_off_it_does_not() {
     let stage = Stage::start(quick(), &[]).await;
     stage.wait_log("connected to Owncast's chat").await;
-    stage.owncast.power_off().await;
-    wait_count(&stage, "no answer from Owncast", 1).await;
-    stage.owncast.power_on().await.unwrap();
+    outage(&stage).await;
     wait_count(&stage, "connected to Owncast's chat", 2).await;
     stage.owncast.configure(|config| config.chat_disabled = true);
-    stage.owncast.power_off().await;
-    wait_count(&stage, "no answer from Owncast", 2).await;
-    stage.owncast.power_on().await.unwrap();
+    outage(&stage).await;
     status_says(&stage, "chat is switched off in Owncast").await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
     whole_stream(&stage, &server).await;
