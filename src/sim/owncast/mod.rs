@@ -254,6 +254,12 @@ impl SimOwncast {
         found.map(|user| user.disabled_at = Some(Timestamp::now())).is_some()
     }
 
+    /// Drops every chat socket, as a proxy in between may.
+    pub fn drop_sockets(&self) {
+        lock(&self.shared().state).sockets.clear();
+        self.shared().touch();
+    }
+
     /// The misbehaviour switches: `sim.faults().lose_webhooks = true`. Do not hold the guard across an await.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.shared().faults)
