@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,8 @@ struct Shared {
     state: Mutex<State>,
     faults: Mutex<Faults>,
     boot: Mutex<Boot>,
+    /// Holds the port while the server is off: nobody else gets it, and whoever calls is refused.
+    off: Mutex<Option<TcpSocket>>,
     changes: watch::Sender<u64>,
 }
 
@@ -165,6 +167,7 @@ impl SimOwncast {
             state: Mutex::new(State::new(&options)),
             faults: Mutex::default(),
             boot: Mutex::new(Boot { stop: CancellationToken::new(), tasks: TaskTracker::new() }),
+            off: Mutex::default(),
             changes: watch::Sender::new(0),
         });
         shared.serve(listener);
@@ -266,7 +269,7 @@ impl SimOwncast {
     }
 
     /// The process dies: connections and sockets drop, the stream's state and the temporary pictures are forgotten, the
-    /// database is kept. The port is free until [`SimOwncast::power_on`].
+    /// database is kept. Calls are refused until [`SimOwncast::power_on`].
     pub async fn power_off(&self) {
         let shared = self.shared();
         let tasks = {
@@ -276,6 +279,8 @@ impl SimOwncast {
             boot.tasks.clone()
         };
         tasks.wait().await;
+        // Without it, the port would be anybody's; power_on says so if it cannot be had.
+        *lock(&shared.off) = reserve(shared.address).ok();
         let mut state = lock(&shared.state);
         // The last disconnect is saved by Owncast, the running connection is not.
         let last_disconnect = state.stream.last_disconnect;
@@ -294,7 +299,11 @@ impl SimOwncast {
     /// The address is taken by somebody else.
     pub async fn power_on(&self) -> io::Result<()> {
         let shared = self.shared();
-        let listener = TcpListener::bind(shared.address).await?;
+        let reserved = lock(&shared.off).take();
+        let listener = match reserved {
+            Some(socket) => socket.listen(1024)?,
+            None => TcpListener::bind(shared.address).await?,
+        };
         *lock(&shared.boot) = Boot { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         shared.serve(listener);
         Ok(())
@@ -415,4 +424,12 @@ impl SimOwncast {
     pub fn status(&self) -> Value {
         public::status(self.shared(), &lock(&self.shared().state))
     }
+}
+
+/// A socket that has the address and does not listen.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
