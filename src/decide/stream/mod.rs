@@ -157,6 +157,8 @@ impl Machine<'_, '_> {
 
     /// Learns how much time has passed, and takes the session along if our clock was set.
     fn measure(&mut self, offer: &Offer) {
+        // A pause that is over does not begin again when the clock is set back.
+        self.wishes.paused_until = self.wishes.paused_until.filter(|until| *until > self.moment.now);
         let Some(since) = self.stream.clocks else { return };
         let apart = if *offer == Offer::NotAsked { APART } else { APART_WITH_PICTURE };
         let passed = passed(since, self.clocks(), apart);
@@ -164,8 +166,6 @@ impl Machine<'_, '_> {
             shift(session, passed.ours, self.moment.now);
         }
         self.passed = Some(passed);
-        // A pause that is over does not begin again when the clock is set back.
-        self.wishes.paused_until = self.wishes.paused_until.filter(|until| *until > self.moment.now);
     }
 
     /// Remembers both clocks while anything is measured by them, with every change and once a minute.
@@ -212,11 +212,16 @@ impl Machine<'_, '_> {
             (session.gone, session.missed) = (None, None);
             self.outcome.did.push(Did::Back);
         }
-        match (session.phase, session.post) {
-            (Phase::Connecting, None) => self.announce(&mut session, offer),
-            (Phase::Connecting, Some(post)) => self.resume(&mut session, post),
-            (Phase::Live, Some(post)) => self.retitle(&mut session, post),
-            _ => {}
+        match session.post {
+            None => self.announce(&mut session, offer),
+            Some(post) => {
+                if session.phase == Phase::Connecting {
+                    self.resume(&mut session, post);
+                }
+                if session.phase == Phase::Live {
+                    self.retitle(&mut session, post);
+                }
+            }
         }
         self.stream.session = Some(session);
     }
