@@ -50,6 +50,8 @@ pub struct Seen {
     /// A clock was set while nobody looked for long: nobody can know the times.
     unsure: bool,
     deleted_by_hand: bool,
+    /// Over for longer than a return may take, by the settings of some look.
+    closed: bool,
 }
 
 /// Writes of one decision.
@@ -119,12 +121,14 @@ impl Expect {
     }
 
     /// Before a look at an answer: what the world looks like to whoever looks.
-    pub fn look(&mut self, truth: &Truth, sight: &Sight) {
+    pub fn look(&mut self, truth: &Truth, rules: &Rules, sight: &Sight) {
         let gap = truth.now - self.last_look;
         if self.wanted.paused_until.is_some_and(|until| until <= truth.ours()) {
             self.wanted.paused_until = None;
         }
         if let Some(seen) = &mut self.seen {
+            let since = truth.now - seen.away.unwrap_or(seen.running);
+            seen.closed |= seen.over && since + SLACK >= secs(rules.repost_after);
             seen.set += i64::from(truth.set);
             // Set twice between two times that are written, or while nobody looked.
             seen.unsure |= truth.set && (gap > SLACK - 3 || (seen.over && seen.set > 1));
@@ -239,7 +243,7 @@ impl Expect {
             let ended = old.post.is_some_and(|id| self.posts[&id].state == PostState::Ended);
             let may_continue = ended || (old.skipped && old.post.is_none());
             assert!(
-                old.unsure || late || !may_continue || self.wanted.skip_next,
+                old.unsure || old.closed || late || !may_continue || self.wanted.skip_next,
                 "a new stream {gap} s after {old:?}"
             );
         }
@@ -257,6 +261,7 @@ impl Expect {
             set: 0,
             unsure: self.set,
             deleted_by_hand: false,
+            closed: false,
         });
         self.wanted.now = false;
     }

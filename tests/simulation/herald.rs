@@ -61,7 +61,7 @@ impl Life {
             },
             facts: Facts { known: true, name: "Ada".to_owned(), ..Facts::default() },
             expect: Expect::default(),
-            peers: Peers::default(),
+            peers: Peers::new(trace),
             people: people
                 .map(|(name, host, shared)| (person(name, &format!("{host}.example"), shared), false))
                 .to_vec(),
@@ -167,7 +167,7 @@ impl Life {
             self.decided_about(&answer, &Offer::NotAsked);
             return self.crash();
         }
-        self.expect.look(&self.truth, &answer.sight);
+        self.expect.look(&self.truth, &self.rules, &answer.sight);
         self.truth.set = false;
         let first = self.decide(&answer, &Offer::NotAsked, |outcome| !outcome.wants_picture);
         if !first.wants_picture {

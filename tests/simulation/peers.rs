@@ -45,6 +45,8 @@ struct Pass {
 /// The other servers, and the sender's memory, which a crash empties.
 #[derive(Default)]
 pub struct Peers {
+    /// Tells what is sent.
+    trace: bool,
     held: Vec<Job>,
     passes: BTreeMap<Ulid, Pass>,
     shown: BTreeMap<(String, Ulid), Shown>,
@@ -52,12 +54,18 @@ pub struct Peers {
     sent: BTreeSet<(String, Ulid)>,
     /// Inbox and post: known there by another way.
     known: BTreeSet<(String, Ulid)>,
-    /// Inbox and post whose last word was given up, or came in a moment that nobody wrote down.
+    /// Inbox and post whose last word was given up.
     behind: BTreeSet<(String, Ulid)>,
+    /// Inbox and post that arrived in a moment that nobody wrote down.
+    lost: BTreeSet<(String, Ulid)>,
     reached: BTreeSet<(String, Ulid)>,
 }
 
 impl Peers {
+    pub fn new(trace: bool) -> Peers {
+        Peers { trace, ..Peers::default() }
+    }
+
     /// The sender dies: what it had claimed may have been sent.
     pub fn crash(&mut self, view: &MemoryView) {
         let passes = std::mem::take(&mut self.passes);
@@ -75,6 +83,12 @@ impl Peers {
     /// Somebody at this inbox came to know a post: what follows it goes there too.
     pub fn knows(&mut self, inbox: &str, post: Ulid) {
         self.known.insert((inbox.to_owned(), post));
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            eprintln!("        {}", what());
+        }
     }
 
     fn refill(&mut self, view: &dyn View, now: Timestamp) {
@@ -97,7 +111,7 @@ impl Peers {
         for (id, claimed) in open {
             let pass = self.passes.entry(id).or_insert(Pass { inherited: claimed, claimed });
             if claimed < pass.claimed {
-                *pass = Pass { inherited: pass.claimed, claimed };
+                *pass = Pass { inherited: 0, claimed };
             }
             let inherited = pass.inherited;
             let (waiting, _) =
@@ -135,6 +149,9 @@ impl Peers {
             write(view, &job, Ending::Failed);
             return Some(false);
         };
+        if let (OutgoingKind::Create, true, Some(post)) = (outgoing.kind, job.uncertain, outgoing.post) {
+            self.lost.remove(&(inbox.clone(), post));
+        }
         let ending = match delivered::worth(view, &outgoing, &job, false, now) {
             Worth::Skip => Ending::Skipped,
             Worth::Expired => {
@@ -143,6 +160,7 @@ impl Peers {
             }
             Worth::Send => {
                 if self.claim(view, &job) && !well && chance.percent(3) {
+                    self.say(|| format!("{:?} {} to {inbox}: dies", outgoing.kind, outgoing.id));
                     return Some(true);
                 }
                 self.check(view, &outgoing, &job);
@@ -151,6 +169,7 @@ impl Peers {
                 if matches!(how, 0 | 2 | 4) {
                     self.arrives(&outgoing, &inbox);
                 }
+                self.say(|| format!("{:?} {} to {inbox}: {how}", outgoing.kind, outgoing.id));
                 match how {
                     0 => {
                         self.reached.insert((inbox.clone(), outgoing.id));
@@ -159,10 +178,10 @@ impl Peers {
                     1 => Ending::Retry { due, uncertain: false },
                     2 | 3 => Ending::Retry { due, uncertain: true },
                     4 => {
-                        // Sent, and dead before the outcome was written. A retry does not say beforehand that it
-                        // is made: nobody may ever know of this one.
-                        if job.attempt.is_some() && !job.uncertain {
-                            self.behind.extend(outgoing.post.map(|post| (inbox.clone(), post)));
+                        // Sent, and dead before the outcome was written. Nobody may ever know of it, unless the
+                        // claim tells: a retry has none, and one is void when the stream comes back.
+                        if outgoing.kind == OutgoingKind::Create {
+                            self.lost.extend(outgoing.post.map(|post| (inbox.clone(), post)));
                         }
                         return Some(true);
                     }
@@ -242,7 +261,8 @@ impl Peers {
 
     /// In the end everybody who shows a post shows the last of it.
     pub fn assert_all_know(&self, view: &MemoryView) {
-        for (there, shown) in self.shown.iter().filter(|(there, _)| !self.behind.contains(*there)) {
+        let unknowing = |there: &(String, Ulid)| self.behind.contains(there) || self.lost.contains(there);
+        for (there, shown) in self.shown.iter().filter(|(there, _)| !unknowing(there)) {
             let post: Post = (view as &dyn View).get(&there.1.to_bytes()).unwrap();
             assert_eq!(shown.deleted, post.state == PostState::Deleted, "at {}: {post:?}", there.0);
             if !shown.deleted {

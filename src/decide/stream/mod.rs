@@ -170,18 +170,21 @@ impl Machine<'_, '_> {
 
     /// Remembers both clocks while anything is measured by them, with every change and once a minute.
     fn set_the_clocks(&mut self, before: &Stream) {
+        let now = self.moment.now;
         let Some(session) = &mut self.stream.session else { return };
-        let over_for_good = session.phase == Phase::Ended
-            && session.gone.is_none_or(|gone| between(gone, self.moment.now) >= self.rules.repost_after);
-        let changed = self.stream.session != before.session;
+        if session.phase == Phase::Ended
+            && session.gone.is_none_or(|gone| between(gone, now) >= self.rules.repost_after)
+        {
+            session.closed = true;
+            self.stream.clocks = None;
+            return;
+        }
         let due = self.passed.is_none_or(|passed| {
             passed.elapsed >= SEEN_EVERY || !passed.ours.is_zero() || !passed.owncasts.is_zero()
         });
-        if changed || (due && !over_for_good) {
-            if let Some(session) = &mut self.stream.session
-                && self.sight.connected.is_some()
-            {
-                session.seen = self.moment.now;
+        if due || before.session.as_ref() != Some(session) {
+            if self.sight.connected.is_some() {
+                session.seen = now;
             }
             self.stream.clocks = Some(self.clocks());
         }
@@ -269,13 +272,14 @@ impl Machine<'_, '_> {
             told_title: String::new(),
             told: None,
             skipped: false,
+            closed: false,
         }
     }
 
     /// A connection after an end: the same stream again if that ended a moment ago, and was announced or was not to be.
     fn after_the_end(&mut self, session: Session, connected: Timestamp, began: Timestamp) -> Session {
         let gone = session.gone.unwrap_or(session.seen);
-        let recent = between(gone, began) < self.rules.repost_after;
+        let recent = !session.closed && between(gone, began) < self.rules.repost_after;
         let may_say_live_again = self.post_of(&session).is_some_and(|post| post.state == PostState::Ended);
         if !recent
             || self.wishes.skip == Some(Skip::Next)
