@@ -7,8 +7,11 @@ mod follow;
 mod gone;
 mod publish;
 mod stream;
+mod stream_clocks;
 mod stream_life;
+mod stream_words;
 mod sweep;
+mod wishes;
 
 use std::time::Duration;
 
