@@ -30,6 +30,8 @@ pub struct Life {
     peers: Peers,
     people: Vec<(Person, bool)>,
     decisions: u128,
+    /// Where the last sweep stopped.
+    swept: sweep::Cursor,
     messages: u32,
     /// Seconds between two looks, at least and at most.
     tempo: (i64, i64),
@@ -66,6 +68,7 @@ impl Life {
                 .map(|(name, host, shared)| (person(name, &format!("{host}.example"), shared), false))
                 .to_vec(),
             decisions: 0,
+            swept: sweep::Cursor::new(),
             messages: 0,
             tempo: TEMPO[0],
             trace,
@@ -99,9 +102,14 @@ impl Life {
         (outcome, writes)
     }
 
+    fn apply(&mut self, writes: Writes) {
+        self.peers.wrote(&writes);
+        self.view.apply(Changes::of(writes));
+    }
+
     fn commit<T>(&mut self, decide: impl Fn(&mut Draft<'_>, &mut Moment) -> T) -> T {
         let (outcome, writes) = self.decided(self.truth.ours(), decide);
-        self.view.apply(Changes::of(writes));
+        self.apply(writes);
         outcome
     }
 
@@ -110,7 +118,7 @@ impl Life {
         if self.chance.percent(1) {
             self.tempo = TEMPO[self.chance.weighted(&[6, 3, 2, 1])];
         }
-        match self.chance.weighted(&[500, 300, 40, 30, 15, 30, 40, 12, 12, 20, 10, 10]) {
+        match self.chance.weighted(&[500, 300, 40, 30, 15, 30, 40, 12, 12, 20, 5, 10]) {
             0 => {
                 let wait = self.chance.within(self.tempo.0..=self.tempo.1);
                 self.truth.pass(&mut self.chance, wait);
@@ -148,7 +156,8 @@ impl Life {
                 self.truth.pass(&mut self.chance, away);
             }
             10 => {
-                self.commit(|draft, moment| sweep::sweep(draft, &Vec::new(), moment.now, 1000));
+                let from = self.swept.clone();
+                self.swept = self.commit(|draft, moment| sweep::sweep(draft, &from, moment.now, 40));
             }
             _ => self.engage(),
         }
@@ -201,7 +210,7 @@ impl Life {
     fn decide(&mut self, answer: &Answer, offer: &Offer, complete: fn(&Outcome) -> bool) -> Outcome {
         let (outcome, writes) = self.decided_about(answer, offer);
         self.expect.written(&writes);
-        self.view.apply(Changes::of(writes));
+        self.apply(writes);
         if !outcome.did.is_empty() {
             self.say(|| format!("{:?} {:?}", outcome.did, self.expect.live().map(|post| &post.title)));
         }
@@ -335,7 +344,7 @@ impl Life {
             });
             self.expect.written(&writes);
             self.expect.deleted_by_hand(id);
-            self.view.apply(Changes::of(writes));
+            self.apply(writes);
             return;
         }
         let index = usize::try_from(self.chance.within(0..=4)).unwrap();

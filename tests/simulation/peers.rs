@@ -13,6 +13,7 @@ use owncast_herald::model::{Draft, View};
 use ulid::Ulid;
 
 use crate::chance::Chance;
+use crate::expect::Writes;
 
 /// A follower whose server has one inbox for all, or one for each.
 pub fn person(name: &str, host: &str, shared: bool) -> Person {
@@ -48,6 +49,8 @@ pub struct Peers {
     /// Tells what is sent.
     trace: bool,
     held: Vec<Job>,
+    /// Something to be sent was written since the last look at it.
+    written: bool,
     passes: BTreeMap<Ulid, Pass>,
     shown: BTreeMap<(String, Ulid), Shown>,
     /// Inbox and post: the post was sent there, or may have been when the sender died.
@@ -64,6 +67,12 @@ pub struct Peers {
 impl Peers {
     pub fn new(trace: bool) -> Peers {
         Peers { trace, ..Peers::default() }
+    }
+
+    /// Looks again if there is more to be sent.
+    pub fn wrote(&mut self, writes: &Writes) {
+        self.written |=
+            writes.iter().any(|(key, _)| matches!(key[0], kind::OUTGOING | kind::FANOUT | kind::ATTEMPT));
     }
 
     /// The sender dies: what it had claimed may have been sent.
@@ -136,7 +145,10 @@ impl Peers {
         now: Timestamp,
         well: bool,
     ) -> Option<bool> {
-        self.refill(view, now);
+        if self.written || self.held.is_empty() || chance.percent(15) {
+            self.written = false;
+            self.refill(view, now);
+        }
         if self.held.is_empty() {
             return None;
         }
