@@ -121,14 +121,12 @@ impl Expect {
     }
 
     /// Before a look at an answer: what the world looks like to whoever looks.
-    pub fn look(&mut self, truth: &Truth, rules: &Rules, sight: &Sight) {
+    pub fn look(&mut self, truth: &Truth, sight: &Sight) {
         let gap = truth.now - self.last_look;
         if self.wanted.paused_until.is_some_and(|until| until <= truth.ours()) {
             self.wanted.paused_until = None;
         }
         if let Some(seen) = &mut self.seen {
-            let since = truth.now - seen.away.unwrap_or(seen.running);
-            seen.closed |= seen.over && since + SLACK >= secs(rules.repost_after);
             seen.set += i64::from(truth.set);
             // Set twice between two times that are written, or while nobody looked.
             seen.unsure |= truth.set && (gap > SLACK - 3 || (seen.over && seen.set > 1));
@@ -205,6 +203,10 @@ impl Expect {
         }
         self.came(truth, rules, connection, sight, continues);
         self.live();
+        if let Some(seen) = self.seen.as_mut().filter(|seen| seen.over) {
+            let since = truth.now - seen.running + WRITTEN + SLACK;
+            seen.closed |= since >= secs(rules.repost_after);
+        }
         if complete {
             self.settled(truth, rules, sight, offer);
         }

@@ -176,7 +176,7 @@ impl Life {
             self.decided_about(&answer, &Offer::NotAsked);
             return self.crash();
         }
-        self.expect.look(&self.truth, &self.rules, &answer.sight);
+        self.expect.look(&self.truth, &answer.sight);
         self.truth.set = false;
         let first = self.decide(&answer, &Offer::NotAsked, |outcome| !outcome.wants_picture);
         if !first.wants_picture {
