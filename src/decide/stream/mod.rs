@@ -311,17 +311,18 @@ impl Machine<'_, '_> {
     }
 
     /// When the encoder went, and since when it is waited for, by our clock. Owncast's word counts if it can be about
-    /// this connection: after a restart Owncast tells of an earlier one, or nothing.
+    /// this connection: after a restart Owncast tells of an earlier one, or nothing. Whoever watched all along waits
+    /// from now on, whatever is said.
     fn went(&self, session: &Session) -> (Timestamp, Timestamp) {
         let now = self.moment.now;
+        let watched = between(session.seen, now) < SEEN_EVERY * 2;
         let connected = session.connections.last();
         match self.sight.disconnected.filter(|at| connected.is_none_or(|connected| at >= connected)) {
             Some(at) => {
                 let gone = now.checked_sub(self.ago(at)).unwrap_or(now).max(session.seen.min(now));
-                (gone, gone)
+                (gone, if watched { now } else { gone })
             }
-            // Watched all along, it went just now.
-            None if between(session.seen, now) < SEEN_EVERY * 2 => (now, now),
+            None if watched => (now, now),
             None => (session.seen, now),
         }
     }
