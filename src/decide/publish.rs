@@ -224,10 +224,11 @@ fn reopen(draft: &mut Draft<'_>, create: Ulid) {
 pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
     post.state = PostState::Deleted;
     post.over = Some(moment.now);
-    let id = moment.ulid();
+    let at = edited_at(&post, moment.now);
+    let id = moment.ulid_at(at);
     let body = vocab::note::delete(&rules.addresses, &post, id);
     draft.put(&post);
-    let made = Made { id, kind: OutgoingKind::Delete, at: moment.now, body: body.to_string() };
+    let made = Made { id, kind: OutgoingKind::Delete, at, body: body.to_string() };
     send_on(draft, moment, &post, made);
 }
 
@@ -240,7 +241,8 @@ fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Pos
         create.body = vocab::note::create(&rules.addresses, &post, LANGUAGE).to_string();
         draft.put(&create);
     }
-    let id = moment.ulid();
+    // Whatever our clock was set to, it is sent behind what was told before.
+    let id = moment.ulid_at(updated);
     let body = vocab::note::update(&rules.addresses, &post, id, updated, LANGUAGE);
     // Dated as the post is, so that an edit that was overtaken by a later one can be told from the last.
     let made = Made { id, kind: OutgoingKind::Update, at: updated, body: body.to_string() };

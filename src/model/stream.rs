@@ -49,6 +49,8 @@ pub struct Session {
     pub told: Option<Timestamp>,
     /// It is over, and the operator wanted no post for it: nor does he if it comes back.
     pub skipped: bool,
+    /// It has been over for so long that whatever comes is another one.
+    pub closed: bool,
 }
 
 /// Both clocks at one moment: what tells a clock that was set from time that passed.
@@ -67,7 +69,7 @@ pub struct Stream {
     pub session: Option<Session>,
     /// Hash of the last picture taken, in hexadecimal: a new stream's first picture must differ.
     pub last_picture: Option<String>,
-    /// Both clocks at the last look, to the minute.
+    /// Both clocks at the last look, to the minute; none while there is nothing to measure.
     pub clocks: Option<Clocks>,
 }
 

@@ -157,6 +157,8 @@ impl Machine<'_, '_> {
 
     /// Learns how much time has passed, and takes the session along if our clock was set.
     fn measure(&mut self, offer: &Offer) {
+        // A pause that is over does not begin again when the clock is set back.
+        self.wishes.paused_until = self.wishes.paused_until.filter(|until| *until > self.moment.now);
         let Some(since) = self.stream.clocks else { return };
         let apart = if *offer == Offer::NotAsked { APART } else { APART_WITH_PICTURE };
         let passed = passed(since, self.clocks(), apart);
@@ -164,24 +166,25 @@ impl Machine<'_, '_> {
             shift(session, passed.ours, self.moment.now);
         }
         self.passed = Some(passed);
-        // A pause that is over does not begin again when the clock is set back.
-        self.wishes.paused_until = self.wishes.paused_until.filter(|until| *until > self.moment.now);
     }
 
     /// Remembers both clocks while anything is measured by them, with every change and once a minute.
     fn set_the_clocks(&mut self, before: &Stream) {
+        let now = self.moment.now;
         let Some(session) = &mut self.stream.session else { return };
-        let over_for_good = session.phase == Phase::Ended
-            && session.gone.is_none_or(|gone| between(gone, self.moment.now) >= self.rules.repost_after);
-        let changed = self.stream.session != before.session;
+        if session.phase == Phase::Ended
+            && session.gone.is_none_or(|gone| between(gone, now) >= self.rules.repost_after)
+        {
+            session.closed = true;
+            self.stream.clocks = None;
+            return;
+        }
         let due = self.passed.is_none_or(|passed| {
             passed.elapsed >= SEEN_EVERY || !passed.ours.is_zero() || !passed.owncasts.is_zero()
         });
-        if changed || (due && !over_for_good) {
-            if let Some(session) = &mut self.stream.session
-                && self.sight.connected.is_some()
-            {
-                session.seen = self.moment.now;
+        if due || before.session.as_ref() != Some(session) {
+            if self.sight.connected.is_some() {
+                session.seen = now;
             }
             self.stream.clocks = Some(self.clocks());
         }
@@ -212,11 +215,16 @@ impl Machine<'_, '_> {
             (session.gone, session.missed) = (None, None);
             self.outcome.did.push(Did::Back);
         }
-        match (session.phase, session.post) {
-            (Phase::Connecting, None) => self.announce(&mut session, offer),
-            (Phase::Connecting, Some(post)) => self.resume(&mut session, post),
-            (Phase::Live, Some(post)) => self.retitle(&mut session, post),
-            _ => {}
+        match session.post {
+            None => self.announce(&mut session, offer),
+            Some(post) => {
+                if session.phase == Phase::Connecting {
+                    self.resume(&mut session, post);
+                }
+                if session.phase == Phase::Live {
+                    self.retitle(&mut session, post);
+                }
+            }
         }
         self.stream.session = Some(session);
     }
@@ -264,13 +272,14 @@ impl Machine<'_, '_> {
             told_title: String::new(),
             told: None,
             skipped: false,
+            closed: false,
         }
     }
 
     /// A connection after an end: the same stream again if that ended a moment ago, and was announced or was not to be.
     fn after_the_end(&mut self, session: Session, connected: Timestamp, began: Timestamp) -> Session {
         let gone = session.gone.unwrap_or(session.seen);
-        let recent = between(gone, began) < self.rules.repost_after;
+        let recent = !session.closed && between(gone, began) < self.rules.repost_after;
         let may_say_live_again = self.post_of(&session).is_some_and(|post| post.state == PostState::Ended);
         if !recent
             || self.wishes.skip == Some(Skip::Next)
@@ -302,17 +311,18 @@ impl Machine<'_, '_> {
     }
 
     /// When the encoder went, and since when it is waited for, by our clock. Owncast's word counts if it can be about
-    /// this connection: after a restart Owncast tells of an earlier one, or nothing.
+    /// this connection: after a restart Owncast tells of an earlier one, or nothing. Whoever watched all along waits
+    /// from now on, whatever is said.
     fn went(&self, session: &Session) -> (Timestamp, Timestamp) {
         let now = self.moment.now;
+        let watched = between(session.seen, now) < SEEN_EVERY * 2;
         let connected = session.connections.last();
         match self.sight.disconnected.filter(|at| connected.is_none_or(|connected| at >= connected)) {
             Some(at) => {
                 let gone = now.checked_sub(self.ago(at)).unwrap_or(now).max(session.seen.min(now));
-                (gone, gone)
+                (gone, if watched { now } else { gone })
             }
-            // Watched all along, it went just now.
-            None if between(session.seen, now) < SEEN_EVERY * 2 => (now, now),
+            None if watched => (now, now),
             None => (session.seen, now),
         }
     }

@@ -9,8 +9,11 @@ mod gone;
 mod profile;
 mod publish;
 mod stream;
+mod stream_clocks;
 mod stream_life;
+mod stream_words;
 mod sweep;
+mod wishes;
 
 use std::time::Duration;
 

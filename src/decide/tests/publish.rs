@@ -233,6 +233,18 @@ fn an_edit_that_a_later_one_overtook_is_not_sent_behind_it() {
 }
 
 #[test]
+fn what_follows_a_post_sorts_behind_it_though_the_clock_was_set_back() {
+    let (mut world, ana) = (World::default(), person("ana", "a.example"));
+    world.follow(at(0), &ana);
+    let post = world.announce(1);
+    let mut ids = vec![post.create];
+    ids.push(world.retitle(-3600, post.id, "B"));
+    ids.push(world.end(-7200, post.id));
+    ids.push(world.delete(-7100, post.id));
+    assert!(ids.is_sorted(), "per inbox, what was made first goes first: {ids:?}");
+}
+
+#[test]
 fn who_engaged_gets_the_edits_besides_the_followers() {
     let mut world = World::default();
     let (ana, bo, cy) = (person("ana", "a.example"), person("bo", "b.example"), person("cy", "a.example"));

@@ -1,0 +1,64 @@
+//! Random lives of a stream, an Owncast, the program beside it and the servers of its followers, in simulated time.
+//!
+//! Each seed is a life of its own and repeats exactly. `HERALD_SEED=<n>` lives one and tells what happens in it;
+//! `HERALD_TEST_SIZE=quick` lives fewer.
+
+mod chance;
+mod expect;
+mod herald;
+mod peers;
+mod truth;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use herald::Life;
+
+const STEPS: u64 = 500;
+const FIRST_SEED: u64 = 1_000_000;
+
+/// What came about in many lives: a simulation in which nothing happens shows nothing.
+#[derive(Debug, Default)]
+struct Came {
+    announced: usize,
+    ended: usize,
+    resumed: usize,
+}
+
+fn live(seed: u64, trace: bool) -> Came {
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let mut life = Life::new(seed, trace);
+        for _ in 0..STEPS {
+            life.step();
+        }
+        life.come_to_rest();
+        let expect = &life.expect;
+        Came { announced: expect.announced, ended: expect.ended, resumed: expect.resumed }
+    }));
+    lived.unwrap_or_else(|failure| {
+        eprintln!("seed {seed} failed; again with: HERALD_SEED={seed} cargo test --locked --test simulation");
+        resume_unwind(failure)
+    })
+}
+
+#[test]
+fn whatever_happens_followers_learn_of_each_stream_once_in_time_and_truly() {
+    if let Some(seed) = std::env::var("HERALD_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        let came = live(seed, true);
+        eprintln!("seed {seed}: {came:?}");
+        return;
+    }
+    let lives = match std::env::var("HERALD_TEST_SIZE").as_deref() {
+        Ok("quick") => 200,
+        _ => 2000,
+    };
+    let mut all = Came::default();
+    for seed in FIRST_SEED..FIRST_SEED + lives {
+        let came = live(seed, false);
+        all.announced += came.announced;
+        all.ended += came.ended;
+        all.resumed += came.resumed;
+    }
+    println!("{} steps: {all:?}", lives * STEPS);
+    let enough = usize::try_from(lives).unwrap();
+    assert!(all.announced > enough && all.ended > enough && all.resumed > enough / 2, "{all:?}");
+}
