@@ -248,15 +248,21 @@ pub(super) fn with_links(html: &str) -> String {
 }
 
 fn link_word(word: &str, shown: &mut String) {
-    let start = ["https://", "http://", "www."].iter().filter_map(|sign| word.find(sign)).min();
-    let (before, address) = word.split_at(start.unwrap_or(word.len()));
+    let found =
+        ["https://", "http://", "www."].iter().filter_map(|sign| Some((word.find(sign)?, sign.len())));
+    let (start, sign) = found.min().unwrap_or((word.len(), 0));
+    let (before, rest) = word.split_at(start);
+    let end = rest.trim_end_matches(|c: char| c.is_whitespace() || ".,;:)]}".contains(c)).len();
+    let (address, after) = rest.split_at(end);
+    let address = escaped(address);
     shown.push_str(&escaped(before));
-    if !address.is_empty() {
-        let end = address.trim_end_matches(|c: char| c.is_whitespace() || ".,;:)]}".contains(c)).len();
-        let (address, after) = address.split_at(end);
-        let address = escaped(address);
-        shown.push_str(&format!("<a href=\"{address}\">{address}</a>{}", escaped(after)));
+    // What begins like an address and stops there is none.
+    if end > sign {
+        shown.push_str(&format!("<a href=\"{address}\">{address}</a>"));
+    } else {
+        shown.push_str(&address);
     }
+    shown.push_str(&escaped(after));
 }
 
 /// Text without numeric entities; the named ones that [`escaped`] makes, too.
@@ -371,7 +377,7 @@ mod tests {
                 "<p>see <a href=\"https://a.example/x\">https://a.example/x</a>, or \
                  &lt;<a href=\"www.b.example&gt;\">www.b.example&gt;</a>.</p>",
             ),
-            ("https:<em></em>//a.example", "https:<em></em>//a.example"),
+            ("https:<em></em>//a.example www.", "https:<em></em>//a.example www."),
             ("a&b &copy; &#0; 1 &lt; 2", "a&amp;b &amp;copy; \u{0} 1 &lt; 2"),
         ] {
             assert_eq!(with_links(html), shown);
