@@ -119,6 +119,22 @@ async fn a_restart_forgets_the_stream_and_keeps_the_database() {
 }
 
 #[tokio::test]
+async fn a_stream_cut_off_by_a_restart_leaves_the_end_of_the_stream_before() {
+    let sim = sim().await;
+    sim.go_live_with(Timeline::by_hand());
+    sim.end_stream();
+    let ended: Value = get(&sim, "/api/status").await.json().await.unwrap();
+    assert!(ended["lastDisconnectTime"].is_string(), "{ended}");
+    sim.go_live_with(Timeline::by_hand());
+    let live: Value = get(&sim, "/api/status").await.json().await.unwrap();
+    assert_eq!(live["lastDisconnectTime"], Value::Null, "{live}");
+    sim.restart().await.unwrap();
+    let after: Value = get(&sim, "/api/status").await.json().await.unwrap();
+    assert_eq!(after["lastDisconnectTime"], ended["lastDisconnectTime"], "{after}");
+    assert_eq!(after["lastConnectTime"], Value::Null, "{after}");
+}
+
+#[tokio::test]
 async fn the_last_handle_stops_the_server() {
     let sim = sim().await;
     let (url, second) = (sim.url(), sim.clone());

@@ -295,9 +295,10 @@ impl SimOwncast {
         // Without it, the port would be anybody's; power_on says so if it cannot be had.
         *lock(&shared.off) = reserve(shared.address).ok();
         let mut state = lock(&shared.state);
-        // The last disconnect is saved by Owncast, the running connection is not.
-        let last_disconnect = state.stream.last_disconnect;
-        state.stream = state::Stream { last_disconnect, ..Default::default() };
+        // The last end that Owncast noticed comes back, even if it is older than the stream that was cut off.
+        let saved_disconnect = state.stream.saved_disconnect;
+        state.stream =
+            state::Stream { last_disconnect: saved_disconnect, saved_disconnect, ..Default::default() };
         let next = state.pictures.next;
         state.pictures = state::Pictures { next, ..Default::default() };
         state.sockets.clear();
