@@ -11,7 +11,7 @@ use owncast_herald::decide::{Moment, Rules, follow, publish, sweep};
 use owncast_herald::model::engagement::EngagementKind;
 use owncast_herald::model::facts::Facts;
 use owncast_herald::model::handle::Person;
-use owncast_herald::model::post::{Audience, Picture, PostState};
+use owncast_herald::model::post::{Audience, Picture, PostState, Shows};
 use owncast_herald::model::view::MemoryView;
 use owncast_herald::model::{Addresses, Changes, Draft};
 
@@ -194,6 +194,7 @@ impl Life {
             width: 1280,
             height: 720,
             blurhash: None,
+            shows: Shows::Still,
         };
         let offer = if real { Offer::Real { picture, source: "ab".to_owned() } } else { Offer::NoneYet };
         self.decide(&answer, &offer, |_| true);
@@ -360,6 +361,7 @@ impl Life {
 
     /// Everybody is well, nothing happens any more, and time goes by.
     pub fn come_to_rest(&mut self) {
+        let began = self.truth.ours();
         let mut idle = 0;
         while idle < 3 {
             let now = self.truth.ours();
@@ -371,6 +373,6 @@ impl Life {
                 }
             }
         }
-        self.peers.assert_all_know(&self.view);
+        self.peers.assert_all_know(&self.view, self.expect.live(), began);
     }
 }
