@@ -31,7 +31,7 @@ pub struct Board {
 pub struct Sources {
     /// `/api/status`, which needs no password: the truth about the stream. Its lag is a request's round trip.
     pub status: Source,
-    /// The admin API: settings, webhooks, tokens. Its lag is a request's round trip.
+    /// The admin API: settings, webhooks, tokens. Its lag is not measured.
     pub admin: Source,
     /// Owncast's calls to our webhook. Its lag is the round trip of a probe.
     pub webhook: Source,

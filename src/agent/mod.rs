@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -83,11 +83,12 @@ pub struct RunOptions {
 
 /// Runs an agent until it is stopped.
 pub async fn run(options: RunOptions) -> Result<(), AgentError> {
+    let signals = Signals::listen()?;
     for warning in options.config.warnings() {
         tracing::warn!(target: "herald::agent", "{warning}");
     }
     if let Some(observer) = options.observer.clone() {
-        return observe::run(options, observer).await;
+        return observe::run(options, observer, signals).await;
     }
     let RunOptions {
         config,
@@ -215,7 +216,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         followers = boot.followers,
         "ready"
     );
-    let waited = wait(&store, &reload, &stop).await;
+    let waited = wait(signals, &store, &reload, &stop).await;
     let ended = tasks.ended.get().map_or(waited, |what| Err(AgentError::TaskEnded(what)));
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
@@ -337,11 +338,33 @@ async fn disk_failed(failed: &mut watch::Receiver<bool>) {
     }
 }
 
+/// What the agent is told by signals. Listened for from the first moment: a stop that comes while the store is opened is
+/// as orderly as any other.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, AgentError> {
+        let listen = |kind| signal(kind).map_err(AgentError::System);
+        Ok(Signals {
+            term: listen(SignalKind::terminate())?,
+            int: listen(SignalKind::interrupt())?,
+            hup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for a reason to stop. SIGHUP reads the configuration again; a second signal to stop leaves at once.
-async fn wait(store: &Store, reload: &ReloadHandle, stop: &CancellationToken) -> Result<(), AgentError> {
-    let mut term = signal(SignalKind::terminate()).map_err(AgentError::System)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(AgentError::System)?;
-    let mut hup = signal(SignalKind::hangup()).map_err(AgentError::System)?;
+async fn wait(
+    signals: Signals,
+    store: &Store,
+    reload: &ReloadHandle,
+    stop: &CancellationToken,
+) -> Result<(), AgentError> {
+    let Signals { mut term, mut int, mut hup } = signals;
     let mut failed = store.failed();
     loop {
         tokio::select! {

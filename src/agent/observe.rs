@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::board::Board;
 use super::effective::Effective;
-use super::{AgentError, RunOptions, blocking, boot, follow_config, wait};
+use super::{AgentError, RunOptions, Signals, blocking, boot, follow_config, wait};
 use crate::activitypub::html;
 use crate::config::reload::Reloader;
 use crate::config::{Config, Overrides};
@@ -72,7 +72,7 @@ impl Observer {
 }
 
 /// Watches until it is stopped, and tells `observer` what an agent would do.
-pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), AgentError> {
+pub(super) async fn run(options: RunOptions, observer: Observer, signals: Signals) -> Result<(), AgentError> {
     let RunOptions {
         config,
         mut overrides,
@@ -148,7 +148,7 @@ pub(super) async fn run(options: RunOptions, observer: Observer) -> Result<(), A
         }
         .instrument(span),
     );
-    let ended = wait(&store, &reload, &stop).await;
+    let ended = wait(signals, &store, &reload, &stop).await;
     stop.cancel();
     tasks.close();
     let _ = tokio::time::timeout(super::STOP_WITHIN, tasks.wait()).await;

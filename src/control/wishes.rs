@@ -27,7 +27,7 @@ const ANNOUNCING: Duration = Duration::from_secs(10);
 /// Announces the running stream at once, and answers when its post is made, or after some seconds.
 pub(super) async fn announce(control: &Control, now: Timestamp) -> Result<Wished, Refusal> {
     rules(control)?;
-    let wanted = change(control, |draft| wishes::now(draft)).await?;
+    let wanted = change(control, wishes::now).await?;
     let session = wanted.map_err(|reason| not_now(control, reason))?;
     control.wake.notify_one();
     let mut written = control.store.anything_written();
@@ -50,7 +50,7 @@ pub(super) async fn announce(control: &Control, now: Timestamp) -> Result<Wished
 
 pub(super) async fn skip(control: &Control, undo: bool, now: Timestamp) -> Result<Wished, Refusal> {
     if undo {
-        let changed = change(control, |draft| wishes::unskip(draft)).await?;
+        let changed = change(control, wishes::unskip).await?;
         control.wake.notify_one();
         return wished(control, Wish::SkipUndone, changed, now).await;
     }

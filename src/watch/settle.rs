@@ -96,7 +96,10 @@ impl Watcher {
     }
 
     fn take_token(&self, memory: &mut Memory, token: Option<Secret>) {
-        memory.token = token.as_ref().map(Secret::fingerprint);
+        let before = std::mem::replace(&mut memory.token, token.as_ref().map(Secret::fingerprint));
+        if memory.token != before {
+            memory.socket.take_token();
+        }
         self.token.send_if_modified(|old| {
             let other = *old != token;
             if other {

@@ -45,6 +45,14 @@ pub(super) struct Keeper {
     said: Option<Closed>,
 }
 
+impl Keeper {
+    /// There is another token: what the old one was refused for does not count.
+    pub(super) fn take_token(&mut self) {
+        self.again = Tick::ZERO;
+        self.ends = 0;
+    }
+}
+
 impl Watcher {
     /// Opens the connection if there is none and nobody would see it.
     pub(super) async fn keep_socket(

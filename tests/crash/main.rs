@@ -9,7 +9,6 @@
 #[path = "../support/mod.rs"]
 pub mod support;
 
-mod chance;
 mod people;
 mod streams;
 
@@ -20,8 +19,8 @@ use owncast_herald::sim::fediverse::{Flavour, Server};
 use owncast_herald::sim::owncast::SimOwncast;
 use tokio::task::JoinSet;
 
-use chance::Chance;
 use people::{Crowd, Life};
+use support::chance::Chance;
 use support::stage::{Stage, no_complaints, quick};
 use support::wait::eventually;
 

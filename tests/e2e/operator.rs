@@ -64,7 +64,11 @@ async fn a_preview_shows_the_post_that_now_sends() {
     assert_eq!(creates(&server), 0);
 
     let now = stage.agent.cli_json(&["go-live", "now"]).await;
-    let address = now["running"]["post"].as_str().expect("the post's address").to_owned();
+    assert_eq!((&now["wish"], &now["held"]), (&"now".into(), &Value::Null));
+    let address = eventually("the post's address", LONG, async || {
+        stage.agent.status().await["announcement"]["post"].as_str().map(str::to_owned)
+    })
+    .await;
     let post = server.wait_post(LONG, |post| post.note == address).await.expect("the post");
     assert!(post.html.contains("Etching"), "{}", post.html);
     refused(&stage, &["go-live", "now"], &address).await;

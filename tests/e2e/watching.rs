@@ -41,6 +41,14 @@ async fn wait_count(stage: &Stage, words: &str, times: usize) {
     eventually(&what, LONG, async || (count(stage, words) >= times).then_some(())).await;
 }
 
+/// Owncast goes down, is missed, and comes back.
+async fn outage(stage: &Stage) {
+    let before = count(stage, "no answer from Owncast");
+    stage.owncast.power_off().await;
+    wait_count(stage, "no answer from Owncast", before + 1).await;
+    stage.owncast.power_on().await.unwrap();
+}
+
 /// Waits until one webhook is there and has been called.
 async fn wait_webhook(stage: &Stage, good: impl Fn(&owncast_herald::sim::owncast::Webhook) -> bool) {
     eventually("one good webhook", LONG, async || {
@@ -161,29 +169,57 @@ async fn a_deleted_token_is_made_anew_when_chat_refuses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_token_is_made_anew_when_the_websocket_refuses_it() {
+async fn a_token_that_the_websocket_refuses_is_made_anew() {
     let stage = Stage::start(quick(), &[]).await;
     stage.wait_log("connected to Owncast's chat").await;
-    stage.owncast.faults().refuse_sockets = SocketRefusal::TooMany;
-    // Dies with the connection, and finds its token gone when it may come back.
-    stage.owncast.power_off().await;
-    stage.owncast.power_on().await.unwrap();
-    delete_token(&stage).await;
-    stage.owncast.faults().refuse_sockets = SocketRefusal::None;
-    let back = async || (stage.owncast.tokens().len() == 1 && stage.owncast.sockets() == 1).then_some(());
-    eventually("another token and a connection with it", LONG * 2, back).await;
+    for (times, how) in [(2, "deleted"), (3, "disabled")] {
+        let before = stage.owncast.tokens().remove(0).token;
+        if how == "deleted" {
+            delete_token(&stage).await;
+        } else {
+            assert!(stage.owncast.disable_user("Fediverse"));
+        }
+        stage.owncast.drop_sockets();
+        wait_count(&stage, "connected to Owncast's chat", times).await;
+        let tokens = stage.owncast.tokens();
+        assert!(tokens.iter().any(|token| token.token != before), "{how}: another token");
+    }
+    // The disabled one stays in Owncast as it is.
+    assert_eq!(stage.owncast.sockets(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_from_chat_is_named_and_not_tried_in_a_loop() {
+    let mut stage = Stage::prepare(quick(), &[]).await;
+    stage.owncast.faults().refuse_sockets = SocketRefusal::Banned;
+    stage.agent.launch();
+    stage.settled().await;
+    status_says(&stage, "bans this machine's address").await;
+    let (server, _) = stage.follower(Flavour::Mastodon).await;
+    whole_stream(&stage, &server).await;
+    let tries = stage.owncast.requests().iter().filter(|request| request.path == "/ws").count();
+    assert_eq!(tries, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_that_does_not_come_back_is_counted_and_not_said_again() {
+    let stage = Stage::start(quick(), &[("notices.when", "\"always\"")]).await;
+    stage.wait_log("connected to Owncast's chat").await;
+    stage.owncast.faults().lose_frames = true;
+    stage.follower(Flavour::Mastodon).await;
+    stage.wait_log("sent, and not seen in chat").await;
+    let said = stage.owncast.chat().iter().filter(|line| line.html.contains("followed")).count();
+    assert_eq!(said, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_again_and_again_is_left_alone() {
     let stage = Stage::start(quick(), &[("owncast.websocket", "false")]).await;
-    for round in 1..=3 {
+    for _ in 1..=3 {
         wait_webhook(&stage, |_| true).await;
         delete_webhook(&stage).await;
         // After a restart of Owncast everything is looked for at once.
-        stage.owncast.power_off().await;
-        wait_count(&stage, "no answer from Owncast", round).await;
-        stage.owncast.power_on().await.unwrap();
+        outage(&stage).await;
     }
     stage.wait_log("deleted again and again").await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
@@ -194,7 +230,7 @@ async fn what_is_deleted_again_and_again_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_password_is_named_and_holds_up_no_stream() {
-    let stage = Stage::start(quick(), &[]).await;
+    let mut stage = Stage::start(quick(), &[("go-live.repost-after", "\"0s\"")]).await;
     stage.wait_log("the webhook works").await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
     stage.owncast.configure(|config| config.admin_password = "another".into());
@@ -206,12 +242,17 @@ async fn a_changed_password_is_named_and_holds_up_no_stream() {
     let refused =
         requests.iter().skip(asked).filter(|request| request.path.starts_with("/api/admin/")).count();
     assert!(refused <= 3, "asked {refused} times: {requests:?}");
+    // Nor does it after a restart.
+    stage.agent.stop().await;
+    stage.agent.launch();
+    stage.settled().await;
+    whole_stream(&stage, &server).await;
 
     fs::write(stage.agent.path("password"), "another\n").unwrap();
     let line = format!("[owncast]\nadmin-password-file = {:?}", stage.agent.path("password"));
     edit(&stage, |file| file.replacen("[owncast]", &line, 1));
     stage.wait_log("Owncast's administration answers as it should again").await;
-    assert_eq!(count(&stage, "WARN Owncast at"), 1, "named once");
+    assert_eq!(count(&stage, "WARN Owncast at"), 2, "named once in each run");
     no_complaints(&server);
 }
 
@@ -315,14 +356,10 @@ async fn the_websocket_follows_its_switch_and_never_joins_in_mid_stream() {
 async fn the_websocket_comes_back_after_a_restart_of_owncast_and_while_chat_is_off_it_does_not() {
     let stage = Stage::start(quick(), &[]).await;
     stage.wait_log("connected to Owncast's chat").await;
-    stage.owncast.power_off().await;
-    wait_count(&stage, "no answer from Owncast", 1).await;
-    stage.owncast.power_on().await.unwrap();
+    outage(&stage).await;
     wait_count(&stage, "connected to Owncast's chat", 2).await;
     stage.owncast.configure(|config| config.chat_disabled = true);
-    stage.owncast.power_off().await;
-    wait_count(&stage, "no answer from Owncast", 2).await;
-    stage.owncast.power_on().await.unwrap();
+    outage(&stage).await;
     status_says(&stage, "chat is switched off in Owncast").await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
     whole_stream(&stage, &server).await;

@@ -73,12 +73,17 @@ impl TestAgent {
         settings.extend(overrides.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let mut file = Table::new();
         for (key, value) in settings {
-            let (section, key) = key.split_once('.').expect("section.key");
-            let value = toml::from_str::<Table>(&format!("it = {value}")).unwrap().remove("it").unwrap();
-            let section = file.entry(section).or_insert_with(|| Table::new().into());
-            section.as_table_mut().unwrap().insert(key.to_owned(), value);
+            put(&mut file, key, &value);
         }
         toml::to_string(&file).unwrap()
+    }
+
+    /// Changes one dotted key of `agent.toml`, as an editor does that replaces the file; the value is TOML.
+    pub fn set(&self, key: &str, value: &str) {
+        let mut file: Table = toml::from_str(&fs::read_to_string(self.path("agent.toml")).unwrap()).unwrap();
+        put(&mut file, key, value);
+        fs::write(self.path("agent.toml.new"), toml::to_string(&file).unwrap()).unwrap();
+        fs::rename(self.path("agent.toml.new"), self.path("agent.toml")).unwrap();
     }
 
     /// Starts the process in the folder as it is, without waiting for anything.
@@ -235,6 +240,13 @@ impl TestAgent {
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
+}
+
+fn put(file: &mut Table, key: &str, value: &str) {
+    let (section, key) = key.split_once('.').expect("section.key");
+    let value = toml::from_str::<Table>(&format!("it = {value}")).unwrap().remove("it").unwrap();
+    let section = file.entry(section).or_insert_with(|| Table::new().into());
+    section.as_table_mut().unwrap().insert(key.to_owned(), value);
 }
 
 impl Drop for TestAgent {

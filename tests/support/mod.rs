@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod agent;
+pub mod chance;
 pub mod port;
 pub mod stage;
 pub mod wait;

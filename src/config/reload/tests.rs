@@ -176,7 +176,7 @@ async fn half_of_a_file_is_not_read_while_it_is_being_written() {
     write!(file, "{}", with("[go-live]\ndelay = \"1s\"\n")).unwrap();
     file.sync_all().unwrap();
     tokio::time::sleep(QUIET * 4).await;
-    write!(file, "repost-after = \"1s\"\n").unwrap();
+    writeln!(file, "repost-after = \"1s\"").unwrap();
     drop(file);
     let config = watched.next().await;
     assert_eq!(config.go_live.repost_after, Duration::from_secs(1), "both or none");

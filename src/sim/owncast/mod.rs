@@ -29,7 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,8 @@ struct Shared {
     state: Mutex<State>,
     faults: Mutex<Faults>,
     boot: Mutex<Boot>,
+    /// Holds the port while the server is off: nobody else gets it, and whoever calls is refused.
+    off: Mutex<Option<TcpSocket>>,
     changes: watch::Sender<u64>,
 }
 
@@ -166,6 +168,7 @@ impl SimOwncast {
             state: Mutex::new(State::new(&options)),
             faults: Mutex::default(),
             boot: Mutex::new(Boot { stop: CancellationToken::new(), tasks: TaskTracker::new() }),
+            off: Mutex::default(),
             changes: watch::Sender::new(0),
         });
         shared.serve(listener);
@@ -267,13 +270,19 @@ impl SimOwncast {
         found.map(|user| user.disabled_at = Some(Timestamp::now())).is_some()
     }
 
+    /// Drops every chat socket, as a proxy in between may.
+    pub fn drop_sockets(&self) {
+        lock(&self.shared().state).sockets.clear();
+        self.shared().touch();
+    }
+
     /// The misbehaviour switches: `sim.faults().lose_webhooks = true`. Do not hold the guard across an await.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.shared().faults)
     }
 
     /// The process dies: connections and sockets drop, the stream's state and the temporary pictures are forgotten, the
-    /// database is kept. The port is free until [`SimOwncast::power_on`].
+    /// database is kept. Calls are refused until [`SimOwncast::power_on`].
     pub async fn power_off(&self) {
         let shared = self.shared();
         let tasks = {
@@ -283,6 +292,8 @@ impl SimOwncast {
             boot.tasks.clone()
         };
         tasks.wait().await;
+        // Without it, the port would be anybody's; power_on says so if it cannot be had.
+        *lock(&shared.off) = reserve(shared.address).ok();
         let mut state = lock(&shared.state);
         // The last disconnect is saved by Owncast, the running connection is not.
         let last_disconnect = state.stream.last_disconnect;
@@ -301,7 +312,11 @@ impl SimOwncast {
     /// The address is taken by somebody else.
     pub async fn power_on(&self) -> io::Result<()> {
         let shared = self.shared();
-        let listener = TcpListener::bind(shared.address).await?;
+        let reserved = lock(&shared.off).take();
+        let listener = match reserved {
+            Some(socket) => socket.listen(1024)?,
+            None => TcpListener::bind(shared.address).await?,
+        };
         *lock(&shared.boot) = Boot { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         shared.serve(listener);
         Ok(())
@@ -422,4 +437,12 @@ impl SimOwncast {
     pub fn status(&self) -> Value {
         public::status(self.shared(), &lock(&self.shared().state))
     }
+}
+
+/// A socket that has the address and does not listen.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }

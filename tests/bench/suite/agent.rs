@@ -156,7 +156,7 @@ impl Home {
             "[owncast]\nurl = \"{owncast}\"\nwebsocket = false\n\
              [listen]\npublic = \"{ip}:8585\"\nwebhook = \"{ip}:8586\"\nmetrics = \"{ip}:8587\"\n\
              admin-socket = \"{folder}/admin.sock\"\n\
-             [go-live]\ndelay = \"0s\"\nimage = \"none\"\n\
+             [go-live]\ndelay = \"0s\"\nrepost-after = \"0s\"\nimage = \"none\"\n\
              [federation]\nallow-private-addresses = [\"127.0.0.0/8\"]\nallow-http = true\n\
              [store]\npath = \"{folder}/store\"\n{extra}\n",
             owncast = self.owncast.url(),

@@ -26,7 +26,7 @@ use super::{deliver, load, process, signatures};
 /// Connections kept open by the load.
 const CONNECTIONS: usize = 64;
 /// People who like: few, so that their keys are known after the first round.
-const PEOPLE: usize = 16;
+pub const PEOPLE: usize = 16;
 /// What a real Owncast 0.1.3 took of Likes in the same harness: per second, and CPU for each.
 const OWNCAST_RATE: f64 = 259.0;
 const OWNCAST_CPU: Duration = Duration::from_micros(5800);
@@ -116,7 +116,13 @@ async fn posts(home: &Home, count: usize, age: Duration) -> anyhow::Result<Vec<U
         let mut moment = Moment::new(made, 7);
         for _ in 0..count {
             let session = moment.ulid();
-            let post = publish::announce(draft, &mut moment, &rules, &facts, session, "", None);
+            let post = publish::announce(
+                draft,
+                &mut moment,
+                &rules,
+                &facts,
+                publish::Announcement { session, template: "", title: "", picture: None },
+            );
             // The receiver lives until all are sent.
             let _ = sender.send(post.id);
         }
@@ -178,14 +184,15 @@ async fn writes(commits: usize, records: u128) -> anyhow::Result<Duration> {
 }
 
 /// Actors with documents at real addresses, all with one key.
-struct Peers {
+pub struct Peers {
     address: SocketAddr,
     key: PrivateKey,
     stop: CancellationToken,
 }
 
 impl Peers {
-    async fn start() -> anyhow::Result<Peers> {
+    /// Serves them on a free port.
+    pub async fn start() -> anyhow::Result<Peers> {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let key = PrivateKey::generate()?;
@@ -209,7 +216,7 @@ impl Peers {
     }
 
     /// Signed requests of `count` Likes, no two alike: every person likes every post once.
-    fn likes(&self, addresses: &Addresses, posts: &[Ulid], count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
+    pub fn likes(&self, addresses: &Addresses, posts: &[Ulid], count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
         let half = count / 2;
         // Signing is the dear part: the two halves on two threads.
         std::thread::scope(|scope| {

@@ -13,6 +13,7 @@ mod process;
 mod report;
 mod serve;
 mod signatures;
+mod watch;
 
 /// Runs one bench, or the part of one that needs a process of its own.
 ///
@@ -34,6 +35,7 @@ pub fn main(bench: &str) -> anyhow::Result<()> {
         "inbox" => inbox::run(quick),
         "serve" => serve::run(quick),
         "memory" => memory::run(quick),
+        "watch" => watch::run(quick),
         other => anyhow::bail!("there is no bench {other}"),
     }
 }
