@@ -64,13 +64,22 @@ async fn a_refused_take_over_is_said_and_mended_and_no_text_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operators_text_wins_and_the_other_goes_back_when_nothing_is_to_be_taken() {
-    let stage = start(posting("Owncast's words"), &[("go-live.message", "\"From the file\"")]).await;
+    let options = Options { own_post_after: Duration::from_secs(1), ..posting("Owncast's words") };
+    let stage = start(options, &[("go-live.message", "\"From the file\"")]).await;
     field(&stage, "").await;
     stage.wait_log("the text of [go-live] message is posted").await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
     stage.owncast.go_live_with(SOON);
     let post = server.wait_post(LONG, |_| true).await.unwrap();
     assert!(post.html.contains("From the file") && !post.html.contains("Owncast's words"), "{}", post.html);
+    // Owncast's own post would be out by then.
+    eventually("a stream of three seconds", LONG, async || {
+        let status = stage.owncast.status();
+        let time = |field: &str| status[field].as_str()?.parse::<jiff::Timestamp>().ok();
+        (time("serverTime")?.duration_since(time("lastConnectTime")?).as_secs() >= 3).then_some(())
+    })
+    .await;
+    assert_eq!((stage.owncast.own_posts(), server.posts().len()), (vec![], 1));
 
     let file = stage.agent.path("agent.toml");
     let text = std::fs::read_to_string(&file).unwrap();
