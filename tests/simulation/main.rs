@@ -60,5 +60,5 @@ fn whatever_happens_followers_learn_of_each_stream_once_in_time_and_truly() {
     }
     println!("{} steps: {all:?}", lives * STEPS);
     let enough = usize::try_from(lives).unwrap();
-    assert!(all.announced > enough && all.ended > enough && all.resumed > enough / 2, "{all:?}");
+    assert!(all.announced > enough && all.ended > enough && all.resumed > enough / 4, "{all:?}");
 }
