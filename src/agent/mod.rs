@@ -118,6 +118,10 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let socket = control::bind(&config.listen.admin_socket)?;
     let listening = listeners.addresses()?;
 
+    let known_identity = match &boot.identity {
+        IdentityState::Settled { addresses, .. } => Some(addresses.clone()),
+        IdentityState::Waiting(_) => None,
+    };
     let (reloader, reload, config_changes) = Reloader::new(config, overrides, env);
     let effective = watch::Sender::new(Arc::new(Effective::new(
         Arc::clone(&config_changes.borrow()),
@@ -216,6 +220,15 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         followers = boot.followers,
         "ready"
     );
+    if let Some(addresses) = known_identity {
+        tracing::info!(
+            target: "herald::agent",
+            handle = addresses.handle(),
+            public_url = addresses.base,
+            followers = boot.followers,
+            "known from before"
+        );
+    }
     let waited = wait(signals, &store, &reload, &stop).await;
     let ended = tasks.ended.get().map_or(waited, |what| Err(AgentError::TaskEnded(what)));
     tell_systemd(&[sd_notify::NotifyState::Stopping]);

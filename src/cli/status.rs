@@ -180,7 +180,11 @@ fn owncast(status: &Status) -> String {
     let owncast = &status.owncast;
     let version =
         owncast.version.as_ref().map_or_else(String::new, |version| format!(", version {}", line(version)));
-    let word = if owncast.reachable { "answers" } else { "DOES NOT ANSWER" };
+    let word = match (owncast.reachable, &owncast.problem) {
+        (true, _) => "answers",
+        (false, None) => "has not been asked yet",
+        (false, Some(_)) => "DOES NOT ANSWER",
+    };
     format!("{}{version}, {word}", line(&owncast.url))
 }
 

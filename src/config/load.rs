@@ -217,6 +217,7 @@ fn load_text(
     let mut warnings = Vec::new();
     warn_about_password(&owncast, warn_of_readers.then_some(path).flatten(), &mut warnings);
     warn_about_openness(&listen, &federation, &mut warnings);
+    warnings.extend(federation.extra_ca_file.as_deref().and_then(unusable_authority));
     Ok(Config {
         owncast,
         listen,
@@ -232,6 +233,22 @@ fn load_text(
         origins: taken.0,
         warnings,
     })
+}
+
+/// A certificate authority that cannot be used would show only when the first server is contacted. It is no error: the
+/// service may see files that whoever checks the configuration does not, and the other way round.
+fn unusable_authority(path: &Path) -> Option<String> {
+    let why = match std::fs::read(path) {
+        Err(error) => error.to_string(),
+        Ok(bytes) => match openssl::x509::X509::stack_from_pem(&bytes) {
+            Ok(found) if !found.is_empty() => return None,
+            _ => "it holds no certificate in PEM".to_owned(),
+        },
+    };
+    let path = path.display();
+    Some(format!(
+        "federation.extra-ca-file {path} cannot be used ({why}): no other server can be contacted so"
+    ))
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

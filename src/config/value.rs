@@ -268,7 +268,7 @@ pub struct LogLevel(String);
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl LogLevel {
-    /// As written: `info`, or `info,owncast_herald::deliver=debug`.
+    /// As written: `info`, or `info,herald::deliver=debug`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -300,7 +300,7 @@ impl Default for LogLevel {
 impl FromText for LogLevel {
     fn expected(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("one of \"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", ")?;
-        f.write_str("with exceptions after a comma such as \"info,owncast_herald::deliver=debug\"")
+        f.write_str("with exceptions after a comma such as \"info,herald::deliver=debug\"")
     }
 
     fn from_text(text: &str) -> Option<Self> {

@@ -103,6 +103,17 @@ pub enum Action {
     CreateToken,
 }
 
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Action::DeleteWebhook { id, why } => write!(f, "deleted webhook {id} in Owncast: {why}"),
+            Action::CreateWebhook => f.write_str("made a webhook in Owncast"),
+            Action::DeleteToken { why, .. } => write!(f, "deleted an access token in Owncast: {why}"),
+            Action::CreateToken => write!(f, "made the access token \"{TOKEN_NAME}\" in Owncast"),
+        }
+    }
+}
+
 /// Why something was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
@@ -122,6 +133,21 @@ pub enum Why {
     Replaced,
     /// We are leaving.
     Leaving,
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Why::OldAddress => "it is ours, and calls an address that nobody listens at any more",
+            Why::Duplicate => "it is ours a second time",
+            Why::Incomplete => "it is ours, and has other events or scopes than are needed now",
+            Why::Unsigned => "it is ours, and does not sign with our secret",
+            Why::Refused => "it is ours, and Owncast refuses it",
+            Why::Unwanted => "it is ours, and not wanted at the moment",
+            Why::Replaced => "it is another agent's, which this one replaces",
+            Why::Leaving => "it is ours, and no longer needed",
+        })
+    }
 }
 
 /// Why nothing could be settled.

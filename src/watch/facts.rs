@@ -85,7 +85,6 @@ impl Watcher {
 
 fn say_what_changed(before: &Facts, after: &Facts) {
     if !before.known {
-        tracing::info!(target: "herald::owncast", version = after.version, "found Owncast");
         return;
     }
     let changed = before.changed(after);

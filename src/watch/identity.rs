@@ -98,7 +98,7 @@ impl Watcher {
                 if !self.permissions.new_identity
                     && let Some(trace) = self.trace_of_life(theirs.is_some()).await?
                 {
-                    return Err(Setback::Identity(lived_before(&addresses, &trace)));
+                    return Err(Setback::Identity(lived_before(&addresses, &trace, key_file)));
                 }
                 new_key(key_file)?
             }
@@ -124,8 +124,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// A sign that other servers know this actor with Owncast's key, in words; `None` if there is none.
-    async fn trace_of_life(&self, has_document: bool) -> Result<Option<String>, Setback> {
+    /// A sign that other servers know this actor with another key; `None` if there is none.
+    async fn trace_of_life(&self, has_document: bool) -> Result<Option<Trace>, Setback> {
         let mut traces = Vec::new();
         if has_document {
             traces.push("Owncast's federation is on and serves this actor".to_owned());
@@ -133,10 +133,7 @@ impl Watcher {
         let webhooks = self.api.webhooks().await?;
         let ours: Footprint = self.store.read(|view| view.meta()).await?;
         let of_an_agent = |url: &str| url.contains(HOOK_PREFIX) && !url.ends_with(&ours.path);
-        if webhooks.iter().any(|webhook| of_an_agent(&webhook.url)) {
-            traces
-                .push("another owncast-herald is registered in Owncast, whose store has the key".to_owned());
-        }
+        let by_an_agent = webhooks.iter().any(|webhook| of_an_agent(&webhook.url));
         for (what, total) in [
             ("follower", self.api.followers(0, 1).await?.total),
             ("pending follower", self.api.pending().await?.total),
@@ -148,8 +145,20 @@ impl Watcher {
                 traces.push(format!("Owncast has {total} {what}{plural}"));
             }
         }
-        Ok((!traces.is_empty()).then(|| traces.join(", ")))
+        Ok(match (by_an_agent, traces.is_empty()) {
+            (true, _) => Some(Trace::OfAnAgent),
+            (false, false) => Some(Trace::OfOwncast(traces.join(", "))),
+            (false, true) => None,
+        })
     }
+}
+
+/// Who has been this actor before.
+enum Trace {
+    /// Another agent, whose webhook is still in Owncast: the key is in its store.
+    OfAnAgent,
+    /// Owncast itself, as these signs tell.
+    OfOwncast(String),
 }
 
 fn settled(addresses: Addresses, published: Timestamp, key: &PrivateKey) -> Result<IdentityState, Setback> {
@@ -167,11 +176,16 @@ fn addresses_of(config: &Config, theirs: Option<&Value>, base: &str, username: &
     }
 }
 
-fn lived_before(addresses: &Addresses, trace: &str) -> String {
-    format!(
-        "{} has lived before ({trace}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either import Owncast's key with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>', or give up the old followers with 'owncast-herald run --new-identity'",
-        addresses.actor()
-    )
+fn lived_before(addresses: &Addresses, trace: &Trace, key_file: &Path) -> String {
+    let (actor, key_file) = (addresses.actor(), key_file.display());
+    match trace {
+        Trace::OfAnAgent => format!(
+            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or stop it, copy the file actor-key.pem of its store to {key_file} and start with 'owncast-herald run --replace'; or give up the old followers with 'owncast-herald run --replace --new-identity'"
+        ),
+        Trace::OfOwncast(signs) => format!(
+            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either import Owncast's key with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>', or give up the old followers with 'owncast-herald run --new-identity'"
+        ),
+    }
 }
 
 fn read_key(path: &Path) -> Result<Option<PrivateKey>, Setback> {

@@ -63,8 +63,15 @@ impl Watcher {
         if version == memory.version {
             return;
         }
-        if let (Some(before), Some(now)) = (memory.version, version) {
-            tracing::info!(target: "herald::owncast", %before, %now, "Owncast's version changed");
+        match (memory.version, version) {
+            (Some(before), Some(now)) => {
+                tracing::info!(target: "herald::owncast", %before, %now, "Owncast's version changed");
+            }
+            (None, _) => {
+                let url = self.api.base().as_str();
+                tracing::info!(target: "herald::owncast", url, version = status.version_number, "found Owncast");
+            }
+            (Some(_), None) => {}
         }
         if let Some(version) = version {
             self.door.require_signature(version.signs_webhooks());

@@ -80,7 +80,7 @@ impl Watcher {
             other => Setback::AnotherAgent(other.to_string()),
         })?;
         for action in &settled.taken {
-            tracing::info!(target: "herald::owncast", "{action:?}");
+            tracing::info!(target: "herald::owncast", "{action}");
         }
         memory.refused_token = None;
         self.take_token(memory, settled.token);
