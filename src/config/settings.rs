@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(waiting, fixed, "the example changes every one");
         let after = applied(&running, new);
         let changed: Vec<&str> = diff(&running, &after).iter().map(|change| change.field).collect();
-        assert_eq!(changed, ["owncast.websocket", "go-live.delay"]);
+        assert_eq!(changed, ["owncast.websocket", "listen.webhook-url", "go-live.delay"]);
         for (before, after) in settings(&running).into_iter().zip(settings(&after)) {
             if !changed.contains(&before.field) {
                 assert_eq!(before, after, "with its origin");
