@@ -3,6 +3,8 @@
 //! Each seed is a life of its own and repeats exactly. `HERALD_SEED=<n>` lives one and tells what happens in it;
 //! `HERALD_TEST_SIZE=quick` lives fewer.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod chance;
 mod expect;
 mod herald;
