@@ -8,6 +8,7 @@ mod gone;
 mod publish;
 mod stream;
 mod stream_clocks;
+mod stream_gaps;
 mod stream_life;
 mod stream_words;
 mod sweep;
