@@ -10,6 +10,7 @@ mod profile;
 mod publish;
 mod stream;
 mod stream_clocks;
+mod stream_gaps;
 mod stream_life;
 mod stream_words;
 mod sweep;
