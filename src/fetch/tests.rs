@@ -16,6 +16,8 @@ use crate::model::origin::{Origin, RemotePolicy};
 use crate::net::test_server::{Hit, Reply, TestServer, answer, bytes};
 use crate::net::{Client, ClientOptions, NetError};
 
+/// FEP-8b32's published example key.
+const MULTIKEY: &str = "z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2";
 const TYPE: (&str, &str) = ("content-type", "application/activity+json");
 
 static OURS: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
@@ -135,20 +137,51 @@ async fn every_shape_of_key_id_leads_to_its_owner() {
         "/keys/1" => document(&json!({"id": format!("{base}/keys/1"), "type": "CryptographicKey",
             "owner": format!("{base}/owner"), "publicKeyPem": *THEIRS})),
         "/owner" => document(&actor(base, "/owner", "/keys/1")),
+        // A Multikey of its own, which its controller lists by address alone.
+        "/keys/2" => document(&json!({"id": format!("{base}/keys/2"), "type": "Multikey",
+            "controller": format!("{base}/mitra"), "publicKeyMultibase": MULTIKEY})),
+        "/mitra" => {
+            let mut listing = actor(base, "/mitra", "/mitra#main-key");
+            listing["assertionMethod"] = json!([format!("{base}/keys/2")]);
+            document(&listing)
+        }
+        // Several keys, and one beside them in FEP-521a's place.
+        "/many" => {
+            let mut many = actor(base, "/many", "/many#1");
+            let mut second = many["publicKey"].clone();
+            second["id"] = json!(format!("{base}/many#2"));
+            many["publicKey"] = json!([many["publicKey"], second]);
+            many["authentication"] = json!([{"id": format!("{base}/many#ed25519-key"), "type": "Multikey",
+                "controller": format!("{base}/many"), "publicKeyMultibase": MULTIKEY}]);
+            document(&many)
+        }
         _ => answer(404, &[], ""),
     })
     .await;
-    for (key, owner) in
-        [("/gts/main-key", "/gts"), ("/peertube", "/peertube"), ("/osada", "/osada"), ("/keys/1", "/owner")]
-    {
+    let shapes = [
+        ("/gts/main-key", "/gts"),
+        ("/peertube", "/peertube"),
+        ("/osada", "/osada"),
+        ("/keys/1", "/owner"),
+        ("/keys/2", "/mitra"),
+        ("/mitra#main-key", "/mitra"),
+        ("/many#1", "/many"),
+        ("/many#2", "/many"),
+        ("/many#ed25519-key", "/many"),
+    ];
+    for (key, owner) in shapes {
         let (_, actor) = rig.key(key).await.unwrap();
         assert_eq!(actor.id.as_str(), rig.url(owner), "{key}");
     }
     let asked = rig.hits();
-    for key in ["/gts/main-key", "/peertube", "/osada", "/keys/1"] {
+    for (key, _) in shapes {
         rig.key(key).await.unwrap();
     }
     assert_eq!(rig.hits(), asked);
+    // The actor alone does not hold a key that is elsewhere: it is looked for again, and only it.
+    rig.actor("/mitra").await.unwrap();
+    rig.key("/keys/2").await.unwrap();
+    assert_eq!(rig.hits(), asked + 3);
 }
 
 #[tokio::test]
@@ -162,6 +195,17 @@ async fn a_key_that_its_owner_does_not_claim_is_refused() {
             "/forged" => key_document(format!("{base}/victim")),
             "/foreign" => key_document("https://victim.example/u/a".to_owned()),
             "/orphan" => key_document("not an address".to_owned()),
+            "/turncoat" => key_document(format!("{base}/lister")),
+            "/weak" => {
+                let pem = openssl::rsa::Rsa::generate(1024).unwrap().public_key_to_pem().unwrap();
+                document(&json!({"id": format!("{base}/weak"), "type": "Key", "owner": format!("{base}/lister"),
+                    "publicKeyPem": String::from_utf8(pem).unwrap()}))
+            }
+            "/lister" => {
+                let mut lister = actor(base, "/lister", "/lister#main-key");
+                lister["publicKey"] = json!([format!("{base}/weak"), format!("{base}/lister#own"), "https://victim.example/key"]);
+                document(&lister)
+            }
             _ => answer(404, &[], ""),
         }
     })
@@ -169,6 +213,17 @@ async fn a_key_that_its_owner_does_not_claim_is_refused() {
     rejected(rig.key("/forged").await, "lists no usable key");
     rejected(rig.key("/foreign").await, "another host");
     rejected(rig.key("/orphan").await, "no owner");
+    // One that its owner does not list, and one that it lists by address and that is too weak.
+    rejected(rig.key("/turncoat").await, "lists no usable key");
+    let asked = rig.hits();
+    rejected(rig.key("/weak").await, "has 1024 bits");
+    rejected(rig.key("/lister#own").await, "lists no usable key");
+    assert_eq!(rig.hits(), asked + 3);
+    for _ in 0..5 {
+        rejected(rig.key("/weak").await, "has 1024 bits");
+        rejected(rig.key("/lister#own").await, "lists no usable key");
+    }
+    assert_eq!(rig.hits(), asked + 3);
     rejected(rig.key("/victim#other").await, "lists no usable key");
 }
 
