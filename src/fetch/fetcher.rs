@@ -106,6 +106,12 @@ impl Fetcher {
         Self { client, signer, policy, clock, own, budget: Budget::new(budgets), memory: Mutex::new(memory) }
     }
 
+    /// Our public origin.
+    #[must_use]
+    pub fn own(&self) -> &Origin {
+        &self.own
+    }
+
     /// Fetches an actor now, whatever is remembered of it; only a recent failure answers without a request.
     ///
     /// # Errors

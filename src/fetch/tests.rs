@@ -109,8 +109,8 @@ async fn a_key_is_fetched_once_with_a_signed_get_and_again_after_an_hour() {
         hit.headers["accept"].to_str().unwrap().starts_with("application/activity+json, application/ld+json")
     );
     let now = Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
-    let host = rig.server.address.to_string();
-    let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &host, now).unwrap();
+    let own = Origin::of(&rig.server.url("/")).unwrap();
+    let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &own, now).unwrap();
     assert_eq!(signed.key_id, "https://stream.example/federation/user/live#main-key");
     assert_eq!(signed.verify(&PublicKey::from_pem(&OURS.public_pem().unwrap()).unwrap()), Ok(()));
 
@@ -274,12 +274,12 @@ async fn redirects_stay_on_the_host_and_are_signed_anew() {
     .await;
     assert_eq!(rig.actor("/1").await.unwrap().id.as_str(), rig.url("/end"));
     let hits = rig.server.hits();
-    let host = rig.server.address.to_string();
+    let own = Origin::of(&rig.server.url("/")).unwrap();
     let now = Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
     let ours = PublicKey::from_pem(&OURS.public_pem().unwrap()).unwrap();
     assert_eq!(hits.len(), 4);
     for hit in hits {
-        let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &host, now).unwrap();
+        let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &own, now).unwrap();
         assert_eq!(signed.verify(&ours), Ok(()), "{}", hit.target);
     }
     rejected(rig.actor("/0").await, "more than 3");
@@ -293,6 +293,32 @@ async fn redirects_stay_on_the_host_and_are_signed_anew() {
     for path in ["/ftp", "/user"] {
         assert!(matches!(rig.actor(path).await, Err(FetchError::Address(_))), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_demands_rfc_9421_gets_a_second_knock() {
+    let rig = Rig::new(|base, hit| match hit.headers.contains_key("signature-input") {
+        true if hit.target == "/u/a" => document(&actor(base, "/u/a", "/u/a#main-key")),
+        true => answer(401, &[], ""),
+        false => answer(if hit.target == "/stern" { 403 } else { 400 }, &[], ""),
+    })
+    .await;
+    rig.key("/u/a#main-key").await.unwrap();
+    let hits = rig.server.hits();
+    let own = Origin::of(&rig.server.url("/")).unwrap();
+    let now = Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
+    let ours = PublicKey::from_pem(&OURS.public_pem().unwrap()).unwrap();
+    let asked: Vec<_> = hits.iter().map(|hit| hit.headers.contains_key("signature-input")).collect();
+    assert_eq!(asked, [false, true]);
+    for hit in hits {
+        let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &own, now).unwrap();
+        assert_eq!(signed.verify(&ours), Ok(()));
+    }
+    // One more knock, and none where it is not about the signature.
+    assert_eq!(rig.actor("/closed").await, Err(FetchError::Denied));
+    assert_eq!(rig.hits(), 4);
+    assert_eq!(rig.actor("/stern").await, Err(FetchError::Denied));
+    assert_eq!(rig.hits(), 5);
 }
 
 #[tokio::test]
@@ -345,15 +371,15 @@ async fn failures_are_sorted_and_remembered_for_a_while() {
         ("/503", FetchError::Status(503), true),
     ] {
         assert_eq!(want.is_transient(), transient, "{path}");
-        let before = rig.hits();
+        let (before, knocks) = (rig.hits(), if path == "/401" { 2 } else { 1 });
         for fragment in 0..5 {
             assert_eq!(rig.key(&format!("{path}#{fragment}")).await.unwrap_err(), want);
             assert_eq!(rig.actor(path).await.unwrap_err(), want);
         }
-        assert_eq!(rig.hits(), before + 1, "{path}");
+        assert_eq!(rig.hits(), before + knocks, "{path}");
         rig.pass(SignedDuration::from_mins(if transient { 1 } else { 15 }));
         assert_eq!(rig.actor(path).await.unwrap_err(), want);
-        assert_eq!(rig.hits(), before + 2, "{path}");
+        assert_eq!(rig.hits(), before + 2 * knocks, "{path}");
     }
     let slow = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n".to_vec();
     let stalling = TestServer::start(move |_, _| Reply::Drip(slow.clone(), Duration::from_millis(50))).await;
