@@ -444,7 +444,7 @@ Every setting: owncast-herald status --settings
                 .to_owned(),
         ];
         status.identity.state = IdentityWord::Waiting;
-        status.owncast.reachable = false;
+        (status.owncast.reachable, status.owncast.problem) = (false, Some("refused".to_owned()));
         let text = told(&status, false, seconds(100_000));
         let start = "Needs attention:\n  - no key forged line\n  - the public URL";
         assert!(text.starts_with(start), "{text}");

@@ -48,8 +48,13 @@ impl Mallory {
 
     /// A whole signed request to `path` of `stage`, dated so many seconds ago.
     pub fn request(&self, stage: &Stage, path: &str, activity: &Value, ago: i64) -> Vec<u8> {
-        let (host, body) = (stage.agent.host(), activity.to_string());
         let at = Timestamp::from_second(Timestamp::now().as_second() - ago).unwrap();
+        self.request_at(stage, path, activity, at)
+    }
+
+    /// As [`Mallory::request`], dated at a moment.
+    pub fn request_at(&self, stage: &Stage, path: &str, activity: &Value, at: Timestamp) -> Vec<u8> {
+        let (host, body) = (stage.agent.host(), activity.to_string());
         let date = httpdate::fmt_http_date(at.into());
         let digest = format!("SHA-256={}", STANDARD.encode(sha256(body.as_bytes())));
         let text = format!("(request-target): post {path}\nhost: {host}\ndate: {date}\ndigest: {digest}");
