@@ -6,6 +6,7 @@
 pub mod classify;
 mod confirm;
 mod look;
+mod outcome;
 mod passes;
 mod pump;
 mod send;

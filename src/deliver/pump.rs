@@ -15,13 +15,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::classify::{self, Meaning};
 use super::look::{Activity, Look, last_look};
+use super::outcome::{Held, Outcome, concluded};
 use super::passes::{Pass, Shares, Taken, due, first_passes, rested};
-use super::send::{Letter, Sender, Sent};
+use super::send::{Letter, Sender};
 use super::{DRAIN, DeliverOptions};
 use crate::decide::delivered::{self, Ending, Job, Worth};
-use crate::decide::hosts::{self, Contact, Gate};
+use crate::decide::hosts::{self, Gate};
 use crate::decide::schedule;
 use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
@@ -50,29 +50,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 enum Event {
     Done(Outcome),
     SlotFree,
-}
-
-/// A job in memory, with the host of its inbox.
-struct Held {
-    job: Job,
-    host: String,
-    /// It has a place at its host and its inbox.
-    started: bool,
-}
-
-/// A job, how it ended, and what that told of its host.
-struct Outcome {
-    held: Held,
-    ending: Ending,
-    contact: Option<Contact>,
-    at: Timestamp,
-}
-
-impl Outcome {
-    /// Of a job for which nobody was asked.
-    fn unasked(held: Held, ending: Ending, at: Timestamp) -> Self {
-        Outcome { held, ending, contact: None, at }
-    }
 }
 
 /// Written outcomes, and how things stand with the host where that was asked.
@@ -467,35 +444,4 @@ async fn finished(
 async fn slow_lane(slow: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     tokio::time::sleep(SLOW_AFTER).await;
     slow.acquire_owned().await.ok()
-}
-
-/// Sorts an answer, counts it and says it in the log.
-fn concluded(
-    held: Held,
-    kind: OutgoingKind,
-    sent: &Sent,
-    metrics: &Metrics,
-    doubts: &mpsc::Sender<String>,
-) -> Outcome {
-    let (Held { job, host, .. }, at) = (&held, Timestamp::now());
-    let jitter = u64::from_be_bytes(crate::random::bytes());
-    let Meaning { ending, contact, look_up, ours } =
-        classify::meaning(&sent.reply, kind, job.tries, at, jitter);
-    let (outcome, word) = match ending {
-        Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
-        Ending::Retry { .. } => (DeliveryOutcome::Retried, "not delivered, will be tried again"),
-        _ if look_up => (DeliveryOutcome::Gone, "not delivered, given up"),
-        _ => (DeliveryOutcome::Refused, "not delivered, given up"),
-    };
-    metrics.delivery(outcome);
-    let (attempt, why) = (job.tries + 1, sent.why.as_str());
-    if ours {
-        tracing::warn!(target: "herald::deliver", host, activity = %job.outgoing, ?kind, why, "a server cannot take what we sent");
-    }
-    tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt, why, "{word}");
-    if look_up {
-        // Those that find no room are told again by the next delivery there.
-        let _ = doubts.try_send(job.inbox.clone());
-    }
-    Outcome { ending, contact, at, held }
 }

@@ -230,7 +230,9 @@ impl Worker {
                 attempt: None,
             })
         });
-        let fresh = due.chain(first).filter(|job| !known.contains(&(job.outgoing, job.inbox.clone())));
+        let rested = world.all::<Resting>().into_iter().map(Job::resting);
+        let fresh =
+            due.chain(rested).chain(first).filter(|job| !known.contains(&(job.outgoing, job.inbox.clone())));
         self.held.extend(fresh.collect::<Vec<_>>());
     }
 }
@@ -247,7 +249,7 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        30 => (0..100usize, 0..5u8).prop_map(|(at, how)| Happening::Outcome(at, how)),
+        30 => (0..100usize, 0..6u8).prop_map(|(at, how)| Happening::Outcome(at, how)),
         3 => Just(Happening::Crash),
         1 => Just(Happening::Retitle),
         1 => Just(Happening::End),
@@ -267,6 +269,7 @@ proptest! {
         let mut worker = Worker::default();
         let mut reached = BTreeSet::<(Ulid, String)>::new();
         let mut has_post = BTreeMap::<String, bool>::new();
+        let mut edited = BTreeSet::<String>::new();
         let mut over = false;
         // In the end every server answers well.
         let finish = std::iter::repeat_n(None, 400);
@@ -291,13 +294,21 @@ proptest! {
                     let ending = match worth(world.view(), &outgoing, &job, false, at(now)) {
                         Worth::Skip => Ending::Skipped,
                         Worth::Expired => Ending::Failed,
+                        Worth::Send if how == 5 => Ending::SetAside { at: at(now) },
+                        Worth::Send if behind(world.view(), &outgoing, &job, at(now)) => {
+                            Ending::Later { due: at(now + 3) }
+                        }
                         Worth::Send => {
                             let this = (job.outgoing, inbox.clone());
                             prop_assert!(!reached.contains(&this), "sent again though it is known to be there");
                             let may = how == 0 || how == 2;
                             if outgoing.kind != OutgoingKind::Create {
                                 prop_assert!(has_post.get(&inbox) == Some(&true), "an edit of an unknown post");
-                            } else if may {
+                                edited.insert(inbox.clone());
+                            } else {
+                                prop_assert!(!edited.contains(&inbox), "a post behind its edit");
+                            }
+                            if outgoing.kind == OutgoingKind::Create && may {
                                 has_post.insert(inbox.clone(), true);
                             }
                             match how {
@@ -316,7 +327,7 @@ proptest! {
             }
         }
         prop_assert!(world.fan_outs().is_empty(), "open: {:?}", world.fan_outs());
-        prop_assert!(world.all::<Attempt>().is_empty());
+        prop_assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
         for outgoing in world.all::<Outgoing>() {
             prop_assert_eq!(outgoing.cursor, outgoing.chunks);
             for number in 0..8 {
