@@ -18,6 +18,7 @@ use owncast_herald::model::facts::{Facts, Identity};
 use owncast_herald::model::follower::{Follower, FollowerState};
 use owncast_herald::model::handle::Person;
 use owncast_herald::model::{Addresses, Draft};
+use owncast_herald::owncast::Api;
 use owncast_herald::store::Store;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -112,6 +113,13 @@ fn usage_is_told_with_its_own_exit_code() {
     fails(&run(&["run", "--json"]), 2, &["--json means nothing to run"]);
     fails(&run(&["adopt", "--data-dir", "/x"]), 2, &["--key-only"]);
     fails(&run(&["followers", "list", "--limit", "0"]), 2, &["--limit"]);
+    fails(&run(&["pause"]), 2, &["--for"]);
+    fails(&run(&["pause", "--for", "soon"]), 2, &["\"1m\" to \"30d\"", "1h30m"]);
+    fails(&run(&["pause", "--for", "31d"]), 2, &["\"1m\" to \"30d\""]);
+    fails(&run(&["go-live", "message"]), 2, &["<TEXT>"]);
+    fails(&run(&["go-live", "message", "a", "--clear"]), 2, &["--clear"]);
+    fails(&run(&["status", "--watch", "--json"]), 2, &["--watch", "--json"]);
+    fails(&run(&["status", "--watch"]), 1, &["terminal"]);
 }
 
 #[test]
@@ -133,6 +141,12 @@ fn without_an_agent_every_command_says_where_it_looked() {
         &["block", "add", "peer.example"],
         &["block", "list"],
         &["reload"],
+        &["go-live", "preview"],
+        &["go-live", "now"],
+        &["go-live", "skip", "--undo"],
+        &["go-live", "message", "hello"],
+        &["pause", "--for", "2h"],
+        &["resume"],
     ] {
         for place in [["--socket", socket], ["--config", config]] {
             let output = program().args(command).args(place).output().unwrap();
@@ -171,8 +185,23 @@ fn a_bad_configuration_is_told_by_line() {
         .unwrap();
     let name = file.to_str().unwrap();
     let line = format!("{name}, line 5: go-live.delay");
-    for command in ["check-config", "run", "status"] {
+    for command in ["check-config", "run"] {
         fails(&run(&[command, "--config", name]), 78, &[&line]);
+    }
+    // A running agent goes on with what it read before, and so do commands that only ask it.
+    fails(&run(&["status", "--config", name]), 69, &["warning", &line, "no agent is running"]);
+    let socket = folder.path().join("s");
+    let text = format!("[listen]\nadmin-socket = \"{}\"\n[go-live]\ndelay = 7\n", socket.display());
+    std::fs::write(&file, text).unwrap();
+    fails(
+        &run(&["status", "--config", name]),
+        69,
+        &["line 4", &format!("{} (there is no such file)", socket.display())],
+    );
+    // Which agent is meant cannot be told: no other is asked.
+    for text in ["[listen]\nadmin-socket = 7\n", "store.path = 7\n", "[listen]\nadmin-socket = \"x\"\n"] {
+        std::fs::write(&file, text).unwrap();
+        fails(&run(&["status", "--config", name]), 78, &[name]);
     }
     let missing = folder.path().join("none.toml");
     fails(&run(&["run", "--config", missing.to_str().unwrap()]), 78, &["none.toml", "cannot be read"]);
@@ -316,7 +345,10 @@ impl Agent {
         let (reloader, reload, _) = Reloader::new(config, overrides, Arc::new(|_| None));
         let local = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let listening = Listening { public: local, webhook: local, metrics: local };
-        let control = Control { store, effective, board, listening, reload, started: Timestamp::now() };
+        let api = Api::read_only("http://127.0.0.1:9".parse().unwrap(), "admin".to_owned(), "x").unwrap();
+        let wake = Arc::default();
+        let started = Timestamp::now();
+        let control = Control { store, effective, board, listening, reload, started, api, wake };
         let stop = CancellationToken::new();
         let listener = control::bind(&folder.path().join("admin.sock")).unwrap();
         tokio::spawn(reloader.run(stop.clone()));
@@ -365,7 +397,7 @@ async fn a_running_agent_is_asked_and_told() {
     assert_eq!(status["identity"]["handle"], "streamer@live.example");
     assert_eq!(status["followers"]["pending"], 2);
     let text = succeeds(&agent.asked(&["status", "--settings"]).await);
-    assert!(text.starts_with("Agent ") && text.contains("owncast.url"), "{text}");
+    assert!(text.contains("\nAgent ") && text.contains("owncast.url"), "{text}");
 
     let list = succeeds(&agent.asked(&["followers", "list", "--state", "pending"]).await);
     assert_eq!(list.lines().count(), 3, "{list}");
@@ -392,6 +424,29 @@ async fn a_running_agent_is_asked_and_told() {
             .unwrap();
     assert_eq!(lifted["restored"], 2);
     assert!(succeeds(&agent.asked(&["reload"]).await).contains("nothing has changed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_post_is_in_the_operators_hand() {
+    let agent = Agent::start(&[]).await;
+    let shown = succeeds(&agent.asked(&["go-live", "preview"]).await);
+    assert!(shown.starts_with("Nothing was sent.") && shown.contains("live.example"), "{shown}");
+    let skipped = succeeds(&agent.asked(&["go-live", "skip"]).await);
+    assert!(skipped.contains("the next one gets no post") && skipped.contains("--undo"), "{skipped}");
+    let undone = succeeds(&agent.asked(&["go-live", "skip", "--undo"]).await);
+    assert!(undone.contains("announced once it has run for 1m"), "{undone}");
+    let text = succeeds(&agent.asked(&["go-live", "message", "Come\nand see"]).await);
+    assert!(text.contains("    Come\n    and see\n") && text.contains("--clear"), "{text}");
+    fails(&agent.asked(&["go-live", "message", "\u{1b}[2J"]).await, 1, &["U+001B"]);
+    let paused = succeeds(&agent.asked(&["pause", "--for", "2h"]).await);
+    assert!(paused.contains("owncast-herald resume"), "{paused}");
+    let status = succeeds(&agent.asked(&["status"]).await);
+    assert!(status.contains("paused until") && status.contains("Come and see"), "{status}");
+    fails(&agent.asked(&["go-live", "now"]).await, 1, &["no stream is running"]);
+    let resumed: Value = serde_json::from_str(&succeeds(&agent.asked(&["resume", "--json"]).await)).unwrap();
+    assert_eq!((&resumed["wish"], &resumed["changed"]), (&"resume".into(), &true.into()));
+    let cleared = succeeds(&agent.asked(&["go-live", "message", "--clear"]).await);
+    assert!(cleared.contains("configured text"), "{cleared}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use owncast_herald::activitypub::vocab;
 use owncast_herald::model::Addresses;
-use owncast_herald::model::post::{Audience, Picture, Post, PostState};
+use owncast_herald::model::post::{Audience, Picture, Post, PostState, Shows};
 use serde_json::Value;
 use ulid::Ulid;
 
@@ -53,6 +53,7 @@ fn the_examples_have_the_shape_of_what_is_sent() {
         updated: None,
         content: "<p>I am live!</p>".into(),
         live_content: "<p>I am live!</p>".into(),
+        template: String::new(),
         tags: vec!["owncast".into()],
         title: String::new(),
         sensitive: false,
@@ -63,6 +64,7 @@ fn the_examples_have_the_shape_of_what_is_sent() {
             width: 1280,
             height: 720,
             blurhash: Some("LEHV6nWB2yk8pyo0adR*.7kCMdnj".into()),
+            shows: Shows::Still,
         }),
         alt: "A still of the live stream".into(),
         state: PostState::Live,

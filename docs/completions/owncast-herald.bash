@@ -34,14 +34,23 @@ _owncast__herald() {
             owncast__herald,followers)
                 cmd="owncast__herald__subcmd__followers"
                 ;;
+            owncast__herald,go-live)
+                cmd="owncast__herald__subcmd__go__subcmd__live"
+                ;;
             owncast__herald,help)
                 cmd="owncast__herald__subcmd__help"
                 ;;
             owncast__herald,man)
                 cmd="owncast__herald__subcmd__man"
                 ;;
+            owncast__herald,pause)
+                cmd="owncast__herald__subcmd__pause"
+                ;;
             owncast__herald,reload)
                 cmd="owncast__herald__subcmd__reload"
+                ;;
+            owncast__herald,resume)
+                cmd="owncast__herald__subcmd__resume"
                 ;;
             owncast__herald,run)
                 cmd="owncast__herald__subcmd__run"
@@ -103,6 +112,36 @@ _owncast__herald() {
             owncast__herald__subcmd__followers__subcmd__help,remove)
                 cmd="owncast__herald__subcmd__followers__subcmd__help__subcmd__remove"
                 ;;
+            owncast__herald__subcmd__go__subcmd__live,help)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__help"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live,message)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__message"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live,now)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__now"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live,preview)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__preview"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live,skip)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__skip"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live__subcmd__help,help)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__help"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live__subcmd__help,message)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__message"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live__subcmd__help,now)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__now"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live__subcmd__help,preview)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__preview"
+                ;;
+            owncast__herald__subcmd__go__subcmd__live__subcmd__help,skip)
+                cmd="owncast__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__skip"
+                ;;
             owncast__herald__subcmd__help,adopt)
                 cmd="owncast__herald__subcmd__help__subcmd__adopt"
                 ;;
@@ -121,14 +160,23 @@ _owncast__herald() {
             owncast__herald__subcmd__help,followers)
                 cmd="owncast__herald__subcmd__help__subcmd__followers"
                 ;;
+            owncast__herald__subcmd__help,go-live)
+                cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live"
+                ;;
             owncast__herald__subcmd__help,help)
                 cmd="owncast__herald__subcmd__help__subcmd__help"
                 ;;
             owncast__herald__subcmd__help,man)
                 cmd="owncast__herald__subcmd__help__subcmd__man"
                 ;;
+            owncast__herald__subcmd__help,pause)
+                cmd="owncast__herald__subcmd__help__subcmd__pause"
+                ;;
             owncast__herald__subcmd__help,reload)
                 cmd="owncast__herald__subcmd__help__subcmd__reload"
+                ;;
+            owncast__herald__subcmd__help,resume)
+                cmd="owncast__herald__subcmd__help__subcmd__resume"
                 ;;
             owncast__herald__subcmd__help,run)
                 cmd="owncast__herald__subcmd__help__subcmd__run"
@@ -157,6 +205,18 @@ _owncast__herald() {
             owncast__herald__subcmd__help__subcmd__followers,remove)
                 cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__remove"
                 ;;
+            owncast__herald__subcmd__help__subcmd__go__subcmd__live,message)
+                cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__message"
+                ;;
+            owncast__herald__subcmd__help__subcmd__go__subcmd__live,now)
+                cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__now"
+                ;;
+            owncast__herald__subcmd__help__subcmd__go__subcmd__live,preview)
+                cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__preview"
+                ;;
+            owncast__herald__subcmd__help__subcmd__go__subcmd__live,skip)
+                cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__skip"
+                ;;
             *)
                 ;;
         esac
@@ -164,7 +224,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reload check-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt status followers block go-live pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -641,8 +701,202 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live)
+            opts="-h --config --socket --json --help preview now skip message help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__help)
+            opts="preview now skip message help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__message)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__now)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__preview)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__help__subcmd__skip)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__message)
+            opts="-h --clear --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__now)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__preview)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__skip)
+            opts="-h --undo --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block reload check-config completions man help"
+            opts="run demo adopt status followers block go-live pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -837,6 +1091,76 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__go__subcmd__live)
+            opts="preview now skip message"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__message)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__now)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__preview)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__skip)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -865,7 +1189,35 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -929,6 +1281,32 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__pause)
+            opts="-h --for --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__reload)
             opts="-h --config --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -951,8 +1329,30 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__resume)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__run)
-            opts="-h --owncast --store --new-identity --replace --config --socket --json --help"
+            opts="-h --owncast --store --new-identity --abandon-followers --replace --observe --config --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -982,7 +1382,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__status)
-            opts="-h --settings --config --socket --json --help"
+            opts="-h --settings --watch --config --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -35,7 +35,10 @@ complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "adopt
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "status" -d 'Show how the running agent is'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "followers" -d 'List and answer followers'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "block" -d 'Block domains and people'
-complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "reload" -d 'Make the running agent read its configuration again'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "go-live" -d 'See and steer the post that announces a stream'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "pause" -d 'Announce no stream for a while'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "resume" -d 'End a pause: a stream that runs and has no post yet gets it'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "reload" -d 'Make the running agent read its configuration again, and show what changed'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "check-config" -d 'Check a configuration file without starting anything'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "man" -d 'Write the manual pages'
@@ -45,9 +48,11 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l st
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l new-identity -d 'Make a new key although this actor has lived before: servers that pinned the old key will not accept it'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l abandon-followers -d 'Become another actor where the public URL or username is another one now: all followers are given up'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l replace -d 'Take Owncast over from another agent, whose webhook is found in it'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l observe -d 'Change nothing, send nothing, say nothing: watch Owncast, and print what would be done'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l once -d 'Show one stream from start to end, then stop'
@@ -63,7 +68,8 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l settings -d 'Show each setting with its effective value and where that came from'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l settings -d 'Show every setting with its effective value and where that came from'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l watch -d 'Show it again every two seconds, until Ctrl-C'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
@@ -127,6 +133,47 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Lift a block that was made here'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "list" -d 'List everything blocked, Owncast\'s own list included'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "preview" -d 'Show the post as it would go out now; nothing is sent'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "now" -d 'Announce the running stream at once'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "skip" -d 'Make no post for the running stream, or for the next one'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "message" -d 'Give the next post a text of its own'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l undo -d 'Take it back'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l clear -d 'Take the text back, and use the configured one'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from help" -f -a "preview" -d 'Show the post as it would go out now; nothing is sent'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from help" -f -a "now" -d 'Announce the running stream at once'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from help" -f -a "skip" -d 'Make no post for the running stream, or for the next one'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from help" -f -a "message" -d 'Give the next post a text of its own'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l for -d 'How long: 30m, 2h, 1d12h; from 1m to 30d' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -l json -d 'Print JSON for machines'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l json -d 'Print JSON for machines'
@@ -143,17 +190,20 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l co
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -s h -l help -d 'Print help'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "run" -d 'Run the agent in the foreground'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "demo" -d 'Try everything out with a simulated Owncast and a simulated fediverse'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "adopt" -d 'Take over the identity of Owncast\'s own federation'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "status" -d 'Show how the running agent is'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "followers" -d 'List and answer followers'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "block" -d 'Block domains and people'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "reload" -d 'Make the running agent read its configuration again'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "check-config" -d 'Check a configuration file without starting anything'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "man" -d 'Write the manual pages'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reload check-config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "run" -d 'Run the agent in the foreground'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "demo" -d 'Try everything out with a simulated Owncast and a simulated fediverse'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "adopt" -d 'Take over the identity of Owncast\'s own federation'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "status" -d 'Show how the running agent is'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "followers" -d 'List and answer followers'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "block" -d 'Block domains and people'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "go-live" -d 'See and steer the post that announces a stream'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "pause" -d 'Announce no stream for a while'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "resume" -d 'End a pause: a stream that runs and has no post yet gets it'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "reload" -d 'Make the running agent read its configuration again, and show what changed'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "check-config" -d 'Check a configuration file without starting anything'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "man" -d 'Write the manual pages'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block go-live pause resume reload check-config completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from followers" -f -a "list" -d 'List followers, newest first'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from followers" -f -a "approve" -d 'Let a follower in who waits or was rejected'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from followers" -f -a "reject" -d 'Refuse a follower, now and whenever they ask again'
@@ -161,3 +211,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from block" -f -a "add" -d 'Block a domain with everything below it, or one person'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from block" -f -a "remove" -d 'Lift a block that was made here'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from block" -f -a "list" -d 'List everything blocked, Owncast\'s own list included'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from go-live" -f -a "preview" -d 'Show the post as it would go out now; nothing is sent'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from go-live" -f -a "now" -d 'Announce the running stream at once'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from go-live" -f -a "skip" -d 'Make no post for the running stream, or for the next one'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and __fish_seen_subcommand_from go-live" -f -a "message" -d 'Give the next post a text of its own'

@@ -1,30 +1,81 @@
 //! What the agent knows about its surroundings at this moment, for `status` and the probes.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How things stand with Owncast.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Board {
-    /// Owncast answered the last time it was asked.
+    /// Owncast answered the last time it was asked for its public status.
     pub reachable: bool,
     /// What is wrong with Owncast, in words for the operator.
     pub problem: Option<String>,
     /// Its version, once it was asked.
     pub version: Option<String>,
-    /// The webhook has been seen to work.
-    pub webhook: Way,
-    /// The chat websocket.
-    pub websocket: Way,
     /// A stream is running, by the session machine: `offline`, `connecting`, `live`, `lost`, `ended`.
     pub stream: String,
     /// Title of the running stream.
     pub title: String,
-    /// When Owncast last answered.
-    pub answered: Option<Timestamp>,
+    /// Every way on which something is learnt from Owncast.
+    pub sources: Sources,
+    /// How far Owncast's clock is ahead of ours, in seconds (negative: behind), while that is too far.
+    pub clock_offset_seconds: Option<i64>,
+    /// Chat notices seen in chat after they were sent.
+    pub notices: Shown,
 }
 
-/// Whether one of the two ways on which Owncast tells us things works.
+/// Every way on which something is learnt from Owncast.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// `/api/status`, which needs no password: the truth about the stream. Its lag is a request's round trip.
+    pub status: Source,
+    /// The admin API: settings, webhooks, tokens. Its lag is not measured.
+    pub admin: Source,
+    /// Owncast's calls to our webhook. Its lag is the round trip of a probe.
+    pub webhook: Source,
+    /// The chat websocket. Its lag is the round trip of a ping.
+    pub websocket: Source,
+}
+
+/// One way on which something is learnt from Owncast.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Whether it works.
+    pub way: Way,
+    /// When something last came this way.
+    pub seen: Option<Timestamp>,
+    /// How long what came last was on its way, milliseconds.
+    pub lag_ms: Option<u64>,
+    /// Errors in a row; 0 while it works.
+    pub errors: u32,
+    /// The last error, also after it has passed.
+    pub last_error: Option<String>,
+    /// When it is used, tried or proved next; `None` when nothing is planned.
+    pub next: Option<Timestamp>,
+}
+
+impl Source {
+    /// Something came.
+    pub fn came(&mut self, now: Timestamp, lag: Option<Duration>) {
+        self.way = Way::Works;
+        self.seen = Some(now);
+        self.errors = 0;
+        if let Some(lag) = lag {
+            self.lag_ms = Some(u64::try_from(lag.as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// It did not work.
+    pub fn failed(&mut self, error: String) {
+        self.errors = self.errors.saturating_add(1);
+        self.last_error = Some(error.clone());
+        self.way = Way::Broken(error);
+    }
+}
+
+/// Whether a way works.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "state", content = "why")]
 pub enum Way {
@@ -33,8 +84,45 @@ pub enum Way {
     Untried,
     /// Proved to work.
     Works,
-    /// Does not work; polling goes on.
+    /// Does not work; the others go on.
     Broken(String),
-    /// Switched off in the configuration.
-    Off,
+    /// Not used at the moment, for this reason: switched off, or held back while a stream is live.
+    Off(String),
+}
+
+/// Chat notices seen in chat after they were sent. Only counted: a notice is never sent a second time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Messages that came back over the websocket.
+    pub confirmed: u64,
+    /// Messages that did not while the websocket was there.
+    pub unconfirmed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_counted_in_a_row_and_the_last_is_kept() {
+        let mut source = Source::default();
+        source.failed("one".to_owned());
+        source.failed("two".to_owned());
+        assert_eq!((source.errors, &source.way), (2, &Way::Broken("two".to_owned())));
+        let now = Timestamp::UNIX_EPOCH;
+        source.came(now, Some(Duration::from_millis(7)));
+        source.came(now, None);
+        assert_eq!((source.errors, &source.way, source.lag_ms), (0, &Way::Works, Some(7)));
+        assert_eq!((source.last_error.as_deref(), source.seen), (Some("two"), Some(now)));
+    }
+
+    #[test]
+    fn the_board_is_plain_json() {
+        let mut board = Board::default();
+        board.sources.webhook.way = Way::Broken("x".to_owned());
+        let json = serde_json::to_value(&board).unwrap();
+        assert_eq!(json["sources"]["webhook"]["way"], serde_json::json!({ "state": "broken", "why": "x" }));
+        assert_eq!(json["sources"]["status"]["way"], serde_json::json!({ "state": "untried" }));
+        assert_eq!(serde_json::from_value::<Board>(json).unwrap(), board);
+    }
 }

@@ -24,6 +24,9 @@ pub enum AgentError {
     /// The folder of pictures cannot be used.
     #[error("{0}: {source}; make the store folder writable for the user that runs owncast-herald", source = .0.source)]
     Shelf(#[from] ShelfError),
+    /// The configuration names another actor than the one that is followed.
+    #[error("{0}")]
+    AnotherActor(String),
     /// A listener's address is taken or not ours.
     #[error(
         "[listen] {field} = \"{address}\" cannot be used: {cause}; stop what listens there, or set another address"
@@ -55,7 +58,7 @@ impl AgentError {
     pub fn exit_code(&self) -> u8 {
         match self {
             AgentError::Config(error) => error.exit_code(),
-            AgentError::Owncast(_) => 78,
+            AgentError::Owncast(_) | AgentError::AnotherActor(_) => 78,
             AgentError::DiskFailed => 74,
             _ => 1,
         }

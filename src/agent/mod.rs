@@ -3,10 +3,12 @@
 //! The order is fixed: open the store → bind → READY → start the tasks → wait → stop accepting → let work end → close.
 //! READY never waits for Owncast: what was known before serves until Owncast answers.
 
+mod abandon;
 pub mod board;
 pub mod effective;
 mod error;
 mod federation;
+pub mod observe;
 mod sweeper;
 
 use std::future::Future;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,8 +33,10 @@ use crate::inbox::Inbox;
 use crate::media::freeze::Shelf;
 use crate::model::Draft;
 use crate::model::facts::{Facts, Identity};
+use crate::notice::confirm::Confirmations;
 use crate::notice::send::Speaker;
 use crate::owncast::footprint::Footprint;
+use crate::owncast::versions::Version;
 use crate::owncast::{Api, Secret};
 use crate::serve::accept::{AcceptLimits, serve};
 use crate::serve::documents::Documents;
@@ -44,9 +48,11 @@ use crate::store::Store;
 use crate::telemetry::health::Health;
 use crate::telemetry::log::LogHandle;
 use crate::telemetry::metrics::Metrics;
+use crate::watch::profile::Teller;
 use crate::watch::{Permissions, Watcher};
 use board::Board;
 use effective::{Effective, IdentityState};
+use observe::Observer;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -65,19 +71,36 @@ pub struct RunOptions {
     pub log: Option<LogHandle>,
     /// Make a new key although the actor has lived before.
     pub new_identity: bool,
+    /// Become another actor where configuration or Owncast names one, and give up all followers.
+    pub abandon_followers: bool,
     /// Take over from another agent that has left its webhook in Owncast.
     pub replace: bool,
+    /// Told what would be done, and nothing is done: see [`observe`].
+    pub observer: Option<Observer>,
     /// Stops the agent; signals do too.
     pub stop: CancellationToken,
 }
 
 /// Runs an agent until it is stopped.
 pub async fn run(options: RunOptions) -> Result<(), AgentError> {
-    let RunOptions { config, overrides, env, log, new_identity, replace, stop } = options;
     let signals = Signals::listen()?;
-    for warning in config.warnings() {
+    for warning in options.config.warnings() {
         tracing::warn!(target: "herald::agent", "{warning}");
     }
+    if let Some(observer) = options.observer.clone() {
+        return observe::run(options, observer, signals).await;
+    }
+    let RunOptions {
+        config,
+        overrides,
+        env,
+        log,
+        new_identity,
+        abandon_followers,
+        replace,
+        stop,
+        observer: _,
+    } = options;
     let password = config.owncast.admin_password.get()?.expose().to_owned();
     let api = Api::new(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), password)?;
 
@@ -88,12 +111,17 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let store = blocking(move || Store::open(&folder)).await??;
     let folder = config.store.path.clone();
     let shelf = blocking(move || Shelf::open(&folder)).await??;
+    abandon::settle_who_we_are(&store, &config, abandon_followers).await?;
     let boot = boot(&store, &config).await?;
 
     let listeners = Listeners::bind(&config).await?;
     let socket = control::bind(&config.listen.admin_socket)?;
     let listening = listeners.addresses()?;
 
+    let known_identity = match &boot.identity {
+        IdentityState::Settled { addresses, .. } => Some(addresses.clone()),
+        IdentityState::Waiting(_) => None,
+    };
     let (reloader, reload, config_changes) = Reloader::new(config, overrides, env);
     let effective = watch::Sender::new(Arc::new(Effective::new(
         Arc::clone(&config_changes.borrow()),
@@ -104,7 +132,11 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let board = watch::Sender::new(Board::default());
     let token = watch::Sender::new(None::<Secret>);
     let (hint_sender, hints) = mpsc::channel(64);
+    let wake = Arc::<Notify>::default();
     let door = Arc::new(Door::new(boot.footprint.path, boot.footprint.secret, hint_sender));
+    // Until Owncast answers, it is what it was.
+    let version = Version::parse(&effective.borrow().facts.version);
+    door.require_signature(version.is_some_and(Version::signs_webhooks));
     let inbox = Arc::new(Inbox::new(store.clone(), effective.subscribe(), Arc::clone(&metrics)));
     let remote = Arc::new(Remote::default());
     let public = public::routes(Public {
@@ -130,10 +162,12 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         listening,
         reload: reload.clone(),
         started: Timestamp::now(),
+        api: api.clone(),
+        wake: Arc::clone(&wake),
     });
     tasks.spawn(|stop| control::run(socket, control, stop));
     tasks.spawn(|stop| reloader.run(stop));
-    tasks.spawn(|stop| follow_config(config_changes.clone(), api.clone(), log, stop));
+    tasks.spawn(|stop| follow_config(config_changes.clone(), log, stop));
     tasks.spawn(|stop| sweeper::run(store.clone(), Arc::clone(&metrics), stop));
     let federation = federation::Federation {
         store: store.clone(),
@@ -143,16 +177,19 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         metrics: Arc::clone(&metrics),
     };
     tasks.spawn(|stop| federation.run(stop));
+    let confirmations = Arc::new(Confirmations::default());
     let speaker = Speaker {
         store: store.clone(),
         api: api.clone(),
         token: token.clone(),
         effective: effective.subscribe(),
         board: board.subscribe(),
+        confirmations: Arc::clone(&confirmations),
         metrics: Arc::clone(&metrics),
     };
     tasks.ends_with("chat notices", |stop| speaker.run(stop));
-    let webhook_base = config_changes.borrow().listen.webhook_base(listening.webhook);
+    let teller = Teller { store: store.clone(), effective: effective.subscribe() };
+    tasks.ends_with("telling of the profile", |stop| teller.run(stop));
     let watcher = Watcher {
         api,
         store: store.clone(),
@@ -163,8 +200,11 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         token,
         door,
         hints,
-        webhook_base,
+        webhook_bound: listening.webhook,
+        confirmations,
         permissions: Permissions { new_identity, replace },
+        observer: None,
+        wake,
         metrics,
     };
     tasks.ends_with("watching Owncast", |stop| watcher.run(stop));
@@ -180,6 +220,15 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         followers = boot.followers,
         "ready"
     );
+    if let Some(addresses) = known_identity {
+        tracing::info!(
+            target: "herald::agent",
+            handle = addresses.handle(),
+            public_url = addresses.base,
+            followers = boot.followers,
+            "known from before"
+        );
+    }
     let waited = wait(signals, &store, &reload, &stop).await;
     let ended = tasks.ended.get().map_or(waited, |what| Err(AgentError::TaskEnded(what)));
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
@@ -336,11 +385,7 @@ async fn wait(
             _ = int.recv() => break,
             () = stop.cancelled() => break,
             () = disk_failed(&mut failed) => return Err(AgentError::DiskFailed),
-            _ = hup.recv() => {
-                if let Err(error) = reload.reload().await {
-                    tracing::error!(target: "herald::agent", %error, "the configuration was not reloaded");
-                }
-            }
+            _ = hup.recv() => reload_for_systemd(reload).await,
         }
     }
     let told = tokio::time::Instant::now();
@@ -356,10 +401,20 @@ async fn wait(
     if *failed.borrow() { Err(AgentError::DiskFailed) } else { Ok(()) }
 }
 
-/// Carries a changed configuration to what cannot look for itself: the log and the password.
+/// Reads the configuration again. A unit of `Type=notify-reload` waits for both notices (sd_notify(3)).
+async fn reload_for_systemd(reload: &ReloadHandle) {
+    match sd_notify::NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_systemd(&[sd_notify::NotifyState::Reloading, now]),
+        Err(cause) => tracing::debug!(target: "herald::agent", %cause, "there is no monotonic clock"),
+    }
+    // A refusal is logged where it happens.
+    let _ = reload.reload().await;
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+}
+
+/// Carries a changed configuration to the log, which cannot look for itself.
 async fn follow_config(
     mut config: watch::Receiver<Arc<Config>>,
-    api: Api,
     log: Option<LogHandle>,
     stop: CancellationToken,
 ) {
@@ -369,9 +424,6 @@ async fn follow_config(
             changed = config.changed() => if changed.is_err() { return },
         }
         let config = Arc::clone(&config.borrow_and_update());
-        if let Ok(password) = config.owncast.admin_password.get() {
-            api.set_password(password.expose().to_owned());
-        }
         if let Some(Err(error)) = log.as_ref().map(|log| log.apply(&config.log)) {
             tracing::error!(target: "herald::agent", %error, "the log stays as it is");
         }

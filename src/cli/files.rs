@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::outcome::remark;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Overrides};
 use crate::control::client;
 use crate::control::protocol::{Answer, Ask};
@@ -36,18 +37,28 @@ impl Places {
         load(self.config_file().as_deref(), store)
     }
 
-    /// Where the agent's socket may be, most likely first.
+    /// Where the agent's socket may be, most likely first. A mistake in the file is said and stops nobody: the agent
+    /// goes on with what it read before.
     fn sockets(&self) -> Result<Vec<PathBuf>, ConfigError> {
         if let Some(socket) = &self.socket {
             return Ok(vec![socket.clone()]);
         }
-        let config = match self.own_files(None) {
-            Ok(config) => config,
-            // This user may not read the packages' file, or it is broken: the agent may run all the same.
-            Err(_) if self.config.is_none() => load(None, None)?,
-            Err(error) => return Err(error),
+        let error = match self.own_files(None) {
+            Ok(config) => return Ok(config.admin_socket_candidates()),
+            Err(error) => error,
         };
-        Ok(config.admin_socket_candidates())
+        let file = self.config_file();
+        let salvaged = file.as_deref().and_then(|file| Config::salvage(file, &env));
+        if salvaged.is_some() {
+            remark(&format!("warning: {error}\nA running agent goes on with what it read before.\n"));
+        }
+        match salvaged {
+            Some(config) => Ok(config.admin_socket_candidates()),
+            // This user may not read the packages' file, or cannot make it out: the agent may run all the same.
+            None if self.config.is_none() => Ok(load(None, None)?.admin_socket_candidates()),
+            // Another agent than the one that was named must not be asked.
+            None => Err(error),
+        }
     }
 
     /// Asks the running agent.

@@ -10,8 +10,10 @@ mod completions;
 mod demo;
 mod files;
 mod followers;
+mod go_live;
 mod man;
 mod outcome;
+mod pause;
 mod reload;
 mod run;
 mod status;
@@ -69,7 +71,17 @@ pub enum Command {
     /// Block domains and people
     #[command(subcommand)]
     Block(block::Command),
-    /// Make the running agent read its configuration again
+    /// See and steer the post that announces a stream
+    #[command(subcommand)]
+    GoLive(go_live::Command),
+    /// Announce no stream for a while
+    ///
+    /// What is already out is still edited when its stream ends. A stream that still runs when the pause is over is
+    /// announced then. A pause survives restarts.
+    Pause(pause::Args),
+    /// End a pause: a stream that runs and has no post yet gets it
+    Resume,
+    /// Make the running agent read its configuration again, and show what changed
     Reload,
     /// Check a configuration file without starting anything
     CheckConfig,
@@ -90,6 +102,9 @@ impl Command {
             Command::Status(_) => ("status", [true, true, true]),
             Command::Followers(_) => ("followers", [true, true, true]),
             Command::Block(_) => ("block", [true, true, true]),
+            Command::GoLive(_) => ("go-live", [true, true, true]),
+            Command::Pause(_) => ("pause", [true, true, true]),
+            Command::Resume => ("resume", [true, true, true]),
             Command::Reload => ("reload", [true, true, true]),
             Command::CheckConfig => ("check-config", [true, false, true]),
             Command::Completions(_) => ("completions", [false, false, false]),
@@ -138,6 +153,9 @@ impl Cli {
             Command::Status(args) => status::status(&places, &args, json),
             Command::Followers(command) => followers::followers(&places, command, json),
             Command::Block(command) => block::block(&places, command, json),
+            Command::GoLive(command) => go_live::go_live(&places, command, json),
+            Command::Pause(args) => pause::pause(&places, &args, json),
+            Command::Resume => pause::resume(&places, json),
             Command::Reload => reload::reload(&places, json),
             Command::CheckConfig => check_config::check(&places, json),
             Command::Completions(args) => completions::completions(&args),

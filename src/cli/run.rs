@@ -1,5 +1,6 @@
 //! `run`: the agent in the foreground.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::files::{Places, env};
+use super::text::inert;
 use super::{Failure, Outcome};
+use crate::agent::observe::Observer;
 use crate::agent::{self, RunOptions};
 use crate::config::{Config, DEFAULT_FILE, Overrides};
 use crate::telemetry::log::{self, Surroundings};
@@ -27,9 +30,18 @@ pub struct Args {
     /// Make a new key although this actor has lived before: servers that pinned the old key will not accept it
     #[arg(long)]
     pub new_identity: bool,
+    /// Become another actor where the public URL or username is another one now: all followers are given up
+    #[arg(long)]
+    pub abandon_followers: bool,
     /// Take Owncast over from another agent, whose webhook is found in it
     #[arg(long)]
     pub replace: bool,
+    /// Change nothing, send nothing, say nothing: watch Owncast, and print what would be done
+    ///
+    /// Works on a copy of the store that is thrown away, also beside a running agent. Reads from Owncast and never
+    /// writes to it; opens no port; makes no key.
+    #[arg(long, conflicts_with = "abandon_followers")]
+    pub observe: bool,
 }
 
 pub(super) fn run(places: &Places, args: Args) -> Outcome {
@@ -49,7 +61,9 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
         env: Arc::new(env),
         log,
         new_identity: args.new_identity,
+        abandon_followers: args.abandon_followers,
         replace: args.replace,
+        observer: args.observe.then(|| Observer::new(tell)),
         stop: CancellationToken::new(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -60,6 +74,13 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     runtime.shutdown_timeout(LAST_WORK);
     ended?;
     Ok(String::new())
+}
+
+/// What an observer has to say is the result of the command; the log goes to standard error as ever.
+fn tell(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // When nobody reads any more, there is nobody to tell that either.
+    let _ = writeln!(out, "{}", inert(text)).and_then(|()| out.flush());
 }
 
 fn nothing_to_run() -> Failure {

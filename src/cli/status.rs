@@ -1,67 +1,264 @@
 //! `status`: how the running agent is.
 
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use super::Outcome;
+use jiff::Timestamp;
+
 use super::files::{Places, unexpected};
 use super::table::Table;
-use super::text::{counted, json, line, roughly, short};
-use crate::agent::board::Way;
-use crate::control::protocol::{Answer, Ask, IdentityWord, SettingRow, Status};
+use super::text::{ago, counted, json, line, moment, roughly, short, wrapped};
+use super::{Failure, Outcome};
+use crate::agent::board::{Source, Way};
+use crate::control::protocol::{
+    Announcement, Answer, Ask, IdentityWord, Reach, SessionStatus, SettingRow, SkippedStream, Status,
+};
+use crate::model::post::{Audience, PostState};
+use crate::model::stream::Phase;
+
+/// Characters of a line at most, where words can be broken at all.
+const WIDTH: usize = 80;
+/// Of those, what the names of the rows take.
+const NAMES: usize = 12;
+/// Time between two looks of `--watch`.
+const AGAIN: Duration = Duration::from_secs(2);
+/// The settings most asked for; `--settings` shows all.
+const IMPORTANT: [&str; 8] = [
+    "go-live.enabled",
+    "go-live.delay",
+    "go-live.message",
+    "go-live.image",
+    "go-live.on-end",
+    "go-live.visibility",
+    "followers.approval",
+    "notices.when",
+];
 
 /// Arguments of `status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show each setting with its effective value and where that came from
+    /// Show every setting with its effective value and where that came from
     #[arg(long)]
     pub settings: bool,
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
 }
 
 pub(super) fn status(places: &Places, args: &Args, as_json: bool) -> Outcome {
-    let Answer::Status(status) = places.ask(&Ask::Status)? else { return Err(unexpected()) };
-    if as_json {
-        return json(&status);
+    if args.watch {
+        return watch(places, args);
     }
-    let mut text = essentials(&status);
-    if args.settings {
-        text.push('\n');
-        text.push_str(&settings(&status.settings));
+    let status = ask(places)?;
+    if as_json { json(&status) } else { Ok(told(&status, args.settings, Timestamp::now())) }
+}
+
+fn ask(places: &Places) -> Result<Box<Status>, Failure> {
+    match places.ask(&Ask::Status)? {
+        Answer::Status(status) => Ok(status),
+        _ => Err(unexpected()),
     }
-    Ok(text)
+}
+
+/// Draws again and again. Ends with the first look that fails: an agent that is stopped does not come back unseen.
+fn watch(places: &Places, args: &Args) -> Outcome {
+    let mut out = std::io::stdout();
+    if !out.is_terminal() {
+        return Err(Failure::new(
+            "--watch draws on a terminal; for a script, ask again: owncast-herald status --json",
+        ));
+    }
+    loop {
+        let text = told(&*ask(places)?, args.settings, Timestamp::now());
+        // To the upper left corner, and what is left over of the look before is wiped: no flicker.
+        let drawn: String = text.lines().map(|line| format!("{line}\u{1b}[K\n")).collect();
+        let shown = write!(out, "\u{1b}[H{drawn}\u{1b}[J").and_then(|()| out.flush());
+        if shown.is_err() {
+            return Ok(String::new());
+        }
+        std::thread::sleep(AGAIN);
+    }
 }
 
 /// Every setting as a row.
-pub(super) fn settings(rows: &[SettingRow]) -> String {
+pub(super) fn settings<'a>(rows: impl IntoIterator<Item = &'a SettingRow>) -> String {
     let mut table = Table::new(["SETTING", "VALUE", "FROM"]);
     for row in rows {
-        table.row([row.field.clone(), short(&row.value, 60), row.origin.clone()]);
+        table.row([row.field.clone(), short(&row.value, 40), row.origin.clone()]);
     }
     table.to_string()
 }
 
-fn essentials(status: &Status) -> String {
-    let mut rows = Table::bare();
-    let mut row = |name: &str, value: String| rows.row([name.to_owned(), value]);
+fn told(status: &Status, all_settings: bool, now: Timestamp) -> String {
+    let mut text = attention(status);
+    for part in [essentials(status, now), sources(status, now)] {
+        text.push('\n');
+        text.push_str(&part);
+    }
+    text.push('\n');
+    if all_settings {
+        text.push_str(&settings(&status.settings));
+    } else {
+        let important = |row: &&SettingRow| IMPORTANT.contains(&row.field.as_str());
+        text.push_str(&settings(status.settings.iter().filter(important)));
+        text.push_str("Every setting: owncast-herald status --settings\n");
+    }
+    text
+}
+
+/// What needs the operator comes first, or that nothing does.
+fn attention(status: &Status) -> String {
+    if status.attention.is_empty() {
+        return "Needs attention: nothing\n".to_owned();
+    }
+    let mut text = "Needs attention:\n".to_owned();
+    for needed in &status.attention {
+        for (number, part) in wrapped(&line(needed), WIDTH - 4).iter().enumerate() {
+            let mark = if number == 0 { "  - " } else { "    " };
+            text.push_str(&format!("{mark}{part}\n"));
+        }
+    }
+    text
+}
+
+/// Rows of a name and a text, which is broken where it is too long.
+struct Rows(Table<2>);
+
+impl Rows {
+    fn row(&mut self, name: &str, value: &str) {
+        for (number, part) in wrapped(value, WIDTH - NAMES).into_iter().enumerate() {
+            let name = if number == 0 { name } else { "" };
+            self.0.row([name.to_owned(), part]);
+        }
+    }
+}
+
+fn essentials(status: &Status, now: Timestamp) -> String {
+    let mut rows = Rows(Table::bare());
     let up = roughly(Duration::from_secs(status.uptime_seconds));
     let ready = if status.ready { "ready" } else { "NOT READY" };
-    row("Agent", format!("{ready}, up {up}, version {}", line(&status.version)));
+    rows.row("Agent", &format!("{ready}, up {up}, version {}", line(&status.version)));
     let identity = &status.identity;
     match identity.state {
         IdentityWord::Settled => {
-            row("Handle", format!("@{}", line(identity.handle.as_deref().unwrap_or_default())));
-            row("Actor", line(identity.actor.as_deref().unwrap_or_default()));
+            rows.row("Handle", &format!("@{}", line(identity.handle.as_deref().unwrap_or_default())));
+            rows.row("Actor", &line(identity.actor.as_deref().unwrap_or_default()));
         }
-        IdentityWord::Waiting => {
-            row("Identity", format!("waiting: {}", line(identity.why.as_deref().unwrap_or_default())));
+        IdentityWord::Waiting => rows.row("Identity", "NOT SETTLED, see above"),
+    }
+    rows.row("Owncast", &owncast(status));
+    rows.row("Stream", &stream(status));
+    if let Some(session) = &status.session {
+        for (number, part) in self::session(session, now).iter().enumerate() {
+            rows.row(if number == 0 { "Session" } else { "" }, part);
         }
     }
-    row("Owncast", owncast(status));
-    if let Some(problem) = &status.owncast.problem {
-        row("", line(problem));
+    match &status.announcement {
+        Some(announcement) => {
+            rows.row("Last post", &line(&announcement.post));
+            for part in post(announcement, now) {
+                rows.row("", &part);
+            }
+        }
+        None => rows.row("Last post", "none yet"),
     }
-    row("Webhook", way(&status.owncast.webhook));
-    row("Websocket", way(&status.owncast.websocket));
-    row("Stream", stream(status));
+    for (number, wish) in wishes(status, now).iter().enumerate() {
+        rows.row(if number == 0 { "Wishes" } else { "" }, wish);
+    }
+    rows.row("Followers", &followers(status));
+    rows.row("Deliveries", &format!("{} waiting", status.deliveries.waiting));
+    rows.row("Blocks", &status.blocks.to_string());
+    let listen = &status.listen;
+    rows.row(
+        "Listening",
+        &format!("public {}, webhook {}, metrics {}", listen.public, listen.webhook, listen.metrics),
+    );
+    rows.0.to_string()
+}
+
+fn owncast(status: &Status) -> String {
+    let owncast = &status.owncast;
+    let version =
+        owncast.version.as_ref().map_or_else(String::new, |version| format!(", version {}", line(version)));
+    let word = match (owncast.reachable, &owncast.problem) {
+        (true, _) => "answers",
+        (false, None) => "has not been asked yet",
+        (false, Some(_)) => "DOES NOT ANSWER",
+    };
+    format!("{}{version}, {word}", line(&owncast.url))
+}
+
+fn stream(status: &Status) -> String {
+    match (status.stream.state.as_str(), status.stream.title.as_str()) {
+        ("", _) => "not looked at yet".to_owned(),
+        (state, "") => line(state),
+        (state, title) => format!("{}: {}", line(state), short(title, 80)),
+    }
+}
+
+fn session(session: &SessionStatus, now: Timestamp) -> Vec<String> {
+    let connections = match session.connections {
+        0 | 1 => String::new(),
+        many => format!(", {many} connections"),
+    };
+    let mut parts = vec![format!("since {}{connections}", moment(session.started, now))];
+    match (session.phase, session.gone) {
+        (Phase::Ended, Some(gone)) => parts.push(format!("until {}", moment(gone, now))),
+        (Phase::Lost, Some(gone)) => parts.push(format!("its encoder went away {}", ago(now, gone))),
+        _ => {}
+    }
+    parts
+}
+
+fn post(announcement: &Announcement, now: Timestamp) -> Vec<String> {
+    let state = match announcement.state {
+        PostState::Live => "says that the stream is live",
+        PostState::Ended => "says that the stream is over",
+        PostState::Deleted => "deleted",
+    };
+    let audience = match announcement.audience {
+        Audience::Public => "public",
+        Audience::Followers => "followers only",
+    };
+    let mut parts = vec![moment(announcement.published, now), format!("{audience}, {state}")];
+    if let Some(Reach { reached, failed, waiting }) = announcement.reach {
+        parts.push(format!(
+            "{reached} reached, {failed} failed, {waiting} waiting; {}, {}",
+            counted(announcement.likes, "like"),
+            counted(announcement.shares, "share")
+        ));
+    } else {
+        parts.push(format!(
+            "{}, {}",
+            counted(announcement.likes, "like"),
+            counted(announcement.shares, "share")
+        ));
+    }
+    parts
+}
+
+/// What the operator wants of the next posts; nothing is said if he wants nothing.
+fn wishes(status: &Status, now: Timestamp) -> Vec<String> {
+    let wishes = &status.wishes;
+    let mut told = Vec::new();
+    if wishes.now {
+        told.push("the stream that runs is announced at once".to_owned());
+    }
+    if let Some(until) = wishes.paused_until {
+        told.push(format!("paused until {}", moment(until, now)));
+    }
+    match wishes.skip {
+        Some(SkippedStream::This) => told.push("this stream gets no post".to_owned()),
+        Some(SkippedStream::Next) => told.push("the next stream gets no post".to_owned()),
+        None => {}
+    }
+    if let Some(message) = &wishes.message {
+        told.push(format!("the next post says: {}", short(message, 200)));
+    }
+    told
+}
+
+fn followers(status: &Status) -> String {
     let counts = status.followers;
     let mut followers = counted(counts.approved, "follower");
     for (number, word) in [
@@ -73,61 +270,73 @@ fn essentials(status: &Status) -> String {
             followers.push_str(&format!(", {number} {word}"));
         }
     }
-    row("Followers", followers);
-    row("Deliveries", format!("{} waiting", status.deliveries.waiting));
-    row("Blocks", status.blocks.to_string());
-    let listen = &status.listen;
-    row(
-        "Listening",
-        format!("public {}, webhook {}, metrics {}", listen.public, listen.webhook, listen.metrics),
-    );
-    let mut text = rows.to_string();
-    if counts.pending > 0 {
-        text.push_str(
-            "\nTo see who waits: owncast-herald followers list --state pending\n\
-             To let one in:    owncast-herald followers approve USER@HOST\n",
-        );
+    followers
+}
+
+fn sources(status: &Status, now: Timestamp) -> String {
+    let mut table = Table::new(["SOURCE", "STATE", "LAST SEEN", "LAG", "ERRORS"]);
+    let sources = &status.sources;
+    for (name, source) in [
+        ("status", &sources.status),
+        ("admin API", &sources.admin),
+        ("webhook", &sources.webhook),
+        ("websocket", &sources.websocket),
+    ] {
+        table.row(source_row(name, source, now));
+    }
+    let mut text = table.to_string();
+    // Reasons stand below the table, which they would tear apart.
+    for (name, source) in [("webhook", &sources.webhook), ("websocket", &sources.websocket)] {
+        if let Way::Off(why) = &source.way {
+            for (number, part) in wrapped(&line(why), WIDTH - NAMES).iter().enumerate() {
+                let name = if number == 0 { format!("{name}:") } else { String::new() };
+                text.push_str(&format!("{name:NAMES$}{part}\n"));
+            }
+        }
     }
     text
 }
 
-fn owncast(status: &Status) -> String {
-    let owncast = &status.owncast;
-    let version = owncast.version.as_ref().map_or_else(String::new, |version| format!(" {}", line(version)));
-    let word = if owncast.reachable { "answers" } else { "DOES NOT ANSWER" };
-    format!("{}{version} {word}", line(&owncast.url))
-}
-
-fn way(way: &Way) -> String {
-    match way {
-        Way::Untried => "not tried yet".to_owned(),
-        Way::Works => "works".to_owned(),
-        Way::Broken(why) => format!("DOES NOT WORK, polling instead: {}", line(why)),
-        Way::Off => "switched off".to_owned(),
-    }
-}
-
-fn stream(status: &Status) -> String {
-    match (status.stream.state.as_str(), status.stream.title.as_str()) {
-        ("", _) => "not looked at yet".to_owned(),
-        (state, "") => line(state),
-        (state, title) => format!("{}: {}", line(state), short(title, 80)),
-    }
+fn source_row(name: &str, source: &Source, now: Timestamp) -> [String; 5] {
+    let state = match &source.way {
+        Way::Untried => "not tried",
+        Way::Works => "works",
+        Way::Broken(_) => "BROKEN",
+        Way::Off(_) => "not used",
+    };
+    [
+        name.to_owned(),
+        state.to_owned(),
+        source.seen.map_or_else(|| "never".to_owned(), |seen| ago(now, seen)),
+        source.lag_ms.map_or_else(|| "-".to_owned(), |lag| format!("{lag} ms")),
+        source.errors.to_string(),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::board::{Shown, Sources};
     use crate::control::protocol::{
-        DeliveryStatus, IdentityStatus, ListenStatus, OwncastStatus, StreamStatus,
+        Deliveries, IdentityStatus, ListenStatus, OwncastStatus, StreamStatus, WishList,
     };
     use crate::model::follower::FollowerCounts;
 
+    fn seconds(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
     fn example() -> Status {
+        let mut sources = Sources::default();
+        sources.status.came(seconds(99_995), Some(Duration::from_millis(3)));
+        sources.admin.failed("401".to_owned());
+        sources.webhook.came(seconds(90_000), None);
+        sources.websocket.way = Way::Off("held back while a stream is live".to_owned());
         Status {
             version: "0.1.0".to_owned(),
             ready: true,
             uptime_seconds: 3 * 86_400,
+            attention: Vec::new(),
             identity: IdentityStatus {
                 state: IdentityWord::Settled,
                 why: None,
@@ -140,68 +349,131 @@ mod tests {
                 reachable: true,
                 problem: None,
                 version: Some("0.2.3".to_owned()),
-                webhook: Way::Works,
-                websocket: Way::Off,
+                clock_offset_seconds: None,
             },
             stream: StreamStatus { state: "live".to_owned(), title: "Etching".to_owned() },
+            session: Some(SessionStatus {
+                id: "01J".to_owned(),
+                phase: Phase::Live,
+                started: seconds(92_800),
+                gone: None,
+                connections: 2,
+            }),
+            announcement: Some(Announcement {
+                post: "https://live.example/federation/01J".to_owned(),
+                published: seconds(92_860),
+                updated: None,
+                state: PostState::Live,
+                audience: Audience::Public,
+                title: "Etching".to_owned(),
+                likes: 3,
+                shares: 1,
+                reach: Some(Reach { reached: 40, failed: 1, waiting: 2 }),
+            }),
+            wishes: WishList::default(),
+            sources,
+            notices: Shown::default(),
             followers: FollowerCounts { approved: 1, pending: 2, rejected: 0, parked: 3 },
-            deliveries: DeliveryStatus { waiting: 12 },
+            deliveries: Deliveries { waiting: 12 },
             blocks: 4,
             listen: ListenStatus {
                 public: "127.0.0.1:8585".to_owned(),
                 webhook: "127.0.0.1:8586".to_owned(),
                 metrics: "127.0.0.1:8587".to_owned(),
             },
-            settings: vec![SettingRow {
-                field: "go-live.delay".to_owned(),
-                value: "1m".to_owned(),
-                origin: "default".to_owned(),
-            }],
+            settings: ["go-live.delay", "log.level"]
+                .map(|field| SettingRow {
+                    field: field.to_owned(),
+                    value: "1m".to_owned(),
+                    origin: "default".to_owned(),
+                })
+                .to_vec(),
         }
     }
 
-    #[test]
-    fn the_essentials_come_first() {
-        let want = "\
-Agent       ready, up 3 days, version 0.1.0
-Handle      @ana@live.example
-Actor       https://live.example/federation/user/ana
-Owncast     http://127.0.0.1:8080 0.2.3 answers
-Webhook     works
-Websocket   switched off
-Stream      live: Etching
-Followers   1 follower, 2 waiting for approval, 3 set aside by blocks
-Deliveries  12 waiting
-Blocks      4
-Listening   public 127.0.0.1:8585, webhook 127.0.0.1:8586, metrics 127.0.0.1:8587
-
-To see who waits: owncast-herald followers list --state pending
-To let one in:    owncast-herald followers approve USER@HOST
-";
-        assert_eq!(essentials(&example()), want);
+    /// The clock on the wall depends on where the test runs.
+    fn without_clocks(text: &str) -> String {
+        let now = seconds(100_000);
+        let clocks = [92_800, 92_860].map(|at| moment(seconds(at), now));
+        clocks.iter().fold(text.to_owned(), |text, clock| text.replace(clock, "THEN"))
     }
 
     #[test]
-    fn what_is_wrong_stands_out() {
+    fn everything_fits_on_a_screen() {
+        let want = "\
+Needs attention: nothing
+
+Agent       ready, up 3 days, version 0.1.0
+Handle      @ana@live.example
+Actor       https://live.example/federation/user/ana
+Owncast     http://127.0.0.1:8080, version 0.2.3, answers
+Stream      live: Etching
+Session     since THEN, 2 connections
+Last post   https://live.example/federation/01J
+            THEN
+            public, says that the stream is live
+            40 reached, 1 failed, 2 waiting; 3 likes, 1 share
+Followers   1 follower, 2 waiting for approval, 3 set aside by blocks
+Deliveries  12 waiting
+Blocks      4
+Listening   public 127.0.0.1:8585, webhook 127.0.0.1:8586, metrics
+            127.0.0.1:8587
+
+SOURCE     STATE     LAST SEEN     LAG   ERRORS
+status     works     a moment ago  3 ms  0
+admin API  BROKEN    never         -     1
+webhook    works     2 hours ago   -     0
+websocket  not used  never         -     0
+websocket:  held back while a stream is live
+
+SETTING        VALUE  FROM
+go-live.delay  1m     default
+Every setting: owncast-herald status --settings
+";
+        assert_eq!(without_clocks(&told(&example(), false, seconds(100_000))), want);
+        assert!(told(&example(), true, seconds(100_000)).contains("log.level"));
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first() {
         let mut status = example();
         status.ready = false;
-        status.identity = IdentityStatus {
-            state: IdentityWord::Waiting,
-            why: Some("no key\nforged line".to_owned()),
-            actor: None,
-            handle: None,
-            key_id: None,
-        };
+        status.attention = vec![
+            "no key\nforged line".to_owned(),
+            "the public URL or username is another one now: that would be another actor, whom nobody follows"
+                .to_owned(),
+        ];
+        status.identity.state = IdentityWord::Waiting;
         status.owncast.reachable = false;
-        status.owncast.problem = Some("401: the admin password is wrong".to_owned());
-        status.owncast.webhook = Way::Broken("no event arrived".to_owned());
-        let text = essentials(&status);
+        let text = told(&status, false, seconds(100_000));
+        let start = "Needs attention:\n  - no key forged line\n  - the public URL";
+        assert!(text.starts_with(start), "{text}");
+        for part in ["NOT READY", "NOT SETTLED", "DOES NOT ANSWER"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+    }
+
+    #[test]
+    fn wishes_and_a_lost_or_ended_session_are_told() {
+        let now = seconds(100_000);
+        let mut status = example();
+        status.wishes = WishList {
+            skip: Some(SkippedStream::Next),
+            paused_until: Some(seconds(107_200)),
+            message: Some("Come\nand see".to_owned()),
+            now: false,
+        };
+        if let Some(session) = &mut status.session {
+            (session.phase, session.gone) = (Phase::Lost, Some(seconds(99_990)));
+        }
+        let text = told(&status, false, now);
         for part in [
-            "NOT READY",
-            "waiting: no key forged line",
-            "DOES NOT ANSWER",
-            "401: the admin password is wrong",
-            "DOES NOT WORK, polling instead: no event arrived",
+            "Wishes      paused until",
+            "(in 2 hours)",
+            "the next stream gets no post",
+            "the next post says: Come and see",
+            "its encoder went away a moment ago",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
@@ -209,9 +481,8 @@ To let one in:    owncast-herald followers approve USER@HOST
 
     #[test]
     fn settings_tell_value_and_origin() {
-        assert_eq!(
-            settings(&example().settings),
-            "SETTING        VALUE  FROM\ngo-live.delay  1m     default\n"
-        );
+        let rows = example().settings;
+        let want = "SETTING        VALUE  FROM\ngo-live.delay  1m     default\n";
+        assert_eq!(settings(rows.iter().take(1)), want);
     }
 }

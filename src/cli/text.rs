@@ -75,6 +75,34 @@ pub(super) fn ago(now: Timestamp, then: Timestamp) -> String {
     format!("{} ago", roughly(passed))
 }
 
+/// A moment by the clock on the wall here, and how far it is from now.
+pub(super) fn moment(then: Timestamp, now: Timestamp) -> String {
+    let clock = then.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M %Z").to_string();
+    let ahead = then.duration_since(now);
+    if ahead.is_positive() {
+        format!("{clock} (in {})", roughly(ahead.unsigned_abs()))
+    } else {
+        format!("{clock} ({})", ago(now, then))
+    }
+}
+
+/// Lines of so many characters at most, broken between words; a word that is longer stands on a line of its own.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let longest = lines.last().map_or(0, |line| line.chars().count());
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if longest + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A number with its noun: "1 follower", "2 followers".
 pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -101,6 +129,22 @@ mod tests {
             let then = Timestamp::from_second(2_000_000_000 - seconds).unwrap();
             assert_eq!(ago(now, then), want, "{seconds}");
         }
+    }
+
+    #[test]
+    fn a_moment_is_told_by_the_clock_and_from_now() {
+        let now = Timestamp::from_second(2_000_000_000).unwrap();
+        let text = moment(Timestamp::from_second(2_000_007_200).unwrap(), now);
+        assert!(text.starts_with("2033-05-1") && text.ends_with(" (in 2 hours)"), "{text}");
+        let text = moment(Timestamp::from_second(2_000_000_000 - 3600).unwrap(), now);
+        assert!(text.ends_with(" (1 hour ago)"), "{text}");
+    }
+
+    #[test]
+    fn long_lines_break_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("https://live.example/ is it", 6), ["https://live.example/", "is it"]);
+        assert_eq!(wrapped("", 6), [""]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use toml::de::DeTable;
 
 use super::error::ConfigError;
 use super::file::Spec;
@@ -51,6 +52,44 @@ impl Taken {
 
 pub(super) fn load(path: Option<&Path>, overrides: Overrides, env: Env<'_>) -> Result<Config, ConfigError> {
     let text = path.map(read).transpose()?.unwrap_or_default();
+    load_text(text, path, overrides, env)
+}
+
+/// The two keys that say where the socket is, out of a file that is wrong elsewhere.
+pub(super) fn salvage(path: &Path, env: Env<'_>) -> Option<Config> {
+    let text = read(path).ok()?;
+    let (document, _) = DeTable::parse_recoverable(&text);
+    let mut rest = toml::Table::new();
+    for (section, key) in [("listen", "admin-socket"), ("store", "path")] {
+        let found = document.get_ref().get(section).and_then(|section| section.get_ref().get(key));
+        match found.and_then(|value| value.get_ref().as_str()) {
+            Some(value) => {
+                let section = rest.entry(section).or_insert_with(|| toml::Table::new().into());
+                section.as_table_mut()?.insert(key.to_owned(), value.into());
+            }
+            None if mentions(&text, key) => return None,
+            None => {}
+        }
+    }
+    // Owncast's address has no part in where the socket is.
+    let overrides = Overrides { owncast_url: Some(format!("http://{LOCALHOST}")), store_path: None };
+    load_text(toml::to_string(&rest).ok()?, None, overrides, env).ok()
+}
+
+/// Whether a key is set on some line, however wrong.
+fn mentions(text: &str, key: &str) -> bool {
+    let set = |line: &str| {
+        line.split('=').next().is_some_and(|name| name.split('.').any(|part| part.trim() == key))
+    };
+    text.lines().map(str::trim).filter(|line| !line.starts_with('#')).any(set)
+}
+
+fn load_text(
+    text: String,
+    path: Option<&Path>,
+    overrides: Overrides,
+    env: Env<'_>,
+) -> Result<Config, ConfigError> {
     let spec: Spec = toml::from_str(&text).map_err(|error| ConfigError::from_toml(&error, &text, path))?;
     let at = |field: &str, problem: String| {
         let line = Index::new(&text).line_of(&text, field);
@@ -178,6 +217,7 @@ pub(super) fn load(path: Option<&Path>, overrides: Overrides, env: Env<'_>) -> R
     let mut warnings = Vec::new();
     warn_about_password(&owncast, warn_of_readers.then_some(path).flatten(), &mut warnings);
     warn_about_openness(&listen, &federation, &mut warnings);
+    warnings.extend(federation.extra_ca_file.as_deref().and_then(unusable_authority));
     Ok(Config {
         owncast,
         listen,
@@ -193,6 +233,22 @@ pub(super) fn load(path: Option<&Path>, overrides: Overrides, env: Env<'_>) -> R
         origins: taken.0,
         warnings,
     })
+}
+
+/// A certificate authority that cannot be used would show only when the first server is contacted. It is no error: the
+/// service may see files that whoever checks the configuration does not, and the other way round.
+fn unusable_authority(path: &Path) -> Option<String> {
+    let why = match std::fs::read(path) {
+        Err(error) => error.to_string(),
+        Ok(bytes) => match openssl::x509::X509::stack_from_pem(&bytes) {
+            Ok(found) if !found.is_empty() => return None,
+            _ => "it holds no certificate in PEM".to_owned(),
+        },
+    };
+    let path = path.display();
+    Some(format!(
+        "federation.extra-ca-file {path} cannot be used ({why}): no other server can be contacted so"
+    ))
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {

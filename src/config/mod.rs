@@ -228,6 +228,12 @@ impl Config {
         load::load(path, overrides, env)
     }
 
+    /// What can be made out of a file that [`Config::load`] refuses: where a running agent's socket is, and defaults
+    /// for everything else. `None` where just that cannot be made out.
+    pub fn salvage(path: &Path, env: Env<'_>) -> Option<Self> {
+        load::salvage(path, env)
+    }
+
     /// What works but should not stay as it is, one sentence each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -1,14 +1,17 @@
 //! Watches `agent.toml` and hands a changed configuration to everybody, or refuses it and keeps the old one.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::settings::{applied, settings};
 use super::{AdminPassword, Changed, Config, ConfigError, Overrides, diff};
 
 /// How long the folder must be quiet: an editor writes, renames and touches in several steps.
@@ -33,10 +36,20 @@ pub enum ReloadError {
 
 type Reply = oneshot::Sender<Result<Vec<Changed>, ConfigError>>;
 
+/// How the file on disk differs from what the agent runs with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OnDisk {
+    /// Why the file is not used; it stays until the file is mended.
+    pub refused: Option<ConfigError>,
+    /// The keys whose new values wait for a restart.
+    pub waiting: Vec<Changed>,
+}
+
 /// Asks for a reload: on SIGHUP, or from the administration socket.
 #[derive(Debug, Clone)]
 pub struct ReloadHandle {
     requests: mpsc::Sender<Reply>,
+    on_disk: watch::Receiver<OnDisk>,
 }
 
 impl ReloadHandle {
@@ -49,6 +62,11 @@ impl ReloadHandle {
         self.requests.send(reply).await.map_err(|_| ReloadError::Stopping)?;
         Ok(answer.await.map_err(|_| ReloadError::Stopping)??)
     }
+
+    /// What became of the file when it was last read.
+    pub fn on_disk(&self) -> OnDisk {
+        self.on_disk.borrow().clone()
+    }
 }
 
 /// The task that watches and reloads.
@@ -57,8 +75,12 @@ pub struct Reloader {
     overrides: Overrides,
     env: SharedEnv,
     sender: watch::Sender<Arc<Config>>,
+    on_disk: watch::Sender<OnDisk>,
+    /// The last good one as it was read: [`Reloader::sender`] holds what of it is applied.
+    read: Config,
     requests: mpsc::Receiver<Reply>,
-    seen: Option<[u8; 32]>,
+    /// What the file looked like at the last look, if there has been one.
+    seen: Option<Fingerprint>,
 }
 
 impl Reloader {
@@ -69,13 +91,14 @@ impl Reloader {
         env: SharedEnv,
     ) -> (Self, ReloadHandle, watch::Receiver<Arc<Config>>) {
         let path = initial.file().map(Path::to_owned);
-        let (sender, receiver) = watch::channel(Arc::new(initial));
+        let (sender, receiver) = watch::channel(Arc::new(initial.clone()));
+        let (on_disk, shown) = watch::channel(OnDisk::default());
         // A second request while one is waiting would do the same work; callers wait for their turn.
         let (requests, queue) = mpsc::channel(4);
         // Nothing seen yet: the first look reads again what may have been saved since `initial` was loaded.
         (
-            Self { path, overrides, env, sender, requests: queue, seen: None },
-            ReloadHandle { requests },
+            Self { path, overrides, env, sender, on_disk, read: initial, requests: queue, seen: None },
+            ReloadHandle { requests, on_disk: shown },
             receiver,
         )
     }
@@ -100,7 +123,10 @@ impl Reloader {
                 }
                 Some(()) = hints.recv() => {
                     settle(&mut hints).await;
-                    self.look();
+                    // Half of a file may be good TOML. The end of the writing is a hint of its own.
+                    if !folders.is_being_written() {
+                        self.look();
+                    }
                     folders.follow(self.path.as_deref());
                 }
             }
@@ -110,38 +136,55 @@ impl Reloader {
     /// Reloads if the file's bytes are others than at the last look.
     fn look(&mut self) {
         let Some(path) = self.path.as_deref() else { return };
-        if fingerprint(path) != self.seen {
+        if self.seen != Some(fingerprint(path)) {
             // Refusals are logged where they happen.
             let _ = self.apply();
         }
     }
 
+    /// Reads the file, applies what can be applied, and says what has changed since it was last read.
     fn apply(&mut self) -> Result<Vec<Changed>, ConfigError> {
-        self.seen = self.path.as_deref().and_then(fingerprint);
-        let old = Arc::clone(&self.sender.borrow());
+        self.seen = self.path.as_deref().map(fingerprint);
+        let running = Arc::clone(&self.sender.borrow());
         let loaded = Config::load(self.path.as_deref(), self.overrides.clone(), &*self.env);
-        let new = loaded.and_then(|new| keeps_password(&old, new)).inspect_err(|error| {
+        let new = loaded.and_then(|new| keeps_password(&running, new)).inspect_err(|error| {
             tracing::error!(
-                config.field = error.field_at_fault(),
-                config.line = error.line_at_fault(),
+                target: "herald::agent",
+                field = error.field_at_fault(),
+                line = error.line_at_fault(),
                 "configuration refused, the old values stay: {}",
                 error.one_line()
             );
+            self.on_disk.send_modify(|on_disk| on_disk.refused = Some(error.clone()));
         })?;
-        let changes = diff(&old, &new);
+        let mut waiting = diff(&running, &new);
+        waiting.retain(|change| change.needs_restart);
+        let mut changes = diff(&self.read, &new);
+        for change in &mut changes {
+            // What was set back to the running value waits for nothing any more.
+            change.needs_restart = waiting.iter().any(|waiting| waiting.field == change.field);
+        }
         for change in &changes {
             tracing::info!(
-                config.field = change.field,
-                config.needs_restart = change.needs_restart,
+                target: "herald::agent",
+                field = change.field,
+                needs_restart = change.needs_restart,
                 "configuration changed: {change}"
             );
         }
-        for warning in new.warnings().iter().filter(|warning| !old.warnings().contains(warning)) {
-            tracing::warn!("configuration: {warning}");
+        for warning in new.warnings().iter().filter(|warning| !self.read.warnings().contains(warning)) {
+            tracing::warn!(target: "herald::agent", "configuration: {warning}");
         }
-        if !changes.is_empty() {
-            self.sender.send_replace(Arc::new(new));
+        if self.on_disk.borrow().refused.is_some() {
+            tracing::info!(target: "herald::agent", "the configuration is good again");
         }
+        self.on_disk.send_replace(OnDisk { refused: None, waiting });
+        let next = applied(&running, new.clone());
+        // A value that is written down now, as it was by default, has another origin.
+        if !diff(&running, &next).is_empty() || settings(&running) != settings(&next) {
+            self.sender.send_replace(Arc::new(next));
+        }
+        self.read = new;
         Ok(changes)
     }
 }
@@ -161,8 +204,10 @@ async fn settle(hints: &mut mpsc::Receiver<()>) {
     let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
 }
 
-/// A digest rather than the bytes: the file may hold a password.
-fn fingerprint(path: &Path) -> Option<[u8; 32]> {
+/// A digest rather than the bytes, since the file may hold a password; `None` for a file that cannot be read.
+type Fingerprint = Option<[u8; 32]>;
+
+fn fingerprint(path: &Path) -> Fingerprint {
     std::fs::read(path).ok().map(|bytes| openssl::sha::sha256(&bytes))
 }
 
@@ -170,11 +215,41 @@ fn fingerprint(path: &Path) -> Option<[u8; 32]> {
 struct Folders {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    writing: Arc<Mutex<Writing>>,
+}
+
+/// Whether somebody has the file open and is writing it.
+#[derive(Default)]
+struct Writing {
+    /// What the file is called, by us and at the end of the links.
+    names: BTreeSet<OsString>,
+    /// Something was written, and the file has not been closed yet.
+    open: bool,
+}
+
+impl Writing {
+    fn note(&mut self, event: &notify::Event) {
+        let named = |path: &PathBuf| path.file_name().is_some_and(|name| self.names.contains(name));
+        let ours = event.paths.iter().any(named);
+        match event.kind {
+            // Events were lost, and the end of the writing may be among them.
+            _ if event.need_rescan() => self.open = false,
+            EventKind::Modify(ModifyKind::Data(_)) if ours => self.open = true,
+            EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) if ours => self.open = false,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) if ours => self.open = false,
+            _ => {}
+        }
+    }
 }
 
 impl Folders {
     fn new(hint: mpsc::Sender<()>) -> Self {
+        let writing = Arc::<Mutex<Writing>>::default();
+        let noted = Arc::clone(&writing);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if let Ok(event) = &event {
+                noted.lock().unwrap_or_else(PoisonError::into_inner).note(event);
+            }
             let reads_only = event
                 .is_ok_and(|event| matches!(event.kind, EventKind::Access(kind) if !is_end_of_writing(kind)));
             if !reads_only {
@@ -184,10 +259,17 @@ impl Folders {
         });
         let watcher = watcher
             .inspect_err(|error| {
-                tracing::warn!("agent.toml is not watched ({error}); after a change, reload the service");
+                tracing::warn!(
+                    target: "herald::agent",
+                    "agent.toml is not watched ({error}); after a change, reload the service"
+                );
             })
             .ok();
-        Self { watcher, watched: BTreeSet::new() }
+        Self { watcher, watched: BTreeSet::new(), writing }
+    }
+
+    fn is_being_written(&self) -> bool {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).open
     }
 
     /// Watches anew: a folder that was deleted and made again has lost its watch silently.
@@ -204,6 +286,10 @@ impl Folders {
     fn follow(&mut self, path: Option<&Path>) {
         let (Some(watcher), Some(path)) = (self.watcher.as_mut(), path) else { return };
         let wanted = folders_on_the_way(path);
+        let behind_links = path.canonicalize().ok();
+        let names = [Some(path), behind_links.as_deref()].into_iter().flatten().filter_map(Path::file_name);
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).names =
+            names.map(OsString::from).collect();
         for gone in self.watched.difference(&wanted) {
             // A folder that was deleted has already lost its watch.
             let _ = watcher.unwatch(gone);
@@ -212,6 +298,7 @@ impl Folders {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
                 let folder = folder.display();
                 tracing::warn!(
+                    target: "herald::agent",
                     "{folder} is not watched ({error}); after a change of agent.toml, reload the service"
                 );
             }
@@ -220,8 +307,8 @@ impl Folders {
     }
 }
 
-fn is_end_of_writing(kind: notify::event::AccessKind) -> bool {
-    kind == notify::event::AccessKind::Close(notify::event::AccessMode::Write)
+fn is_end_of_writing(kind: AccessKind) -> bool {
+    kind == AccessKind::Close(AccessMode::Write)
 }
 
 fn folders_on_the_way(path: &Path) -> BTreeSet<PathBuf> {

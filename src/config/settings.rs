@@ -59,7 +59,7 @@ pub struct Changed {
     pub from: String,
     /// The new value as text; never a secret.
     pub to: String,
-    /// Whether a running agent keeps the old value until it is restarted.
+    /// Whether a running agent goes on with another value until it is restarted.
     pub needs_restart: bool,
 }
 
@@ -75,16 +75,35 @@ pub(super) struct Field {
     pub(super) name: &'static str,
     read: fn(&Config) -> Option<String>,
     when_unset: Origin,
-    needs_restart: bool,
+    /// Gives the first configuration the second one's value; only where a running agent keeps its value.
+    keep: Option<fn(&mut Config, &Config)>,
 }
 
 const fn live(name: &'static str, read: fn(&Config) -> Option<String>) -> Field {
-    Field { name, read, when_unset: Origin::Default, needs_restart: false }
+    Field { name, read, when_unset: Origin::Default, keep: None }
 }
 
 /// A key whose value is built into sockets, clients, threads or identity when the agent starts.
-const fn fixed(name: &'static str, read: fn(&Config) -> Option<String>) -> Field {
-    Field { name, read, when_unset: Origin::Default, needs_restart: true }
+const fn fixed(
+    name: &'static str,
+    read: fn(&Config) -> Option<String>,
+    keep: fn(&mut Config, &Config),
+) -> Field {
+    Field { name, read, when_unset: Origin::Default, keep: Some(keep) }
+}
+
+/// [`fixed`], reading and keeping the same place.
+macro_rules! fixed {
+    ($name:literal, $section:ident . $key:ident, |$value:ident| $text:expr) => {
+        fixed(
+            $name,
+            |config| {
+                let $value = &config.$section.$key;
+                $text
+            },
+            |to, from| to.$section.$key.clone_from(&from.$section.$key),
+        )
+    };
 }
 
 const fn from_owncast(field: Field) -> Field {
@@ -102,7 +121,7 @@ fn list(nets: &[ipnet::IpNet]) -> Option<String> {
 
 /// Every key, in the order of `agent.toml`.
 pub(super) const FIELDS: &[Field] = &[
-    fixed("owncast.url", |c| Some(c.owncast.url.to_string())),
+    fixed!("owncast.url", owncast.url, |value| Some(value.to_string())),
     live("owncast.admin-user", |c| Some(c.owncast.admin_user.clone())),
     live("owncast.admin-password-file", |c| match &c.owncast.admin_password {
         AdminPassword::Known { origin: Origin::File, .. } | AdminPassword::Missing => None,
@@ -115,15 +134,17 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     live("owncast.websocket", |c| Some(c.owncast.websocket.to_string())),
     live("owncast.take-over-go-live-message", |c| Some(c.owncast.take_over_go_live_message.to_string())),
-    fixed("listen.public", |c| Some(c.listen.public.to_string())),
+    fixed!("listen.public", listen.public, |value| Some(value.to_string())),
     live("listen.trusted-proxies", |c| list(&c.listen.trusted_proxies)),
-    fixed("listen.webhook", |c| Some(c.listen.webhook.to_string())),
-    fixed("listen.webhook-url", |c| c.listen.webhook_url.as_ref().map(ToString::to_string)),
-    fixed("listen.metrics", |c| Some(c.listen.metrics.to_string())),
-    fixed("listen.admin-socket", |c| path(&c.listen.admin_socket)),
-    from_owncast(fixed("identity.public-url", |c| c.identity.public_url.as_ref().map(ToString::to_string))),
-    from_owncast(fixed("identity.username", |c| c.identity.username.clone())),
-    fixed("identity.key-file", |c| path(&c.identity.key_file)),
+    fixed!("listen.webhook", listen.webhook, |value| Some(value.to_string())),
+    live("listen.webhook-url", |c| c.listen.webhook_url.as_ref().map(ToString::to_string)),
+    fixed!("listen.metrics", listen.metrics, |value| Some(value.to_string())),
+    fixed!("listen.admin-socket", listen.admin_socket, |value| path(value)),
+    from_owncast(fixed!("identity.public-url", identity.public_url, |value| value
+        .as_ref()
+        .map(ToString::to_string))),
+    from_owncast(fixed!("identity.username", identity.username, |value| value.clone())),
+    fixed!("identity.key-file", identity.key_file, |value| path(value)),
     live("go-live.enabled", |c| Some(c.go_live.enabled.to_string())),
     live("go-live.delay", |c| Some(duration_text(c.go_live.delay))),
     live("go-live.repost-after", |c| Some(duration_text(c.go_live.repost_after))),
@@ -142,15 +163,15 @@ pub(super) const FIELDS: &[Field] = &[
     live("notices.burst-window", |c| Some(duration_text(c.notices.burst_window))),
     live("followers.approval", |c| Some(c.followers.approval.as_str().to_owned())),
     live("followers.show", |c| Some(c.followers.show.as_str().to_owned())),
-    fixed("federation.allow-private-addresses", |c| list(&c.federation.allow_private_addresses)),
-    fixed("federation.allow-http", |c| Some(c.federation.allow_http.to_string())),
-    fixed("federation.extra-ca-file", |c| c.federation.extra_ca_file.as_deref().and_then(path)),
-    fixed("delivery.concurrency", |c| Some(c.delivery.concurrency.to_string())),
-    fixed("delivery.per-host", |c| Some(c.delivery.per_host.to_string())),
-    fixed("delivery.sign-threads", |c| Some(c.delivery.sign_threads.to_string())),
-    fixed("delivery.connect-timeout", |c| Some(duration_text(c.delivery.connect_timeout))),
-    fixed("delivery.timeout", |c| Some(duration_text(c.delivery.timeout))),
-    fixed("store.path", |c| path(&c.store.path)),
+    fixed!("federation.allow-private-addresses", federation.allow_private_addresses, |value| list(value)),
+    fixed!("federation.allow-http", federation.allow_http, |value| Some(value.to_string())),
+    fixed!("federation.extra-ca-file", federation.extra_ca_file, |value| value.as_deref().and_then(path)),
+    fixed!("delivery.concurrency", delivery.concurrency, |value| Some(value.to_string())),
+    fixed!("delivery.per-host", delivery.per_host, |value| Some(value.to_string())),
+    fixed!("delivery.sign-threads", delivery.sign_threads, |value| Some(value.to_string())),
+    fixed!("delivery.connect-timeout", delivery.connect_timeout, |value| Some(duration_text(*value))),
+    fixed!("delivery.timeout", delivery.timeout, |value| Some(duration_text(*value))),
+    fixed!("store.path", store.path, |value| path(value)),
     live("log.level", |c| Some(c.log.level.as_str().to_owned())),
     live("log.format", |c| Some(c.log.format.as_str().to_owned())),
 ];
@@ -182,8 +203,57 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Changed> {
             field: field.name,
             from: before.value,
             to: if replaced { "(set to another one)".to_owned() } else { after.value },
-            needs_restart: field.needs_restart,
+            needs_restart: field.keep.is_some(),
         })
     })
     .collect()
+}
+
+/// What an agent that runs with `running` goes on with after `new` was read: what is built into it stays.
+pub(super) fn applied(running: &Config, mut new: Config) -> Config {
+    for field in FIELDS {
+        let Some(keep) = field.keep else { continue };
+        keep(&mut new, running);
+        match running.origins.get(field.name) {
+            Some(origin) => new.origins.insert(field.name, *origin),
+            None => new.origins.remove(field.name),
+        };
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Overrides;
+    use super::*;
+
+    #[test]
+    fn a_running_agent_keeps_what_is_built_into_it_whole() {
+        let load = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            Config::load(Some(file.path()), Overrides::default(), &|_| None).unwrap()
+        };
+        let running =
+            load("[owncast]\nurl = \"http://127.0.0.1:8080\"\n[listen]\nmetrics = \"127.0.0.1:1\"\n");
+        let new = load(
+            "[owncast]\nurl = \"http://127.0.0.1:9\"\nwebsocket = false\n\
+             [listen]\npublic = \"127.0.0.1:2\"\nwebhook = \"127.0.0.1:3\"\nwebhook-url = \"http://h:4\"\n\
+             admin-socket = \"/s\"\n[identity]\npublic-url = \"https://l.example\"\nusername = \"u\"\n\
+             key-file = \"/k\"\n[go-live]\ndelay = \"5s\"\n[federation]\nallow-http = true\n\
+             allow-private-addresses = [\"10.0.0.0/8\"]\nextra-ca-file = \"/ca\"\n[delivery]\nconcurrency = 1\n\
+             per-host = 1\nsign-threads = 2\nconnect-timeout = \"1s\"\ntimeout = \"2s\"\n[store]\npath = \"/p\"\n",
+        );
+        let fixed = FIELDS.iter().filter(|field| field.keep.is_some()).count();
+        let waiting = diff(&running, &new).into_iter().filter(|change| change.needs_restart).count();
+        assert_eq!(waiting, fixed, "the example changes every one");
+        let after = applied(&running, new);
+        let changed: Vec<&str> = diff(&running, &after).iter().map(|change| change.field).collect();
+        assert_eq!(changed, ["owncast.websocket", "listen.webhook-url", "go-live.delay"]);
+        for (before, after) in settings(&running).into_iter().zip(settings(&after)) {
+            if !changed.contains(&before.field) {
+                assert_eq!(before, after, "with its origin");
+            }
+        }
+    }
 }

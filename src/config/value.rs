@@ -18,6 +18,20 @@ pub trait FromText: Sized {
     fn from_text(text: &str) -> Option<Self>;
 }
 
+/// Reads a text given outside of `agent.toml`.
+///
+/// # Errors
+/// What would have been accepted.
+pub fn from_argument<T: FromText>(text: &str) -> Result<T, String> {
+    struct Expected<T>(PhantomData<T>);
+    impl<T: FromText> fmt::Display for Expected<T> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            T::expected(f)
+        }
+    }
+    T::from_text(text).ok_or_else(|| format!("expected {}", Expected::<T>(PhantomData)))
+}
+
 struct TextVisitor<T>(PhantomData<T>);
 
 impl<T: FromText> Visitor<'_> for TextVisitor<T> {
@@ -227,7 +241,7 @@ pub struct PostText(pub String);
 pub const PLACEHOLDERS: [&str; 5] = ["name", "title", "summary", "url", "tags"];
 
 /// Longest go-live text in characters: servers cut or refuse longer ones.
-const POST_TEXT_LIMIT: usize = 2000;
+pub const POST_TEXT_LIMIT: usize = 2000;
 
 impl FromText for PostText {
     fn expected(f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -254,7 +268,7 @@ pub struct LogLevel(String);
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl LogLevel {
-    /// As written: `info`, or `info,owncast_herald::deliver=debug`.
+    /// As written: `info`, or `info,herald::deliver=debug`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -266,7 +280,7 @@ impl LogLevel {
     pub fn directives(&self) -> String {
         let (level, exceptions) = self.0.split_once(',').unwrap_or((&self.0, ""));
         let mut directives = match level {
-            "debug" | "trace" => format!("info,owncast_herald={level}"),
+            "debug" | "trace" => format!("info,owncast_herald={level},herald={level}"),
             _ => level.to_owned(),
         };
         if !exceptions.is_empty() {
@@ -286,7 +300,7 @@ impl Default for LogLevel {
 impl FromText for LogLevel {
     fn expected(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("one of \"error\", \"warn\", \"info\", \"debug\", \"trace\" or \"off\", ")?;
-        f.write_str("with exceptions after a comma such as \"info,owncast_herald::deliver=debug\"")
+        f.write_str("with exceptions after a comma such as \"info,herald::deliver=debug\"")
     }
 
     fn from_text(text: &str) -> Option<Self> {

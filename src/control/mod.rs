@@ -3,19 +3,22 @@
 pub mod client;
 mod names;
 pub mod operations;
+mod preview;
 pub mod protocol;
 pub mod server;
 mod status;
+mod wishes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::agent::board::Board;
 use crate::agent::effective::Effective;
 use crate::config::reload::ReloadHandle;
+use crate::owncast::Api;
 use crate::store::Store;
 
 pub use server::{SocketError, bind, run};
@@ -46,6 +49,10 @@ pub struct Control {
     pub reload: ReloadHandle,
     /// When the agent started.
     pub started: Timestamp,
+    /// Asks Owncast for what a preview shows.
+    pub api: Api,
+    /// Makes the watcher look at Owncast at once.
+    pub wake: Arc<Notify>,
 }
 
 #[cfg(test)]

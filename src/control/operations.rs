@@ -9,7 +9,7 @@ use super::protocol::{
     Answer, Ask, BlockKind, BlockList, BlockRow, Blocked, ChangedSetting, FollowerPage, FollowerRow, Judged,
     LARGEST_PAGE, ListedBy, Position, Refusal, RefusalCode, Reloaded, Unblocked,
 };
-use super::{Control, names, status};
+use super::{Control, names, preview, status, wishes};
 use crate::agent::effective::IdentityState;
 use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
@@ -55,6 +55,12 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
             Answer::Blocks(BlockList { blocks: rows })
         }
         Ask::Reload => Answer::Reloaded(reload(control).await?),
+        Ask::Preview => Answer::Preview(Box::new(preview::preview(control, now).await?)),
+        Ask::Now => Answer::Wished(wishes::announce(control, now).await?),
+        Ask::Skip { undo } => Answer::Wished(wishes::skip(control, undo, now).await?),
+        Ask::Message { text } => Answer::Wished(wishes::message(control, text, now).await?),
+        Ask::Pause { seconds } => Answer::Wished(wishes::pause(control, seconds, now).await?),
+        Ask::Resume => Answer::Wished(wishes::resume(control, now).await?),
     })
 }
 
@@ -212,11 +218,14 @@ async fn reload(control: &Control) -> Result<Reloaded, Refusal> {
         },
         message: error.to_string(),
     })?;
-    let row = |change: crate::config::Changed| ChangedSetting {
-        field: change.field.to_owned(),
-        from: change.from,
-        to: change.to,
-        needs_restart: change.needs_restart,
+    let rows = |changes: Vec<crate::config::Changed>| {
+        let row = |change: crate::config::Changed| ChangedSetting {
+            field: change.field.to_owned(),
+            from: change.from,
+            to: change.to,
+            needs_restart: change.needs_restart,
+        };
+        changes.into_iter().map(row).collect()
     };
-    Ok(Reloaded { changes: changes.into_iter().map(row).collect() })
+    Ok(Reloaded { changes: rows(changes), waiting: rows(control.reload.on_disk().waiting) })
 }

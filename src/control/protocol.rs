@@ -7,8 +7,16 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::board::Way;
-use crate::model::follower::{FollowerCounts, FollowerState};
+use crate::model::follower::FollowerState;
+
+mod status;
+mod wishes;
+
+pub use status::{
+    Announcement, Deliveries, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
+    SessionStatus, SettingRow, Status, StreamStatus,
+};
+pub use wishes::{Held, PostPreview, PreviewPicture, Running, SkippedStream, Wish, WishList, Wished};
 
 /// Version of the protocol; counted up when an old side would misunderstand a new one.
 pub const VERSION: u32 = 1;
@@ -68,6 +76,27 @@ pub enum Ask {
     Blocks,
     /// Read the configuration again.
     Reload,
+    /// The post as it would go out now.
+    Preview,
+    /// Announce the running stream at once.
+    Now,
+    /// Make no post for the running stream, or for the next one.
+    Skip {
+        /// Take that back.
+        undo: bool,
+    },
+    /// Give the next post another text.
+    Message {
+        /// The text; `None` takes it back.
+        text: Option<String>,
+    },
+    /// Announce nothing for a while.
+    Pause {
+        /// How long.
+        seconds: u64,
+    },
+    /// End the pause.
+    Resume,
 }
 
 /// What comes back.
@@ -88,6 +117,10 @@ pub enum Answer {
     Blocks(BlockList),
     /// To [`Ask::Reload`].
     Reloaded(Reloaded),
+    /// To [`Ask::Preview`].
+    Preview(Box<PostPreview>),
+    /// To [`Ask::Now`], [`Ask::Skip`], [`Ask::Message`], [`Ask::Pause`] and [`Ask::Resume`].
+    Wished(Wished),
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -116,119 +149,14 @@ pub enum RefusalCode {
     Ambiguous,
     /// It is somebody else's to change.
     NotOurs,
+    /// There is nothing to do it with: no stream runs, or it is announced already.
+    NothingToDo,
     /// Possible later, once the agent has settled who it is.
     NotYet,
     /// The configuration on disk is bad.
     BadConfiguration,
     /// The store failed or the agent is stopping.
     Unavailable,
-}
-
-/// The state of the whole agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// Release of the running agent.
-    pub version: String,
-    /// Identity settled and store working.
-    pub ready: bool,
-    /// Seconds since it started.
-    pub uptime_seconds: u64,
-    /// Who it is in the fediverse.
-    pub identity: IdentityStatus,
-    /// Owncast as it sees it.
-    pub owncast: OwncastStatus,
-    /// The stream.
-    pub stream: StreamStatus,
-    /// Followers by state.
-    pub followers: FollowerCounts,
-    /// What is on its way out.
-    pub deliveries: DeliveryStatus,
-    /// Number of blocks, those of Owncast's list included.
-    pub blocks: u64,
-    /// Addresses bound.
-    pub listen: ListenStatus,
-    /// Every key with its effective value.
-    pub settings: Vec<SettingRow>,
-}
-
-/// Whether the agent knows who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IdentityWord {
-    /// It does.
-    Settled,
-    /// It waits for something.
-    Waiting,
-}
-
-/// Who the agent is in the fediverse.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdentityStatus {
-    /// Settled or waiting.
-    pub state: IdentityWord,
-    /// What it waits for and what to do; `None` when settled.
-    pub why: Option<String>,
-    /// Actor id; `None` while waiting, as all below.
-    pub actor: Option<String>,
-    /// `user@host`.
-    pub handle: Option<String>,
-    /// Id of the public key.
-    pub key_id: Option<String>,
-}
-
-/// Owncast as the agent sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwncastStatus {
-    /// Where it is asked.
-    pub url: String,
-    /// It answered the last time.
-    pub reachable: bool,
-    /// What is wrong with it.
-    pub problem: Option<String>,
-    /// Its version, once known.
-    pub version: Option<String>,
-    /// Whether its webhook arrives.
-    pub webhook: Way,
-    /// Whether its websocket works.
-    pub websocket: Way,
-}
-
-/// The stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamStatus {
-    /// `offline`, `connecting`, `live`, `lost` or `ended`; empty before it was looked at.
-    pub state: String,
-    /// Its title; may be empty.
-    pub title: String,
-}
-
-/// What is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliveryStatus {
-    /// Pairs of activity and inbox not settled yet.
-    pub waiting: u64,
-}
-
-/// Addresses really bound, `address:port`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenStatus {
-    /// For the proxy.
-    pub public: String,
-    /// For Owncast's webhook.
-    pub webhook: String,
-    /// For probes and metrics.
-    pub metrics: String,
-}
-
-/// One key of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SettingRow {
-    /// Key with its section: `go-live.delay`.
-    pub field: String,
-    /// Effective value; a secret is only said to be set.
-    pub value: String,
-    /// Where it came from.
-    pub origin: String,
 }
 
 /// A place in the list of followers, newest first.
@@ -354,8 +282,10 @@ pub struct BlockRow {
 /// What reading the configuration again changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// Every key whose value is another one now.
+    /// Every key whose value is another one than at the last look.
     pub changes: Vec<ChangedSetting>,
+    /// Every key whose new value waits for a restart, also from earlier looks.
+    pub waiting: Vec<ChangedSetting>,
 }
 
 /// One changed key.

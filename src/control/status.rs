@@ -2,24 +2,34 @@
 
 use jiff::Timestamp;
 
-use super::Control;
 use super::protocol::{
-    DeliveryStatus, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, SettingRow, Status,
-    StreamStatus,
+    Announcement, Deliveries, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
+    SessionStatus, SettingRow, Status, StreamStatus, WishList,
 };
+use super::{Control, wishes};
+use crate::agent::board::{Board, Way};
 use crate::agent::effective::{Effective, IdentityState};
+use crate::config::reload::OnDisk;
 use crate::config::{Approval, Origin, Visibility};
 use crate::model::View;
 use crate::model::delivery::{InboxState, Outgoing, chunk_key};
 use crate::model::follower::FollowerCounts;
+use crate::model::post::Post;
 use crate::model::record::{full_key, kind};
+use crate::model::stream::{Phase, Session, Stream};
 use crate::store::StoreError;
+
+/// So many errors in a row of the chat websocket are worth the operator's attention.
+const LOST_SOCKETS: u32 = 3;
 
 /// What the store says of itself, read in one look.
 struct Stored {
     followers: FollowerCounts,
     waiting: u64,
     blocks: u64,
+    session: Option<SessionStatus>,
+    announcement: Option<Announcement>,
+    wishes: WishList,
 }
 
 /// Everything at once.
@@ -27,15 +37,19 @@ struct Stored {
 /// # Errors
 /// When the store cannot be read.
 pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, StoreError> {
+    let effective = control.effective.borrow().clone();
+    let ours = std::sync::Arc::clone(&effective);
     let stored = control
         .store
-        .read(|view| Stored {
+        .read(move |view| Stored {
             followers: view.meta(),
             waiting: waiting(view),
             blocks: count(view, kind::BLOCK),
+            session: view.meta::<Stream>().session.map(session),
+            announcement: announcement(view, &ours),
+            wishes: wishes::list(view, now),
         })
         .await?;
-    let effective = control.effective.borrow().clone();
     let board = control.board.borrow().clone();
     let identity = identity(&effective.identity);
     let store_works = !*control.store.failed().borrow();
@@ -43,18 +57,23 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: store_works && identity.state == IdentityWord::Settled,
         uptime_seconds: u64::try_from(now.duration_since(control.started).as_secs()).unwrap_or(0),
+        attention: attention(&effective, &board, &control.reload.on_disk(), stored.followers.pending),
         identity,
         owncast: OwncastStatus {
             url: effective.config.owncast.url.to_string(),
             reachable: board.reachable,
             problem: board.problem,
             version: board.version,
-            webhook: board.webhook,
-            websocket: board.websocket,
+            clock_offset_seconds: board.clock_offset_seconds,
         },
         stream: StreamStatus { state: board.stream, title: board.title },
+        session: stored.session,
+        announcement: stored.announcement,
+        wishes: stored.wishes,
+        sources: board.sources,
+        notices: board.notices,
         followers: stored.followers,
-        deliveries: DeliveryStatus { waiting: stored.waiting },
+        deliveries: Deliveries { waiting: stored.waiting },
         blocks: stored.blocks,
         listen: ListenStatus {
             public: control.listening.public.to_string(),
@@ -63,6 +82,100 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         },
         settings: settings(&effective),
     })
+}
+
+/// What the operator should look at, the most pressing first. What ends by itself is not among it.
+fn attention(effective: &Effective, board: &Board, on_disk: &OnDisk, pending: u64) -> Vec<String> {
+    let mut needed = Vec::new();
+    if let IdentityState::Waiting(why) = &effective.identity {
+        needed.push(why.clone());
+    }
+    needed.extend(board.problem.clone());
+    if let Some(error) = &on_disk.refused {
+        needed.push(format!("agent.toml is refused, and what was read before stays: {}", error.one_line()));
+    }
+    for change in &on_disk.waiting {
+        needed.push(format!(
+            "{} is {} until a restart, which makes it {} (systemctl restart owncast-herald)",
+            change.field, change.from, change.to
+        ));
+    }
+    needed.extend(effective.attention());
+    for (name, source, errors) in [
+        ("webhook", &board.sources.webhook, 1),
+        // A connection that ends is made again; only one that cannot be made is the operator's matter.
+        ("chat websocket", &board.sources.websocket, LOST_SOCKETS),
+    ] {
+        if let Way::Broken(why) = &source.way
+            && source.errors >= errors
+        {
+            needed.push(format!("Owncast's {name} does not work, and Owncast is asked instead: {why}"));
+        }
+    }
+    if let Some(offset) = board.clock_offset_seconds {
+        let which = if offset < 0 { "behind" } else { "ahead of" };
+        needed.push(format!(
+            "Owncast's clock is {} seconds {which} this machine's; set both by the network (timedatectl)",
+            offset.unsigned_abs()
+        ));
+    }
+    if pending > 0 {
+        let (wait, follower) = if pending == 1 { ("waits", "follower") } else { ("wait", "followers") };
+        needed.push(format!(
+            "{pending} {follower} {wait} for your approval: owncast-herald followers list --state pending"
+        ));
+    }
+    // The same fault may be known in two places.
+    let mut seen = std::collections::BTreeSet::new();
+    needed.retain(|text| seen.insert(text.clone()));
+    needed
+}
+
+fn session(session: Session) -> SessionStatus {
+    SessionStatus {
+        id: session.id.to_string(),
+        phase: session.phase,
+        started: session.started,
+        gone: session.gone.filter(|_| matches!(session.phase, Phase::Lost | Phase::Ended)),
+        connections: session.connections.len(),
+    }
+}
+
+/// The newest post. Ids sort by time.
+fn announcement(view: &dyn View, effective: &Effective) -> Option<Announcement> {
+    let mut newest = None;
+    view.scan::<Post>(b"", &mut |post| {
+        newest = Some(post);
+        true
+    });
+    let post = newest?;
+    Some(Announcement {
+        post: effective.addresses().map(|ours| ours.note(post.id)).unwrap_or_default(),
+        published: post.published,
+        updated: post.updated,
+        state: post.state,
+        audience: post.audience,
+        title: post.title,
+        likes: post.likes,
+        shares: post.shares,
+        reach: view.get::<Outgoing>(&post.create.to_bytes()).map(|create| reach(view, &create)),
+    })
+}
+
+fn reach(view: &dyn View, create: &Outgoing) -> Reach {
+    let mut reach = Reach::default();
+    for chunk in 0..create.chunks {
+        let states = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(create.id, chunk))).unwrap_or_default();
+        for byte in states {
+            match InboxState::of(byte) {
+                InboxState::None => {}
+                InboxState::Waiting | InboxState::Retrying | InboxState::Uncertain => reach.waiting += 1,
+                InboxState::Reached => reach.reached += 1,
+                InboxState::Failed | InboxState::Doubtful => reach.failed += 1,
+            }
+        }
+    }
+    reach
 }
 
 fn identity(state: &IdentityState) -> IdentityStatus {
@@ -167,6 +280,7 @@ mod tests {
     use crate::config::{Config, Overrides};
     use crate::model::delivery::{Attempt, OutgoingKind, Target};
     use crate::model::facts::{Facts, Identity};
+    use crate::model::post::{Audience, PostState};
     use crate::model::view::MemoryView;
     use crate::model::{Addresses, Changes};
 
@@ -189,6 +303,87 @@ mod tests {
     fn value(rows: &[SettingRow], field: &str) -> (String, String) {
         let row = rows.iter().find(|row| row.field == field).unwrap();
         (row.value.clone(), row.origin.clone())
+    }
+
+    #[test]
+    fn what_needs_attention_is_named_once_with_its_cure() {
+        let calm = attention(&effective(Facts::default(), true), &Board::default(), &OnDisk::default(), 0);
+        assert_eq!(calm, Vec::<String>::new());
+
+        let mut board = Board { problem: Some("no key".to_owned()), ..Board::default() };
+        board.sources.webhook.failed("no event arrived".to_owned());
+        board.sources.websocket.failed("it ended".to_owned());
+        board.clock_offset_seconds = Some(-90);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[owncast]\nurl = 7\n").unwrap();
+        let refused = Config::load(Some(file.path()), Overrides::default(), &|_| None).unwrap_err();
+        let waiting = vec![crate::config::Changed {
+            field: "listen.public",
+            from: "127.0.0.1:1".to_owned(),
+            to: "127.0.0.1:2".to_owned(),
+            needs_restart: true,
+        }];
+        let on_disk = OnDisk { refused: Some(refused), waiting };
+        let needed = attention(&effective(Facts::default(), false), &board, &on_disk, 1);
+        for (text, part) in needed.iter().zip([
+            "no key",
+            "line 2: owncast.url",
+            "listen.public is 127.0.0.1:1 until a restart, which makes it 127.0.0.1:2",
+            "webhook does not work, and Owncast is asked instead: no event arrived",
+            "90 seconds behind",
+            "1 follower waits for your approval",
+        ]) {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        assert_eq!(needed.len(), 6, "neither twice, nor a connection that ended once: {needed:?}");
+    }
+
+    #[test]
+    fn the_newest_post_is_told_with_where_it_arrived() {
+        let effective = effective(Facts::default(), true);
+        let mut view = MemoryView::default();
+        assert_eq!(announcement(&view, &effective), None);
+        let post = |id: u128, title: &str| Post {
+            id: Ulid(id),
+            session: Ulid(1),
+            published: Timestamp::UNIX_EPOCH,
+            updated: None,
+            content: String::new(),
+            live_content: String::new(),
+            template: String::new(),
+            tags: Vec::new(),
+            title: title.to_owned(),
+            sensitive: false,
+            audience: Audience::Public,
+            picture: None,
+            alt: String::new(),
+            state: PostState::Live,
+            over: None,
+            create: Ulid(id + 1),
+            edits: 0,
+            likes: 2,
+            shares: 1,
+        };
+        let mut changes = Changes::default();
+        changes.put(&post(3, "new"));
+        changes.put(&post(1, "old"));
+        changes.put(&Outgoing {
+            id: Ulid(4),
+            kind: OutgoingKind::Create,
+            post: Some(Ulid(3)),
+            body: String::new(),
+            target: Target::Everybody,
+            created: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::UNIX_EPOCH,
+            chunks: 1,
+            cursor: 1,
+        });
+        changes.put_raw(kind::CHUNK, &chunk_key(Ulid(4), 0), vec![0, 1, 2, 3, 4, 4, 5, 6]);
+        view.apply(changes);
+        let told = announcement(&view, &effective).unwrap();
+        assert_eq!((told.title.as_str(), told.likes, told.shares), ("new", 2, 1));
+        assert!(told.post.starts_with("https://live.example/federation/"), "{}", told.post);
+        assert_eq!(told.reach, Some(Reach { reached: 2, failed: 2, waiting: 3 }));
     }
 
     #[test]

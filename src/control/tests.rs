@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{self, ClientError};
-use super::protocol::{Answer, Ask, BlockKind, ListedBy, RefusalCode};
+use super::protocol::{Answer, Ask, BlockKind, Held, ListedBy, RefusalCode, SkippedStream, Wish};
 use super::*;
-use crate::agent::board::Way;
 use crate::agent::effective::IdentityState;
 use crate::config::reload::Reloader;
 use crate::config::{Config, Overrides};
@@ -18,6 +17,7 @@ use crate::model::delivery::{Outgoing, OutgoingKind};
 use crate::model::facts::{Facts, Identity};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::handle::Person;
+use crate::model::wishes::{Skip, Wishes};
 use crate::model::{Addresses, Draft};
 
 struct Agent {
@@ -26,6 +26,7 @@ struct Agent {
     store: Store,
     stop: CancellationToken,
     server: tokio::task::JoinHandle<()>,
+    woken: Arc<Notify>,
     _board: watch::Sender<Board>,
     _effective: watch::Sender<Arc<Effective>>,
 }
@@ -49,18 +50,29 @@ impl Agent {
         let effective = Effective::new(Arc::new(config.clone()), facts, identity, &Identity::default());
         let (effective_sender, effective) = watch::channel(Arc::new(effective));
         let mut board = Board { reachable: true, stream: "live".to_owned(), ..Board::default() };
-        board.webhook = Way::Broken("no event arrived".to_owned());
+        board.sources.webhook.failed("no event arrived".to_owned());
         let (board_sender, board) = watch::channel(board);
         let (reloader, reload, _) = Reloader::new(config, Overrides::default(), Arc::new(|_| None));
         let local = SocketAddr::from(([127, 0, 0, 1], 1));
         let listening = Listening { public: local, webhook: local, metrics: local };
         let started = Timestamp::now();
-        let control = Control { store: store.clone(), effective, board, listening, reload, started };
+        let api = Api::read_only("http://127.0.0.1:9".parse().unwrap(), "admin".to_owned(), "x").unwrap();
+        let woken = Arc::<Notify>::default();
+        let wake = Arc::clone(&woken);
+        let control =
+            Control { store: store.clone(), effective, board, listening, reload, started, api, wake };
         let (socket, stop) = (folder.path().join("admin.sock"), CancellationToken::new());
         let listener = server::bind(&socket).unwrap();
         tokio::spawn(reloader.run(stop.clone()));
         let server = tokio::spawn(server::run(listener, Arc::new(control), stop.clone()));
-        Agent { folder, socket, store, stop, server, _board: board_sender, _effective: effective_sender }
+        let (_board, _effective) = (board_sender, effective_sender);
+        Agent { folder, socket, store, stop, server, woken, _board, _effective }
+    }
+
+    /// Whether the watcher was told to look, since the last time this was asked.
+    fn was_woken(&self) -> bool {
+        let mut notified = std::pin::pin!(self.woken.notified());
+        notified.as_mut().enable()
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, ClientError> {
@@ -143,10 +155,11 @@ async fn status_tells_everything() {
     assert!(status.settings.iter().any(|row| row.field == "owncast.url" && row.origin == "agent.toml"));
     let json = serde_json::to_value(&*status).unwrap();
     let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    let want =
-        "version ready uptime_seconds identity owncast stream followers deliveries blocks listen settings";
+    let want = "version ready uptime_seconds attention identity owncast stream session announcement wishes sources notices \
+         followers deliveries blocks listen settings";
     assert_eq!(keys.join(" "), want);
-    assert_eq!(json["owncast"]["webhook"]["state"], "broken");
+    assert_eq!(json["sources"]["webhook"]["way"]["state"], "broken");
+    assert_eq!(status.attention.len(), 2, "the webhook, and who waits: {:?}", status.attention);
 
     let waiting = Agent::start(IdentityState::Waiting("no key yet".to_owned()));
     let Answer::Status(status) = waiting.ask(Ask::Status).await.unwrap() else { panic!() };
@@ -295,6 +308,64 @@ async fn reload_tells_changes_and_mistakes() {
     assert!(error.to_string().contains("line 4"), "{error}");
     let answer = agent.ask(Ask::Reload).await.unwrap_err();
     assert!(matches!(answer, ClientError::Refused(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wishes_are_kept_and_answered_with_what_follows() {
+    let agent = Agent::start(settled());
+    let wished = async |agent: &Agent, ask: Ask| match agent.ask(ask).await {
+        Ok(Answer::Wished(wished)) => wished,
+        other => panic!("{other:?}"),
+    };
+    let kept = async |agent: &Agent| agent.store.read(|view| view.meta::<Wishes>()).await.unwrap();
+    let done = wished(&agent, Ask::Skip { undo: false }).await;
+    assert_eq!((done.wish, done.changed, done.held), (Wish::Skip, true, Some(Held::Skip)));
+    assert_eq!((done.wishes.skip, done.running.clone()), (Some(SkippedStream::Next), None));
+    assert!(!wished(&agent, Ask::Skip { undo: false }).await.changed);
+    assert_eq!(kept(&agent).await.skip, Some(Skip::Next));
+    assert!(!agent.was_woken(), "there is nothing to look at");
+    assert!(wished(&agent, Ask::Skip { undo: true }).await.changed);
+    assert!(!wished(&agent, Ask::Skip { undo: true }).await.changed);
+
+    let text = || Some("Come and see {title}".to_owned());
+    let done = wished(&agent, Ask::Message { text: text() }).await;
+    assert_eq!((done.wish, done.wishes.message, kept(&agent).await.message), (Wish::Message, text(), text()));
+    let (code, message) = agent.refused(Ask::Message { text: Some("{nothing}".to_owned()) }).await;
+    assert!(code == RefusalCode::Unreadable && message.contains("{title}"), "{message}");
+    let done = wished(&agent, Ask::Message { text: None }).await;
+    assert_eq!((done.wish, kept(&agent).await.message), (Wish::MessageCleared, None));
+
+    agent.was_woken();
+    let done = wished(&agent, Ask::Pause { seconds: 7200 }).await;
+    let until = done.wishes.paused_until.unwrap();
+    assert_eq!(done.held, Some(Held::Pause { until }));
+    assert_eq!(kept(&agent).await.paused_until, Some(until));
+    let done = wished(&agent, Ask::Resume).await;
+    assert_eq!((done.changed, done.held), (true, None));
+    assert!(agent.was_woken(), "a stream that waited is looked at at once");
+    assert!(!wished(&agent, Ask::Resume).await.changed);
+    for seconds in [0, 59, 30 * 86_400 + 1, u64::MAX] {
+        let (code, message) = agent.refused(Ask::Pause { seconds }).await;
+        assert!(code == RefusalCode::Unreadable && message.contains("30 days"), "{message}");
+    }
+    let (code, message) = agent.refused(Ask::Now).await;
+    assert!(code == RefusalCode::NothingToDo && message.contains("no stream is running"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_does_without_owncast_and_not_without_an_identity() {
+    let agent = Agent::start(settled());
+    agent.have(PEOPLE).await;
+    let Answer::Preview(post) = agent.ask(Ask::Preview).await.unwrap() else { panic!() };
+    assert!(post.from_memory && post.picture.is_none() && post.no_picture.is_some());
+    assert_eq!((post.followers, post.inboxes), (3, 3));
+    assert!(post.html.contains("https://live.example/"), "{}", post.html);
+
+    let waiting = Agent::start(IdentityState::Waiting("no key yet".to_owned()));
+    for ask in [Ask::Preview, Ask::Now] {
+        let (code, message) = waiting.refused(ask).await;
+        assert!(code == RefusalCode::NotYet && message.contains("no key yet"), "{message}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use ulid::Ulid;
 
 use super::hosts;
 use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
+use crate::model::facts::Profile;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
 use crate::model::host::Resting;
 use crate::model::post::{Post, PostState};
@@ -136,7 +137,9 @@ fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
         OutgoingKind::Reject => answered(&outgoing.body).is_none_or(|actor| {
             matches!(state(view, &actor), None | Some(FollowerState::Rejected | FollowerState::Left))
         }),
-        OutgoingKind::Delete | OutgoingKind::ActorUpdate => true,
+        // A later one tells everything that this one would.
+        OutgoingKind::ActorUpdate => view.meta::<Profile>().update.is_none_or(|newest| newest == outgoing.id),
+        OutgoingKind::Delete => true,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every function here writes into a [`Draft`](crate::model::Draft) and runs on the store's writer, so that what it
 //! reads cannot change before what it writes is applied.
 
+pub mod abandon;
 pub mod blocks;
 pub mod delivered;
 pub mod engage;
@@ -11,12 +12,15 @@ pub mod followers;
 pub mod gone;
 pub mod hosts;
 pub mod moment;
+pub mod profile;
 pub mod publish;
 pub mod rules;
 pub mod schedule;
 pub mod seen;
 pub mod stream;
 pub mod sweep;
+pub mod takeover;
+pub mod wishes;
 
 pub use moment::Moment;
 pub use rules::Rules;

@@ -19,7 +19,12 @@ impl Moment {
 
     /// A fresh id. Later ids of one moment sort behind earlier ones.
     pub fn ulid(&mut self) -> Ulid {
+        self.ulid_at(self.now)
+    }
+
+    /// A fresh id that sorts by another time than ours: behind what was made before our clock was set back.
+    pub fn ulid_at(&mut self, at: Timestamp) -> Ulid {
         self.entropy += 1;
-        Ulid::from_parts(u64::try_from(self.now.as_millisecond()).unwrap_or(0), self.entropy)
+        Ulid::from_parts(u64::try_from(at.as_millisecond()).unwrap_or(0), self.entropy)
     }
 }

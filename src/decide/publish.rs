@@ -13,7 +13,7 @@ use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, Outgoing
 use crate::model::engagement::{Engagement, engagement_prefix};
 use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, NextInbox};
-use crate::model::post::{Picture, Post, PostState};
+use crate::model::post::{Picture, Post, PostState, Shows};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, View};
 
@@ -26,32 +26,61 @@ const EDIT_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Inboxes of people who liked or shared that get an edit besides the recipients of the post, at most.
 const ENGAGED_INBOXES: usize = 2000;
 
+/// What a new post is made from.
+pub struct Announcement<'a> {
+    /// The session it announces.
+    pub session: Ulid,
+    /// What the text is made from; empty for the built-in one.
+    pub template: &'a str,
+    /// The stream's title.
+    pub title: &'a str,
+    /// The picture, if there is one.
+    pub picture: Option<Picture>,
+}
+
+/// What a post says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The text, as safe HTML.
+    pub content: String,
+    /// Hashtags without `#`.
+    pub tags: Vec<String>,
+    /// Alternative text of the picture.
+    pub alt: String,
+}
+
+/// The words of a post whose stream runs, and of its picture.
+pub fn words(rules: &Rules, facts: &Facts, template: &str, title: &str, picture: Option<&Picture>) -> Words {
+    let tags = html::hashtags(&facts.tags, title);
+    let url = rules.addresses.watch_page();
+    let values = html::GoLive { name: &facts.name, title, summary: &facts.summary, url: &url, tags: &tags };
+    Words { content: html::go_live_content(template, &values), alt: alt_text(facts, title, picture), tags }
+}
+
 /// Makes the post of a session and queues it to every distinct inbox.
 pub fn announce(
     draft: &mut Draft<'_>,
     moment: &mut Moment,
     rules: &Rules,
     facts: &Facts,
-    session: Ulid,
-    title: &str,
-    picture: Option<Picture>,
+    what: Announcement<'_>,
 ) -> Post {
     let (id, create) = (moment.ulid(), moment.ulid());
-    let tags = html::hashtags(&facts.tags, title);
-    let content = content(rules, facts, title, &tags);
+    let words = words(rules, facts, what.template, what.title, what.picture.as_ref());
     let post = Post {
         id,
-        session,
+        session: what.session,
         published: moment.now,
         updated: None,
-        content: content.clone(),
-        live_content: content,
-        tags,
-        title: title.to_owned(),
+        content: words.content.clone(),
+        live_content: words.content,
+        template: what.template.to_owned(),
+        tags: words.tags,
+        title: what.title.to_owned(),
         sensitive: facts.nsfw,
         audience: rules.audience,
-        alt: alt_text(facts, title),
-        picture,
+        alt: words.alt,
+        picture: what.picture,
         state: PostState::Live,
         over: None,
         create,
@@ -76,25 +105,28 @@ pub fn announce(
     post
 }
 
-/// The text of a post whose stream runs, from the operator's or Owncast's message.
-fn content(rules: &Rules, facts: &Facts, title: &str, tags: &[String]) -> String {
-    html::go_live_content(
-        rules.message.as_deref().unwrap_or_default(),
-        &html::GoLive {
-            name: &facts.name,
-            title,
-            summary: &facts.summary,
-            url: &rules.addresses.watch_page(),
-            tags,
-        },
-    )
+/// What the picture shows, for those who cannot see it.
+fn alt_text(facts: &Facts, title: &str, picture: Option<&Picture>) -> String {
+    let shown = match picture.map(|picture| picture.shows) {
+        Some(Shows::Logo) => "The logo",
+        Some(Shows::Preview) => "A moving preview",
+        Some(Shows::Still) | None => "A still",
+    };
+    match title {
+        "" => format!("{shown} of the live stream {}", facts.name),
+        title => format!("{shown} of the live stream {}: {title}", facts.name),
+    }
 }
 
-fn alt_text(facts: &Facts, title: &str) -> String {
-    match title {
-        "" => format!("A still of the live stream {}", facts.name),
-        title => format!("A still of the live stream {}: {title}", facts.name),
-    }
+/// Words a post anew for a title: from what it was made from, and from what Owncast says of itself now.
+fn reword(rules: &Rules, facts: &Facts, post: &mut Post, title: &str) {
+    let words = words(rules, facts, &post.template, title, post.picture.as_ref());
+    post.live_content = words.content;
+    post.tags = words.tags;
+    post.alt = words.alt;
+    title.clone_into(&mut post.title);
+    // What was shown as unsafe once stays so.
+    post.sensitive |= facts.nsfw;
 }
 
 /// Gives the post of a running stream its new title.
@@ -106,17 +138,34 @@ pub fn retitle(
     mut post: Post,
     title: &str,
 ) {
-    post.tags = html::hashtags(&facts.tags, title);
-    post.live_content = content(rules, facts, title, &post.tags);
+    reword(rules, facts, &mut post, title);
     post.content = post.live_content.clone();
-    title.clone_into(&mut post.title);
     post.edits += 1;
     edit(draft, moment, rules, post);
 }
 
-/// Says in the post that the stream is over and how long it ran.
-pub fn end(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post, lasted: Duration) {
-    post.content = html::ended_content(&post.live_content, lasted);
+/// How a stream ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Its last title.
+    pub title: &'a str,
+    /// How long it ran.
+    pub lasted: Duration,
+}
+
+/// Says in the post that the stream is over and how long it ran, with the last title it had.
+pub fn end(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    rules: &Rules,
+    facts: &Facts,
+    mut post: Post,
+    ended: Ended<'_>,
+) {
+    if post.title != ended.title {
+        reword(rules, facts, &mut post, ended.title);
+    }
+    post.content = html::ended_content(&post.live_content, ended.lasted);
     post.state = PostState::Ended;
     post.over = Some(moment.now);
     edit(draft, moment, rules, post);
@@ -129,8 +178,15 @@ pub fn end_quietly(draft: &mut Draft<'_>, moment: &Moment, mut post: Post) {
     draft.put(&post);
 }
 
-/// The stream came back: the post says live again.
-pub fn resume(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
+/// The stream came back: the post says live again, with the title the stream has now.
+pub fn resume(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    rules: &Rules,
+    facts: &Facts,
+    mut post: Post,
+    title: &str,
+) {
     post.state = PostState::Live;
     post.over = None;
     reopen(draft, post.create);
@@ -138,6 +194,9 @@ pub fn resume(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
     if post.content == post.live_content {
         draft.put(&post);
         return;
+    }
+    if post.title != title {
+        reword(rules, facts, &mut post, title);
     }
     post.content = post.live_content.clone();
     edit(draft, moment, rules, post);
@@ -165,10 +224,11 @@ fn reopen(draft: &mut Draft<'_>, create: Ulid) {
 pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
     post.state = PostState::Deleted;
     post.over = Some(moment.now);
-    let id = moment.ulid();
+    let at = edited_at(&post, moment.now);
+    let id = moment.ulid_at(at);
     let body = vocab::note::delete(&rules.addresses, &post, id);
     draft.put(&post);
-    let made = Made { id, kind: OutgoingKind::Delete, at: moment.now, body: body.to_string() };
+    let made = Made { id, kind: OutgoingKind::Delete, at, body: body.to_string() };
     send_on(draft, moment, &post, made);
 }
 
@@ -181,7 +241,8 @@ fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Pos
         create.body = vocab::note::create(&rules.addresses, &post, LANGUAGE).to_string();
         draft.put(&create);
     }
-    let id = moment.ulid();
+    // Whatever our clock was set to, it is sent behind what was told before.
+    let id = moment.ulid_at(updated);
     let body = vocab::note::update(&rules.addresses, &post, id, updated, LANGUAGE);
     // Dated as the post is, so that an edit that was overtaken by a later one can be told from the last.
     let made = Made { id, kind: OutgoingKind::Update, at: updated, body: body.to_string() };
@@ -302,8 +363,8 @@ fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>) -> u32 {
     count
 }
 
-/// Queues the actor's own document to every distinct inbox: something about it has changed.
-pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) {
+/// Queues the actor's own document to every distinct inbox: something about it has changed. Answers the Update's id.
+pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOnce(Ulid) -> String) -> Ulid {
     let id = moment.ulid();
     let chunks = fan_out(draft, id);
     draft.put(&Outgoing {
@@ -317,6 +378,7 @@ pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOn
         chunks,
         cursor: 0,
     });
+    id
 }
 
 /// How long a stream ran, never negative however clocks were set.

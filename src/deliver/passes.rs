@@ -175,8 +175,9 @@ pub(super) fn first_passes(
     for (id, claimed) in open {
         let pass = passes.entry(id).or_insert(Pass { next: Some(0), inherited: claimed, claimed });
         if claimed < pass.claimed {
-            // Opened again after all of it was read: a stream that came back. What was under way may have arrived.
-            *pass = Pass { next: Some(0), inherited: pass.claimed, claimed };
+            // Opened again: a stream that came back. What is under way is held, and not read again; the others waited or
+            // were given up, so none of them has it.
+            *pass = Pass { next: Some(0), inherited: 0, claimed };
         }
         let Some(from) = pass.next else { continue };
         let room = room.saturating_sub(jobs.len());

@@ -3,9 +3,10 @@
 use std::io::Cursor;
 
 use bytes::Bytes;
+use image::codecs::gif::GifDecoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
 use super::recognise::{Format, sniff};
 
@@ -15,6 +16,13 @@ const MAX_SIDE: u32 = 8192;
 const MAX_PIXELS: u64 = 48 * 1024 * 1024;
 /// Side of the picture the blurhash is made from, pixels: it keeps 4×3 waves, more pixels change nothing.
 const BLUR_SIDE: u32 = 32;
+/// Most pixels of a moving picture: Mastodon refuses more (`GIF_MATRIX_LIMIT`, 1280 × 720).
+const MOVING_PIXELS: u64 = 921_600;
+/// Largest file of a moving picture, bytes. Mastodon takes 16 MiB, older releases and others half of it; and a whole
+/// fediverse fetches it at once.
+const MOVING_BYTES: usize = 8 * 1024 * 1024;
+/// Most frames of a moving picture: a preview has some seconds.
+const MOVING_FRAMES: u32 = 1000;
 /// JPEG qualities tried in turn until the picture is small enough.
 const QUALITIES: [u8; 4] = [85, 75, 60, 45];
 
@@ -94,13 +102,16 @@ pub enum DescribeError {
     /// More than 8,192 pixels a side or 48 MiB of pixels.
     #[error("Owncast's picture is too large to decode; use one of at most 4096 × 4096 pixels")]
     TooLarge,
+    /// More than Mastodon takes.
+    #[error("Owncast's preview is larger than other servers take (1280 × 720 pixels, 8 MiB)")]
+    TooLargeToMove,
     /// Torn or damaged.
     #[error("Owncast's picture is damaged: {0}")]
     Broken(String),
 }
 
 /// Decodes, measures and, where it exceeds `budget`, shrinks a picture. Costs some milliseconds of CPU: run it
-/// where blocking is allowed. A GIF within the budget keeps moving; a larger one becomes its first frame.
+/// where blocking is allowed. Of a GIF the first frame is left, since not everybody takes one that moves.
 ///
 /// # Errors
 /// [`DescribeError`].
@@ -113,12 +124,43 @@ pub fn describe(bytes: &Bytes, budget: Budget) -> Result<Described, DescribeErro
     };
     let picture = decode(bytes, media_type)?;
     let blurhash = blur(&picture)?;
-    let fits = picture.width().max(picture.height()) <= budget.side && bytes.len() <= budget.bytes;
+    let fits = media_type != MediaType::Gif
+        && picture.width().max(picture.height()) <= budget.side
+        && bytes.len() <= budget.bytes;
     let (bytes, media_type, picture) = match fits {
         true => (bytes.clone(), media_type, picture),
         false => shrink(picture, budget)?,
     };
     Ok(Described { bytes, media_type, width: picture.width(), height: picture.height(), blurhash })
+}
+
+/// Measures a moving picture, which is taken as it is or not at all: every frame of it must be readable.
+///
+/// # Errors
+/// [`DescribeError`].
+pub fn describe_moving(bytes: &Bytes) -> Result<Described, DescribeError> {
+    match sniff(bytes) {
+        Format::Gif if bytes.len() > MOVING_BYTES => return Err(DescribeError::TooLargeToMove),
+        Format::Gif => {}
+        other => return Err(DescribeError::Unsupported(other)),
+    }
+    let decoder = GifDecoder::new(Cursor::new(bytes)).map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOVING_PIXELS {
+        return Err(DescribeError::TooLargeToMove);
+    }
+    let (mut first, mut frames) = (None, 0);
+    for frame in decoder.into_frames() {
+        let frame = frame.map_err(broken)?;
+        frames += 1;
+        if frames > MOVING_FRAMES {
+            return Err(DescribeError::TooLargeToMove);
+        }
+        first.get_or_insert_with(|| frame.into_buffer());
+    }
+    let first = first.ok_or_else(|| DescribeError::Broken("it has no frame".to_owned()))?;
+    let blurhash = blur(&DynamicImage::ImageRgba8(first))?;
+    Ok(Described { bytes: bytes.clone(), media_type: MediaType::Gif, width, height, blurhash })
 }
 
 fn decode(bytes: &[u8], media_type: MediaType) -> Result<DynamicImage, DescribeError> {
@@ -216,11 +258,11 @@ fn on_white(picture: &DynamicImage) -> RgbImage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::testing::{encoded, flat, gradient, noise};
+    use crate::media::testing::{encoded, flat, gradient, moving, noise};
 
     #[test]
     fn a_small_picture_is_kept_byte_for_byte() {
-        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif] {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png] {
             let bytes = encoded(&gradient(640, 360), format);
             let described = describe(&bytes, Budget::POST).unwrap();
             assert_eq!(described.bytes, bytes, "{format:?}");
@@ -228,6 +270,34 @@ mod tests {
             assert_eq!(described.blurhash.chars().count(), 28);
             assert!(described.blurhash.starts_with('L'), "4×3 components: {}", described.blurhash);
         }
+    }
+
+    #[test]
+    fn of_a_gif_a_still_is_left_unless_it_is_to_move() {
+        let bytes = moving(160, 90, 3);
+        let still = describe(&bytes, Budget::PROFILE).unwrap();
+        assert_eq!((still.media_type, still.width, still.height), (MediaType::Jpeg, 160, 90));
+        let whole = describe_moving(&bytes).unwrap();
+        assert_eq!((whole.media_type, whole.width, whole.height), (MediaType::Gif, 160, 90));
+        assert_eq!(whole.bytes, bytes);
+        assert_eq!(whole.blurhash.chars().count(), 28);
+    }
+
+    #[test]
+    fn what_is_too_much_to_move_is_refused() {
+        let jpeg = encoded(&gradient(64, 64), ImageFormat::Jpeg);
+        assert_eq!(describe_moving(&jpeg), Err(DescribeError::Unsupported(Format::Jpeg)));
+        let wide = moving(1300, 720, 1);
+        assert_eq!(describe_moving(&wide), Err(DescribeError::TooLargeToMove));
+        assert_eq!(describe_moving(&moving(4, 4, MOVING_FRAMES + 1)), Err(DescribeError::TooLargeToMove));
+        let mut heavy = moving(16, 16, 2).to_vec();
+        heavy.resize(MOVING_BYTES + 1, 0);
+        assert_eq!(describe_moving(&heavy.into()), Err(DescribeError::TooLargeToMove));
+        // The second frame is torn though the file ends as it should.
+        let whole = moving(64, 64, 2);
+        let mut torn = whole.slice(..whole.len() - 40).to_vec();
+        torn.push(0x3b);
+        assert!(matches!(describe_moving(&torn.into()), Err(DescribeError::Broken(_))));
     }
 
     #[test]

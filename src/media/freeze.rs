@@ -3,12 +3,14 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::describe::{Described, MediaType};
 use super::recognise::Hash;
+use crate::model::post::{Picture, Shows};
 
 /// Folder inside the store.
 const FOLDER: &str = "media";
@@ -32,10 +34,11 @@ pub struct Frozen {
     pub bytes_len: u64,
 }
 
-impl From<Frozen> for crate::model::post::Picture {
-    fn from(frozen: Frozen) -> Self {
-        let Frozen { name, media_type, width, height, blurhash, .. } = frozen;
-        Self { name, media_type, width, height, blurhash: Some(blurhash) }
+impl Frozen {
+    /// As posts and actor refer to it.
+    pub fn into_picture(self, shows: Shows) -> Picture {
+        let Frozen { name, media_type, width, height, blurhash, .. } = self;
+        Picture { name, media_type, width, height, blurhash: Some(blurhash), shows }
     }
 }
 
@@ -65,6 +68,8 @@ pub struct ShelfError {
 #[derive(Debug, Clone)]
 pub struct Shelf {
     folder: PathBuf,
+    /// The picture read last: after a post thousands of servers want the same one at once.
+    newest: Arc<Mutex<Option<(String, Bytes)>>>,
 }
 
 impl Shelf {
@@ -81,7 +86,12 @@ impl Shelf {
                 fs::remove_file(&path).map_err(failed("remove the unfinished file", &path))?;
             }
         }
-        Ok(Shelf { folder })
+        Ok(Shelf { folder, newest: Arc::default() })
+    }
+
+    /// Where a kept picture is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// Keeps a picture; when this returns it survives a power cut.
@@ -130,8 +140,17 @@ impl Shelf {
     pub fn read(&self, name: &str) -> Result<Option<(Bytes, MediaType)>, ShelfError> {
         let Some(media_type) = checked(name) else { return Ok(None) };
         let path = self.folder.join(name);
+        // Held while the disk is asked: who comes at the same time waits for the same bytes.
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = newest.as_ref().filter(|(kept, _)| kept == name) {
+            return Ok(Some((bytes.clone(), media_type)));
+        }
         match fs::read(&path) {
-            Ok(bytes) => Ok(Some((bytes.into(), media_type))),
+            Ok(bytes) => {
+                let bytes = Bytes::from(bytes);
+                *newest = Some((name.to_owned(), bytes.clone()));
+                Ok(Some((bytes, media_type)))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path)(error)),
         }
@@ -152,6 +171,7 @@ impl Shelf {
             return Ok(false);
         }
         let path = self.folder.join(name);
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(kept, _)| kept == name);
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -199,6 +219,7 @@ mod tests {
         assert!(again.holds(&frozen.name));
         let (bytes, media_type) = again.read(&frozen.name).unwrap().unwrap();
         assert_eq!((bytes.len() as u64, media_type), (frozen.bytes_len, MediaType::Jpeg));
+        assert_eq!(again.read(&frozen.name).unwrap().unwrap().0, bytes);
         assert!(again.remove(&frozen.name).unwrap());
         assert!(!again.remove(&frozen.name).unwrap() && !again.holds(&frozen.name));
         assert!(again.read(&frozen.name).unwrap().is_none());

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,35 @@ impl From<Hash> for String {
     }
 }
 
+/// Owncast makes the first picture of a connection 20 s after it and one every 20 s from then on: after this long
+/// it has replaced what stood there.
+pub const REPLACED: Duration = Duration::from_secs(45);
+
+/// What tells a picture of the running connection from one of the stream before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Age {
+    /// Hash of what stood there when the connection was first seen, and whether that was before Owncast makes the
+    /// first picture of a connection.
+    pub first_seen: Option<(Hash, bool)>,
+    /// Hash of the last picture that was posted.
+    pub posted: Option<Hash>,
+    /// How long the connection has been up.
+    pub up: Duration,
+}
+
+impl Age {
+    /// Whether what stands there now was made from the running connection. Seen to change, it was. What stood there
+    /// from the first and has not changed is of the stream before. Where nobody looked in time only the clock can
+    /// tell; not so for a moving picture, which never stays the same while Owncast goes on making it.
+    fn is_new(&self, hash: Hash, format: Format) -> bool {
+        match self.first_seen {
+            Some((first, _)) if first != hash => true,
+            Some((_, true)) => false,
+            _ => format == Format::Jpeg && self.up >= REPLACED && self.posted != Some(hash),
+        }
+    }
+}
+
 /// What stands under a picture address of a live stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -127,19 +157,16 @@ pub enum Verdict {
 }
 
 /// Judges what Owncast serves as a stream's picture. `expected` is the format Owncast makes there:
-/// JPEG for `/thumbnail.jpg`, GIF for `/preview.gif`. `logos` are the hashes of `/logo` and `/logo/external`;
-/// `previous_stream_last` is that of what stood there when this stream connected.
-pub fn judge(bytes: &[u8], expected: Format, logos: &[Hash], previous_stream_last: Option<Hash>) -> Verdict {
+/// JPEG for `/thumbnail.jpg`, GIF for `/preview.gif`. `logos` are the hashes of `/logo` and `/logo/external`.
+pub fn judge(bytes: &[u8], expected: Format, logos: &[Hash], age: &Age) -> Verdict {
     let hash = Hash::of(bytes);
     if logos.contains(&hash) {
         return Verdict::Logo;
     }
-    if previous_stream_last == Some(hash) {
-        return Verdict::Stale;
-    }
     match sniff(bytes) {
-        found if found == expected && is_whole(bytes, found) => Verdict::Real,
-        found if found == expected => Verdict::NotAPicture,
+        found if found == expected && !is_whole(bytes, found) => Verdict::NotAPicture,
+        found if found == expected && age.is_new(hash, found) => Verdict::Real,
+        found if found == expected => Verdict::Stale,
         Format::Svg | Format::Unknown => Verdict::NotAPicture,
         // Another format under this name can only be a copied logo, one replaced since it was hashed.
         Format::Jpeg | Format::Png | Format::Gif | Format::Webp => Verdict::Logo,
@@ -209,11 +236,58 @@ mod tests {
             (b"<!doctype html>".as_slice(), Verdict::NotAPicture),
         ];
         for (bytes, expected) in table {
-            let verdict = judge(bytes, Format::Jpeg, &logos, Some(Hash::of(old_frame)));
+            let age = Age { first_seen: Some((Hash::of(old_frame), true)), ..Age::default() };
+            let verdict = judge(bytes, Format::Jpeg, &logos, &age);
             assert_eq!(verdict, expected, "{:?}", String::from_utf8_lossy(bytes));
         }
-        assert_eq!(judge(b"GIF89a;", Format::Gif, &[], None), Verdict::Real);
-        assert_eq!(judge(png_logo, Format::Gif, &[], None), Verdict::Logo);
+        let age = Age { first_seen: Some((Hash::of(png_logo), true)), ..Age::default() };
+        assert_eq!(judge(b"GIF89a;", Format::Gif, &[], &age), Verdict::Real);
+        assert_eq!(judge(png_logo, Format::Gif, &[], &age), Verdict::Logo);
+    }
+
+    /// Whose picture it is, from what was seen and how long the connection is up. The frame stands there now.
+    #[test]
+    fn a_picture_is_of_the_running_connection_or_not_used() {
+        let (frame, gif) = (b"\xff\xd8\xff frame \xff\xd9".as_slice(), b"GIF89a frame ;".as_slice());
+        let (now, other) = (Hash::of(frame), Hash::of(b"other"));
+        let (early, late) = (true, false);
+        for (first_seen, posted, up, real, what) in [
+            (Some((other, early)), None, 20, true, "seen to change after the start"),
+            (Some((other, late)), None, 20, true, "seen to change in mid-stream"),
+            (Some((other, late)), Some(now), 20, true, "a scene that the last stream had, too"),
+            (Some((now, early)), None, 20, false, "the last frame of the stream before"),
+            (
+                Some((now, early)),
+                None,
+                3600,
+                false,
+                "the same, since Owncast can make no picture of this stream",
+            ),
+            (Some((now, late)), None, 44, false, "started in mid-stream: perhaps of the stream before"),
+            (Some((now, late)), None, 45, true, "started in mid-stream: a paused scene"),
+            (Some((now, late)), Some(now), 3600, false, "started in mid-stream: posted for another stream"),
+            (None, None, 44, false, "what stood there could not be read"),
+            (None, None, 45, true, "what stood there could not be read, but must be gone"),
+        ] {
+            let age = Age { first_seen, posted, up: Duration::from_secs(up) };
+            let want = if real { Verdict::Real } else { Verdict::Stale };
+            assert_eq!(judge(frame, Format::Jpeg, &[], &age), want, "{what}");
+        }
+        // Owncast clears the preview of the stream before only when it restarts, and making one may fail.
+        for first_seen in [None, Some((Hash::of(gif), late))] {
+            let age = Age { first_seen, posted: None, up: Duration::from_secs(3600) };
+            assert_eq!(judge(gif, Format::Gif, &[], &age), Verdict::Stale);
+        }
+    }
+
+    /// From 0.2 on the logo may stand there encoded anew, as a JPEG that has the logo's hash no more.
+    #[test]
+    fn a_logo_encoded_anew_is_what_stood_there_first() {
+        let logo = b"\xff\xd8\xff the logo, encoded anew \xff\xd9".as_slice();
+        let age = |early| Age { first_seen: Some((Hash::of(logo), early)), ..Age::default() };
+        for early in [true, false] {
+            assert_eq!(judge(logo, Format::Jpeg, &[Hash::of(b"png")], &age(early)), Verdict::Stale);
+        }
     }
 
     /// The first bytes seen under both addresses through a real go-live: Owncast 0.1.3 says `image/jpeg` for the
@@ -232,11 +306,12 @@ mod tests {
                 other => panic!("unknown magic {other}"),
             };
             assert_eq!(thumbnail[3], "image/jpeg", "whatever it is");
-            let verdict = judge(&bytes(thumbnail[1].as_str().unwrap()), Format::Jpeg, &[], None);
+            let age = Age { first_seen: Some((Hash::of(b"what stood there"), true)), ..Age::default() };
+            let verdict = judge(&bytes(thumbnail[1].as_str().unwrap()), Format::Jpeg, &[], &age);
             if verdict == Verdict::Real && first_real.is_none() {
                 first_real = seen["seconds_after_rtmp_connect"].as_f64();
             }
-            let real_preview = judge(&bytes(preview[1].as_str().unwrap()), Format::Gif, &[], None);
+            let real_preview = judge(&bytes(preview[1].as_str().unwrap()), Format::Gif, &[], &age);
             assert_eq!(real_preview == Verdict::Real, preview[2] == "image/gif");
         }
         assert_eq!(first_real, Some(20.9));

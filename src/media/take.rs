@@ -1,12 +1,10 @@
 //! Takes pictures from Owncast: a stream's picture for a post, and the logo for the profile.
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-
-use super::describe::{Budget, DescribeError, describe};
+use super::describe::{Budget, DescribeError, Described, describe, describe_moving};
 use super::freeze::{Frozen, Naming, Shelf, ShelfError};
-use super::recognise::{Format, Hash, Verdict, judge};
-use crate::owncast::types::Picture;
+use super::recognise::{Age, Format, Hash, Verdict, judge};
+use crate::model::post::{Picture, Shows};
+use crate::owncast::types::Picture as Source;
 use crate::owncast::{Api, OwncastError};
 
 /// Why there is no picture; a post goes out without one then.
@@ -29,7 +27,7 @@ pub enum Snapshot {
     /// A picture of this stream, kept.
     Taken {
         /// The kept copy.
-        frozen: Frozen,
+        picture: Picture,
         /// Hash of Owncast's bytes.
         source: Hash,
     },
@@ -37,42 +35,49 @@ pub enum Snapshot {
     NotYet(Verdict),
 }
 
-/// What is known to be no picture of this stream.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    /// Hashes of the logo, from [`logo_hashes`].
-    pub logos: Vec<Hash>,
-    /// Hash of what stood there when this stream connected, from [`current_hash`]: Owncast leaves the last frame
-    /// of the stream before.
-    pub previous_stream_last: Option<Hash>,
+/// Which picture of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `/thumbnail.jpg`.
+    Still,
+    /// `/preview.gif`.
+    Moving,
 }
 
-/// Fetches, judges and keeps the stream's picture.
+impl Kind {
+    fn source(self) -> Source {
+        match self {
+            Kind::Still => Source::Thumbnail,
+            Kind::Moving => Source::Preview,
+        }
+    }
+}
+
+/// Fetches, judges and keeps a picture of the running stream. `logos` are from [`logo`].
 ///
 /// # Errors
 /// [`MediaError`].
 pub async fn snapshot(
     api: &Api,
     shelf: &Shelf,
-    picture: Picture,
-    known: &Known,
+    kind: Kind,
+    logos: &[Hash],
+    age: &Age,
     naming: Naming,
 ) -> Result<Snapshot, MediaError> {
-    let expected = match picture {
-        Picture::Thumbnail => Format::Jpeg,
-        Picture::Preview => Format::Gif,
-        // The logo is what it is: in the format it has, it is no stand-in for anything.
-        Picture::Logo | Picture::LogoExternal => {
-            let bytes = api.picture(picture).await?.bytes;
-            let source = Hash::of(&bytes);
-            return Ok(Snapshot::Taken { frozen: keep(shelf, bytes, Budget::POST, naming).await?, source });
-        }
+    let bytes = api.picture(kind.source()).await?.bytes;
+    let (expected, shows) = match kind {
+        Kind::Still => (Format::Jpeg, Shows::Still),
+        Kind::Moving => (Format::Gif, Shows::Preview),
     };
-    let bytes = api.picture(picture).await?.bytes;
-    match judge(&bytes, expected, &known.logos, known.previous_stream_last) {
+    match judge(&bytes, expected, logos, age) {
         Verdict::Real => {
             let source = Hash::of(&bytes);
-            Ok(Snapshot::Taken { frozen: keep(shelf, bytes, Budget::POST, naming).await?, source })
+            let frozen = keep(shelf, naming, move || match kind {
+                Kind::Still => describe(&bytes, Budget::POST),
+                Kind::Moving => describe_moving(&bytes),
+            });
+            Ok(Snapshot::Taken { picture: frozen.await?.into_picture(shows), source })
         }
         verdict => Ok(Snapshot::NotYet(verdict)),
     }
@@ -82,54 +87,50 @@ pub async fn snapshot(
 ///
 /// # Errors
 /// [`OwncastError`].
-pub async fn current_hash(api: &Api, picture: Picture) -> Result<Hash, OwncastError> {
-    Ok(Hash::of(&api.picture(picture).await?.bytes))
+pub async fn current_hash(api: &Api, kind: Kind) -> Result<Hash, OwncastError> {
+    Ok(Hash::of(&api.picture(kind.source()).await?.bytes))
 }
 
-/// Hashes of the logo in both forms: either may stand in for a thumbnail.
+/// Owncast's logo, looked at.
+#[derive(Debug)]
+pub struct Logo {
+    /// Hashes of both forms: either may stand in for a thumbnail.
+    pub hashes: Vec<Hash>,
+    /// A kept copy for the profile. Its name follows its bytes, so that a new logo gets a new address and peers fetch it;
+    /// Owncast's own file name stays the same.
+    pub picture: Result<Picture, DescribeError>,
+}
+
+/// Looks at the logo again; `None` when its bytes are those of `known`. Old copies stay, because peers may still show
+/// their addresses.
 ///
 /// # Errors
-/// [`OwncastError`].
-pub async fn logo_hashes(api: &Api) -> Result<Vec<Hash>, OwncastError> {
-    let (own, external) =
-        tokio::try_join!(current_hash(api, Picture::Logo), current_hash(api, Picture::LogoExternal))?;
-    Ok(if own == external { vec![own] } else { vec![own, external] })
-}
-
-/// The actor's picture: a kept copy of Owncast's logo. Its name follows its bytes, so that a new logo gets a new
-/// address and peers fetch it; Owncast's own file name stays the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProfilePicture {
-    /// Hash of Owncast's bytes.
-    pub source: Hash,
-    /// The kept copy.
-    pub frozen: Frozen,
-}
-
-/// Looks at the logo again; `None` when it is the `known` one and still kept. The old copy stays, because peers may
-/// still show its address.
-///
-/// # Errors
-/// [`MediaError`].
-pub async fn profile_picture(
-    api: &Api,
-    shelf: &Shelf,
-    known: Option<&ProfilePicture>,
-) -> Result<Option<ProfilePicture>, MediaError> {
-    let bytes = api.picture(Picture::LogoExternal).await?.bytes;
-    let source = Hash::of(&bytes);
-    if known.is_some_and(|known| known.source == source && shelf.holds(&known.frozen.name)) {
+/// [`MediaError`]; a logo that cannot be shown is none.
+pub async fn logo(api: &Api, shelf: &Shelf, known: &[Hash]) -> Result<Option<Logo>, MediaError> {
+    let (own, external) = tokio::try_join!(api.picture(Source::Logo), api.picture(Source::LogoExternal))?;
+    let mut hashes = vec![Hash::of(&own.bytes), Hash::of(&external.bytes)];
+    hashes.dedup();
+    if hashes == known {
         return Ok(None);
     }
-    let frozen = keep(shelf, bytes, Budget::PROFILE, Naming::Content).await?;
-    Ok(Some(ProfilePicture { source, frozen }))
+    let picture = match keep(shelf, Naming::Content, move || describe(&external.bytes, Budget::PROFILE)).await
+    {
+        Ok(frozen) => Ok(frozen.into_picture(Shows::Logo)),
+        Err(MediaError::Picture(problem)) => Err(problem),
+        Err(other) => return Err(other),
+    };
+    Ok(Some(Logo { hashes, picture }))
 }
 
 /// Describes and freezes off the runtime's threads. A decoder's panic counts as a damaged picture.
-async fn keep(shelf: &Shelf, bytes: Bytes, budget: Budget, naming: Naming) -> Result<Frozen, MediaError> {
+async fn keep(
+    shelf: &Shelf,
+    naming: Naming,
+    describe: impl FnOnce() -> Result<Described, DescribeError> + Send + 'static,
+) -> Result<Frozen, MediaError> {
     let shelf = shelf.clone();
     let kept = tokio::task::spawn_blocking(move || -> Result<Frozen, MediaError> {
-        Ok(shelf.freeze(&describe(&bytes, budget)?, naming)?)
+        Ok(shelf.freeze(&describe()?, naming)?)
     });
     kept.await.map_err(|_| DescribeError::Broken("its decoder gave up".to_owned()))?
 }
@@ -138,21 +139,23 @@ async fn keep(shelf: &Shelf, bytes: Bytes, budget: Budget, naming: Naming) -> Re
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use bytes::Bytes;
     use image::ImageFormat;
 
     use super::*;
-    use crate::media::testing::{encoded, flat, gradient};
+    use crate::media::testing::{encoded, flat, gradient, moving};
     use crate::owncast::testing::{Reply, Server};
 
-    /// An Owncast whose logo and thumbnail can be changed.
+    /// An Owncast whose logo and stream picture can be changed; empty bytes are not there.
     async fn owncast() -> (Server, Api, Arc<Mutex<[Bytes; 2]>>) {
         let logo = encoded(&flat(600, 600, [9, 9, 9, 0]), ImageFormat::Png);
         let pictures = Arc::new(Mutex::new([logo.clone(), logo]));
         let inner = pictures.clone();
         let server = Server::start(move |request| {
-            let [logo, thumbnail] = inner.lock().unwrap().clone();
-            let bytes = if request.target.starts_with("/logo") { logo } else { thumbnail };
-            Reply::Answer(200, "image/jpeg", bytes.to_vec())
+            let [logo, picture] = inner.lock().unwrap().clone();
+            let bytes = if request.target.starts_with("/logo") { logo } else { picture };
+            let status = if bytes.is_empty() { 404 } else { 200 };
+            Reply::Answer(status, "image/jpeg", bytes.to_vec())
         })
         .await;
         let api = Api::new(server.url.clone(), "admin".to_owned(), "x").unwrap();
@@ -166,10 +169,10 @@ mod tests {
         let shelf = Shelf::open(store.path()).unwrap();
         let old = encoded(&gradient(640, 360), ImageFormat::Jpeg);
         let new = encoded(&gradient(320, 180), ImageFormat::Jpeg);
-        let known =
-            Known { logos: logo_hashes(&api).await.unwrap(), previous_stream_last: Some(Hash::of(&old)) };
-        assert_eq!(known.logos.len(), 1);
-        let take = || snapshot(&api, &shelf, Picture::Thumbnail, &known, Naming::Content);
+        let logos = logo(&api, &shelf, &[]).await.unwrap().unwrap().hashes;
+        assert_eq!(logos.len(), 1);
+        let age = Age { first_seen: Some((Hash::of(&old), true)), ..Age::default() };
+        let take = || snapshot(&api, &shelf, Kind::Still, &logos, &age, Naming::Content);
         let show = |bytes: &Bytes| pictures.lock().unwrap()[1] = bytes.clone();
 
         assert_eq!(take().await.unwrap(), Snapshot::NotYet(Verdict::Logo));
@@ -177,11 +180,31 @@ mod tests {
         assert_eq!(take().await.unwrap(), Snapshot::NotYet(Verdict::Stale));
         show(&new.slice(..new.len() - 9));
         assert_eq!(take().await.unwrap(), Snapshot::NotYet(Verdict::NotAPicture));
+        show(&Bytes::new());
+        assert!(matches!(take().await, Err(MediaError::Owncast(_))));
         show(&new);
-        let Snapshot::Taken { frozen, source } = take().await.unwrap() else { panic!() };
-        assert_eq!((frozen.width, frozen.height), (320, 180));
-        assert_eq!(source, current_hash(&api, Picture::Thumbnail).await.unwrap());
-        assert_eq!(shelf.read(&frozen.name).unwrap().unwrap().0, new);
+        let Snapshot::Taken { picture, source } = take().await.unwrap() else { panic!() };
+        assert_eq!((picture.width, picture.height, picture.shows), (320, 180, Shows::Still));
+        assert_eq!(source, current_hash(&api, Kind::Still).await.unwrap());
+        assert_eq!(shelf.read(&picture.name).unwrap().unwrap().0, new);
+    }
+
+    #[tokio::test]
+    async fn a_preview_moves_or_is_refused() {
+        let (_server, api, pictures) = owncast().await;
+        let store = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(store.path()).unwrap();
+        let age = Age { first_seen: Some((Hash::of(b"before"), true)), ..Age::default() };
+        let take = || snapshot(&api, &shelf, Kind::Moving, &[], &age, Naming::Unguessable([7; 32]));
+        let show = |bytes: Bytes| pictures.lock().unwrap()[1] = bytes;
+
+        show(moving(160, 90, 3));
+        let Snapshot::Taken { picture, .. } = take().await.unwrap() else { panic!() };
+        assert_eq!((picture.media_type.as_str(), picture.shows), ("image/gif", Shows::Preview));
+        assert_eq!(picture.name, format!("{}.gif", "07".repeat(32)));
+        show(moving(1300, 720, 1));
+        let refused = take().await.unwrap_err();
+        assert!(matches!(refused, MediaError::Picture(DescribeError::TooLargeToMove)), "{refused}");
     }
 
     #[tokio::test]
@@ -189,20 +212,30 @@ mod tests {
         let (_server, api, pictures) = owncast().await;
         let store = tempfile::tempdir().unwrap();
         let shelf = Shelf::open(store.path()).unwrap();
-        let first = profile_picture(&api, &shelf, None).await.unwrap().unwrap();
-        assert_eq!((first.frozen.width, first.frozen.media_type.as_str()), (512, "image/png"));
-        assert_eq!(profile_picture(&api, &shelf, Some(&first)).await.unwrap(), None);
+        let show = |bytes: Bytes| pictures.lock().unwrap()[0] = bytes;
+        let first = logo(&api, &shelf, &[]).await.unwrap().unwrap();
+        let shown = first.picture.unwrap();
+        assert_eq!((shown.width, shown.media_type.as_str(), shown.shows), (512, "image/png", Shows::Logo));
+        assert!(logo(&api, &shelf, &first.hashes).await.unwrap().is_none());
 
-        shelf.remove(&first.frozen.name).unwrap();
-        assert_eq!(profile_picture(&api, &shelf, Some(&first)).await.unwrap().as_ref(), Some(&first));
+        show(encoded(&gradient(100, 100), ImageFormat::Png));
+        let second = logo(&api, &shelf, &first.hashes).await.unwrap().unwrap();
+        assert_ne!(second.picture.unwrap().name, shown.name);
+        assert!(shelf.holds(&shown.name));
 
-        pictures.lock().unwrap()[0] = encoded(&gradient(100, 100), ImageFormat::Png);
-        let second = profile_picture(&api, &shelf, Some(&first)).await.unwrap().unwrap();
-        assert_ne!(second.frozen.name, first.frozen.name);
-        assert!(shelf.holds(&first.frozen.name));
-
-        pictures.lock().unwrap()[0] = Bytes::from_static(b"<svg/>");
-        let unusable = profile_picture(&api, &shelf, Some(&second)).await.unwrap_err();
-        assert!(matches!(unusable, MediaError::Picture(DescribeError::Unsupported(Format::Svg))));
+        // Moving, drawn by rules, far too large, torn: none of them stops anything.
+        show(moving(100, 100, 2));
+        let still = logo(&api, &shelf, &second.hashes).await.unwrap().unwrap().picture.unwrap();
+        assert_eq!(still.media_type, "image/jpeg");
+        let whole = encoded(&gradient(100, 100), ImageFormat::Png);
+        for (bytes, problem) in [
+            (Bytes::from_static(b"<svg/>"), "format that is not supported"),
+            (encoded(&flat(9000, 1, [1, 2, 3, 255]), ImageFormat::Png), "too large"),
+            (whole.slice(..whole.len() / 2), "damaged"),
+        ] {
+            show(bytes);
+            let looked = logo(&api, &shelf, &second.hashes).await.unwrap().unwrap();
+            assert!(looked.picture.unwrap_err().to_string().contains(problem), "{problem}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 use std::io::Cursor;
 
 use bytes::Bytes;
-use image::{DynamicImage, ImageFormat, Rgba, RgbaImage};
+use image::codecs::gif::GifEncoder;
+use image::{DynamicImage, Frame, ImageFormat, Rgba, RgbaImage};
 
 /// A colour gradient.
 pub fn gradient(width: u32, height: u32) -> DynamicImage {
@@ -34,4 +35,17 @@ pub fn encoded(picture: &DynamicImage, format: ImageFormat) -> Bytes {
         _ => picture.write_to(&mut out, format).unwrap(),
     }
     out.into_inner().into()
+}
+
+/// A GIF of so many frames.
+pub fn moving(width: u32, height: u32, frames: u32) -> Bytes {
+    let mut out = Vec::new();
+    let mut encoder = GifEncoder::new_with_speed(&mut out, 30);
+    for frame in 0..frames {
+        let shade = (frame * 50 % 256) as u8;
+        let at = |x: u32, y: u32| Rgba([(x * 7 % 256) as u8, (y * 5 % 256) as u8, shade, 255]);
+        encoder.encode_frame(Frame::new(RgbaImage::from_fn(width, height, at))).unwrap();
+    }
+    drop(encoder);
+    out.into()
 }

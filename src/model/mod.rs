@@ -14,6 +14,7 @@ pub mod origin;
 pub mod post;
 pub mod record;
 pub mod secret;
+pub mod stood;
 pub mod stream;
 pub mod view;
 pub mod wishes;

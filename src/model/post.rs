@@ -28,6 +28,18 @@ pub enum PostState {
     Deleted,
 }
 
+/// What a picture shows, for those who cannot see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shows {
+    /// A frame of the stream.
+    Still,
+    /// A few seconds of the stream.
+    Preview,
+    /// The stream's logo.
+    Logo,
+}
+
 /// A frozen picture that goes with a post or with the actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
@@ -41,6 +53,8 @@ pub struct Picture {
     pub height: u32,
     /// Placeholder, at most 5 components each way (Mastodon).
     pub blurhash: Option<String>,
+    /// What is to be seen on it.
+    pub shows: Shows,
 }
 
 /// One post.
@@ -58,6 +72,8 @@ pub struct Post {
     pub content: String,
     /// The text while the stream runs: what an ended post returns to when its stream comes back.
     pub live_content: String,
+    /// What the text was made from, as it was written for this post; empty for the built-in one. Edits keep to it.
+    pub template: String,
     /// Hashtags without `#`, in order, without repeats.
     pub tags: Vec<String>,
     /// The stream title when the text was made.

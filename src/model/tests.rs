@@ -9,14 +9,15 @@ use ulid::Ulid;
 use super::block::{Block, BlockOwner, BlockTarget};
 use super::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target, attempt_key, chunk_key};
 use super::engagement::{Engagement, EngagementKind, Seen, engagement_key, engagement_prefix};
-use super::facts::{Facts, Identity, SocialHandle};
+use super::facts::{Facts, Identity, Profile, SocialHandle, Untold};
 use super::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
 use super::handle::{Person, host_of};
 use super::host::{Host, HostCounts, Resting, alarm_key, read_alarm_key};
 use super::notices::{Notice, NoticeKind, Said};
-use super::post::{Audience, Picture, Post, PostState};
+use super::post::{Audience, Picture, Post, PostState, Shows};
 use super::record::{decode, encode, full_key, kind};
-use super::stream::{Phase, Session, Stream};
+use super::stood::{Before, Stood};
+use super::stream::{Clocks, Phase, Session, Stream};
 use super::view::{MemoryView, Meta, View};
 use super::{Addresses, Changes, Draft, Record};
 
@@ -49,6 +50,7 @@ fn picture() -> impl Strategy<Value = Picture> {
         width,
         height,
         blurhash,
+        shows: Shows::Preview,
     })
 }
 
@@ -174,7 +176,7 @@ proptest! {
     ) {
         back(Post {
             id: ids.0, session: ids.1, published: times.0, updated: times.1,
-            content: words.0.clone(), live_content: words.1.clone(), tags, title: words.2.clone(),
+            content: words.0.clone(), live_content: words.1.clone(), template: words.2.clone(), tags, title: words.2.clone(),
             sensitive: one, audience: if one { Audience::Public } else { Audience::Followers },
             picture, alt: words.1.clone(),
             state: [PostState::Live, PostState::Ended, PostState::Deleted][state],
@@ -205,15 +207,21 @@ proptest! {
         let target = if one { BlockTarget::Domain(words.0.clone()) } else { BlockTarget::Actor(words.0.clone()) };
         back(Block { target, owner, since: times.0 })?;
         let session = Session {
-            id: ids.0, phase: PHASES[phase], connections, started: times.0, seen: times.1, gone: times.2,
-            post: ids.1, told_title: words.0.clone(),
+            id: ids.0, phase: PHASES[phase], connections, started: times.0, connected: times.1,
+            seen: times.1, gone: times.2, missed: times.2, post: ids.1, title: words.1.clone(),
+            told_title: words.0.clone(), told: times.2, skipped: one, closed: !one,
         };
-        meta_back(Stream { session: one.then_some(session), last_picture: Some(words.1.clone()) })?;
+        let clocks = one.then_some(Clocks { ours: times.0, owncasts: times.1 });
+        meta_back(Stream { session: one.then_some(session), last_picture: Some(words.1.clone()), clocks })?;
         meta_back(Facts {
             known: one, name: words.0.clone(), tags: vec![words.1.clone()], logo: picture,
             social_handles: vec![SocialHandle { platform: words.0.clone(), url: words.1.clone() }],
             ..Facts::default()
         })?;
+        let before = |hash: &String| Some(Before { hash: hash.clone(), early: one });
+        meta_back(Stood { connection: times.2, thumbnail: before(&words.0), preview: None })?;
+        let untold = Untold { document: words.0.clone(), since: times.0, changed: times.1 };
+        meta_back(Profile { told: one.then(|| words.1.clone()), untold: Some(untold), update: ids.1 })?;
         meta_back(Identity {
             addresses: one.then(|| Addresses::new(&words.0, &words.1)),
             published: times.2,

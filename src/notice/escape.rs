@@ -8,13 +8,17 @@
 //!    neither markdown nor links nor emoji are looked for in it, however often it is rendered.
 //! 2. Every ASCII sign in a name is a numeric entity ([`text`]). Should a renderer read the line as markdown all the same,
 //!    an entity is never syntax, and what that pass puts out is a paragraph, which is again a block to the next.
-//! 3. After `:`, `.`, `@` and `/` stands an empty comment. Some renderers and the web page look for addresses and emoji
-//!    in text that is already decoded: the comment cuts that text where they would find one, and shows nothing.
+//! 3. After `:`, `.`, `@` and `/` stands an empty element ([`CUT`]). Some renderers and the web page look for addresses and
+//!    emoji in text that is already decoded: it cuts that text where they would find one, and shows nothing.
 
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Most code points that one visible character keeps: a family emoji with skin tones needs 11, a pile of accents ends.
 const MAX_MARKS: usize = 12;
+
+/// Cuts text in two for whoever looks into it, and shows nothing. Owncast lets this element through in what a bot says,
+/// where it takes out comments.
+const CUT: &str = "<em></em>";
 
 /// One line of visible characters, at most `max_graphemes` of them (a cut shows as `…`).
 ///
@@ -84,7 +88,7 @@ pub fn text(plain: &str) -> String {
         if c.is_ascii() && !c.is_ascii_alphanumeric() && c != ' ' {
             safe.push_str(&format!("&#{};", u32::from(c)));
             if matches!(c, ':' | '.' | '@' | '/') {
-                safe.push_str("<!-- -->");
+                safe.push_str(CUT);
             }
         } else {
             safe.push(c);

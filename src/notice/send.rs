@@ -2,16 +2,17 @@
 //! catches between the two is counted and not said.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::confirm::Confirmations;
 use super::merge::{Pace, Plan, Say, Settings, Style, plan};
 use super::wording::Wording;
-use crate::agent::board::Board;
+use crate::agent::board::{Board, Way};
 use crate::agent::effective::Effective;
 use crate::config::{NoticeStyle, NoticeWhen, NoticesConfig};
 use crate::model::notices::{Notice, NoticeKind};
@@ -51,6 +52,8 @@ pub struct Speaker {
     pub effective: watch::Receiver<Arc<Effective>>,
     /// Whether Owncast answers.
     pub board: watch::Receiver<Board>,
+    /// What was sent, for whoever sees it come back.
+    pub confirmations: Arc<Confirmations>,
     /// Counted.
     pub metrics: Arc<Metrics>,
 }
@@ -175,7 +178,8 @@ impl Speaker {
             .await?;
         let plural = if follows == 1 { "" } else { "s" };
         let body = format!("<p>Since last time: {follows} new follower{plural}.</p>");
-        self.sent(self.api.say_action(token, &body).await, NoticeOutcome::Merged, follows);
+        let result = self.speak(token, Style::Line, &body).await;
+        self.sent(result, NoticeOutcome::Merged, follows);
         Ok(())
     }
 
@@ -184,11 +188,7 @@ impl Speaker {
         let claimed: Vec<Notice> =
             queue.iter().filter(|notice| say.notices.contains(&notice.id)).cloned().collect();
         self.claim(say.notices, 0).await?;
-        let result = match say.style {
-            Style::Card => self.api.say_system(token, &say.body).await,
-            Style::Bot => self.api.say_bot(token, &say.body).await,
-            Style::Line | Style::Off => self.api.say_action(token, &say.body).await,
-        };
+        let result = self.speak(token, say.style, &say.body).await;
         if let Err(OwncastError::WrongToken { .. }) = result {
             // Refused at the door: surely not said.
             self.token.send_replace(None);
@@ -196,6 +196,22 @@ impl Speaker {
         }
         self.sent(result, if many == 1 { NoticeOutcome::Sent } else { NoticeOutcome::Merged }, many);
         Ok(())
+    }
+
+    async fn speak(&self, token: &Secret, style: Style, body: &str) -> Result<(), OwncastError> {
+        if self.board.borrow().sources.websocket.way == Way::Works {
+            self.confirmations.expect(body, Instant::now());
+        }
+        let result = match style {
+            Style::Card => self.api.say_system(token, body).await,
+            Style::Bot => self.api.say_bot(token, body).await,
+            Style::Line | Style::Off => self.api.say_action(token, body).await,
+        };
+        // Without an answer it may have been said all the same.
+        if result.as_ref().is_err_and(|error| !error.is_transient()) {
+            self.confirmations.forget(body);
+        }
+        result
     }
 
     async fn put_back(&self, notices: Vec<Notice>) -> Result<(), StoreError> {

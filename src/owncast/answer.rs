@@ -108,6 +108,7 @@ mod tests {
             Err(OwncastError::Refused { .. }) => "refused",
             Err(OwncastError::Busy { .. }) => "busy",
             Err(OwncastError::Malformed { .. }) => "malformed",
+            Err(OwncastError::ReadOnly { .. }) => "read only",
         }
     }
 

@@ -12,7 +12,6 @@ use super::types::{
     FollowerEntry, FollowerList, Picture, PictureBytes, ServerConfig, Status, Token, Webhook, WireConfig,
     WireList, WireStatus,
 };
-use super::versions::Version;
 use crate::model::Secret;
 
 pub use super::transport::Timeouts;
@@ -57,9 +56,19 @@ impl Api {
         self.0.base()
     }
 
-    /// Replaces the admin password from the next call on, in all clones.
-    pub fn set_password(&self, password: impl Into<Secret>) {
-        self.0.set_password(password.into());
+    /// Replaces the admin user and password from the next call on, in all clones.
+    pub fn set_admin(&self, user: String, password: impl Into<Secret>) {
+        self.0.set_admin(user, password.into());
+    }
+
+    /// [`Api::new`], for looking only: every call that could change something in Owncast is
+    /// [`OwncastError::ReadOnly`].
+    ///
+    /// # Errors
+    /// As [`Api::new`].
+    pub fn read_only(base: Url, user: String, password: impl Into<Secret>) -> Result<Api, OwncastError> {
+        let transport = Transport::new(base, user, password.into(), Timeouts::default())?;
+        Ok(Api(Arc::new(transport.read_only())))
     }
 
     // ---- reading ----
@@ -82,17 +91,6 @@ impl Api {
             stream_title: wire.stream_title,
             online: wire.online,
         })
-    }
-
-    /// The version, from `versionNumber` of the status.
-    ///
-    /// # Errors
-    /// As [`Api::status`]; [`OwncastError::Malformed`] when it does not read as a version.
-    pub async fn version(&self) -> Result<Version, OwncastError> {
-        let status = self.status().await?;
-        let url = shown(self.base());
-        Version::parse(&status.version_number)
-            .ok_or(OwncastError::Malformed { url, what: "the version number" })
     }
 
     /// `GET /api/admin/serverconfig`, reduced to what is needed; it also proves the password.

@@ -23,7 +23,7 @@ async fn the_recorded_status_is_read() {
         let (server, api) = always(move || recorded(name)).await;
         let status = api.status().await.unwrap();
         assert_eq!((status.last_connect_time.is_some(), status.online), (connected, online), "{name}");
-        assert_eq!(api.version().await.unwrap().to_string(), "0.1.3");
+        assert_eq!(status.version_number, "0.1.3");
         assert!(server.asked().iter().all(|request| request.header("authorization").is_none()));
         assert!(server.asked().iter().all(|request| request.header("origin").is_none()));
     }
@@ -46,9 +46,28 @@ async fn the_recorded_server_configuration_is_reduced_to_what_is_needed() {
     let authorization = server.asked()[0].header("authorization").unwrap().to_owned();
     assert_eq!(authorization, "Basic YWRtaW46aHVudGVyMg==");
 
-    api.set_password("abc123");
+    api.set_admin("ada".to_owned(), "abc123");
     api.server_config().await.unwrap();
-    assert_eq!(server.asked()[1].header("authorization").unwrap(), "Basic YWRtaW46YWJjMTIz");
+    assert_eq!(server.asked()[1].header("authorization").unwrap(), "Basic YWRhOmFiYzEyMw==");
+}
+
+#[tokio::test]
+async fn a_client_that_only_looks_sends_nothing_that_changes_something() {
+    let server = Server::start(|_: &Request| recorded("status-offline")).await;
+    let api = Api::read_only(server.url.clone(), "admin".to_owned(), "hunter2").unwrap();
+    api.status().await.unwrap();
+    let secret = Secret::from("zzz");
+    let refused = [
+        api.set_go_live_message("").await,
+        api.probe("x").await,
+        api.say_action(&secret, "hello").await,
+        api.delete_token(&secret).await,
+        api.delete_webhook(1).await.map(drop),
+    ];
+    for answer in refused {
+        assert!(matches!(answer, Err(OwncastError::ReadOnly { .. })), "{answer:?}");
+    }
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]

@@ -78,6 +78,14 @@ pub enum OwncastError {
         /// Which part, never its content.
         what: &'static str,
     },
+    /// The client only looks: nothing was sent.
+    #[error(
+        "{url} is not called, because that would change something in Owncast; nothing is changed with --observe"
+    )]
+    ReadOnly {
+        /// Where, without credentials and query.
+        url: String,
+    },
 }
 
 impl OwncastError {

@@ -11,7 +11,14 @@ const OTHER_AGENT: &str = "http://10.0.0.9:8586/herald/hook/bbbb";
 const FOREIGN: &str = "https://bot.example/owncast";
 
 fn wanted(replace: bool) -> Wanted {
-    Wanted { webhook_url: Url::parse(OURS).unwrap(), secret: Secret::from("s3cret"), replace }
+    Wanted {
+        webhook_url: Url::parse(OURS).unwrap(),
+        secret: Secret::from("s3cret"),
+        webhook: Wish::Have,
+        token: Wish::Have,
+        refused_token: None,
+        replace,
+    }
 }
 
 fn version(text: &str) -> Version {
@@ -40,6 +47,7 @@ fn remembered(id: i64, url: &str, secret: Option<&str>) -> Provisioned {
             secret_fingerprint: secret.map(fingerprint),
         }),
         token_fingerprint: Some(fingerprint("tok")),
+        namesakes: None,
     }
 }
 
@@ -124,6 +132,30 @@ fn webhooks_are_planned() {
             None,
         ),
         ("signed", new, vec![webhook(4, OURS)], remembered(4, OURS, Some("s3cret")), vec![], Some(4)),
+        (
+            "hidden behind asterisks",
+            new,
+            vec![signed(4, "***")],
+            remembered(4, OURS, Some("s3cret")),
+            vec![],
+            Some(4),
+        ),
+        (
+            "asterisks, and not remembered",
+            new,
+            vec![signed(4, "***")],
+            remembered(4, OURS, None),
+            vec![delete(4, Why::Unsigned), create.clone()],
+            None,
+        ),
+        (
+            "an empty secret",
+            new,
+            vec![signed(4, "")],
+            remembered(4, OURS, Some("s3cret")),
+            vec![delete(4, Why::Unsigned), create.clone()],
+            None,
+        ),
         ("signed and revealed", new, vec![signed(4, "s3cret")], remembered(4, OURS, None), vec![], Some(4)),
     ];
     for (name, at, webhooks, stored, actions, kept) in table {
@@ -228,31 +260,61 @@ async fn little_owncast() -> (Server, Arc<Mutex<Rows>>) {
     (server, rows)
 }
 
+/// A ledger in memory that can be full.
+#[derive(Default)]
+struct Notebook {
+    now: Mutex<Provisioned>,
+    full: std::sync::atomic::AtomicBool,
+}
+
+impl Notebook {
+    fn read(&self) -> Provisioned {
+        self.now.lock().unwrap().clone()
+    }
+}
+
+impl Ledger for Notebook {
+    async fn write(&self, now: &Provisioned) -> bool {
+        if self.full.load(std::sync::atomic::Ordering::Relaxed) {
+            return false;
+        }
+        *self.now.lock().unwrap() = now.clone();
+        true
+    }
+}
+
+async fn once(api: &Api, book: &Notebook, wanted: &Wanted) -> Result<Settled, ProvisionError> {
+    settle(api, &look(api).await?, &book.read(), wanted, version("0.1.3"), book).await
+}
+
+fn api(server: &Server) -> Api {
+    Api::new(server.url.clone(), "admin".to_owned(), "abc").unwrap()
+}
+
 #[tokio::test]
 async fn settling_is_repeatable_and_leaves_nothing_behind() {
     let (server, rows) = little_owncast().await;
     rows.lock().unwrap().webhooks.push(json!({ "id": 900, "url": FOREIGN, "events": [] }));
-    let api = Api::new(server.url.clone(), "admin".to_owned(), "abc").unwrap();
+    let (api, book) = (api(&server), Notebook::default());
 
-    let mut memory = Provisioned::default();
-    let first = ensure(&api, &memory.clone(), &wanted(false), |now| memory = now.clone()).await.unwrap();
+    let first = once(&api, &book, &wanted(false)).await.unwrap();
     assert_eq!(first.taken, [Action::CreateWebhook, Action::CreateToken]);
-    assert_eq!(memory, first.provisioned);
+    assert_eq!(book.read(), first.provisioned);
 
-    let again = ensure(&api, &memory.clone(), &wanted(false), |_| panic!("nothing new")).await.unwrap();
+    let again = once(&api, &book, &wanted(false)).await.unwrap();
     assert!(again.taken.is_empty());
-    assert_eq!(again.token.expose(), first.token.expose());
+    assert_eq!(again.token, first.token);
 
     let moved = Wanted { webhook_url: Url::parse(OLD).unwrap(), ..wanted(false) };
-    let moved = ensure(&api, &memory.clone(), &moved, |now| memory = now.clone()).await.unwrap();
+    let moved = once(&api, &book, &moved).await.unwrap();
     assert!(matches!(
         moved.taken[..],
         [Action::DeleteWebhook { why: Why::OldAddress, .. }, Action::CreateWebhook]
     ));
     assert_eq!(rows.lock().unwrap().webhooks.len(), 2);
 
-    assert_eq!(remove(&api, &memory).await.unwrap().len(), 2);
-    assert!(remove(&api, &memory).await.unwrap().is_empty());
+    assert_eq!(remove(&api, &book.read()).await.unwrap().len(), 2);
+    assert!(remove(&api, &book.read()).await.unwrap().is_empty());
     let rows = rows.lock().unwrap();
     assert_eq!((rows.webhooks.len(), rows.tokens.len()), (1, 0));
     assert_eq!(rows.webhooks[0]["id"], 900);
@@ -262,15 +324,86 @@ async fn settling_is_repeatable_and_leaves_nothing_behind() {
 async fn a_half_way_failure_does_not_pile_up() {
     let (server, rows) = little_owncast().await;
     rows.lock().unwrap().token_calls_fail = true;
-    let api = Api::new(server.url.clone(), "admin".to_owned(), "abc").unwrap();
-    let mut memory = Provisioned::default();
+    let (api, book) = (api(&server), Notebook::default());
     for _ in 0..3 {
-        let failed = ensure(&api, &memory.clone(), &wanted(false), |now| memory = now.clone()).await;
+        let failed = once(&api, &book, &wanted(false)).await;
         assert!(matches!(failed, Err(ProvisionError::Owncast(OwncastError::Refused { .. }))));
     }
     assert_eq!(rows.lock().unwrap().webhooks.len(), 1);
-    assert!(memory.webhook.is_some() && memory.token_fingerprint.is_none());
+    assert!(book.read().webhook.is_some() && book.read().token_fingerprint.is_none());
     rows.lock().unwrap().token_calls_fail = false;
-    let settled = ensure(&api, &memory.clone(), &wanted(false), |now| memory = now.clone()).await.unwrap();
+    let settled = once(&api, &book, &wanted(false)).await.unwrap();
     assert_eq!(settled.taken, [Action::CreateToken]);
+}
+
+#[tokio::test]
+async fn a_crash_between_making_and_writing_down_leaves_no_second_one() {
+    let (server, rows) = little_owncast().await;
+    // Somebody's own token of the same name.
+    rows.lock()
+        .unwrap()
+        .tokens
+        .push(json!({ "id": "", "accessToken": "theirs", "displayName": TOKEN_NAME, "scopes": SCOPES }));
+    let (api, book) = (api(&server), Notebook::default());
+    once(&api, &book, &wanted(false)).await.unwrap();
+    // As it stood on disk when both had been made and neither was written down.
+    let before = Provisioned { namesakes: Some(vec![fingerprint("theirs")]), ..Provisioned::default() };
+    *book.now.lock().unwrap() = before;
+    let found = once(&api, &book, &wanted(false)).await.unwrap();
+    assert!(found.taken.is_empty(), "{:?}", found.taken);
+    assert_ne!(found.token.unwrap().expose(), "theirs");
+    let rows = rows.lock().unwrap();
+    assert_eq!((rows.webhooks.len(), rows.tokens.len()), (1, 2));
+    assert!(book.read().webhook.is_some() && book.read().namesakes.is_none());
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_made() {
+    let (server, rows) = little_owncast().await;
+    let (api, book) = (api(&server), Notebook::default());
+    once(&api, &book, &wanted(false)).await.unwrap();
+    rows.lock().unwrap().tokens.clear();
+    book.full.store(true, std::sync::atomic::Ordering::Relaxed);
+    let failed = once(&api, &book, &wanted(false)).await;
+    assert!(matches!(failed, Err(ProvisionError::Forgetful)));
+    assert!(rows.lock().unwrap().tokens.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_goes_and_what_is_only_kept_is_not_made() {
+    let (server, rows) = little_owncast().await;
+    let (api, book) = (api(&server), Notebook::default());
+    let kept = Wanted { webhook: Wish::Keep, token: Wish::Keep, ..wanted(false) };
+    let settled = once(&api, &book, &kept).await.unwrap();
+    assert!(settled.taken.is_empty() && settled.token.is_none());
+    let made = once(&api, &book, &wanted(false)).await.unwrap();
+    assert!(once(&api, &book, &kept).await.unwrap().taken.is_empty());
+    let refused = Wanted { refused_token: made.token.map(|token| token.fingerprint()), ..wanted(false) };
+    let anew = once(&api, &book, &refused).await.unwrap();
+    assert!(matches!(anew.taken[..], [Action::DeleteToken { why: Why::Refused, .. }, Action::CreateToken]));
+    let away = Wanted { webhook: Wish::Away, token: Wish::Away, ..wanted(false) };
+    assert_eq!(once(&api, &book, &away).await.unwrap().taken.len(), 2);
+    let rows = rows.lock().unwrap();
+    assert_eq!((rows.webhooks.len(), rows.tokens.len()), (0, 0));
+    assert_eq!(book.read(), Provisioned::default());
+}
+
+#[tokio::test]
+async fn what_somebody_deleted_is_noticed() {
+    let (server, rows) = little_owncast().await;
+    let (api, book) = (api(&server), Notebook::default());
+    once(&api, &book, &wanted(false)).await.unwrap();
+    let lacks = async || {
+        let listed = look(&api).await.unwrap();
+        (listed.lacks_webhook(&book.read()), listed.lacks_token(&book.read()))
+    };
+    assert_eq!(lacks().await, (false, false));
+    rows.lock().unwrap().webhooks.clear();
+    assert_eq!(lacks().await, (true, false));
+    rows.lock().unwrap().tokens.clear();
+    assert_eq!(lacks().await, (true, true));
+    // Left alone, they are missed once and not again.
+    let kept = Wanted { webhook: Wish::Keep, token: Wish::Keep, ..wanted(false) };
+    once(&api, &book, &kept).await.unwrap();
+    assert_eq!(lacks().await, (false, false));
 }

@@ -72,8 +72,8 @@ impl Raw {
 pub(super) struct Transport {
     client: reqwest::Client,
     base: Url,
-    user: String,
-    password: RwLock<Secret>,
+    admin: RwLock<(String, Secret)>,
+    read_only: bool,
 }
 
 impl Transport {
@@ -90,15 +90,20 @@ impl Transport {
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| OwncastError::Unreachable { url: shown(&base), reason: root_cause(&error) })?;
-        Ok(Transport { client, base, user, password: RwLock::new(password) })
+        Ok(Transport { client, base, admin: RwLock::new((user, password)), read_only: false })
     }
 
     pub fn base(&self) -> &Url {
         &self.base
     }
 
-    pub fn set_password(&self, password: Secret) {
-        *self.password.write().unwrap_or_else(std::sync::PoisonError::into_inner) = password;
+    pub fn set_admin(&self, user: String, password: Secret) {
+        *self.admin.write().unwrap_or_else(std::sync::PoisonError::into_inner) = (user, password);
+    }
+
+    /// From now on everything but a GET is refused here, whoever asks for it.
+    pub fn read_only(self) -> Self {
+        Transport { read_only: true, ..self }
     }
 
     /// An address below the base; `segments` are escaped.
@@ -146,6 +151,9 @@ impl Transport {
         credentials: Credentials<'_>,
         body: &Value,
     ) -> Result<Value, OwncastError> {
+        if self.read_only {
+            return Err(OwncastError::ReadOnly { url: shown(&url) });
+        }
         let request = self.authorise(self.client.request(Method::POST, url.clone()), &credentials);
         let response = request
             .header(ACCEPT, "application/json")
@@ -164,9 +172,9 @@ impl Transport {
         match credentials {
             Credentials::Nobody => request,
             Credentials::Admin => {
-                let password =
-                    self.password.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                request.basic_auth(&self.user, Some(password.expose()))
+                let (user, password) =
+                    self.admin.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                request.basic_auth(user, Some(password.expose()))
             }
             Credentials::Token(token) => request.bearer_auth(token.expose()),
         }

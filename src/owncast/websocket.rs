@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use http::header::{
@@ -10,6 +11,7 @@ use http::header::{
 };
 use reqwest::redirect::Policy;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -24,8 +26,10 @@ use super::frames::{self, Frame, MAX_MESSAGE};
 use super::transport::{USER_AGENT, checked_base, failed, read};
 use crate::model::Secret;
 
-/// Owncast pings every 54 s and gives up after 60 s without a pong: longer silence is a dead connection.
-const SILENCE: Duration = Duration::from_secs(70);
+/// A live Owncast answers our pings: when nothing came for this long, the connection is dead.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Pings that may go unanswered within [`SILENCE`].
+const UNANSWERED: u32 = 2;
 /// Time to connect and be upgraded.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time to say good-bye when cancelled.
@@ -71,6 +75,11 @@ pub enum SocketEvent {
         /// Said by an access token.
         is_bot: bool,
     },
+    /// Owncast answered a ping.
+    Alive {
+        /// Time from the ping to its answer.
+        round_trip: Duration,
+    },
     /// Something else happened in chat.
     Other,
     /// The connection is over; last, once.
@@ -100,8 +109,8 @@ pub enum Closed {
     /// The token is unknown or gone: provision again.
     #[error("Owncast does not know the agent's access token any more")]
     UnknownToken,
-    /// The token's user was disabled by a moderator.
-    #[error("Owncast's chat has disabled the agent's user; enable it in the admin page")]
+    /// The token's user is disabled: by a moderator, or because the token was deleted. Provision again.
+    #[error("Owncast has disabled the user of the agent's access token, as it does when a token is deleted")]
     UserDisabled,
     /// No websocket there: a proxy without upgrade, or another service.
     #[error("what answers at {url} is not Owncast's chat: {answered}; use Owncast's own address")]
@@ -117,7 +126,7 @@ pub enum Closed {
     /// Owncast closed it in good order.
     #[error("Owncast closed the connection")]
     ByOwncast,
-    /// Nothing came for 70 s, not even a ping.
+    /// Nothing came for a minute, not even an answer to our pings.
     #[error("Owncast was silent for too long")]
     Silent,
 }
@@ -224,7 +233,12 @@ impl Socket {
         events: &mpsc::Sender<SocketEvent>,
         cancel: &CancellationToken,
     ) -> Closed {
-        let mut welcomed = false;
+        let (mut welcomed, mut unanswered) = (false, 0);
+        let every = self.silence / (UNANSWERED + 1);
+        let mut pings = interval_at(Instant::now() + every, every);
+        // A listener that held us up for long must not make us send what was missed.
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pinged = None;
         loop {
             // Reading also answers pings: tungstenite queues the pong and sends it with the next read.
             let message = tokio::select! {
@@ -233,20 +247,41 @@ impl Socket {
                     let _ = tokio::time::timeout(GOODBYE, stream.close(None)).await;
                     return Closed::Ourselves;
                 }
-                message = tokio::time::timeout(self.silence, stream.next()) => message,
+                message = stream.next() => message,
+                _ = pings.tick() => {
+                    if unanswered == UNANSWERED {
+                        return Closed::Silent;
+                    }
+                    unanswered += 1;
+                    pinged = Some(Instant::now());
+                    match tokio::time::timeout(every, stream.send(Message::Ping(Bytes::new()))).await {
+                        Ok(Ok(())) => continue,
+                        Ok(Err(error)) => return ended(&error),
+                        Err(_) => return Closed::Silent,
+                    }
+                }
             };
-            let text = match message {
-                Err(_) => return Closed::Silent,
-                Ok(None) => return Closed::ByOwncast,
-                Ok(Some(Err(error))) => return ended(&error),
-                Ok(Some(Ok(Message::Text(text)))) => text,
-                Ok(Some(Ok(Message::Close(_)))) => {
+            unanswered = 0;
+            let frames = match message {
+                None => return Closed::ByOwncast,
+                Some(Err(error)) => return ended(&error),
+                Some(Ok(Message::Text(text))) => frames::parse(text.as_str()),
+                Some(Ok(Message::Close(_))) => {
                     let _ = tokio::time::timeout(GOODBYE, stream.flush()).await;
                     return Closed::ByOwncast;
                 }
-                Ok(Some(Ok(_))) => continue,
+                Some(Ok(Message::Pong(_))) => {
+                    if let Some(at) = pinged.take() {
+                        let alive = SocketEvent::Alive { round_trip: at.elapsed() };
+                        if let Some(ended) = tell(alive, events, cancel).await {
+                            return ended;
+                        }
+                    }
+                    continue;
+                }
+                Some(Ok(_)) => continue,
             };
-            for frame in frames::parse(text.as_str()) {
+            for frame in frames {
                 let event = match frame {
                     Frame::NeedsRegistration => return Closed::UnknownToken,
                     Frame::UserDisabled => return Closed::UserDisabled,
@@ -262,17 +297,26 @@ impl Socket {
                         SocketEvent::Chat { id, body, display_name, is_bot }
                     }
                 };
-                let sent = tokio::select! {
-                    biased;
-                    () = cancel.cancelled() => return Closed::Ourselves,
-                    sent = events.send(event) => sent,
-                };
-                if sent.is_err() {
-                    return Closed::Ourselves;
+                if let Some(ended) = tell(event, events, cancel).await {
+                    return ended;
                 }
             }
         }
     }
+}
+
+/// Passes an event on. Answers how the connection ends when it has to: nobody listens any more, or we are to stop.
+async fn tell(
+    event: SocketEvent,
+    events: &mpsc::Sender<SocketEvent>,
+    cancel: &CancellationToken,
+) -> Option<Closed> {
+    let sent = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Some(Closed::Ourselves),
+        sent = events.send(event) => sent,
+    };
+    sent.is_err().then_some(Closed::Ourselves)
 }
 
 /// Owncast refuses with HTTP 200 and one word; others in their own ways.

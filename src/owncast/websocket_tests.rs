@@ -134,6 +134,33 @@ async fn silence_a_flood_and_a_cut_end_the_connection() {
 }
 
 #[tokio::test]
+async fn our_pings_are_answered_and_keep_a_quiet_connection() {
+    let (mut socket, task) = serve(|mut stream| async move {
+        stream.send(Message::text(WELCOME)).await.unwrap();
+        // Reading answers pings.
+        while let Some(Ok(message)) = stream.next().await {
+            if message.is_close() {
+                break;
+            }
+        }
+    })
+    .await;
+    socket.silence = Duration::from_millis(300);
+    let (sender, mut receiver) = mpsc::channel(100);
+    let cancel = CancellationToken::new();
+    let inner = cancel.clone();
+    let running = tokio::spawn(async move { socket.run(&Secret::from("t"), &sender, &inner).await });
+    assert!(matches!(receiver.recv().await, Some(SocketEvent::Connected { .. })));
+    // More than fit into the time of silence.
+    for _ in 0..2 * UNANSWERED + 1 {
+        assert!(matches!(receiver.recv().await, Some(SocketEvent::Alive { .. })));
+    }
+    cancel.cancel();
+    assert_eq!(running.await.unwrap(), Closed::Ourselves);
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn cancelling_says_good_bye() {
     let (socket, task) = serve(|mut stream| async move {
         stream.send(Message::text(WELCOME)).await.unwrap();

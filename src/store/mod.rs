@@ -3,6 +3,7 @@
 //! Everything that changes goes through [`Store::commit`]: a decision is given a view that already holds all earlier
 //! decisions, and the caller is answered only once its changes are on disk. Many waiting commits share one flush.
 
+mod copy;
 mod disk;
 mod writer;
 
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::model::record::kind;
 use crate::model::{Changes, View};
 
+pub use copy::copy;
 pub use disk::Disk;
 
 /// Commits that may wait for the writer; more wait at the channel, which slows their callers down.
@@ -53,6 +55,14 @@ pub enum StoreError {
         found: u32,
         /// Schema this release knows.
         known: u32,
+    },
+    /// It cannot be copied in a moment in which nobody writes to it.
+    #[error(
+        "the store {folder} is written to all the time and cannot be copied whole; try again when less is going on"
+    )]
+    Busy {
+        /// The store's folder.
+        folder: String,
     },
     /// The disk failed while writing or reading. Not survivable in place: the process must end and be started again.
     #[error("the store could not be written: {0}; check the disk and its free space")]

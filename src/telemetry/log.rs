@@ -182,7 +182,7 @@ mod tests {
             .with(filter(&level).unwrap());
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(follower.count = 3, "queue is long");
-            tracing::debug!(target: "owncast_herald::deliver", "one delivery");
+            tracing::debug!(target: "herald::deliver", "one delivery");
             tracing::debug!(target: "hyper::client", "GET /ws?accessToken=x");
         });
         let bytes = captured.0.lock().unwrap().clone();

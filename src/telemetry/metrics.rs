@@ -115,6 +115,15 @@ label! {
     }
 }
 label! {
+    /// Whether a chat message was seen in chat after it was sent.
+    Confirmation as "outcome" {
+        /// It came back over the chat websocket.
+        Confirmed = "confirmed",
+        /// It did not, while the websocket was there.
+        Unconfirmed = "unconfirmed",
+    }
+}
+label! {
     /// What was posted.
     PostKind as "kind" {
         /// The stream has started.
@@ -162,6 +171,7 @@ pub struct Metrics {
     deliveries: Counts<DeliveryOutcome>,
     fetches: Counts<FetchOutcome>,
     notices: Counts<NoticeOutcome>,
+    confirmations: Counts<Confirmation>,
     posts: Counts<PostKind>,
 }
 
@@ -198,6 +208,11 @@ impl Metrics {
                 "Look-ups of other servers' documents by outcome",
             ),
             notices: counts(&mut registry, "chat_notices", "Chat notices by outcome"),
+            confirmations: counts(
+                &mut registry,
+                "chat_confirmations",
+                "Chat messages sent, by whether they were seen in chat",
+            ),
             posts: counts(&mut registry, "published_posts", "Posts and changes to posts by kind"),
             registry: Arc::new(registry),
         }
@@ -221,6 +236,11 @@ impl Metrics {
     /// Counts `how_many` chat notices.
     pub fn notices(&self, outcome: NoticeOutcome, how_many: u64) {
         self.notices.get_or_create(&Only(outcome)).inc_by(how_many);
+    }
+
+    /// Counts `how_many` chat messages.
+    pub fn confirmations(&self, outcome: Confirmation, how_many: u64) {
+        self.confirmations.get_or_create(&Only(outcome)).inc_by(how_many);
     }
 
     /// Counts a post.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Memory, Setback, Watcher};
 use crate::activitypub::signature::PrivateKey;
-use crate::agent::effective::IdentityState;
+use crate::agent::effective::{IdentityState, another_actor};
 use crate::config::{Config, Secret, keyfile};
 use crate::model::facts::{Facts, Identity};
 use crate::model::{Addresses, Draft};
@@ -20,7 +20,7 @@ impl Watcher {
         let (facts, mut stored): (Facts, Identity) =
             self.store.read(|view| (view.meta(), view.meta())).await?;
         let config = std::sync::Arc::clone(&self.config.borrow());
-        let identity = match self.identity(memory, &config, &facts, &mut stored).await {
+        let identity = match self.identity(&config, &facts, &mut stored).await {
             Ok(identity) => identity,
             Err(Setback::Identity(why)) => {
                 if self.effective.borrow().identity != IdentityState::Waiting(why.clone()) {
@@ -40,17 +40,28 @@ impl Watcher {
                 "the identity is settled"
             );
         }
-        let settled = matches!(identity, IdentityState::Settled { .. });
-        if settled && config.owncast.take_over_go_live_message {
-            self.take_over_message(&facts, &mut stored).await?;
+        self.publish(facts, identity, &stored);
+        self.warn_of_another_actor(memory);
+        self.keep_one_post(memory, &config).await
+    }
+
+    /// Says that another actor is asked for, once for each.
+    fn warn_of_another_actor(&self, memory: &mut Memory) {
+        let effective = std::sync::Arc::clone(&self.effective.borrow());
+        let other = effective.other_identity();
+        if let (Some(ours), Some(other)) = (effective.addresses(), &other)
+            && memory.warned_of.as_ref() != Some(other)
+        {
+            tracing::warn!(target: "herald::agent", "{}", another_actor(ours, other));
         }
-        self.publish(self.store.read(|view| view.meta()).await?, identity, &stored);
-        Ok(())
+        if other.is_none() && memory.warned_of.is_some() {
+            tracing::info!(target: "herald::agent", "public URL and username are the actor's own again");
+        }
+        memory.warned_of = other;
     }
 
     async fn identity(
         &self,
-        memory: &mut Memory,
         config: &Config,
         facts: &Facts,
         stored: &mut Identity,
@@ -60,17 +71,6 @@ impl Watcher {
         let wanted_user = config.identity.username.as_deref().unwrap_or(&facts.username);
         let key_file = &config.identity.key_file;
         if let (Some(addresses), Some(published)) = (&stored.addresses, stored.published) {
-            let asked = Addresses::new(wanted_base, wanted_user);
-            let other = !wanted_base.is_empty() && *addresses != asked;
-            if other && memory.warned_of.as_ref() != Some(&asked) {
-                tracing::warn!(
-                    target: "herald::agent",
-                    kept = addresses.actor(),
-                    asked = asked.actor(),
-                    "the public URL or username changed, which would be another actor without any follower; the old one is kept. Set it back in Owncast, or set [identity] public-url and username to the old values"
-                );
-            }
-            memory.warned_of = other.then_some(asked);
             // Settled once in this process is settled: reading and checking the key costs as much as many deliveries.
             let known = self.effective.borrow().identity.clone();
             if matches!(known, IdentityState::Settled { .. }) {
@@ -98,7 +98,7 @@ impl Watcher {
                 if !self.permissions.new_identity
                     && let Some(trace) = self.trace_of_life(theirs.is_some()).await?
                 {
-                    return Err(Setback::Identity(lived_before(&addresses, &trace)));
+                    return Err(Setback::Identity(lived_before(&addresses, &trace, key_file)));
                 }
                 new_key(key_file)?
             }
@@ -124,8 +124,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// A sign that other servers know this actor with Owncast's key, in words; `None` if there is none.
-    async fn trace_of_life(&self, has_document: bool) -> Result<Option<String>, Setback> {
+    /// A sign that other servers know this actor with another key; `None` if there is none.
+    async fn trace_of_life(&self, has_document: bool) -> Result<Option<Trace>, Setback> {
         let mut traces = Vec::new();
         if has_document {
             traces.push("Owncast's federation is on and serves this actor".to_owned());
@@ -133,10 +133,7 @@ impl Watcher {
         let webhooks = self.api.webhooks().await?;
         let ours: Footprint = self.store.read(|view| view.meta()).await?;
         let of_an_agent = |url: &str| url.contains(HOOK_PREFIX) && !url.ends_with(&ours.path);
-        if webhooks.iter().any(|webhook| of_an_agent(&webhook.url)) {
-            traces
-                .push("another owncast-herald is registered in Owncast, whose store has the key".to_owned());
-        }
+        let by_an_agent = webhooks.iter().any(|webhook| of_an_agent(&webhook.url));
         for (what, total) in [
             ("follower", self.api.followers(0, 1).await?.total),
             ("pending follower", self.api.pending().await?.total),
@@ -148,34 +145,20 @@ impl Watcher {
                 traces.push(format!("Owncast has {total} {what}{plural}"));
             }
         }
-        Ok((!traces.is_empty()).then(|| traces.join(", ")))
+        Ok(match (by_an_agent, traces.is_empty()) {
+            (true, _) => Some(Trace::OfAnAgent),
+            (false, false) => Some(Trace::OfOwncast(traces.join(", "))),
+            (false, true) => None,
+        })
     }
+}
 
-    /// Keeps Owncast's go-live text here and empties it there, or Owncast would announce each stream as well. The
-    /// text is on disk here before it is gone there.
-    async fn take_over_message(&self, facts: &Facts, stored: &mut Identity) -> Result<(), Setback> {
-        if !facts.federation_enabled || facts.go_live_message.trim().is_empty() {
-            return Ok(());
-        }
-        stored.taken_message = Some(facts.go_live_message.clone());
-        self.remember(stored.clone()).await?;
-        self.api.set_go_live_message("").await?;
-        let mut emptied = facts.clone();
-        emptied.go_live_message.clear();
-        self.store
-            .commit(move |view| {
-                let mut draft = Draft::new(view);
-                draft.put_meta(&emptied);
-                (draft.into_changes(), ())
-            })
-            .await?;
-        tracing::info!(
-            target: "herald::watch",
-            text = facts.go_live_message,
-            "took over Owncast's go-live message, and emptied it there so that followers do not get two posts"
-        );
-        Ok(())
-    }
+/// Who has been this actor before.
+enum Trace {
+    /// Another agent, whose webhook is still in Owncast: the key is in its store.
+    OfAnAgent,
+    /// Owncast itself, as these signs tell.
+    OfOwncast(String),
 }
 
 fn settled(addresses: Addresses, published: Timestamp, key: &PrivateKey) -> Result<IdentityState, Setback> {
@@ -193,11 +176,16 @@ fn addresses_of(config: &Config, theirs: Option<&Value>, base: &str, username: &
     }
 }
 
-fn lived_before(addresses: &Addresses, trace: &str) -> String {
-    format!(
-        "{} has lived before ({trace}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either import Owncast's key with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>', or give up the old followers with 'owncast-herald run --new-identity'",
-        addresses.actor()
-    )
+fn lived_before(addresses: &Addresses, trace: &Trace, key_file: &Path) -> String {
+    let (actor, key_file) = (addresses.actor(), key_file.display());
+    match trace {
+        Trace::OfAnAgent => format!(
+            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or stop it, copy the file actor-key.pem of its store to {key_file} and start with 'owncast-herald run --replace'; or give up the old followers with 'owncast-herald run --replace --new-identity'"
+        ),
+        Trace::OfOwncast(signs) => format!(
+            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either import Owncast's key with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>', or give up the old followers with 'owncast-herald run --new-identity'"
+        ),
+    }
 }
 
 fn read_key(path: &Path) -> Result<Option<PrivateKey>, Setback> {

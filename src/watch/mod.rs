@@ -2,33 +2,46 @@
 //!
 //! One task asks Owncast: its loop waits on a hint, the next poll, a changed configuration, the end. Everything it
 //! learns goes through a decision into the store, and from there to everybody else.
+//!
+//! What it asks has two lanes that fail apart: the public status, which is the truth about the stream, and everything
+//! behind the admin password. `pace.rs` decides when to look at what next.
 
 mod facts;
+mod foresee;
+mod hook;
 mod identity;
+mod lanes;
+mod memory;
+mod pace;
+pub mod profile;
 mod settle;
 mod socket;
 mod stream;
+mod takeover;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::board::{Board, Way};
+use crate::agent::board::Board;
 use crate::agent::effective::{Effective, IdentityState};
+use crate::agent::observe::Observer;
 use crate::config::Config;
 use crate::config::keyfile::KeyFileError;
 use crate::media::freeze::Shelf;
 use crate::model::facts::{Facts, Identity};
 use crate::model::stream::{Phase, Stream};
+use crate::notice::confirm::Confirmations;
 use crate::owncast::webhook::{Hint, Kind};
 use crate::owncast::websocket::SocketEvent;
 use crate::owncast::{Api, OwncastError, Secret};
 use crate::serve::webhook::Door;
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Confirmation, Metrics};
+use memory::Memory;
 
 /// What only the command line can say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,10 +73,16 @@ pub struct Watcher {
     pub door: Arc<Door>,
     /// Hints from it.
     pub hints: mpsc::Receiver<Hint>,
-    /// The webhook listener's address as Owncast reaches it.
-    pub webhook_base: String,
+    /// Where the webhook listener really listens.
+    pub webhook_bound: std::net::SocketAddr,
+    /// Chat messages on their way.
+    pub confirmations: Arc<Confirmations>,
     /// What only the command line can say.
     pub permissions: Permissions,
+    /// Told what would be done in Owncast, which is then left undone.
+    pub observer: Option<Observer>,
+    /// Makes it look at once: the operator wants something of the next post.
+    pub wake: Arc<Notify>,
     /// Counted.
     pub metrics: Arc<Metrics>,
 }
@@ -93,72 +112,30 @@ enum Setback {
     Store(#[from] StoreError),
 }
 
-/// Pauses between attempts while Owncast does not answer.
-const BACK_OFF: [Duration; 6] = [
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-    Duration::from_secs(10),
-    Duration::from_secs(30),
-];
 /// Configuration has no event in Owncast: it is read this often.
 const FACTS_EVERY: Duration = Duration::from_secs(30);
 /// The logo has no event either, and costs more than a few fields.
 const LOGO_EVERY: Duration = Duration::from_secs(300);
 /// A post is made from facts no older than this.
 const FACTS_FRESH: Duration = Duration::from_secs(2);
-
-/// What the loop remembers between rounds; all of it can be lost.
-struct Memory {
-    facts_read: Option<Timestamp>,
-    /// When webhook and token were last found in place.
-    provisioned: Option<Timestamp>,
-    failures: usize,
-    said: String,
-    logos: Vec<crate::media::recognise::Hash>,
-    probe: Option<Probe>,
-    offline_picture: Option<crate::media::recognise::Hash>,
-    /// When the logo was last looked at.
-    logo_read: Option<Timestamp>,
-    /// The other identity that was warned of.
-    warned_of: Option<crate::model::Addresses>,
-    socket: Option<socket::Running>,
-}
-
-/// A probe on its way through Owncast.
-struct Probe {
-    id: String,
-    sent: Timestamp,
-    /// Probes sent before this one without an echo.
-    lost: u32,
-}
+/// The loop wakes at least this often.
+const REST: Duration = Duration::from_secs(60);
 
 impl Watcher {
     /// Watches until `cancel`, or until the store is closed.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), WatchError> {
         let (socket_events, mut socket_inbound) = mpsc::channel(64);
-        let mut memory = Memory {
-            facts_read: None,
-            provisioned: None,
-            failures: 0,
-            said: String::new(),
-            logos: Vec::new(),
-            probe: None,
-            offline_picture: None,
-            logo_read: None,
-            warned_of: None,
-            socket: None,
-        };
+        let mut token = self.token.subscribe();
+        let mut memory = Memory::new();
+        self.follow_config(&mut memory);
         loop {
-            let pause = match self.round(&mut memory, &socket_events, &cancel).await {
-                Ok(pause) => {
-                    self.recovered(&mut memory);
-                    pause
-                }
-                Err(Setback::Store(error)) => return Err(error.into()),
-                Err(setback) => self.failed(&mut memory, &setback),
-            };
+            // A call that hangs must not hold up the stop: what was begun in Owncast is found again at the next start.
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                done = self.round(&mut memory, &socket_events, &cancel) => done?,
+            }
+            let pause = self.next(&memory).saturating_sub(memory.now());
             tokio::select! {
                 () = cancel.cancelled() => break,
                 hint = self.hints.recv() => match hint {
@@ -169,8 +146,19 @@ impl Watcher {
                     self.heard(&mut memory, event);
                 },
                 changed = self.config.changed() => if changed.is_ok() {
+                    self.follow_config(&mut memory);
                     self.republish().await?;
+                    // What is taken over from Owncast, and what is not, follows at once.
+                    memory.facts_read = None;
                 },
+                changed = token.changed() => if changed.is_ok() && token.borrow_and_update().is_none() {
+                    memory.refuse_token();
+                },
+                () = self.wake.notified() => {
+                    memory.facts_read = None;
+                    let now = memory.now();
+                    memory.hurry.hint(&mut memory.status, now);
+                }
                 () = tokio::time::sleep(pause) => {}
             }
             // What came together is looked at once.
@@ -181,100 +169,120 @@ impl Watcher {
                 self.heard(&mut memory, event);
             }
         }
-        if let Some(socket) = memory.socket.take() {
+        if let Some(socket) = memory.socket.running.take() {
             socket.stop().await;
         }
         Ok(())
     }
 
-    /// One look at everything that is due. Returns how long to wait if nothing hints.
+    /// One look at everything that is due.
     async fn round(
         &mut self,
         memory: &mut Memory,
         socket_events: &mpsc::Sender<SocketEvent>,
         cancel: &CancellationToken,
-    ) -> Result<Duration, Setback> {
-        let now = Timestamp::now();
-        if !memory.facts_read.is_some_and(|read| fresh(read, now, FACTS_EVERY)) {
-            self.read_facts(memory).await?;
-            self.settle_identity(memory).await?;
+    ) -> Result<(), StoreError> {
+        self.count_confirmations();
+        if self.hook_is_due(memory) {
+            let kept = self.keep_hook(memory).await;
+            self.admin_answered(memory, kept)?;
         }
-        let provisioned = self.keep_footprint(memory, now).await;
-        // Another agent at work here must not be worked against; everything else leaves polling, which is enough.
-        if let Err(error @ Setback::AnotherAgent(_)) = provisioned {
-            return Err(error);
+        let status = if memory.status.is_due(memory.now()) { self.ask_status(memory).await } else { None };
+        if memory.status.works() {
+            self.look_after(memory).await?;
         }
-        let phase = self.look_at_stream(memory).await?;
-        provisioned?;
-        self.judge_probe(memory).await?;
-        self.keep_socket(memory, phase, socket_events, cancel).await;
-        let config = self.config.borrow();
-        let quick = |span: Duration| (span / 4).clamp(Duration::from_millis(100), Duration::from_secs(2));
-        Ok(match phase {
-            _ if memory.probe.is_some() => Duration::from_millis(250),
-            Some(Phase::Connecting) => quick(config.go_live.delay),
-            Some(Phase::Lost) => quick(config.go_live.delay.min(Duration::from_secs(30))),
-            Some(Phase::Live) => Duration::from_secs(3),
-            Some(Phase::Ended) | None => Duration::from_secs(5),
-        })
-    }
-
-    fn recovered(&self, memory: &mut Memory) {
-        if memory.failures > 0 {
-            tracing::info!(target: "herald::owncast", "Owncast answers again");
-            // It may be another one, or an older one from a backup.
-            memory.provisioned = None;
-        }
-        memory.failures = 0;
-        memory.said.clear();
-        self.metrics.owncast_up.set(1);
-        self.board.send_modify(|board| {
-            board.reachable = true;
-            board.problem = None;
-            board.answered = Some(Timestamp::now());
-        });
-    }
-
-    /// Says what is wrong, once for each problem, and how long to wait.
-    fn failed(&self, memory: &mut Memory, setback: &Setback) -> Duration {
-        let problem = setback.to_string();
-        if memory.said != problem {
-            tracing::warn!(target: "herald::owncast", "{problem}");
-            memory.said.clone_from(&problem);
-        }
-        if let Setback::Owncast(OwncastError::WrongToken { .. }) = setback {
-            memory.provisioned = None;
-        }
-        let reachable = !matches!(setback, Setback::Owncast(error) if error.is_transient());
-        self.metrics.owncast_up.set(i64::from(reachable));
-        self.board.send_modify(|board| {
-            board.reachable = reachable;
-            board.problem = Some(problem);
-        });
-        let pause = BACK_OFF.get(memory.failures).or(BACK_OFF.last()).copied().unwrap_or(FACTS_EVERY);
-        memory.failures += 1;
-        // What needs the operator does not need haste: a wrong password asked again and again fills Owncast's log.
-        if reachable { pause.max(Duration::from_secs(5)) } else { pause }
-    }
-
-    fn hinted(&self, memory: &mut Memory, hint: Hint) {
-        match hint.kind {
-            Kind::Visibility { ids } => {
-                if memory.probe.as_ref().is_some_and(|probe| ids.contains(&probe.id)) {
-                    memory.probe = None;
-                    tracing::info!(target: "herald::owncast", "the webhook works");
-                    self.board.send_modify(|board| board.webhook = Way::Works);
+        if let Some(status) = status {
+            memory.see_connection(&status);
+            // Another agent at work here must not be worked against.
+            let looked =
+                if memory.rival { Ok(memory.phase) } else { self.look_at_stream(memory, status).await };
+            match looked {
+                Ok(phase) => memory.phase = phase,
+                Err(Setback::Store(error)) => return Err(error),
+                Err(other) => {
+                    tracing::warn!(target: "herald::watch", "the stream was not looked at: {other}")
                 }
             }
+            let mood = self.mood(memory);
+            memory.status.next(memory.now() + mood.pause(&memory.hurry, memory.now()));
+        }
+        self.keep_socket(memory, socket_events, cancel).await;
+        Ok(())
+    }
+
+    /// When something is due next, as the board shows it for each source.
+    fn next(&self, memory: &Memory) -> pace::Tick {
+        let now = memory.now();
+        let watching = memory.status.works();
+        let admin = watching.then(|| memory.admin_wants(now).max(memory.admin.due()));
+        let hook = if watching { self.hook_wants(memory) } else { None };
+        let socket = self.socket_wants(memory);
+        let wall = Timestamp::now();
+        let at = |tick: pace::Tick| wall.checked_add(tick.saturating_sub(now)).ok();
+        self.board.send_modify(|board| {
+            board.sources.status.next = at(memory.status.due());
+            board.sources.admin.next = admin.and_then(at);
+            board.sources.webhook.next = memory.hook.next_trial().and_then(at);
+            board.sources.websocket.next = socket.and_then(at);
+        });
+        let due = [Some(memory.status.due()), admin, hook, socket];
+        due.into_iter().flatten().min().unwrap_or(now).min(now + REST)
+    }
+
+    fn mood(&self, memory: &Memory) -> pace::Mood {
+        let board = self.board.borrow();
+        pace::Mood {
+            phase: memory.phase,
+            delay: self.config.borrow().go_live.delay,
+            told: memory.hook.is_proved() && board.sources.websocket.way == crate::agent::board::Way::Works,
+        }
+    }
+
+    /// What came over the webhook. It only makes the loop look sooner.
+    fn hinted(&self, memory: &mut Memory, hint: Hint) {
+        self.hook_called(memory, &hint.kind);
+        match hint.kind {
             Kind::StreamStarted | Kind::StreamStopped | Kind::TitleChanged => {
                 tracing::debug!(target: "herald::watch", kind = ?hint.kind, "Owncast hints");
-                // What goes into a post may have been changed a moment before the start.
+                // What goes into a post may have been changed a moment before.
+                memory.facts_read = None;
                 if hint.kind == Kind::StreamStarted {
-                    memory.facts_read = None;
                     memory.logo_read = None;
                 }
+                let now = memory.now();
+                memory.hurry.hint(&mut memory.status, now);
             }
-            Kind::Other => {}
+            Kind::Visibility { .. } | Kind::Other => {}
+        }
+    }
+
+    /// Takes from a changed configuration what is asked or offered differently now.
+    fn follow_config(&mut self, memory: &mut Memory) {
+        let config = Arc::clone(&self.config.borrow_and_update());
+        let owncast = &config.owncast;
+        // A running agent that had a password never loses it to a reload.
+        if let Ok(password) = owncast.admin_password.get() {
+            let admin = (owncast.admin_user.clone(), password.fingerprint());
+            if memory.admin_user.as_ref() != Some(&admin) {
+                memory.admin_user = Some(admin);
+                self.api.set_admin(owncast.admin_user.clone(), password.clone());
+                memory.admin.open(memory.now());
+            }
+        }
+        let base = config.listen.webhook_base(self.webhook_bound);
+        if memory.webhook_base != base {
+            memory.webhook_base = base;
+            memory.hook.doubt();
+            memory.footprint = memory.now();
+        }
+    }
+
+    fn count_confirmations(&self) {
+        let lost = self.confirmations.lost(Instant::now());
+        if lost > 0 {
+            self.metrics.confirmations(Confirmation::Unconfirmed, lost);
+            self.board.send_modify(|board| board.notices.unconfirmed += lost);
+            tracing::debug!(target: "herald::notice", messages = lost, "sent, and not seen in chat");
         }
     }
 

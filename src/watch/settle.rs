@@ -1,125 +1,141 @@
-//! Our webhook and our token in Owncast: made once, found again, proved.
+//! Our webhook and our token in Owncast: made once, found again, made anew when somebody deletes them, but not for ever.
 
-use jiff::Timestamp;
 use url::Url;
 
-use super::{Memory, Probe, Setback, Watcher, fresh};
+use super::memory::Memory;
+use super::pace::Tick;
+use super::{Setback, Watcher};
 use crate::agent::board::Way;
 use crate::model::Draft;
-use crate::owncast::Secret;
 use crate::owncast::footprint::Footprint;
-use crate::owncast::provision::{self, ProvisionError, Provisioned, Wanted};
+use crate::owncast::provision::{self, Ledger, ProvisionError, Provisioned, Wanted, Wish};
+use crate::owncast::{OwncastError, Secret};
+use crate::store::Store;
 
-/// A webhook that has not come back after this long does not reach us.
-const PROBE_TIME: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// So many probes in a row must be lost before the webhook counts as broken: Owncast may be busy for a moment.
-const PROBES: u32 = 3;
 /// What is ours in Owncast is looked for this often; somebody may have deleted it.
-const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
-/// The same while the webhook is broken: the network may have been mended.
-const MEND_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
+pub(super) const LOOK_EVERY: Tick = Tick::from_secs(150);
+
+/// The store as the ledger of what is ours.
+struct Written<'a>(&'a Store);
+
+impl Ledger for Written<'_> {
+    async fn write(&self, now: &Provisioned) -> bool {
+        let made = now.clone();
+        let written = self.0.commit(move |view| {
+            let mut draft = Draft::new(view);
+            let mut footprint: Footprint = view.meta();
+            footprint.provisioned = made;
+            draft.put_meta(&footprint);
+            (draft.into_changes(), ())
+        });
+        written
+            .await
+            .inspect_err(|error| {
+                tracing::error!(target: "herald::owncast", %error, "what is ours in Owncast cannot be written down");
+            })
+            .is_ok()
+    }
+}
 
 impl Watcher {
-    /// Provisions when it is due: at first, after Owncast was away, when the token was refused, and now and then.
-    pub(super) async fn keep_footprint(
-        &mut self,
-        memory: &mut Memory,
-        now: Timestamp,
-    ) -> Result<(), Setback> {
-        let broken = matches!(self.board.borrow().webhook, Way::Broken(_));
-        let every = if broken { MEND_EVERY } else { LOOK_EVERY };
-        let refused = memory.provisioned.is_some() && self.token.borrow().is_none();
-        if memory.provisioned.is_some_and(|at| fresh(at, now, every)) && !refused {
-            return Ok(());
+    /// Brings Owncast to one webhook and one token of ours, as far as each is wanted now.
+    pub(super) async fn keep_footprint(&mut self, memory: &mut Memory) -> Result<(), Setback> {
+        if let Some(observer) = &self.observer {
+            return self.foresee_footprint(observer, memory).await;
         }
-        self.provision(memory).await?;
-        memory.provisioned = Some(now);
-        Ok(())
-    }
-
-    /// Brings Owncast to one webhook and one token of ours, and sends a probe through the webhook.
-    async fn provision(&mut self, memory: &mut Memory) -> Result<(), Setback> {
         let footprint: Footprint = self.store.read(|view| view.meta()).await?;
-        let address = format!("{}{}{}", self.webhook_base, provision::HOOK_PREFIX, footprint.path);
+        let stored = &footprint.provisioned;
+        let version = memory.version.ok_or_else(|| Setback::unknown_version(self.api.base().to_string()))?;
+        let address = format!("{}{}{}", memory.webhook_base, provision::HOOK_PREFIX, footprint.path);
         let webhook_url = Url::parse(&address).map_err(|error| {
             Setback::Webhook(format!("the webhook address is unusable ({error}); set [listen] webhook-url"))
         })?;
+        let listed = provision::look(&self.api).await?;
+        let now = memory.now();
+        if listed.lacks_webhook(stored) {
+            memory.hook_losses.lost(now);
+        }
+        let listed_yet_refused = memory.refused_token.is_some() && !listed.lacks_token(stored);
+        if listed_yet_refused || listed.lacks_token(stored) {
+            memory.token_losses.lost(now);
+        }
+        let barred = (memory.hook_losses.barred_until(now), memory.token_losses.barred_until(now));
         let wanted = Wanted {
             webhook_url,
             secret: Secret::new(footprint.secret.as_str()),
+            webhook: match barred.0 {
+                _ if !memory.hook.may_stand(now) => Wish::Away,
+                Some(_) => Wish::Keep,
+                None => Wish::Have,
+            },
+            token: if barred.1.is_some() { Wish::Keep } else { Wish::Have },
+            refused_token: memory.refused_token.clone(),
             replace: self.permissions.replace,
         };
-        let store = self.store.clone();
-        let runtime = tokio::runtime::Handle::current();
-        // What was made in Owncast must be on disk before the next thing is made, or a crash would leave it behind.
-        let remember = |made: &Provisioned| {
-            let made = made.clone();
-            let written = tokio::task::block_in_place(|| {
-                runtime.block_on(store.commit(move |view| {
-                    let mut draft = Draft::new(view);
-                    let mut footprint: Footprint = view.meta();
-                    footprint.provisioned = made;
-                    draft.put_meta(&footprint);
-                    (draft.into_changes(), ())
-                }))
-            });
-            if let Err(error) = written {
-                tracing::error!(target: "herald::owncast", %error, "what was made in Owncast could not be remembered");
-            }
-        };
-        let settled = provision::ensure(&self.api, &footprint.provisioned, &wanted, remember).await.map_err(
-            |error| match error {
-                ProvisionError::Owncast(error) => Setback::Owncast(error),
-                other => Setback::AnotherAgent(other.to_string()),
-            },
-        )?;
+        let ledger = Written(&self.store);
+        let settled = provision::settle(&self.api, &listed, stored, &wanted, version, &ledger).await;
+        memory.rival = matches!(settled, Err(ProvisionError::AnotherAgent { .. }));
+        let settled = settled.map_err(|error| match error {
+            ProvisionError::Owncast(error) => Setback::Owncast(error),
+            other => Setback::AnotherAgent(other.to_string()),
+        })?;
         for action in &settled.taken {
-            tracing::info!(target: "herald::owncast", "{action:?}");
+            tracing::info!(target: "herald::owncast", "{action}");
         }
-        self.door.require_signature(settled.version.signs_webhooks());
-        self.token.send_replace(Some(settled.token));
-        self.probe(memory, 0).await
-    }
-
-    /// Sends something invisible through Owncast that must come back by the webhook.
-    async fn probe(&self, memory: &mut Memory, lost: u32) -> Result<(), Setback> {
-        let id = format!("herald-probe-{}", crate::random::hex::<8>());
-        memory.probe = Some(Probe { id: id.clone(), sent: Timestamp::now(), lost });
-        self.api.probe(&id).await?;
+        memory.refused_token = None;
+        self.take_token(memory, settled.token);
+        let again = [barred.0, barred.1, memory.hook.next_trial()];
+        let again = again.into_iter().flatten().filter(|at| *at > now).min().unwrap_or(Tick::MAX);
+        memory.footprint = again.min(now + LOOK_EVERY);
+        self.say_losses(memory, barred);
+        if settled.provisioned.webhook.is_some() {
+            let made = settled.taken.contains(&provision::Action::CreateWebhook);
+            memory.hook.stands(made, memory.now(), self.door.refusals());
+        }
         Ok(())
     }
 
-    /// A webhook that cannot reach us is deleted: Owncast waits for it without any limit, and its chat with it.
-    pub(super) async fn judge_probe(&self, memory: &mut Memory) -> Result<(), Setback> {
-        let Some(probe) = &memory.probe else { return Ok(()) };
-        if fresh(probe.sent, Timestamp::now(), PROBE_TIME) {
-            return Ok(());
+    fn take_token(&self, memory: &mut Memory, token: Option<Secret>) {
+        let before = std::mem::replace(&mut memory.token, token.as_ref().map(Secret::fingerprint));
+        if memory.token != before {
+            memory.socket.take_token();
         }
-        let lost = probe.lost + 1;
-        if lost < PROBES {
-            return self.probe(memory, lost).await;
+        self.token.send_if_modified(|old| {
+            let other = *old != token;
+            if other {
+                *old = token;
+            }
+            other
+        });
+    }
+
+    /// Names what keeps disappearing, once.
+    fn say_losses(&self, memory: &mut Memory, (webhook, token): (Option<Tick>, Option<Tick>)) {
+        let gone = |what: &str| {
+            format!(
+                "the {what} made in Owncast was deleted again and again; it is left alone for an hour. Find out in Owncast's admin page who deletes it"
+            )
+        };
+        if webhook.is_some() {
+            let why = gone("webhook");
+            let said =
+                matches!(&self.board.borrow().sources.webhook.way, Way::Broken(before) if *before == why);
+            if !said {
+                tracing::warn!(target: "herald::owncast", "{why}");
+                self.board.send_modify(|board| board.sources.webhook.failed(why));
+            }
         }
-        let footprint: Footprint = self.store.read(|view| view.meta()).await?;
-        if let Some(webhook) = &footprint.provisioned.webhook {
-            self.api.delete_webhook(webhook.id).await?;
+        let trouble = token.map(|_| gone("access token"));
+        if let Some(why) = trouble.as_ref().filter(|_| memory.token_trouble.is_none()) {
+            tracing::warn!(target: "herald::owncast", "{why}");
         }
-        memory.probe = None;
-        self.store
-            .commit(|view| {
-                let mut draft = Draft::new(view);
-                let mut footprint: Footprint = view.meta();
-                footprint.provisioned.webhook = None;
-                draft.put_meta(&footprint);
-                (draft.into_changes(), ())
-            })
-            .await?;
-        let why = format!(
-            "Owncast's webhook does not reach {}; it was removed, and Owncast is asked every few seconds instead. Set [listen] webhook-url to an address at which Owncast reaches this machine",
-            self.webhook_base
-        );
-        tracing::warn!(target: "herald::owncast", "{why}");
-        self.board.send_modify(|board| board.webhook = Way::Broken(why));
-        Ok(())
+        memory.token_trouble = trouble;
+    }
+}
+
+impl Setback {
+    /// Owncast's version cannot be read, and with it not what it can do.
+    pub(super) fn unknown_version(url: String) -> Self {
+        Setback::Owncast(OwncastError::Malformed { url, what: "the version number" })
     }
 }

@@ -3,25 +3,28 @@
 use jiff::Timestamp;
 
 use super::{FACTS_FRESH, Memory, Setback, Watcher, fresh};
-use crate::config::PostImage;
 use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
 use crate::decide::{Moment, publish};
+use crate::media::choose::{Choice, Chosen, choose, kinds};
 use crate::media::freeze::Naming;
-use crate::media::recognise::Hash;
-use crate::media::take::{self, Known, Snapshot};
+use crate::media::take::{self, Kind};
 use crate::model::Draft;
 use crate::model::post::{Audience, Post, PostState};
+use crate::model::stood::{Before, Stood};
 use crate::model::stream::{Phase, Stream};
-use crate::owncast::types::Picture;
+use crate::owncast::types::Status;
 use crate::telemetry::metrics::PostKind;
 
 /// Owncast makes the first picture of a stream about 20 s after the encoder connects.
 const FIRST_PICTURE: std::time::Duration = std::time::Duration::from_secs(15);
 
 impl Watcher {
-    /// Looks at the stream and acts on it. Returns where the session is now.
-    pub(super) async fn look_at_stream(&mut self, memory: &mut Memory) -> Result<Option<Phase>, Setback> {
-        let status = self.api.status().await?;
+    /// Acts on what Owncast answered about the stream. Returns where the session is now.
+    pub(super) async fn look_at_stream(
+        &mut self,
+        memory: &mut Memory,
+        status: Status,
+    ) -> Result<Option<Phase>, Setback> {
         let seen = Sight {
             server_time: status.server_time,
             connected: status.last_connect_time,
@@ -29,15 +32,15 @@ impl Watcher {
             online: status.online,
             title: status.stream_title,
         };
-        let before: Stream = self.store.read(|view| view.meta()).await?;
-        self.remember_offline_picture(memory, &before, &seen).await;
+        let stood: Stood = self.store.read(|view| view.meta()).await?;
+        self.remember_what_stood(&stood, &seen).await?;
         let mut outcome = self.decide(&seen, Offer::NotAsked).await?;
         if outcome.wants_picture {
             // The post is due: what goes into it must be what Owncast says now.
             if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), FACTS_FRESH)) {
-                self.read_facts(memory).await?;
+                self.refresh_facts(memory).await?;
             }
-            let offer = self.picture(memory).await;
+            let offer = self.picture(memory, &seen).await?;
             let second = self.decide(&seen, offer).await?;
             outcome.did.extend(second.did);
         }
@@ -93,36 +96,72 @@ impl Watcher {
         Ok(outcome)
     }
 
-    /// Until the first picture of a stream is made, Owncast goes on showing the last one of the stream before. What
-    /// is there while nobody streams, or at the moment an encoder connects, is not of the new stream.
-    async fn remember_offline_picture(&self, memory: &mut Memory, before: &Stream, seen: &Sight) {
-        let running = before.session.as_ref().is_some_and(|session| session.phase != Phase::Ended);
-        let wanted = self.config.borrow().go_live.image;
-        let Some(which) = picture_of(wanted) else { return };
-        let just_now = seen.connected.is_some_and(|at| publish::lasted(at, seen.server_time) < FIRST_PICTURE);
-        if just_now && !running {
-            memory.offline_picture = take::current_hash(&self.api, which).await.ok();
+    /// Until the first picture of a stream is made, Owncast goes on showing the last one of the stream before. What is
+    /// there when a connection is first seen is remembered, also over a restart.
+    async fn remember_what_stood(&self, stood: &Stood, seen: &Sight) -> Result<(), Setback> {
+        // Connections are told by whole seconds: the next one may seem to be this one.
+        let mut after = match stood.connection == seen.connected {
+            true => stood.clone(),
+            false => Stood { connection: seen.connected, ..Stood::default() },
+        };
+        let up = seen.connected.map(|at| publish::lasted(at, seen.server_time));
+        let early = up.is_some_and(|up| up < FIRST_PICTURE);
+        let image = self.config.borrow().go_live.image;
+        for kind in kinds(image).iter().filter(|_| up.is_some()) {
+            let place = match kind {
+                Kind::Still => &mut after.thumbnail,
+                Kind::Moving => &mut after.preview,
+            };
+            if place.is_none()
+                && let Ok(hash) = take::current_hash(&self.api, *kind).await
+            {
+                *place = Some(Before { hash: hash.to_string(), early });
+            }
         }
+        if after != *stood {
+            self.store
+                .commit(move |view| {
+                    let mut draft = Draft::new(view);
+                    draft.put_meta(&after);
+                    (draft.into_changes(), ())
+                })
+                .await?;
+        }
+        Ok(())
     }
 
-    async fn picture(&self, memory: &Memory) -> Offer {
+    async fn picture(&self, memory: &mut Memory, seen: &Sight) -> Result<Offer, Setback> {
         let effective = std::sync::Arc::clone(&self.effective.borrow());
-        let Some(which) = picture_of(effective.config.go_live.image) else { return Offer::NoneYet };
+        let (stood, posted) =
+            self.store.read(|view| (view.meta::<Stood>(), view.meta::<Stream>().last_picture)).await?;
         let private = effective.rules().is_some_and(|rules| rules.audience == Audience::Followers);
-        let naming = if private { Naming::Unguessable(crate::random::bytes()) } else { Naming::Content };
-        let last = self.store.read(|view| view.meta::<Stream>().last_picture).await.ok().flatten();
-        let stale = [memory.offline_picture, last.and_then(|hex| hex.parse::<Hash>().ok())];
-        let known = Known { logos: memory.logos.clone(), previous_stream_last: memory.offline_picture };
-        match take::snapshot(&self.api, &self.shelf, which, &known, naming).await {
-            Ok(Snapshot::Taken { frozen, source }) if !stale.contains(&Some(source)) => {
-                Offer::Real { picture: frozen.into(), source: source.to_string() }
+        let choice = Choice {
+            image: effective.config.go_live.image,
+            logo: effective.facts.logo.as_ref(),
+            logos: &memory.logos,
+            stood: &stood,
+            posted: posted.as_deref(),
+            connected: seen.connected,
+            up: seen.connected.map_or_else(Default::default, |at| publish::lasted(at, seen.server_time)),
+            naming: if private { Naming::Unguessable(crate::random::bytes()) } else { Naming::Content },
+        };
+        let (why, unusable) = match choose(&self.api, &self.shelf, &choice).await {
+            Ok(Chosen::Picture { picture, source, instead }) => {
+                if let Some(why) = instead {
+                    tracing::info!(target: "herald::watch", why, "the still picture is taken instead of the moving one");
+                }
+                return Ok(Offer::Real { picture, source });
             }
-            Ok(_) => Offer::NoneYet,
-            Err(error) => {
-                tracing::warn!(target: "herald::watch", %error, "the stream's picture cannot be used");
-                Offer::NoneYet
-            }
+            Ok(Chosen::NoneYet { why, unusable }) => (why, unusable),
+            Err(error) => (error.to_string(), true),
+        };
+        if unusable && memory.picture_problem.as_ref() != Some(&why) {
+            tracing::warn!(target: "herald::watch", why, "the stream's picture cannot be used");
+            memory.picture_problem = Some(why);
+        } else {
+            tracing::debug!(target: "herald::watch", why, "no picture of this stream yet");
         }
+        Ok(Offer::NoneYet)
     }
 
     fn say(&self, did: &Did) {
@@ -153,14 +192,5 @@ impl Watcher {
                 tracing::info!(target: "herald::watch", announced, seconds, "the stream is over");
             }
         }
-    }
-}
-
-fn picture_of(image: PostImage) -> Option<Picture> {
-    match image {
-        PostImage::Thumbnail => Some(Picture::Thumbnail),
-        PostImage::Preview => Some(Picture::Preview),
-        PostImage::Logo => Some(Picture::LogoExternal),
-        PostImage::None => None,
     }
 }

@@ -59,7 +59,11 @@ async fn a_wrong_password_is_named_and_a_right_one_helps() {
     stage.owncast.configure(|config| config.admin_password = "another".into());
     stage.agent.launch();
     waits(&stage, "", &["password"]).await;
+    // It is not asked again and again; after Owncast was away it is.
+    stage.owncast.power_off().await;
+    stage.wait_log("no answer from Owncast").await;
     stage.owncast.configure(|config| config.admin_password = "abc123".into());
+    stage.owncast.power_on().await.unwrap();
     stage.settled().await;
     stage.wait_log("Owncast answers again").await;
 }

@@ -44,7 +44,8 @@ async fn troublemakers_delay_nobody_and_get_it_in_the_end() {
     for server in &well {
         let at = creates(server, 1).await;
         let late = at.duration_since(first.at).unsigned_abs();
-        assert!(late < Duration::from_secs(5), "a peer that is well waited {late:?}");
+        // Whoever had to wait for a peer that hangs would wait for its whole 15 s.
+        assert!(late < Duration::from_secs(12), "a peer that is well waited {late:?}");
     }
     for (server, answer) in &troubled {
         let heard = !matches!(answer, Answer::Refuse);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use owncast_herald::sim::owncast::{ChatKind, Options, Refusal, SimOwncast, SocketRefusal, Timeline};
+use owncast_herald::sim::owncast::{
+    ChatKind, Options, Refusal, SimOwncast, SocketRefusal, Timeline, Version,
+};
 use serde_json::{Value, json};
 
 use crate::support::{LONG, Receiver, Viewer, admin, get, say, subscribe, token};
@@ -59,6 +61,26 @@ async fn a_silent_end_tells_nobody() {
 }
 
 #[tokio::test]
+async fn its_clock_can_be_off_and_its_answers_late() {
+    let sim = SimOwncast::start(Options { version: Version::V0_3, ..Options::default() }).await.unwrap();
+    let mut receiver = Receiver::start().await;
+    subscribe(&sim, &receiver.url, &["STREAM_STARTED"]).await;
+    sim.faults().clock_ahead = -3600;
+    sim.faults().delay_answers = Duration::from_millis(30);
+    sim.go_live_with(Timeline::by_hand());
+    let began = std::time::Instant::now();
+    let status: Value = get(&sim, "/api/status").await.json().await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(30));
+    let age = |at: &str| jiff::Timestamp::now().duration_since(at.parse().unwrap()).as_secs();
+    let at = |name: &str| age(status[name].as_str().unwrap());
+    assert!((3600..3700).contains(&at("serverTime")), "{status}");
+    assert!((3600..3700).contains(&at("lastConnectTime")), "{status}");
+    let header = receiver.next().await.headers["owncast-signature"].to_str().unwrap().to_owned();
+    let signed: i64 = header.trim_start_matches("t=").split_once('.').unwrap().0.parse().unwrap();
+    assert!((3600..3700).contains(&(jiff::Timestamp::now().as_second() - signed)), "{header}");
+}
+
+#[tokio::test]
 async fn everything_can_be_refused() {
     let sim = sim().await;
     sim.faults().refuse_all = Refusal::Unavailable;
@@ -94,6 +116,22 @@ async fn a_restart_forgets_the_stream_and_keeps_the_database() {
     assert_eq!(say(&sim, &token, "send", "still here").await.status(), 200);
     sim.restart().await.unwrap();
     assert_eq!(sim.chat().last().unwrap().body_sent, "still here");
+}
+
+#[tokio::test]
+async fn a_stream_cut_off_by_a_restart_leaves_the_end_of_the_stream_before() {
+    let sim = sim().await;
+    sim.go_live_with(Timeline::by_hand());
+    sim.end_stream();
+    let ended: Value = get(&sim, "/api/status").await.json().await.unwrap();
+    assert!(ended["lastDisconnectTime"].is_string(), "{ended}");
+    sim.go_live_with(Timeline::by_hand());
+    let live: Value = get(&sim, "/api/status").await.json().await.unwrap();
+    assert_eq!(live["lastDisconnectTime"], Value::Null, "{live}");
+    sim.restart().await.unwrap();
+    let after: Value = get(&sim, "/api/status").await.json().await.unwrap();
+    assert_eq!(after["lastDisconnectTime"], ended["lastDisconnectTime"], "{after}");
+    assert_eq!(after["lastConnectTime"], Value::Null, "{after}");
 }
 
 #[tokio::test]

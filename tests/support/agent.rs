@@ -95,19 +95,24 @@ impl TestAgent {
     pub fn launch_with(&mut self, arguments: &[&str]) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.path("agent.log")).unwrap();
-        let mut command = self.command();
-        command.args(["run", "--config"]).arg(self.path("agent.toml")).args(arguments);
-        command.env("OWNCAST_ADMIN_PASSWORD", &self.password).stdin(Stdio::null());
+        let mut command = self.run_command(arguments);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().expect("the program starts"));
     }
 
     /// Runs a process that is expected to end by itself, and answers what it said.
     pub async fn run_to_the_end(&self) -> Output {
-        let mut command = tokio::process::Command::from(self.command());
-        command.args(["run", "--config"]).arg(self.path("agent.toml"));
-        command.env("OWNCAST_ADMIN_PASSWORD", &self.password).stdin(Stdio::null()).kill_on_drop(true);
+        let mut command = tokio::process::Command::from(self.run_command(&[]));
+        command.kill_on_drop(true);
         tokio::time::timeout(LONG, command.output()).await.expect("it ends by itself").unwrap()
+    }
+
+    /// `run` with these arguments on this agent's folder, not started: for a second process beside it.
+    pub fn run_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command();
+        command.args(["run", "--config"]).arg(self.path("agent.toml")).args(arguments);
+        command.env("OWNCAST_ADMIN_PASSWORD", &self.password).stdin(Stdio::null());
+        command
     }
 
     /// The program with nothing from the environment of the tests: no systemd, no proxies, no settings.
@@ -141,8 +146,17 @@ impl TestAgent {
 
     /// Runs another command of the program against this agent: `cli(&["followers", "list", "--json"])`.
     pub async fn cli(&self, arguments: &[&str]) -> Output {
+        self.cli_at("--socket", "admin.sock", arguments).await
+    }
+
+    /// As [`TestAgent::cli`], finding the agent through its configuration file.
+    pub async fn cli_by_file(&self, arguments: &[&str]) -> Output {
+        self.cli_at("--config", "agent.toml", arguments).await
+    }
+
+    async fn cli_at(&self, option: &str, name: &str, arguments: &[&str]) -> Output {
         let mut command = tokio::process::Command::from(self.command());
-        command.arg("--socket").arg(self.path("admin.sock")).args(arguments);
+        command.arg(option).arg(self.path(name)).args(arguments);
         command.stdin(Stdio::null()).kill_on_drop(true);
         tokio::time::timeout(LONG, command.output()).await.expect("the command ends").unwrap()
     }

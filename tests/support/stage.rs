@@ -156,6 +156,12 @@ impl Stage {
         .await;
     }
 
+    /// Makes the agent look at Owncast's configuration now, which no event tells of: a new title does.
+    pub fn hint(&self) {
+        let titles = self.owncast.requests().len();
+        self.owncast.set_title(&format!("Title {titles}"));
+    }
+
     /// Waits until the agent's log says so.
     pub async fn wait_log(&self, words: &str) {
         let what = format!("the log says {words:?}");

@@ -60,20 +60,10 @@ pub fn go_live_content(template: &str, values: &GoLive<'_>) -> String {
     paragraphs.collect()
 }
 
-const OVER: &str = "<p>The stream is over.";
-
-/// The text of a post whose stream has ended: that it is over and how long it ran stands in front, the rest stays, so
-/// that title, tags and link keep working.
+/// The text of a post whose stream has ended, made from its text while it ran: that it is over and how long it ran
+/// stands in front, the rest stays, so that title, tags and link keep working.
 pub fn ended_content(content: &str, lasted: Duration) -> String {
-    format!("{OVER} It ran for {}.</p>{}", spell_duration(lasted), live_again_content(content))
-}
-
-/// The text of a post before [`ended_content`]; a text that has not ended stays as it is.
-pub fn live_again_content(content: &str) -> &str {
-    content
-        .strip_prefix(OVER)
-        .and_then(|rest| rest.split_once("</p>"))
-        .map_or(content, |(_, original)| original)
+    format!("<p>The stream is over. It ran for {}.</p>{content}", spell_duration(lasted))
 }
 
 /// A duration as people say it, in whole minutes: `1 h 24 min`, `2 h`, `24 min`, `less than a minute`.

@@ -4,7 +4,7 @@ mod content;
 mod hashtag;
 mod strip;
 
-pub use content::{GoLive, ended_content, go_live_content, live_again_content, spell_duration};
+pub use content::{GoLive, ended_content, go_live_content, spell_duration};
 pub use hashtag::{hashtag_url, hashtags};
 pub use strip::strip_to_text;
 

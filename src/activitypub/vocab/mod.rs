@@ -56,7 +56,7 @@ pub(crate) mod samples {
     use crate::model::{
         Addresses,
         facts::{Facts, SocialHandle},
-        post::{Audience, Picture, Post, PostState},
+        post::{Audience, Picture, Post, PostState, Shows},
     };
 
     /// The identity of the recorded Owncast.
@@ -96,6 +96,7 @@ pub(crate) mod samples {
             width: 1280,
             height: 720,
             blurhash: Some("LEHV6nWB2yk8pyo0adR*.7kCMdnj".to_owned()),
+            shows: Shows::Still,
         }
     }
 
@@ -108,6 +109,7 @@ pub(crate) mod samples {
             updated: None,
             content: "<p>Hi</p>".to_owned(),
             live_content: "<p>Hi</p>".to_owned(),
+            template: String::new(),
             tags: vec!["owncast".to_owned(), "Übung".to_owned()],
             title: "Etching".to_owned(),
             sensitive: false,

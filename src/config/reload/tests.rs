@@ -121,9 +121,93 @@ async fn a_bad_file_is_refused_and_the_old_values_stay() {
     };
     assert_eq!((error.line_at_fault(), error.field_at_fault()), (Some(4), Some("go-live.delay")));
     assert_eq!(watched.configs.borrow().go_live.delay, Duration::from_secs(60));
+    assert_eq!(watched.handle.on_disk().refused, Some(error));
     watched.write("agent.toml", &with("[go-live]\ndelay = \"75s\""));
     assert_eq!(watched.next().await.go_live.delay, Duration::from_secs(75));
+    assert_eq!(watched.handle.on_disk(), OnDisk::default());
+
+    std::fs::remove_file(watched.folder.path().join("agent.toml")).unwrap();
+    let ReloadError::Refused(gone) = watched.handle.reload().await.unwrap_err() else {
+        panic!("not refused")
+    };
+    assert!(gone.to_string().contains("cannot be read"), "{gone}");
+    assert_eq!(watched.configs.borrow().go_live.delay, Duration::from_secs(75));
     watched.finish().await;
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_waits_and_the_running_value_stays() {
+    let mut watched = Watched::plain().await;
+    let other = with("[go-live]\ndelay = \"9s\"\n[listen]\npublic = \"127.0.0.1:9999\"");
+    watched.write("agent.toml", &other);
+    let config = watched.next().await;
+    assert_eq!((config.go_live.delay, config.listen.public.port()), (Duration::from_secs(9), 8585));
+    // Only what is new is told, and what waits goes on being known.
+    let changes = watched.handle.reload().await.unwrap();
+    assert_eq!(changes, []);
+    let waiting = watched.handle.on_disk().waiting;
+    let [change] = waiting.as_slice() else { panic!("{waiting:?}") };
+    assert_eq!((change.field, change.to.as_str()), ("listen.public", "127.0.0.1:9999"));
+    assert!(change.needs_restart);
+
+    watched.write("agent.toml", &with("[go-live]\ndelay = \"10s\""));
+    assert_eq!(watched.next().await.go_live.delay, Duration::from_secs(10));
+    assert_eq!(watched.handle.on_disk(), OnDisk::default());
+    watched.finish().await;
+}
+
+#[tokio::test]
+async fn a_value_that_is_written_down_has_another_origin() {
+    let mut watched = Watched::plain().await;
+    watched.write("agent.toml", &with("[go-live]\ndelay = \"60s\""));
+    let config = watched.next().await;
+    let delay = config.settings().into_iter().find(|setting| setting.field == "go-live.delay").unwrap();
+    assert_eq!((delay.value.as_str(), delay.origin), ("1m", super::super::Origin::File));
+    watched.finish().await;
+}
+
+#[tokio::test]
+async fn half_of_a_file_is_not_read_while_it_is_being_written() {
+    use std::io::Write;
+    let mut watched = Watched::plain().await;
+    let path = watched.folder.path().join("agent.toml");
+    let mut file = std::fs::File::create(&path).unwrap();
+    // Good TOML as far as it goes, and then a pause longer than the quiet that is waited for.
+    write!(file, "{}", with("[go-live]\ndelay = \"1s\"\n")).unwrap();
+    file.sync_all().unwrap();
+    tokio::time::sleep(QUIET * 4).await;
+    writeln!(file, "repost-after = \"1s\"").unwrap();
+    drop(file);
+    let config = watched.next().await;
+    assert_eq!(config.go_live.repost_after, Duration::from_secs(1), "both or none");
+    assert_eq!(config.go_live.delay, Duration::from_secs(1));
+    watched.finish().await;
+}
+
+#[test]
+fn a_file_counts_as_being_written_until_it_is_closed_or_another_takes_its_place() {
+    use notify::event::{DataChange, Flag, RenameMode};
+    use notify::{Event, event::EventAttributes};
+    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    let moved = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+    let mut writing = Writing { names: [OsString::from("agent.toml")].into(), open: false };
+    for (kind, name, open) in [
+        (written, "agent.toml", true),
+        (closed, ".agent.toml.swp", true),
+        (closed, "agent.toml", false),
+        (written, ".agent.toml.swp", false),
+        (written, "agent.toml", true),
+        (moved, "agent.toml", false),
+    ] {
+        writing.note(&Event::new(kind).add_path(Path::new("/etc/herald").join(name)));
+        assert_eq!(writing.open, open, "{kind:?} {name}");
+    }
+    writing.open = true;
+    let mut lost = Event { kind: EventKind::Other, paths: Vec::new(), attrs: EventAttributes::new() };
+    lost = lost.set_flag(Flag::Rescan);
+    writing.note(&lost);
+    assert!(!writing.open, "its end may be among the lost events");
 }
 
 #[tokio::test]

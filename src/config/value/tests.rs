@@ -103,9 +103,12 @@ fn networks_and_lone_addresses_are_read() {
 fn log_levels_spare_the_libraries() {
     let table = [
         ("info", Some("info")),
-        ("debug", Some("info,owncast_herald=debug")),
+        ("debug", Some("info,owncast_herald=debug,herald=debug")),
         ("warn,sled=info", Some("warn,sled=info")),
-        ("trace,owncast_herald::net=off", Some("info,owncast_herald=trace,owncast_herald::net=off")),
+        (
+            "trace,owncast_herald::net=off",
+            Some("info,owncast_herald=trace,herald=trace,owncast_herald::net=off"),
+        ),
         ("loud", None),
         ("info,", None),
         ("info,loud", None),

@@ -12,7 +12,9 @@ use crate::model::notices::NoticeKind;
 impl World {
     fn posted(&mut self, now: i64) -> Ulid {
         self.act(at(now), |draft, moment| {
-            publish::announce(draft, moment, &rules(), &facts(), Ulid(1), "Etching", None).id
+            let what =
+                publish::Announcement { session: Ulid(1), template: "", title: "Etching", picture: None };
+            publish::announce(draft, moment, &rules(), &facts(), what).id
         })
     }
 

@@ -1,16 +1,22 @@
 //! Rules of the decisions, tried as a hostile or merely unlucky world would try them.
 
+mod abandon;
 mod blocks;
 mod delivered;
 mod engage;
 mod follow;
 mod gone;
 mod hosts;
+mod profile;
 mod publish;
 mod schedule;
 mod stream;
+mod stream_clocks;
+mod stream_gaps;
 mod stream_life;
+mod stream_words;
 mod sweep;
+mod wishes;
 
 use std::time::Duration;
 
@@ -24,7 +30,7 @@ use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber};
 use crate::model::handle::Person;
 use crate::model::notices::Notice;
-use crate::model::post::{Audience, Picture, Post};
+use crate::model::post::{Audience, Picture, Post, Shows};
 use crate::model::record::kind;
 use crate::model::view::MemoryView;
 use crate::model::{Addresses, Draft, Record, View};
@@ -65,6 +71,7 @@ fn picture() -> Picture {
         width: 1280,
         height: 720,
         blurhash: None,
+        shows: Shows::Still,
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::decide::delivered::{Ending, Job, Worth, settle, worth};
 use crate::decide::engage::{Ours, engage};
+use crate::decide::publish::Announcement;
 use crate::decide::{blocks, publish};
 use crate::model::block::BlockOwner;
 use crate::model::delivery::{CHUNK_SIZE, chunk_key};
@@ -16,7 +17,8 @@ use crate::model::record::full_key;
 impl World {
     pub(super) fn announce(&mut self, now: i64) -> Post {
         self.act(at(now), |draft, moment| {
-            publish::announce(draft, moment, &rules(), &facts(), Ulid(1), "Etching", None)
+            let what = Announcement { session: Ulid(1), template: "", title: "Etching", picture: None };
+            publish::announce(draft, moment, &rules(), &facts(), what)
         })
     }
 
@@ -28,7 +30,11 @@ impl World {
 
     pub(super) fn end(&mut self, now: i64, post: Ulid) -> Ulid {
         let post = self.post(post);
-        self.queues(now, |draft, moment| publish::end(draft, moment, &rules(), post, secs(60)))
+        self.queues(now, |draft, moment| {
+            let title = post.title.clone();
+            let ended = publish::Ended { title: &title, lasted: secs(60) };
+            publish::end(draft, moment, &rules(), &facts(), post, ended);
+        })
     }
 
     pub(super) fn delete(&mut self, now: i64, post: Ulid) -> Ulid {
@@ -227,6 +233,18 @@ fn an_edit_that_a_later_one_overtook_is_not_sent_behind_it() {
 }
 
 #[test]
+fn what_follows_a_post_sorts_behind_it_though_the_clock_was_set_back() {
+    let (mut world, ana) = (World::default(), person("ana", "a.example"));
+    world.follow(at(0), &ana);
+    let post = world.announce(1);
+    let mut ids = vec![post.create];
+    ids.push(world.retitle(-3600, post.id, "B"));
+    ids.push(world.end(-7200, post.id));
+    ids.push(world.delete(-7100, post.id));
+    assert!(ids.is_sorted(), "per inbox, what was made first goes first: {ids:?}");
+}
+
+#[test]
 fn who_engaged_gets_the_edits_besides_the_followers() {
     let mut world = World::default();
     let (ana, bo, cy) = (person("ana", "a.example"), person("bo", "b.example"), person("cy", "a.example"));
@@ -314,7 +332,7 @@ fn who_was_kept_from_a_post_by_its_end_gets_it_when_the_stream_comes_back() {
     world.settle(&job, Ending::Failed);
     assert!(!world.fan_outs().contains(&post.create));
     let ended = world.post(post.id);
-    world.act(at(200), |draft, moment| publish::resume(draft, moment, &rules(), ended));
+    world.act(at(200), |draft, moment| publish::resume(draft, moment, &rules(), &facts(), ended, "Etching"));
     assert_eq!(world.post(post.id).state, PostState::Live);
     assert_eq!(world.inbox_state(post.create, &bo), InboxState::Waiting);
     assert_eq!(world.inbox_state(post.create, &ana), InboxState::Reached);

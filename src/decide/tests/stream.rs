@@ -9,6 +9,7 @@ use crate::model::stream::{Phase, Stream};
 pub(super) struct Show {
     pub world: World,
     pub rules: Rules,
+    pub facts: Facts,
     pub title: String,
     pub offer: Offer,
     connected: Option<Timestamp>,
@@ -27,6 +28,7 @@ impl Show {
         Show {
             world,
             rules,
+            facts: facts(),
             title: "Etching".to_owned(),
             offer: real(),
             connected: None,
@@ -46,6 +48,12 @@ impl Show {
     /// Owncast was restarted and does not know when the last encoder went.
     pub fn crash(&mut self) {
         (self.connected, self.disconnected, self.online) = (None, None, false);
+    }
+
+    /// Owncast was restarted and tells of the end it had saved, which is an earlier one.
+    pub fn crash_with_saved_end(&mut self, saved: i64) {
+        self.crash();
+        self.disconnected = Some(at(saved));
     }
 
     /// The encoder is connected, but there is nothing to watch yet.
@@ -73,8 +81,8 @@ impl Show {
             online: self.online,
             title: self.title.clone(),
         };
-        let rules = self.rules.clone();
-        self.world.act(at(now), |draft, moment| sight(draft, moment, &rules, &facts(), &seen, offer))
+        let (rules, facts) = (self.rules.clone(), self.facts.clone());
+        self.world.act(at(now), |draft, moment| sight(draft, moment, &rules, &facts, &seen, offer))
     }
 
     /// Polls every five seconds.

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::stream::{Show, announced, real};
 use super::*;
 use crate::decide::publish;
-use crate::decide::stream::{Did, Offer};
+use crate::decide::stream::{Did, Offer, Sight};
 use crate::model::post::PostState;
 use crate::model::record::{decode, encode};
 use crate::model::stream::{Phase, Stream};
 
 /// A show whose post is out, at 100 s.
-fn live(rules: Rules) -> Show {
+pub(super) fn live(rules: Rules) -> Show {
     let mut show = Show::new(rules);
     show.connect(0);
     show.watch(0..=100);
@@ -107,17 +107,23 @@ fn a_stream_nobody_saw_ending_ran_until_it_was_last_seen() {
     for disconnected in [None, Some(at(-50_000))] {
         let mut show = live(rules());
         let rules = rules();
-        let sight = crate::decide::stream::Sight {
+        let sight = Sight {
             server_time: at(10_000),
             connected: None,
             disconnected,
             online: false,
             title: String::new(),
         };
-        let outcome = show.world.act(at(10_000), |draft, moment| {
-            crate::decide::stream::sight(draft, moment, &rules, &facts(), &sight, &Offer::NotAsked)
-        });
-        let Some(Did::Ended(Some(_), lasted)) = outcome.did.last() else { panic!("{outcome:?}") };
+        let mut look = |now| {
+            show.world.act(at(now), |draft, moment| {
+                let sight = Sight { server_time: at(now), ..sight.clone() };
+                crate::decide::stream::sight(draft, moment, &rules, &facts(), &sight, &Offer::NotAsked).did
+            })
+        };
+        assert_eq!(look(10_000), [Did::Lost], "its encoder may be about to come back");
+        assert_eq!(look(10_029), []);
+        let did = look(10_030);
+        let [Did::Ended(Some(_), lasted)] = &did[..] else { panic!("{did:?}") };
         assert!(*lasted <= secs(160), "{disconnected:?}: {lasted:?}");
     }
     let mut show = live(rules());
@@ -276,6 +282,7 @@ fn every_edit_is_dated_later_than_the_one_before() {
     show.connect(100);
     show.title = "C".to_owned();
     show.look(100);
+    show.title = "D".to_owned();
     show.look(103);
     show.drop_encoder(-3000);
     show.look(-3000);

@@ -181,7 +181,9 @@ fn run_options(house: &House, owncast: &SimOwncast, port: u16) -> Result<RunOpti
         env,
         log: None,
         new_identity: false,
+        abandon_followers: false,
         replace: false,
+        observer: None,
         stop: house.stop.child_token(),
     })
 }

@@ -46,13 +46,13 @@ pub(super) fn sent(raw: &str) -> String {
     render(&spoken(raw))
 }
 
-/// What a viewer's page holds for a line: an action goes in raw, everything else through the page's HTML filter, and
-/// known emoji become pictures.
+/// What a viewer's page holds for a line: an action goes in raw, everything else through the page's HTML filter, which
+/// makes links of bare addresses, and known emoji become pictures.
 pub(super) fn page(line: &ChatLine, emoji: &[String]) -> String {
     match line.kind {
         ChatKind::Action => html::with_emoji(&line.html, emoji),
         ChatKind::System | ChatKind::Bot | ChatKind::Person | ChatKind::Fediverse => {
-            html::with_emoji(&html::page_filter(&line.html), emoji)
+            html::with_emoji(&html::with_links(&html::page_filter(&line.html)), emoji)
         }
     }
 }

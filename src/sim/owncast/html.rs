@@ -229,6 +229,73 @@ pub(super) fn page_filter(html: &str) -> String {
     shown
 }
 
+/// Makes links of the bare addresses in text, each piece of text by itself and as it reads without its entities. The
+/// page's own matcher knows some top-level domains only; here every address counts.
+pub(super) fn with_links(html: &str) -> String {
+    let mut shown = String::with_capacity(html.len());
+    for token in tokens(html) {
+        match token {
+            Token::Text(text) => {
+                for word in decoded(text).split_inclusive(char::is_whitespace) {
+                    link_word(word, &mut shown);
+                }
+            }
+            Token::Open { raw, .. } | Token::Close { raw, .. } => shown.push_str(raw),
+            Token::Other => {}
+        }
+    }
+    shown
+}
+
+fn link_word(word: &str, shown: &mut String) {
+    let found =
+        ["https://", "http://", "www."].iter().filter_map(|sign| Some((word.find(sign)?, sign.len())));
+    let (start, sign) = found.min().unwrap_or((word.len(), 0));
+    let (before, rest) = word.split_at(start);
+    let end = rest.trim_end_matches(|c: char| c.is_whitespace() || ".,;:)]}".contains(c)).len();
+    let (address, after) = rest.split_at(end);
+    let address = escaped(address);
+    shown.push_str(&escaped(before));
+    // What begins like an address and stops there is none.
+    if end > sign {
+        shown.push_str(&format!("<a href=\"{address}\">{address}</a>"));
+    } else {
+        shown.push_str(&address);
+    }
+    shown.push_str(&escaped(after));
+}
+
+/// Text without numeric entities; the named ones that [`escaped`] makes, too.
+fn decoded(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('&') {
+        let (before, entity) = rest.split_at(start);
+        plain.push_str(before);
+        let (sign, length) = entity_at(entity).unwrap_or(('&', 1));
+        plain.push(sign);
+        rest = &entity[length..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+fn entity_at(entity: &str) -> Option<(char, usize)> {
+    let end = entity.find(';')?;
+    let sign = match &entity[1..end] {
+        "lt" => '<',
+        "gt" => '>',
+        "amp" => '&',
+        "quot" => '"',
+        number => char::from_u32(number.strip_prefix('#')?.parse().ok()?)?,
+    };
+    Some((sign, end + 1))
+}
+
+fn escaped(text: &str) -> String {
+    quoted(&text.replace('&', "&amp;"))
+}
+
 /// Replaces `:name:` of a known emoji by its picture, in text only.
 pub(super) fn with_emoji(html: &str, known: &[String]) -> String {
     let mut shown = String::with_capacity(html.len());
@@ -300,6 +367,21 @@ mod tests {
             "<p><img src=\"a.png\" title=\"&gt;\"></p>"
         );
         assert_eq!(page_filter("<a href=\"javascript&#58;x\">y</a>"), "<a>y</a>");
+    }
+
+    #[test]
+    fn addresses_in_one_piece_of_text_become_links() {
+        for (html, shown) in [
+            (
+                "<p>see https&#58;//a.example/x, or &lt;www.b.example&gt;.</p>",
+                "<p>see <a href=\"https://a.example/x\">https://a.example/x</a>, or \
+                 &lt;<a href=\"www.b.example&gt;\">www.b.example&gt;</a>.</p>",
+            ),
+            ("https:<em></em>//a.example www.", "https:<em></em>//a.example www."),
+            ("a&b &copy; &#0; 1 &lt; 2", "a&amp;b &amp;copy; \u{0} 1 &lt; 2"),
+        ] {
+            assert_eq!(with_links(html), shown);
+        }
     }
 
     #[test]

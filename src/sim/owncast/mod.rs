@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket};
@@ -96,6 +97,16 @@ impl Shared {
     /// Wakes everybody who waits for something to become visible.
     fn touch(&self) {
         self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Its own clock, which a fault may put off.
+    fn clock(&self) -> Timestamp {
+        self.shifted(Timestamp::now())
+    }
+
+    fn shifted(&self, at: Timestamp) -> Timestamp {
+        let ahead = jiff::SignedDuration::from_secs(lock(&self.faults).clock_ahead);
+        at.checked_add(ahead).unwrap_or(at)
     }
 
     fn serve(self: &Arc<Self>, listener: TcpListener) {
@@ -204,6 +215,18 @@ impl SimOwncast {
         self.shared().show_preview(number);
     }
 
+    /// Puts these bytes where the thumbnail is, whatever they are; empty ones are not found there.
+    pub fn put_thumbnail(&self, bytes: impl Into<Bytes>) {
+        lock(&self.shared().state).pictures.thumbnail = Some(bytes.into());
+        self.shared().touch();
+    }
+
+    /// Puts these bytes where the preview is, whatever they are; empty ones are not found there.
+    pub fn put_preview(&self, bytes: impl Into<Bytes>) {
+        lock(&self.shared().state).pictures.preview = Some(bytes.into());
+        self.shared().touch();
+    }
+
     /// How many people watch, as long as the stream is online.
     pub fn set_viewers(&self, count: u64) {
         lock(&self.shared().state).stream.viewers = count;
@@ -247,6 +270,12 @@ impl SimOwncast {
         found.map(|user| user.disabled_at = Some(Timestamp::now())).is_some()
     }
 
+    /// Drops every chat socket, as a proxy in between may.
+    pub fn drop_sockets(&self) {
+        lock(&self.shared().state).sockets.clear();
+        self.shared().touch();
+    }
+
     /// The misbehaviour switches: `sim.faults().lose_webhooks = true`. Do not hold the guard across an await.
     pub fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.shared().faults)
@@ -266,9 +295,10 @@ impl SimOwncast {
         // Without it, the port would be anybody's; power_on says so if it cannot be had.
         *lock(&shared.off) = reserve(shared.address).ok();
         let mut state = lock(&shared.state);
-        // The last disconnect is saved by Owncast, the running connection is not.
-        let last_disconnect = state.stream.last_disconnect;
-        state.stream = state::Stream { last_disconnect, ..Default::default() };
+        // The last end that Owncast noticed comes back, even if it is older than the stream that was cut off.
+        let saved_disconnect = state.stream.saved_disconnect;
+        state.stream =
+            state::Stream { last_disconnect: saved_disconnect, saved_disconnect, ..Default::default() };
         let next = state.pictures.next;
         state.pictures = state::Pictures { next, ..Default::default() };
         state.sockets.clear();
@@ -406,7 +436,7 @@ impl SimOwncast {
 
     /// What `/api/status` answers now.
     pub fn status(&self) -> Value {
-        public::status(&lock(&self.shared().state))
+        public::status(self.shared(), &lock(&self.shared().state))
     }
 }
 

@@ -317,6 +317,12 @@ pub struct Faults {
     pub delay_webhooks: Duration,
     /// What happens to HTTP requests.
     pub refuse_all: Refusal,
+    /// No setting can be changed through the admin API.
+    pub refuse_settings: bool,
+    /// Each HTTP request is answered this much later.
+    pub delay_answers: Duration,
+    /// How far its clock is ahead, in seconds: in the status and in signatures.
+    pub clock_ahead: i64,
     /// No websocket frame leaves (pings still do).
     pub lose_frames: bool,
     /// What happens to websocket upgrades.

@@ -19,7 +19,7 @@ pub(super) fn build_name(version: Version) -> String {
 pub(super) fn answer(shared: &Shared, call: &Call) -> Option<Reply> {
     let state = lock(&shared.state);
     match call.path.as_str() {
-        "/api/status" => Some(fresh(&status(&state))),
+        "/api/status" => Some(fresh(&status(shared, &state))),
         "/api/followers" => Some(fresh(&followers_page(&state, call))),
         "/api/config" => {
             let mut reply = fresh(&config(&state));
@@ -31,11 +31,12 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Option<Reply> {
 }
 
 /// `/api/status`; `viewerCount` is left out when it is 0.
-pub(super) fn status(state: &State) -> Value {
+pub(super) fn status(shared: &Shared, state: &State) -> Value {
+    let told = |at: Option<Timestamp>| at.map(|at| seconds(shared.shifted(at)));
     let mut status = json!({
-        "serverTime": Timestamp::now().to_string(),
-        "lastConnectTime": state.stream.last_connect.map(seconds),
-        "lastDisconnectTime": state.stream.last_disconnect.map(seconds),
+        "serverTime": shared.clock().to_string(),
+        "lastConnectTime": told(state.stream.last_connect),
+        "lastDisconnectTime": told(state.stream.last_disconnect),
         "versionNumber": state.version.number(),
         "streamTitle": state.config.stream_title,
     });

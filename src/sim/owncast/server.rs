@@ -11,7 +11,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::options::Refusal;
+use super::options::{Faults, Refusal};
 use super::reply::{Hangup, Outcome, empty, set, text};
 use super::state::{Request, lock, remember};
 use super::{Shared, admin, federation, media, public, socket, talk};
@@ -69,8 +69,11 @@ async fn answer(shared: Arc<Shared>, request: http::Request<Incoming>) -> Outcom
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     remember(&mut lock(&shared.state).requests, Request { method: method.clone(), path: path.clone() });
     shared.touch();
-    let refusal = lock(&shared.faults).refuse_all;
-    match refusal {
+    let Faults { refuse_all, delay_answers, .. } = *lock(&shared.faults);
+    if !delay_answers.is_zero() {
+        tokio::time::sleep(delay_answers).await;
+    }
+    match refuse_all {
         Refusal::None => {}
         Refusal::Unavailable => return Ok(text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable\n")),
         Refusal::Close => return Err(Hangup),

@@ -91,6 +91,9 @@ pub(super) fn change(shared: &Arc<Shared>, call: &Call, setting: &str) -> Outcom
     let Some(value) = request.get("value") else {
         return Ok(simple(false, "unable to parse provided value"));
     };
+    if lock(&shared.faults).refuse_settings {
+        return Ok(simple(false, "the setting could not be saved"));
+    }
     if setting == "streamtitle" {
         shared.retitle(text(value)?);
         return Ok(simple(true, "changed"));

@@ -183,11 +183,13 @@ pub(super) struct Socket {
     pub connected_at: Timestamp,
 }
 
-/// Statistics of the stream; forgotten at a restart but for the last disconnect.
+/// Statistics of the stream; forgotten at a restart but for the saved disconnect.
 #[derive(Default)]
 pub(super) struct Stream {
     pub last_connect: Option<Timestamp>,
     pub last_disconnect: Option<Timestamp>,
+    /// As in the database: a connection clears the one above, not this.
+    pub saved_disconnect: Option<Timestamp>,
     pub online: bool,
     pub viewers: u64,
     /// Ends the tasks that drive the current connection.

@@ -56,6 +56,7 @@ impl Shared {
             running.cancel();
             state.stream.last_connect = None;
             state.stream.last_disconnect = Some(Timestamp::now());
+            state.stream.saved_disconnect = state.stream.last_disconnect;
             state.stream.online = false;
             webhook::stream_event(&state)
         };

@@ -144,7 +144,7 @@ impl Shared {
                 .header("Content-Type", "application/json")
                 .header("Accept-Encoding", "gzip");
             if version >= Version::V0_3
-                && let Some(signature) = signature(&secret, Timestamp::now().as_second(), &body)
+                && let Some(signature) = signature(&secret, shared.clock().as_second(), &body)
             {
                 call = call.header("Owncast-Signature", signature);
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
+use owncast_herald::decide::publish::Announcement;
 use owncast_herald::decide::rules::OnEnd;
 use owncast_herald::decide::{Moment, Rules, publish};
 use owncast_herald::model::delivery::Outgoing;
@@ -15,6 +16,7 @@ use owncast_herald::model::view::MemoryView;
 use owncast_herald::model::{Addresses, Draft};
 use owncast_herald::sim::fediverse::{Fediverse, Sink};
 use owncast_herald::sim::owncast::Timeline;
+use ulid::Ulid;
 
 use super::agent::Home;
 use super::report::{Budget, against, each, figure, headline, micros, ratio};
@@ -233,9 +235,14 @@ fn activity(addresses: &Addresses) -> anyhow::Result<String> {
     let mut draft = Draft::new(&view);
     let mut moment = Moment::new(Timestamp::now(), 7);
     let session = moment.ulid();
-    let post = publish::announce(&mut draft, &mut moment, &rules, &facts, session, "", None);
+    let post = publish::announce(&mut draft, &mut moment, &rules, &facts, plain(session));
     let outgoing: Outgoing = draft.view().get(&post.create.to_bytes()).context("no Create was queued")?;
     Ok(outgoing.body)
+}
+
+/// A post with the built-in text, without title and picture.
+pub fn plain(session: Ulid) -> Announcement<'static> {
+    Announcement { session, template: "", title: "", picture: None }
 }
 
 /// Rules of a public stream with everything at its simplest.

@@ -116,7 +116,7 @@ async fn posts(home: &Home, count: usize, age: Duration) -> anyhow::Result<Vec<U
         let mut moment = Moment::new(made, 7);
         for _ in 0..count {
             let session = moment.ulid();
-            let post = publish::announce(draft, &mut moment, &rules, &facts, session, "", None);
+            let post = publish::announce(draft, &mut moment, &rules, &facts, deliver::plain(session));
             // The receiver lives until all are sent.
             let _ = sender.send(post.id);
         }

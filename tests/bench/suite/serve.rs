@@ -32,7 +32,7 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
         let session = moment.ulid();
         let post = Moment::clone(&moment).ulid();
         home.write(vec![move |draft: &mut Draft<'_>| {
-            publish::announce(draft, &mut moment, &rules, &facts, session, "", None);
+            publish::announce(draft, &mut moment, &rules, &facts, deliver::plain(session));
         }])
         .await?;
         let agent = home.start("").await?;

@@ -1,0 +1,47 @@
+//! Giving up who we were, at the operator's word: another public URL or username is another actor.
+
+use crate::model::Draft;
+use crate::model::facts::{Identity, Profile};
+use crate::model::follower::{FollowerCounts, NextInbox};
+use crate::model::record::{full_key, kind};
+use crate::model::stream::Stream;
+use crate::model::view::Meta;
+
+/// Everything that belongs to the actor that was: who follows it, what it said, what is under way. Blocks stay.
+const ITS: [u8; 12] = [
+    kind::FOLLOWER,
+    kind::INBOX,
+    kind::INBOX_NUMBER,
+    kind::POST,
+    kind::ENGAGEMENT,
+    kind::SEEN,
+    kind::OUTGOING,
+    kind::CHUNK,
+    kind::FANOUT,
+    kind::ATTEMPT,
+    kind::NOTICE,
+    kind::SAID,
+];
+
+/// Forgets the settled identity and everything that belongs to it. Returns how many followers are given up.
+pub fn abandon(draft: &mut Draft<'_>) -> u64 {
+    let counts: FollowerCounts = draft.view().meta();
+    let mut keys = Vec::new();
+    for kind in ITS {
+        draft.view().scan_bytes(&[kind], &[kind], &mut |key, _| {
+            keys.push(key.to_vec());
+            true
+        });
+    }
+    for name in [FollowerCounts::NAME, NextInbox::NAME, Profile::NAME, Stream::NAME] {
+        keys.push(full_key(kind::META, name.as_bytes()));
+    }
+    for key in keys {
+        if let Some((kind, key)) = key.split_first() {
+            draft.delete_raw(*kind, key);
+        }
+    }
+    let taken_message = draft.view().meta::<Identity>().taken_message;
+    draft.put_meta(&Identity { taken_message, ..Identity::default() });
+    counts.approved
+}

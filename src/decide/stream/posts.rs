@@ -1,0 +1,130 @@
+//! What a session does to its post.
+
+use std::time::Duration;
+
+use ulid::Ulid;
+
+use super::clock::between;
+use super::{Did, Machine, Offer, hold};
+use crate::decide::publish;
+use crate::decide::rules::OnEnd;
+use crate::model::post::{Post, PostState};
+use crate::model::stream::{Phase, Session};
+use crate::model::wishes::Skip;
+
+/// A post is edited for a new title this often at most: each edit notifies those who boosted it.
+const TITLE_EDITS: u32 = 3;
+
+impl Machine<'_, '_> {
+    /// The operator wants this session announced whatever else holds it back.
+    fn by_hand(&self, session: &Session) -> bool {
+        self.wishes.now == Some(session.id)
+    }
+
+    fn held(&self, session: &Session) -> bool {
+        hold(&self.wishes, self.rules, Some(session.id), self.moment.now).is_some()
+    }
+
+    pub(super) fn post_of(&self, session: &Session) -> Option<Post> {
+        session.post.and_then(|id| self.draft.view().get(&id.to_bytes()))
+    }
+
+    pub(super) fn announce(&mut self, session: &mut Session, offer: &Offer) {
+        let up = between(session.connected, self.moment.now);
+        let by_hand = self.by_hand(session);
+        if self.held(session) || !(by_hand || up >= self.rules.delay) {
+            return;
+        }
+        let picture = match offer {
+            _ if !self.rules.with_picture => None,
+            Offer::NotAsked => {
+                self.outcome.wants_picture = true;
+                return;
+            }
+            Offer::NoneYet if by_hand || up >= self.rules.picture_deadline() => None,
+            Offer::NoneYet => return,
+            Offer::Real { picture, source } => {
+                self.stream.last_picture = Some(source.clone());
+                Some(picture.clone())
+            }
+        };
+        let once = self.wishes.message.take();
+        let template = once.as_ref().or(self.rules.message.as_ref()).map_or("", |text| text);
+        let what = publish::Announcement { session: session.id, template, title: &self.sight.title, picture };
+        let post = publish::announce(self.draft, self.moment, self.rules, self.facts, what);
+        session.phase = Phase::Live;
+        session.post = Some(post.id);
+        self.told(session);
+        self.outcome.did.push(Did::Announced(post.id));
+    }
+
+    /// Makes the post of a continued session say live again, once there is something to watch.
+    pub(super) fn resume(&mut self, session: &mut Session, id: Ulid) {
+        let over = self.post_of(session).filter(|post| post.state == PostState::Ended);
+        match over {
+            Some(_) if self.held(session) || !(self.sight.online || self.by_hand(session)) => {}
+            Some(post) => {
+                let before = post.content.clone();
+                publish::resume(self.draft, self.moment, self.rules, self.facts, post, &self.sight.title);
+                session.phase = Phase::Live;
+                self.fulfilled(session);
+                // A post that was kept as it was says nothing new.
+                if self.post_of(session).is_some_and(|post| post.content != before) {
+                    self.told(session);
+                }
+                self.outcome.did.push(Did::Resumed(id));
+            }
+            // It was live all the time, or was deleted meanwhile and stays so.
+            None if self.sight.online => session.phase = Phase::Live,
+            None => {}
+        }
+    }
+
+    pub(super) fn retitle(&mut self, session: &mut Session, id: Ulid) {
+        let lately = session.told.is_some_and(|told| between(told, self.moment.now) < self.rules.title_edits);
+        if session.title == session.told_title || lately {
+            return;
+        }
+        let Some(post) = self.post_of(session) else { return };
+        if post.state == PostState::Live && post.edits < TITLE_EDITS {
+            publish::retitle(self.draft, self.moment, self.rules, self.facts, post, &session.title);
+            self.told(session);
+            self.outcome.did.push(Did::Retitled(id));
+        }
+    }
+
+    /// Followers know what is so now; what the operator wanted of this session is done.
+    fn told(&mut self, session: &mut Session) {
+        session.told_title.clone_from(&session.title);
+        session.told = Some(self.moment.now);
+        self.fulfilled(session);
+    }
+
+    fn fulfilled(&mut self, session: &Session) -> bool {
+        let skipped = self.wishes.skip == Some(Skip::Session(session.id));
+        if skipped {
+            self.wishes.skip = None;
+        }
+        if self.by_hand(session) {
+            self.wishes.now = None;
+        }
+        skipped
+    }
+
+    /// Settles the post of a session that is over. Answers it if it said live until now.
+    pub(super) fn end_post(&mut self, session: &mut Session, lasted: Duration) -> Option<Ulid> {
+        session.skipped = self.fulfilled(session);
+        let post = self.post_of(session).filter(|post| post.state == PostState::Live)?;
+        let id = post.id;
+        match self.rules.on_end {
+            OnEnd::Update => {
+                let ended = publish::Ended { title: &session.title, lasted };
+                publish::end(self.draft, self.moment, self.rules, self.facts, post, ended);
+                self.told(session);
+            }
+            OnEnd::Delete => publish::delete(self.draft, self.moment, self.rules, post),
+            OnEnd::Keep => publish::end_quietly(self.draft, self.moment, post),
+        }
+        Some(id)
+    }
+}

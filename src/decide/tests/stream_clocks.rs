@@ -1,0 +1,203 @@
+//! Clocks that are set, ours and Owncast's, in every state of a session.
+
+use super::stream::{Show, announced, real};
+use super::*;
+use crate::decide::stream::{Did, Offer};
+use crate::model::post::PostState;
+use crate::model::stream::Stream;
+
+const HOUR: i64 = 3600;
+
+/// A show and how far both clocks were set.
+struct Stepped {
+    show: Show,
+    ours: i64,
+    owncasts: i64,
+}
+
+impl Stepped {
+    fn new(rules: Rules) -> Stepped {
+        Stepped { show: Show::new(rules), ours: 0, owncasts: 0 }
+    }
+
+    fn connect(&mut self, now: i64) {
+        self.show.connect(now + self.owncasts);
+    }
+
+    fn leave(&mut self, now: i64) {
+        self.show.drop_encoder(now + self.owncasts);
+    }
+
+    /// Polls every five seconds of true time.
+    fn watch(&mut self, seconds: std::ops::RangeInclusive<i64>) -> Vec<(i64, Did)> {
+        let mut did = Vec::new();
+        for now in seconds.step_by(5) {
+            let (ours, owncasts) = (now + self.ours, now + self.owncasts);
+            let first = self.show.look_with(ours, owncasts, &Offer::NotAsked);
+            did.extend(first.did.into_iter().map(|one| (now, one)));
+            if first.wants_picture {
+                let offer = self.show.offer.clone();
+                let second = self.show.look_with(ours, owncasts, &offer);
+                did.extend(second.did.into_iter().map(|one| (now, one)));
+            }
+            self.sane(now);
+        }
+        did
+    }
+
+    /// No time that is still measured from is ahead of our clock.
+    fn sane(&self, now: i64) {
+        let now = at(now + self.ours);
+        let session = self.show.world.view().meta::<Stream>().session;
+        if let Some(session) = session.filter(|session| !session.closed) {
+            let times = [session.started, session.connected, session.seen];
+            let all = times.into_iter().chain(session.gone).chain(session.missed).chain(session.told);
+            assert!(all.into_iter().all(|time| time <= now), "{session:?} at {now}");
+            assert!(session.started <= session.connected, "{session:?}");
+        }
+    }
+}
+
+/// Each clock set forward and back.
+fn steps() -> impl Iterator<Item = (i64, i64)> {
+    [(HOUR, 0), (-HOUR, 0), (0, HOUR), (0, -HOUR), (-HOUR, -HOUR)].into_iter()
+}
+
+#[test]
+fn while_connecting_the_post_goes_out_when_it_is_due() {
+    for (ours, owncasts) in steps() {
+        for offer in [real(), Offer::NoneYet] {
+            let mut stepped = Stepped::new(rules());
+            stepped.show.offer = offer.clone();
+            stepped.connect(0);
+            stepped.watch(0..=25);
+            (stepped.ours, stepped.owncasts) = (ours, owncasts);
+            let did = stepped.watch(30..=300);
+            let out = did.iter().find(|(_, did)| matches!(did, Did::Announced(_))).map(|(now, _)| *now);
+            let due = if offer == Offer::NoneYet { 90 } else { 60 };
+            // Both set back at once look like no time at all.
+            let late = if ours == owncasts { 30 } else { 0 };
+            assert!(out.is_some_and(|out| out >= due && out <= due + late), "{ours} {owncasts}: {out:?}");
+        }
+    }
+}
+
+#[test]
+fn while_connecting_before_the_first_look_the_post_is_not_early() {
+    // Owncast's clock is set between the connection and the first look at it.
+    for step in [HOUR, -HOUR] {
+        let mut stepped = Stepped::new(rules());
+        stepped.connect(0);
+        stepped.watch(0..=20);
+        stepped.leave(20);
+        stepped.watch(25..=200);
+        stepped.connect(203);
+        stepped.owncasts = step;
+        let did = stepped.watch(205..=400);
+        let [(205, Did::Started), (out, Did::Announced(_))] = did[..] else { panic!("{did:?}") };
+        assert!((260..=270).contains(&out), "{step}: {out}");
+    }
+}
+
+#[test]
+fn while_live_title_edits_are_neither_blocked_nor_let_through_early() {
+    for (ours, owncasts) in steps() {
+        let mut stepped = Stepped::new(rules());
+        stepped.connect(0);
+        stepped.watch(0..=100);
+        stepped.show.title = "B".to_owned();
+        stepped.watch(105..=300);
+        (stepped.ours, stepped.owncasts) = (ours, owncasts);
+        let did = stepped.watch(305..=1500);
+        let [(edited, Did::Retitled(_))] = did[..] else { panic!("{ours} {owncasts}: {did:?}") };
+        assert!((660..=730).contains(&edited), "{ours} {owncasts}: at {edited}");
+        stepped.watch(1505..=1995);
+        stepped.leave(2000);
+        let did = stepped.watch(2000..=2100);
+        let [_, (_, Did::Ended(Some(_), lasted))] = did[..] else { panic!("{did:?}") };
+        let lasted = i64::try_from(lasted.as_secs()).unwrap();
+        assert!((1930..=2000).contains(&lasted), "{ours} {owncasts}: it ran for {lasted} s");
+    }
+}
+
+#[test]
+fn while_lost_the_grace_stays_what_it_is() {
+    for (ours, owncasts) in steps() {
+        for back in [None, Some(425)] {
+            let mut stepped = Stepped::new(rules());
+            stepped.connect(0);
+            stepped.watch(0..=400);
+            stepped.leave(402);
+            stepped.watch(405..=415);
+            (stepped.ours, stepped.owncasts) = (ours, owncasts);
+            let mut did = stepped.watch(420..=424);
+            if let Some(back) = back {
+                stepped.connect(back);
+            }
+            did.extend(stepped.watch(425..=600));
+            let both = ours == owncasts;
+            match (&did[..], back) {
+                ([(425, Did::Back)], Some(_)) => assert_eq!(stepped.show.updates(), 0),
+                ([(ended, Did::Ended(Some(_), lasted))], None) => {
+                    assert!(
+                        (435..=if both { 455 } else { 435 }).contains(ended),
+                        "{ours} {owncasts}: {ended}"
+                    );
+                    assert!((400..=404).contains(&lasted.as_secs()), "{lasted:?}");
+                }
+                _ => panic!("{ours} {owncasts} {back:?}: {did:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn in_the_moment_it_goes_owncasts_word_is_read_by_the_right_clock() {
+    for (ours, owncasts) in steps() {
+        let mut stepped = Stepped::new(rules());
+        stepped.connect(0);
+        stepped.watch(0..=395);
+        // It goes, and then a clock is set, before anybody looks.
+        stepped.leave(397);
+        (stepped.ours, stepped.owncasts) = (ours, owncasts);
+        let did = stepped.watch(400..=600);
+        let [(400, Did::Lost), (ended, Did::Ended(Some(_), lasted))] = did[..] else { panic!("{did:?}") };
+        assert!((430..=435).contains(&ended), "{ours} {owncasts}: {ended}");
+        assert!((340..=401).contains(&lasted.as_secs()), "{ours} {owncasts}: {lasted:?}");
+    }
+}
+
+#[test]
+fn after_the_end_the_time_for_a_return_stays_what_it_is() {
+    for (ours, owncasts) in steps() {
+        for (back, posts) in [(1200, 1), (1450, 2)] {
+            let mut stepped = Stepped::new(rules());
+            stepped.connect(0);
+            stepped.watch(0..=400);
+            stepped.leave(400);
+            stepped.watch(400..=600);
+            (stepped.ours, stepped.owncasts) = (ours, owncasts);
+            stepped.watch(605..=back - 5);
+            stepped.connect(back);
+            stepped.watch(back..=back + 100);
+            assert_eq!(stepped.show.posts().len(), posts, "{ours} {owncasts}: back at {back}");
+            assert!(stepped.show.states().contains(&PostState::Live));
+        }
+    }
+}
+
+#[test]
+fn long_after_the_end_a_clock_set_back_makes_nothing_recent() {
+    let mut stepped = Stepped::new(rules());
+    stepped.connect(0);
+    stepped.watch(0..=400);
+    stepped.leave(400);
+    stepped.watch(400..=1500);
+    for back in 1..=3 {
+        stepped.ours = -HOUR * back;
+        stepped.watch(1500 + 100 * back..=1550 + 100 * back);
+    }
+    stepped.connect(2000);
+    let did: Vec<Did> = stepped.watch(2000..=2100).into_iter().map(|(_, did)| did).collect();
+    assert_eq!(announced(&did).len(), 1, "{did:?}");
+}
