@@ -7,6 +7,7 @@ use super::FetchError;
 use super::document::without_fragment;
 use super::shapes::{cut, id, kind, link, many, text};
 use crate::activitypub::signature::{KeyError, PublicKey};
+use crate::model::handle::{Person, host_of};
 use crate::model::origin::{RemotePolicy, parse_remote, same_origin};
 
 const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Organization"];
@@ -109,6 +110,21 @@ impl RemoteActor {
             inbox,
             id: actor,
         })
+    }
+
+    /// What is kept of it.
+    #[must_use]
+    pub fn person(&self) -> Person {
+        let id = self.id.to_string();
+        Person {
+            handle: format!("{}@{}", self.preferred_username, host_of(&id)),
+            actor: id,
+            inbox: self.inbox.to_string(),
+            shared_inbox: self.shared_inbox.as_ref().map(Url::to_string),
+            name: self.name.clone(),
+            icon: self.icon.as_ref().map(Url::to_string),
+            url: self.url.as_ref().map(Url::to_string),
+        }
     }
 
     /// The key with this id. A bare actor address as key id (PeerTube, Osada) means the first key.

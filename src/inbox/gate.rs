@@ -12,7 +12,7 @@ use crate::activitypub::vocab::read::Incoming;
 use crate::decide::blocks;
 use crate::fetch::{FetchError, RemoteActor};
 use crate::model::follower::Follower;
-use crate::model::handle::{Person, host_of};
+use crate::model::handle::host_of;
 use crate::model::origin::{parse_remote, same_origin};
 use crate::store::Store;
 
@@ -151,7 +151,7 @@ async fn verify(
     match owner {
         Some(owner) if owner.id == actor => {
             let stamp = unverified.signed_at.min(arrived);
-            Ok(Verified::by_signature(incoming, person(&owner), stamp, &unverified.signature))
+            Ok(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature))
         }
         _ => Err(not_verified(&key_id)),
     }
@@ -200,7 +200,7 @@ async fn self_delete(
     let stamp = unverified.signed_at.min(arrived);
     match signer(engine, &unverified).await {
         Ok(Some(owner)) if owner.id == actor => {
-            Ok(Some(Verified::by_signature(incoming, person(&owner), stamp, &unverified.signature)))
+            Ok(Some(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature)))
         }
         Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
         // Its key may be remembered here, and gone there.
@@ -208,20 +208,6 @@ async fn self_delete(
             Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
             _ => Ok(None),
         },
-    }
-}
-
-/// What is kept of an actor.
-fn person(actor: &RemoteActor) -> Person {
-    let id = actor.id.to_string();
-    Person {
-        handle: format!("{}@{}", actor.preferred_username, host_of(&id)),
-        actor: id,
-        inbox: actor.inbox.to_string(),
-        shared_inbox: actor.shared_inbox.as_ref().map(Url::to_string),
-        name: actor.name.clone(),
-        icon: actor.icon.as_ref().map(Url::to_string),
-        url: actor.url.as_ref().map(Url::to_string),
     }
 }
 

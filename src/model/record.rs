@@ -36,6 +36,12 @@ pub mod kind {
     pub const FANOUT: u8 = b'W';
     /// Single attempts that are due at some time.
     pub const ATTEMPT: u8 = b'Q';
+    /// Other servers that are not well, by host.
+    pub const HOST: u8 = b'H';
+    /// Attempts set aside until their host is well again, by host.
+    pub const RESTING: u8 = b'R';
+    /// When to look at what rests: the key is the time (8 bytes, big-endian milliseconds) and the host, the value empty.
+    pub const ALARM: u8 = b'A';
     /// Chat notices waiting to be said.
     pub const NOTICE: u8 = b'N';
     /// Chat notices that have been claimed, so that each is said once ever.
