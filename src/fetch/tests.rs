@@ -39,7 +39,7 @@ impl Rig {
         let client = Client::new(ClientOptions {
             allow_private: vec!["127.0.0.0/8".parse().unwrap()],
             allow_http: true,
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(6),
             ..ClientOptions::default()
         })
         .unwrap();
