@@ -64,7 +64,7 @@ async fn first_like() -> anyhow::Result<()> {
     headline(&format!("a Like after quiet, {} times, key known but for the first", PEOPLE - 1));
     let home = Home::new().await?;
     let peers = Peers::start().await?;
-    let agent = home.start("[notices]\nburst-window = \"100ms\"\nmax-per-minute = 1000").await?;
+    let agent = home.start("[notices]\nburst-window = \"100ms\"\nmax-per-minute = 60").await?;
     home.settled().await?;
     home.owncast.go_live_with(AT_ONCE);
     let post = announced(&home).await?;
