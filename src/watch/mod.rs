@@ -81,7 +81,7 @@ pub struct Watcher {
     pub permissions: Permissions,
     /// Told what would be done in Owncast, which is then left undone.
     pub observer: Option<Observer>,
-    /// Makes it look at once: the operator wants something of the next post.
+    /// Makes it look at once: the operator wants something of the next post, or has asked for a reload.
     pub wake: Arc<Notify>,
     /// Counted.
     pub metrics: Arc<Metrics>,
@@ -157,6 +157,8 @@ impl Watcher {
                 () = self.wake.notified() => {
                     memory.facts_read = None;
                     let now = memory.now();
+                    // The operator may have set the password right in Owncast.
+                    memory.admin.open(now);
                     memory.hurry.hint(&mut memory.status, now);
                 }
                 () = tokio::time::sleep(pause) => {}

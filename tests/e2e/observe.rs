@@ -142,6 +142,8 @@ async fn beside_a_running_agent_it_is_not_noticed() {
     stage.owncast.end_stream();
     observer.wait("would edit the post at the end").await;
     assert!(!observer.said().contains("webhook"), "the running agent's is its own: {}", observer.said());
+    let logged = fs::read_to_string(&observer.logged).unwrap();
+    assert!(!logged.contains("configuration changed: "), "nobody has touched agent.toml: {logged}");
     let ended = server.wait_post(LONG, |post| post.html.contains("The stream is over")).await;
     assert!(ended.is_some());
     observer.stop().await;
