@@ -86,9 +86,7 @@ pub async fn choose(api: &Api, shelf: &Shelf, choice: &Choice<'_>) -> Result<Cho
                 let instead = none.map(|(why, _)| why);
                 return Ok(Chosen::Picture { picture, source: source.to_string(), instead });
             }
-            Ok(Snapshot::NotYet(verdict)) => {
-                (format!("what stands there is no picture of this stream ({verdict:?})"), false)
-            }
+            Ok(Snapshot::NotYet(verdict)) => (format!("there is none of this stream yet: {verdict}"), false),
             Err(MediaError::Owncast(error)) => (error.to_string(), false),
             Err(MediaError::Picture(error)) => (error.to_string(), true),
             Err(MediaError::Shelf(error)) => return Err(error),

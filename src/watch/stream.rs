@@ -46,6 +46,10 @@ impl Watcher {
         }
         for did in &outcome.did {
             self.say(did);
+            if *did == Did::Started {
+                // What was wrong with the picture of another stream may be wrong with this one's, too.
+                memory.picture_problem = None;
+            }
             if let Did::Ended(Some(post), _) = did {
                 self.put_away(*post).await?;
             }
