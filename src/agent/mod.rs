@@ -411,8 +411,10 @@ async fn reload_for_systemd(reload: &ReloadHandle) {
         Ok(now) => tell_systemd(&[sd_notify::NotifyState::Reloading, now]),
         Err(cause) => tracing::debug!(target: "herald::agent", %cause, "there is no monotonic clock"),
     }
-    // A refusal is logged where it happens.
-    let _ = reload.reload().await;
+    // Changes and a refusal are logged where they happen.
+    if reload.reload().await.is_ok_and(|changes| changes.is_empty()) {
+        tracing::info!(target: "herald::agent", "configuration read again; nothing has changed");
+    }
     tell_systemd(&[sd_notify::NotifyState::Ready]);
 }
 
