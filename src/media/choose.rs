@@ -97,7 +97,7 @@ pub async fn choose(api: &Api, shelf: &Shelf, choice: &Choice<'_>) -> Result<Cho
             break;
         }
     }
-    let (why, unusable) = none.unwrap_or_else(|| ("none is asked for".to_owned(), false));
+    let (why, unusable) = none.unwrap_or_else(|| ("[go-live] image = \"none\"".to_owned(), false));
     Ok(Chosen::NoneYet { why, unusable })
 }
 
