@@ -214,6 +214,27 @@ async fn posts_are_shown_edited_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_server_may_take_rfc9421_alone() {
+    let fediverse = Fediverse::start().await;
+    let (home, away) =
+        (server(&fediverse, Flavour::Misskey).await, server(&fediverse, Flavour::Mastodon).await);
+    home.set_rfc9421_only(true);
+    let (ana, inbox) = (away.person("ana"), home.person("fan").inbox());
+    let send = async |n: u32, scheme, signed_url| {
+        let body = activity(&ana, "Like", n, json!("http://127.0.0.1/x")).to_string();
+        let options = SignOptions { scheme, signed_url, ..SignOptions::default() };
+        ana.custom_signed(&inbox, body, &options).await.unwrap().status
+    };
+    assert_eq!(send(1, Some(Scheme::Cavage), None).await, 401);
+    assert_eq!(send(2, Some(Scheme::Rfc9421), None).await, 202);
+    let elsewhere = format!("{inbox}/x").parse().ok();
+    assert_eq!(send(3, Some(Scheme::Rfc9421), elsewhere).await, 401);
+    assert_eq!(rules(&home), [Rule::Signature, Rule::Signature]);
+    home.set_rfc9421_only(false);
+    assert_eq!(send(4, Some(Scheme::Cavage), None).await, 202);
+}
+
+#[tokio::test]
 async fn faults_of_posts_are_filed() {
     let fediverse = Fediverse::start().await;
     let away = server(&fediverse, Flavour::Mastodon).await;

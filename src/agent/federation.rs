@@ -81,8 +81,8 @@ impl Federation {
         let signer = Signer { key_id: addresses.key_id(), key: key.clone() };
         let fetching = Client::new(client.clone())?;
         self.remote.settle(fetching.clone(), policy);
-        let fetcher = Fetcher::new(fetching, signer, policy, own, Arc::new(Timestamp::now));
-        self.inbox.settle(Engine { addresses: addresses.clone(), policy, fetcher: Arc::new(fetcher) });
+        let fetcher = Arc::new(Fetcher::new(fetching, signer, policy, own, Arc::new(Timestamp::now)));
+        self.inbox.settle(Engine { addresses: addresses.clone(), policy, fetcher: Arc::clone(&fetcher) });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,
             per_host: config.delivery.per_host as usize,
@@ -90,6 +90,7 @@ impl Federation {
             client,
             key_id: addresses.key_id(),
             key,
+            fetcher,
         };
         Ok(Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token())?)
     }

@@ -206,7 +206,7 @@ fn waiting(view: &dyn View) -> u64 {
         fanouts.push(key.get(1..).unwrap_or_default().to_vec());
         true
     });
-    let mut waiting = count(view, kind::ATTEMPT);
+    let mut waiting = count(view, kind::ATTEMPT) + count(view, kind::RESTING);
     for outgoing in fanouts.iter().filter_map(|key| view.get::<Outgoing>(key)) {
         for chunk in outgoing.cursor..outgoing.chunks {
             let states =

@@ -3,12 +3,13 @@
 use crate::model::Draft;
 use crate::model::facts::{Identity, Profile};
 use crate::model::follower::{FollowerCounts, NextInbox};
+use crate::model::host::HostCounts;
 use crate::model::record::{full_key, kind};
 use crate::model::stream::Stream;
 use crate::model::view::Meta;
 
 /// Everything that belongs to the actor that was: who follows it, what it said, what is under way. Blocks stay.
-const ITS: [u8; 12] = [
+const ITS: [u8; 15] = [
     kind::FOLLOWER,
     kind::INBOX,
     kind::INBOX_NUMBER,
@@ -19,6 +20,9 @@ const ITS: [u8; 12] = [
     kind::CHUNK,
     kind::FANOUT,
     kind::ATTEMPT,
+    kind::HOST,
+    kind::RESTING,
+    kind::ALARM,
     kind::NOTICE,
     kind::SAID,
 ];
@@ -33,7 +37,7 @@ pub fn abandon(draft: &mut Draft<'_>) -> u64 {
             true
         });
     }
-    for name in [FollowerCounts::NAME, NextInbox::NAME, Profile::NAME, Stream::NAME] {
+    for name in [FollowerCounts::NAME, NextInbox::NAME, Profile::NAME, Stream::NAME, HostCounts::NAME] {
         keys.push(full_key(kind::META, name.as_bytes()));
     }
     for key in keys {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{delivered, followers};
+use super::{delivered, followers, hosts};
 use crate::model::block::{Block, BlockOwner, BlockTarget};
 use crate::model::delivery::{Attempt, InboxState, Outgoing, Target};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
@@ -154,8 +154,11 @@ fn recall(draft: &mut Draft<'_>, inbox: &str) {
         }
         true
     });
-    for attempt in attempts {
+    for attempt in &attempts {
         draft.delete::<Attempt>(&attempt.key());
+    }
+    attempts.extend(hosts::recall(draft, inbox));
+    for attempt in attempts {
         let outgoing = draft.view().get::<Outgoing>(&attempt.outgoing.to_bytes());
         if outgoing.is_some_and(|outgoing| matches!(outgoing.target, Target::Inbox(_))) {
             draft.delete::<Outgoing>(&attempt.outgoing.to_bytes());

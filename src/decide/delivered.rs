@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use ulid::Ulid;
 
+use super::hosts;
 use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
 use crate::model::facts::Profile;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
+use crate::model::host::Resting;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, Record, View};
@@ -23,14 +25,24 @@ pub struct Job {
     pub tries: u32,
     /// An earlier attempt may have been received.
     pub uncertain: bool,
-    /// Key of the attempt record this came from.
+    /// Full key of the attempt record this came from.
     pub attempt: Option<Vec<u8>>,
 }
 
 impl Job {
     /// The job of a stored attempt.
     pub fn of(attempt: Attempt) -> Job {
-        let key = attempt.key();
+        let key = full_key(Attempt::KIND, &attempt.key());
+        Job::from(attempt, key)
+    }
+
+    /// The job of an attempt that was set aside.
+    pub fn resting(resting: Resting) -> Job {
+        let key = full_key(Resting::KIND, &resting.key());
+        Job::from(resting.0, key)
+    }
+
+    fn from(attempt: Attempt, key: Vec<u8>) -> Job {
         Job {
             outgoing: attempt.outgoing,
             inbox: attempt.inbox,
@@ -39,6 +51,12 @@ impl Job {
             uncertain: attempt.uncertain,
             attempt: Some(key),
         }
+    }
+
+    /// The attempt that is made of this job, after so many attempts in all.
+    fn again(&self, due: Timestamp, tries: u32, uncertain: bool) -> Attempt {
+        let (inbox, number) = (self.inbox.clone(), self.number);
+        Attempt { due, outgoing: self.outgoing, inbox, number, tries, uncertain }
     }
 }
 
@@ -53,6 +71,16 @@ pub enum Ending {
         due: Timestamp,
         /// It may have been received.
         uncertain: bool,
+    },
+    /// Not tried: something else goes first at this inbox. No attempt is counted.
+    Later {
+        /// When to look again.
+        due: Timestamp,
+    },
+    /// Not tried: its host is to be left alone. Rests until that is well; no attempt is counted.
+    SetAside {
+        /// When that was.
+        at: Timestamp,
     },
     /// Given up.
     Failed,
@@ -136,33 +164,46 @@ pub fn state_of(view: &dyn View, outgoing: Ulid, number: u32) -> InboxState {
     InboxState::of(byte.unwrap_or(0))
 }
 
+/// True if an edit or removal must wait at this inbox: nobody knows whether the post arrived, and it is to be sent once
+/// more. Behind that, the order there is the order in which things were made.
+pub fn behind(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -> bool {
+    let (Target::ReachedBy(create), Some(number)) = (&outgoing.target, job.number) else { return false };
+    state_of(view, *create, number) == InboxState::Uncertain
+        && view.get::<Outgoing>(&create.to_bytes()).is_some_and(|create| !over(view, &create, now))
+}
+
 /// Writes how an attempt ended.
 pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
-    if let Some(key) = &job.attempt {
-        draft.delete::<Attempt>(key);
+    if let Some((kind, key)) = job.attempt.as_ref().and_then(|key| key.split_first()) {
+        draft.delete_raw(*kind, key);
     }
+    let ending = match ending {
+        Ending::SetAside { at } if !hosts::keeps(draft.view(), &job.again(at, job.tries, job.uncertain)) => {
+            Ending::Failed
+        }
+        ending => ending,
+    };
     let state = match ending {
         Ending::Reached => InboxState::Reached,
         Ending::Retry { uncertain, .. } if uncertain || job.uncertain => InboxState::Uncertain,
-        Ending::Retry { .. } => InboxState::Retrying,
+        Ending::Later { .. } | Ending::SetAside { .. } if job.uncertain => InboxState::Uncertain,
+        Ending::Retry { .. } | Ending::Later { .. } | Ending::SetAside { .. } => InboxState::Retrying,
         Ending::Failed if job.uncertain => InboxState::Doubtful,
         Ending::Failed => InboxState::Failed,
         Ending::Skipped => InboxState::None,
     };
-    if let Ending::Retry { due, uncertain } = ending {
-        draft.put(&Attempt {
-            due,
-            outgoing: job.outgoing,
-            inbox: job.inbox.clone(),
-            number: job.number,
-            tries: job.tries + 1,
-            uncertain: job.uncertain || uncertain,
-        });
+    match ending {
+        Ending::Retry { due, uncertain } => {
+            draft.put(&job.again(due, job.tries + 1, job.uncertain || uncertain));
+        }
+        Ending::Later { due } => draft.put(&job.again(due, job.tries, job.uncertain)),
+        Ending::SetAside { at } => hosts::set_aside(draft, job.again(at, job.tries, job.uncertain), at),
+        Ending::Reached | Ending::Failed | Ending::Skipped => {}
     }
     match job.number {
         Some(number) => mark(draft, job.outgoing, number, state),
         // A single delivery that is settled leaves nothing behind.
-        None if !matches!(ending, Ending::Retry { .. }) => {
+        None if matches!(ending, Ending::Reached | Ending::Failed | Ending::Skipped) => {
             let single = draft
                 .view()
                 .get::<Outgoing>(&job.outgoing.to_bytes())

@@ -1,10 +1,21 @@
 //! Actors that are no more, or want nothing to do with us.
 
-use jiff::Timestamp;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use url::Url;
+
+use super::seen::later;
 use super::{Moment, engage, followers};
-use crate::model::Draft;
+use crate::model::engagement::Seen;
 use crate::model::follower::{Follower, FollowerState};
+use crate::model::handle::Person;
+use crate::model::{Draft, View};
+
+/// An actor that is not found must still not be found so long after: a server that is being mended answers 404, too.
+pub const MISSING_FOR: Duration = Duration::from_secs(24 * 3600);
+/// That an actor was not found is remembered this long.
+const MISSING_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// An actor deleted itself: nothing of theirs stays.
 pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
@@ -27,4 +38,48 @@ pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, actor: &str, stamp: Ti
         draft,
         &Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known },
     );
+}
+
+/// An actor's document was not found. Forgets it if that has been so for [`MISSING_FOR`]; true if it did.
+pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
+    let what = format!("m\n{actor}");
+    let known: Option<Seen> = draft.view().get(what.as_bytes());
+    let Some(first) = known.filter(|known| known.expires > moment.now) else {
+        let expires = later(moment.now, MISSING_MEMORY);
+        draft.put(&Seen { what, leads_to: None, undone: false, expires });
+        return false;
+    };
+    let long_enough = first.expires <= later(moment.now, MISSING_MEMORY - MISSING_FOR);
+    if long_enough {
+        draft.delete::<Seen>(what.as_bytes());
+        deleted(draft, moment, actor);
+    }
+    long_enough
+}
+
+/// An actor's document is there: what it says of itself counts from now on. True if it is reached elsewhere now.
+pub fn still_there(draft: &mut Draft<'_>, moment: &Moment, person: &Person) -> bool {
+    draft.delete::<Seen>(format!("m\n{}", person.actor).as_bytes());
+    let Some(known) = draft.view().get::<Follower>(person.actor.as_bytes()) else { return false };
+    let elsewhere = known.person.inbox != person.inbox || known.person.shared_inbox != person.shared_inbox;
+    if elsewhere {
+        followers::settle(draft, &Follower { person: person.clone(), changed: moment.now, ..known });
+    }
+    elsewhere
+}
+
+/// Actors of followers who are reached at an inbox, at most so many. An inbox is of its actor's own origin.
+pub fn behind(view: &dyn View, inbox: &str, most: usize) -> Vec<String> {
+    let Ok(url) = Url::parse(inbox) else { return Vec::new() };
+    let mut actors = Vec::new();
+    view.scan::<Follower>(format!("{}/", url.origin().ascii_serialization()).as_bytes(), &mut |follower| {
+        let person = &follower.person;
+        if !matches!(follower.state, FollowerState::Left | FollowerState::Parked)
+            && (person.inbox == inbox || person.shared_inbox.as_deref() == Some(inbox))
+        {
+            actors.push(follower.person.actor);
+        }
+        actors.len() < most
+    });
+    actors
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::followers;
+use super::delivered::{self, Ending, Job};
+use super::{followers, hosts};
 use crate::model::delivery::{Outgoing, Target};
 use crate::model::engagement::{Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, InboxNumber};
+use crate::model::host::{Host, Resting};
 use crate::model::notices::Said;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
@@ -22,6 +24,8 @@ const FANOUT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A delivery inbox without followers is kept for longer than any fan-out that went there.
 const UNUSED_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// What is known of a server is kept this long after it last failed or answered.
+const HOST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// That a like or share was told: after 36 hours none is told any more.
 const SAID_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Likes and shares can be undone, and a follow is not told again, for this long. Counts outlive it.
@@ -35,6 +39,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     let mut next = None;
     let mut over = Vec::new();
     let mut left = Vec::new();
+    let (mut late, mut quiet) = (Vec::new(), Vec::new());
     let mut seen = 0;
     draft.view().scan_bytes(b"", cursor, &mut |key, value| {
         if seen == look {
@@ -50,6 +55,12 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             Some(&DeliveryInbox::KIND) => {
                 over.extend(decode(value).iter().flat_map(|inbox| unused(inbox, now)));
             }
+            Some(&Resting::KIND) => {
+                late.extend(decode(value).filter(|resting| too_late(draft, resting, now)))
+            }
+            Some(&Host::KIND) => {
+                quiet.extend(decode(value).filter(|host: &Host| older(host.changed, now, HOST_LIFE)));
+            }
             Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
             _ => {}
         }
@@ -62,6 +73,12 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     }
     for actor in left {
         followers::forget(draft, &actor, now);
+    }
+    for resting in late {
+        delivered::settle(draft, &Job::resting(resting), Ending::Failed);
+    }
+    for host in quiet {
+        hosts::forget(draft, &host);
     }
     next.unwrap_or_default()
 }
@@ -91,6 +108,12 @@ fn long_gone(follower: Follower, now: Timestamp) -> Option<String> {
         _ => return None,
     };
     older(follower.changed, now, life).then_some(follower.person.actor)
+}
+
+/// True if what waits for a server to be well is not worth telling any more.
+fn too_late(draft: &Draft<'_>, Resting(attempt): &Resting, now: Timestamp) -> bool {
+    let outgoing: Option<Outgoing> = draft.view().get(&attempt.outgoing.to_bytes());
+    outgoing.is_none_or(|outgoing| delivered::over(draft.view(), &outgoing, now))
 }
 
 /// Keys of a delivery inbox that nobody follows through, once no fan-out asks for it any more.

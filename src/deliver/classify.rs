@@ -1,28 +1,21 @@
-//! Pure: what an answer or a failure means, and when to try again.
+//! Pure: what an answer or a failure means for the activity, for its host and for the followers behind the inbox.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::decide::delivered::Ending;
+use crate::decide::hosts::Contact;
+use crate::decide::schedule;
 use crate::decide::seen::later;
+use crate::model::delivery::OutgoingKind;
 
-/// Pauses before each further attempt. The first is short: most failures are a restart or a moment's overload.
-const PAUSES: [Duration; 9] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(2 * 60),
-    Duration::from_secs(10 * 60),
-    Duration::from_secs(30 * 60),
-    Duration::from_secs(2 * 3600),
-    Duration::from_secs(6 * 3600),
-    Duration::from_secs(12 * 3600),
-    Duration::from_secs(24 * 3600),
-];
 /// A refused signature may be a clock or a key on its way: tried again this often.
 const UNAUTHORISED_TRIES: u32 = 3;
-/// What a peer may ask us to wait.
+/// What a peer may ask us to wait, in seconds.
 const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=6 * 3600;
+/// How long a host is left alone that has too much to do and does not say for how long.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// What came of sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,111 +30,223 @@ pub enum Reply {
     Refused,
 }
 
-/// The pause before attempt `tries + 1`, with ±20 % jitter from `entropy`; `None` when it is time to give up.
-pub fn pause(tries: u32, entropy: u64) -> Option<Duration> {
-    let base = PAUSES.get(tries as usize)?;
-    let permille = 800 + u32::try_from(entropy % 401).unwrap_or(0);
-    Some(*base * permille / 1000)
+/// What a reply means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// For the activity at this inbox.
+    pub ending: Ending,
+    /// For the host; `None` if it was not asked.
+    pub contact: Option<Contact>,
+    /// The inbox may have moved, or be gone with those who follow through it: their own documents must tell.
+    pub look_up: bool,
+    /// The request itself is at fault, which no peer can mend.
+    pub ours: bool,
 }
 
-/// Decides how an attempt ended. `tries` counts those before it.
+/// Sorts a reply. `tries` counts the attempts before this one.
 ///
 /// Statuses as peers mean them: 401, 408, 425, 429 and 5xx other than 501 may pass, every other refusal is final, a
-/// redirect of a POST is not followed.
-pub fn ending(reply: &Reply, tries: u32, now: Timestamp, entropy: u64) -> Ending {
-    let again = |uncertain: bool, asked: Option<Duration>| match pause(tries, entropy) {
+/// redirect of a POST is not followed. 502 and 504 come from a proxy that does not know what became of the request.
+pub fn meaning(reply: &Reply, kind: OutgoingKind, tries: u32, now: Timestamp, entropy: u64) -> Meaning {
+    let again = |uncertain: bool, asked: Option<Duration>| match schedule::attempt(kind, tries, entropy) {
         Some(pause) => {
             Ending::Retry { due: later(now, asked.map_or(pause, |asked| asked.max(pause))), uncertain }
         }
         None => Ending::Failed,
     };
-    match reply {
-        Reply::Status(200..=299, _) => Ending::Reached,
-        Reply::Status(401, asked) if tries < UNAUTHORISED_TRIES => again(false, *asked),
-        Reply::Status(408 | 425 | 429 | 503, asked) => again(false, *asked),
-        Reply::Status(501, _) => Ending::Failed,
-        Reply::Status(500..=599, asked) => again(true, *asked),
-        Reply::Status(..) | Reply::Refused => Ending::Failed,
-        Reply::NotConnected => again(false, None),
-        Reply::NoAnswer => again(true, None),
+    let asked_until = |asked: Option<Duration>| asked.map(|asked| later(now, asked));
+    let (answered, no_answer) = (Some(Contact::Answered), Some(Contact::Failed(None)));
+    let (ending, contact) = match *reply {
+        Reply::Status(200..=299, _) => (Ending::Reached, answered),
+        Reply::Status(401, asked) if tries < UNAUTHORISED_TRIES => (again(false, asked), answered),
+        Reply::Status(408 | 425, asked) => (again(false, asked), answered),
+        Reply::Status(429, asked) => {
+            (again(false, asked), Some(Contact::Busy(later(now, asked.unwrap_or(BUSY)))))
+        }
+        Reply::Status(503, asked) => (again(false, asked), Some(Contact::Failed(asked_until(asked)))),
+        Reply::Status(501, _) => (Ending::Failed, answered),
+        Reply::Status(500..=599, asked) => (again(true, asked), Some(Contact::Failed(asked_until(asked)))),
+        Reply::Status(..) => (Ending::Failed, answered),
+        Reply::NotConnected => (again(false, None), no_answer),
+        Reply::NoAnswer => (again(true, None), no_answer),
+        Reply::Refused => (Ending::Failed, None),
+    };
+    Meaning {
+        ending,
+        contact,
+        look_up: matches!(reply, Reply::Status(300..=399 | 404 | 410, _)),
+        ours: matches!(reply, Reply::Status(400 | 405 | 406 | 411 | 413 | 415, _)),
     }
 }
 
 /// Reads `Retry-After`: seconds or an HTTP date (RFC 9110 §10.2.3), clamped to what we are ready to wait.
 pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    let seconds = match value.trim().parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let at = Timestamp::try_from(httpdate::parse_http_date(value.trim()).ok()?).ok()?;
-            u64::try_from(at.duration_since(now).as_secs()).unwrap_or(0)
-        }
+    let value = value.trim();
+    let seconds = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is longer than we wait in any case.
+        value.parse().unwrap_or(u64::MAX)
+    } else {
+        let at = Timestamp::try_from(httpdate::parse_http_date(value).ok()?).ok()?;
+        u64::try_from(at.duration_since(now).as_secs()).unwrap_or(0)
     };
     Some(Duration::from_secs(seconds.clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end())))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+    const MINUTE: Duration = Duration::from_secs(60);
 
-    #[test]
-    fn statuses_mean_what_peers_mean() {
-        for (status, tries, want) in [
-            (200, 0, "reached"),
-            (202, 0, "reached"),
-            (204, 5, "reached"),
-            (301, 0, "failed"),
-            (400, 0, "failed"),
-            (401, 0, "retry"),
-            (401, 3, "failed"),
-            (403, 0, "failed"),
-            (404, 0, "failed"),
-            (408, 0, "retry"),
-            (410, 0, "failed"),
-            (429, 0, "retry"),
-            (500, 0, "uncertain"),
-            (501, 0, "failed"),
-            (503, 0, "retry"),
-            (504, 8, "uncertain"),
-            (504, 9, "failed"),
-        ] {
-            let got = match ending(&Reply::Status(status, None), tries, NOW, 7) {
-                Ending::Reached => "reached",
-                Ending::Failed => "failed",
-                Ending::Retry { uncertain: true, .. } => "uncertain",
-                Ending::Retry { .. } => "retry",
-                Ending::Skipped => "skipped",
-            };
-            assert_eq!(got, want, "{status} after {tries}");
+    fn sorted(reply: &Reply, tries: u32) -> Meaning {
+        meaning(reply, OutgoingKind::Update, tries, NOW, 7)
+    }
+
+    fn ending(ending: Ending) -> &'static str {
+        match ending {
+            Ending::Reached => "reached",
+            Ending::Failed => "failed",
+            Ending::Retry { uncertain: true, .. } => "uncertain",
+            Ending::Retry { .. } => "retry",
+            _ => "other",
+        }
+    }
+
+    fn host(contact: Option<Contact>) -> &'static str {
+        match contact {
+            None => "not asked",
+            Some(Contact::Answered) => "well",
+            Some(Contact::Busy(_)) => "busy",
+            Some(Contact::Failed(_)) => "ill",
         }
     }
 
     #[test]
-    fn pauses_grow_and_jitter() {
-        let mut last = Duration::ZERO;
-        for tries in 0..9 {
-            let (low, high) = (pause(tries, 0).unwrap(), pause(tries, 400).unwrap());
-            assert!(low < high && low > last, "{tries}: {low:?} {high:?} after {last:?}");
-            last = high;
+    fn statuses_mean_what_peers_mean() {
+        for (status, tries, want, of_host, look_up) in [
+            (200, 0, "reached", "well", false),
+            (202, 0, "reached", "well", false),
+            (204, 5, "reached", "well", false),
+            (301, 0, "failed", "well", true),
+            (303, 0, "failed", "well", true),
+            (308, 0, "failed", "well", true),
+            (400, 0, "failed", "well", false),
+            (401, 0, "retry", "well", false),
+            (401, 2, "retry", "well", false),
+            (401, 3, "failed", "well", false),
+            (402, 0, "failed", "well", false),
+            (403, 0, "failed", "well", false),
+            (404, 0, "failed", "well", true),
+            (405, 0, "failed", "well", false),
+            (406, 0, "failed", "well", false),
+            (408, 0, "retry", "well", false),
+            (410, 0, "failed", "well", true),
+            (413, 0, "failed", "well", false),
+            (422, 0, "failed", "well", false),
+            (425, 0, "retry", "well", false),
+            (429, 0, "retry", "busy", false),
+            (429, 9, "failed", "busy", false),
+            (500, 0, "uncertain", "ill", false),
+            (501, 0, "failed", "well", false),
+            (502, 0, "uncertain", "ill", false),
+            (503, 0, "retry", "ill", false),
+            (504, 8, "uncertain", "ill", false),
+            (504, 9, "failed", "ill", false),
+            (530, 0, "uncertain", "ill", false),
+        ] {
+            let got = sorted(&Reply::Status(status, None), tries);
+            assert_eq!(
+                (ending(got.ending), host(got.contact), got.look_up),
+                (want, of_host, look_up),
+                "{status}"
+            );
         }
-        assert_eq!(pause(9, 0), None);
+        for (reply, want, of_host) in [
+            (Reply::NotConnected, "retry", "ill"),
+            (Reply::NoAnswer, "uncertain", "ill"),
+            (Reply::Refused, "failed", "not asked"),
+        ] {
+            let got = sorted(&reply, 0);
+            assert_eq!(
+                (ending(got.ending), host(got.contact), got.look_up),
+                (want, of_host, false),
+                "{reply:?}"
+            );
+        }
+        assert!(sorted(&Reply::Status(413, None), 0).ours && !sorted(&Reply::Status(403, None), 0).ours);
+    }
+
+    #[test]
+    fn what_is_asked_for_is_waited_for_by_the_activity_and_the_host() {
+        let hour = Duration::from_secs(3600);
+        for (status, asked, contact) in [
+            (429, Some(hour), Contact::Busy(later(NOW, hour))),
+            (429, None, Contact::Busy(later(NOW, BUSY))),
+            (503, Some(hour), Contact::Failed(Some(later(NOW, hour)))),
+            (500, None, Contact::Failed(None)),
+        ] {
+            let got = sorted(&Reply::Status(status, asked), 0);
+            assert_eq!(got.contact, Some(contact), "{status} {asked:?}");
+            if let (Some(asked), Ending::Retry { due, .. }) = (asked, got.ending) {
+                assert_eq!(due, later(NOW, asked));
+            }
+        }
     }
 
     #[test]
     fn retry_after_is_read_and_clamped() {
         for (text, want) in [
             ("120", Some(120)),
+            (" 120 ", Some(120)),
             ("0", Some(1)),
             ("999999999", Some(6 * 3600)),
+            ("99999999999999999999999", Some(6 * 3600)),
             ("Fri, 02 Jan 1970 00:01:00 GMT", Some(60)),
             ("Thu, 01 Jan 1970 00:01:00 GMT", Some(1)),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", Some(6 * 3600)),
             ("soon", None),
+            ("", None),
+            ("-5", None),
+            ("1.5", None),
         ] {
             let now = later(NOW, Duration::from_secs(24 * 3600));
             assert_eq!(retry_after(text, now).map(|d| d.as_secs()), want, "{text}");
         }
-        let asked = ending(&Reply::Status(429, Some(Duration::from_secs(3600))), 0, NOW, 0);
-        assert_eq!(asked, Ending::Retry { due: later(NOW, Duration::from_secs(3600)), uncertain: false });
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_tried_for_ever_or_before_it_is_wanted(
+            status in 100u16..1000, asked in prop::option::of(1u64..30_000), entropy: u64,
+        ) {
+            let asked = asked.map(Duration::from_secs);
+            let mut ended = false;
+            for tries in 0..100 {
+                let reply = Reply::Status(status, asked);
+                let got = meaning(&reply, OutgoingKind::Create, tries, NOW, entropy);
+                match got.ending {
+                    Ending::Retry { due, .. } => {
+                        prop_assert!(!ended, "tried again after the end");
+                        prop_assert!(asked.is_none_or(|asked| due >= later(NOW, asked)));
+                    }
+                    _ => ended = true,
+                }
+                prop_assert_eq!(got.ending == Ending::Reached, (200..300).contains(&status));
+            }
+            prop_assert!(ended);
+        }
+
+        #[test]
+        fn retry_after_never_panics_and_stays_in_bounds(text in ".{0,40}", at in -1_000_000_000i64..4_000_000_000) {
+            let now = Timestamp::from_second(at).unwrap();
+            if let Some(pause) = retry_after(&text, now) {
+                prop_assert!(pause >= Duration::from_secs(1) && pause <= MINUTE * 360);
+            }
+        }
     }
 }

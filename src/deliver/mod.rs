@@ -4,6 +4,9 @@
 //! Runs on threads of its own at low priority: a video encoder lives on the same machine.
 
 pub mod classify;
+mod confirm;
+mod look;
+mod outcome;
 mod passes;
 mod pump;
 mod send;
@@ -11,9 +14,11 @@ mod send;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::activitypub::signature::PrivateKey;
+use crate::fetch::Fetcher;
 use crate::net::{Client, ClientOptions, NetError};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -33,6 +38,8 @@ pub struct DeliverOptions {
     pub key_id: String,
     /// Our key.
     pub key: PrivateKey,
+    /// Asks whether followers are there still.
+    pub fetcher: Arc<Fetcher>,
 }
 
 /// Why delivery could not start.
@@ -78,7 +85,10 @@ impl Delivery {
         let client = Client::new(options.client.clone())?;
         let thread = std::thread::Builder::new().name("deliver-main".into()).spawn(move || {
             lower_priority();
-            let pump = pump::Pump::new(store, client, options, metrics);
+            let (doubts, inboxes) = mpsc::channel(confirm::WAITING);
+            let fetcher = Arc::clone(&options.fetcher);
+            runtime.spawn(confirm::Confirmer { store: store.clone(), fetcher, inboxes }.run());
+            let pump = pump::Pump::new(store, client, options, metrics, doubts);
             runtime.block_on(pump.run(cancel));
             runtime.shutdown_background();
         })?;

@@ -15,16 +15,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::classify;
-use super::passes::{Pass, Shares, due, first_passes};
-use super::send::{Letter, Sender, Sent};
+use super::look::{Activity, Look, last_look};
+use super::outcome::{Held, Outcome, concluded};
+use super::passes::{Pass, Shares, Taken, due, first_passes, rested};
+use super::send::{Letter, Sender};
 use super::{DRAIN, DeliverOptions};
-use crate::decide::blocks;
 use crate::decide::delivered::{self, Ending, Job, Worth};
-use crate::model::delivery::Outgoing;
-use crate::model::handle::host_of;
-use crate::model::record::full_key;
-use crate::model::{Draft, Record, View};
+use crate::decide::hosts::{self, Gate};
+use crate::decide::schedule;
+use crate::decide::seen::later;
+use crate::model::delivery::OutgoingKind;
+use crate::model::host::HostCounts;
+use crate::model::{Draft, View};
 use crate::net::Client;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
@@ -46,24 +48,20 @@ const CLAIM: u32 = 256;
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 enum Event {
-    Done(Held, Ending),
+    Done(Outcome),
     SlotFree,
 }
 
-/// A job in memory, with the host of its inbox.
-struct Held {
-    job: Job,
-    host: String,
-}
-
-/// A job and how it ended.
-type Outcome = (Held, Ending);
+/// Written outcomes, and how things stand with the host where that was asked.
+type Written = Vec<(Held, Option<Gate>)>;
 
 /// What is in memory for one host.
 #[derive(Default)]
 struct Host {
     held: usize,
     active: usize,
+    /// It fails: one request at a time, which is in memory.
+    probed: bool,
 }
 
 pub(super) struct Pump {
@@ -73,6 +71,7 @@ pub(super) struct Pump {
     metrics: Arc<Metrics>,
     fast: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    doubts: mpsc::Sender<String>,
     events: mpsc::Sender<Event>,
     inbound: mpsc::Receiver<Event>,
     /// Jobs taken from the store and not started.
@@ -89,21 +88,23 @@ pub(super) struct Pump {
     next_due: Option<Timestamp>,
     /// Outcomes to be written.
     done: Vec<Outcome>,
+    /// Alarms for which nothing rests, to be removed.
+    idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
-    writing: Option<JoinHandle<Result<Vec<Outcome>, StoreError>>>,
+    writing: Option<JoinHandle<Result<Written, StoreError>>>,
     /// The store holds more than there was room for.
     more: bool,
 }
 
-/// An activity as it was at the last look, and its letter.
-struct Activity {
-    stored: Vec<u8>,
-    outgoing: Outgoing,
-    letter: Letter,
-}
-
 impl Pump {
-    pub(super) fn new(store: Store, client: Client, options: DeliverOptions, metrics: Arc<Metrics>) -> Self {
+    /// Inboxes that refused us as moved or gone are told to `doubts`.
+    pub(super) fn new(
+        store: Store,
+        client: Client,
+        options: DeliverOptions,
+        metrics: Arc<Metrics>,
+        doubts: mpsc::Sender<String>,
+    ) -> Self {
         let (events, inbound) = mpsc::channel(WINDOW * 2);
         Pump {
             store,
@@ -112,6 +113,7 @@ impl Pump {
             metrics,
             fast: Arc::new(Semaphore::new(options.concurrency.max(1))),
             slow: Arc::new(Semaphore::new(SLOW_LANE)),
+            doubts,
             events,
             inbound,
             waiting: VecDeque::new(),
@@ -122,6 +124,7 @@ impl Pump {
             activities: HashMap::new(),
             next_due: None,
             done: Vec::new(),
+            idle: Vec::new(),
             writing: None,
             more: false,
         }
@@ -185,8 +188,8 @@ impl Pump {
     }
 
     fn took(&mut self, event: Option<Event>) {
-        if let Some(Event::Done(held, ending)) = event {
-            self.done.push((held, ending));
+        if let Some(Event::Done(outcome)) = event {
+            self.done.push(outcome);
         }
     }
 
@@ -200,31 +203,53 @@ impl Pump {
         until.unsigned_abs().min(LOOK_AGAIN).max(Duration::from_millis(1))
     }
 
-    /// Takes due attempts and waiting inboxes from the store while there is room.
+    /// Takes due attempts, what rests for hosts that may be asked, and waiting inboxes from the store while there is room.
     fn refill(&mut self) -> Result<(), StoreError> {
         let room = WINDOW.saturating_sub(self.held.len());
         self.more = room == 0;
         if room == 0 {
             return Ok(());
         }
-        let mut shares =
-            Shares::new(self.hosts.iter().map(|(host, lane)| (host.clone(), lane.held)).collect());
+        let now = Timestamp::now();
+        let in_memory = self.hosts.iter().map(|(host, lane)| (host.clone(), lane.held)).collect();
+        let probed =
+            self.hosts.iter().filter(|(_, lane)| lane.probed).map(|(host, _)| host.clone()).collect();
         let (held, passes) = (&self.held, &mut self.passes);
-        let (found, next_due) = self.store.look(|view| {
-            let (mut jobs, next_due) = due(view, held, &mut shares, Timestamp::now(), room);
-            first_passes(view, held, &mut shares, passes, room, &mut jobs);
-            (jobs, next_due)
+        let (found, idle, next_due, counts) = self.store.look(|view| {
+            let mut shares = Shares::new(view, now, in_memory, probed);
+            let (mut jobs, next_due) = due(held, &mut shares, room);
+            let mut idle = Vec::new();
+            let next_alarm = rested(held, &mut shares, room, &mut jobs, &mut idle);
+            first_passes(held, &mut shares, passes, room, &mut jobs);
+            let next = [next_due, next_alarm].into_iter().flatten().min();
+            (jobs, idle, next, view.meta::<HostCounts>())
         })?;
         self.next_due = next_due;
         self.more = found.len() >= room || self.passes.values().any(|pass| pass.next.is_some());
-        for job in found {
-            let host = host_of(&job.inbox);
-            self.held.insert((job.outgoing, job.inbox.clone()));
-            self.hosts.entry(host.clone()).or_default().held += 1;
-            self.waiting.push_back(Held { job, host });
-        }
+        self.admit(found, now);
+        self.idle.extend(idle);
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.hosts_shut.set(gauge(counts.shut));
+        self.metrics.hosts_parked.set(gauge(counts.parked));
         self.metrics.delivery_queue.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    fn admit(&mut self, mut found: Vec<Taken>, now: Timestamp) {
+        // At each inbox the older activity goes first, whichever list it was found in.
+        found.sort_by_key(|taken| taken.job.outgoing);
+        for Taken { job, host, aside, probe } in found {
+            self.held.insert((job.outgoing, job.inbox.clone()));
+            let lane = self.hosts.entry(host.clone()).or_default();
+            lane.held += 1;
+            lane.probed |= probe;
+            let held = Held { job, host, started: false };
+            if aside {
+                self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
+            } else {
+                self.waiting.push_back(held);
+            }
+        }
     }
 
     /// Starts every waiting job that has a free slot, host and inbox, after a last look at whether it is still wanted.
@@ -236,7 +261,8 @@ impl Pump {
             && let Some(held) = self.waiting.pop_front()
         {
             let host = self.hosts.entry(held.host.clone()).or_default();
-            if self.busy.contains(&held.job.inbox) || host.active >= self.per_host {
+            let places = if host.probed { 1 } else { self.per_host };
+            if self.busy.contains(&held.job.inbox) || host.active >= places {
                 kept.push_back(held);
                 continue;
             }
@@ -246,7 +272,7 @@ impl Pump {
             };
             self.busy.insert(held.job.inbox.clone());
             host.active += 1;
-            starting.push((held, permit));
+            starting.push((Held { started: true, ..held }, permit));
         }
         kept.append(&mut self.waiting);
         self.waiting = kept;
@@ -254,19 +280,34 @@ impl Pump {
             return Ok(false);
         }
         let (store, activities) = (&self.store, &mut self.activities);
-        let worths = store.look(|view| last_look(view, &starting, activities, Timestamp::now()))?;
+        let now = Timestamp::now();
+        let looks = store.look(|view| {
+            last_look(view, starting.iter().map(|(held, _)| (&held.job, held.host.as_str())), activities, now)
+        })?;
         let (before, mut sending) = (self.done.len(), Vec::new());
-        for ((held, permit), worth) in starting.into_iter().zip(worths) {
-            match (worth, self.activities.get(&held.job.outgoing)) {
-                (Worth::Send, Some(activity)) => sending.push((held, activity.letter.clone(), permit)),
-                (Worth::Skip, _) => self.done.push((held, Ending::Skipped)),
-                _ => self.done.push((held, Ending::Failed)),
+        for ((held, permit), look) in starting.into_iter().zip(looks) {
+            let ending = match (look, self.activities.get(&held.job.outgoing)) {
+                (Look::Worth(Worth::Send), Some(activity)) => {
+                    sending.push((held, activity.outgoing.kind, activity.letter.clone(), permit));
+                    continue;
+                }
+                (Look::Behind, Some(activity)) => {
+                    Ending::Later { due: later(now, schedule::behind(activity.outgoing.created, now)) }
+                }
+                (Look::Worth(Worth::Skip), _) => Ending::Skipped,
+                _ => Ending::Failed,
+            };
+            match ending {
+                Ending::Failed => self.metrics.delivery(DeliveryOutcome::Expired),
+                Ending::Skipped => self.metrics.delivery(DeliveryOutcome::Dropped),
+                _ => {}
             }
+            self.done.push(Outcome::unasked(held, ending, now));
         }
         let claims = self.claims(sending.iter().map(|(held, ..)| &held.job));
         self.claim(claims).await?;
-        for (held, letter, permit) in sending {
-            self.start(held, letter, permit);
+        for (held, kind, letter, permit) in sending {
+            self.start(held, kind, letter, permit);
         }
         Ok(self.done.len() > before)
     }
@@ -300,8 +341,8 @@ impl Pump {
         self.store.commit(claimed).await
     }
 
-    fn start(&self, held: Held, letter: Letter, permit: OwnedSemaphorePermit) {
-        let (sender, events) = (self.sender.clone(), self.events.clone());
+    fn start(&self, held: Held, kind: OutgoingKind, letter: Letter, permit: OwnedSemaphorePermit) {
+        let (sender, events, doubts) = (self.sender.clone(), self.events.clone(), self.doubts.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
         // Only for whoever is next at this host: else a fan-out leaves thousands of idle connections behind it.
         let keep = self.hosts.get(&held.host).is_some_and(|host| host.held > 1);
@@ -317,50 +358,81 @@ impl Pump {
                     (request.await, lane)
                 }
             };
-            let ending = concluded(&held, &sent, &metrics);
-            let _ = events.send(Event::Done(held, ending)).await;
+            let outcome = concluded(held, kind, &sent, &metrics, &doubts);
+            let _ = events.send(Event::Done(outcome)).await;
         });
     }
 
     /// Writes outcomes in one commit, unless one is under way.
     fn write(&mut self) {
-        if self.done.is_empty() || self.writing.is_some() {
+        if (self.done.is_empty() && self.idle.is_empty()) || self.writing.is_some() {
             return;
         }
-        let (store, done) = (self.store.clone(), self.done.drain(..self.done.len().min(OUTCOMES)).collect());
+        let done: Vec<Outcome> = self.done.drain(..self.done.len().min(OUTCOMES)).collect();
+        let idle: Vec<(Timestamp, String)> = self.idle.drain(..self.idle.len().min(OUTCOMES)).collect();
+        let (store, now) = (self.store.clone(), Timestamp::now());
+        // Halved, so that counting on from it never overflows.
+        let jitter = u64::from_be_bytes(crate::random::bytes()) / 2;
         self.writing = Some(tokio::spawn(async move {
             let settle = move |view: &dyn View| {
-                let done: Vec<Outcome> = done;
                 let mut draft = Draft::new(view);
-                for (held, ending) in &done {
-                    delivered::settle(&mut draft, &held.job, *ending);
+                for (at, host) in &idle {
+                    hosts::tidy(&mut draft, host, *at, now);
                 }
-                (draft.into_changes(), done)
+                let settled = (jitter..).zip(done).map(|(jitter, outcome)| {
+                    let Outcome { held, ending, contact, at } = outcome;
+                    delivered::settle(&mut draft, &held.job, ending);
+                    let gate =
+                        contact.map(|contact| hosts::heard(&mut draft, &held.host, contact, at, jitter));
+                    (held, gate)
+                });
+                let settled: Written = settled.collect();
+                (draft.into_changes(), settled)
             };
             store.commit(settle).await
         }));
     }
 
-    /// Lets go of what is written: the next job of an inbox sees what became of the last.
-    fn let_go(&mut self, written: Vec<Outcome>) {
-        for (Held { job, host }, _) in written {
+    /// Lets go of what is written: the next job of an inbox sees what became of the last. What waits for a host that is
+    /// to be left alone from now on is set aside.
+    fn let_go(&mut self, written: Written) {
+        let mut shut = HashSet::new();
+        for (Held { job, host, started }, gate) in written {
             if let Some(known) = self.hosts.get_mut(&host) {
-                known.active = known.active.saturating_sub(1);
                 known.held = known.held.saturating_sub(1);
+                if started {
+                    known.active = known.active.saturating_sub(1);
+                    known.probed = false;
+                }
                 if known.held == 0 {
                     self.hosts.remove(&host);
                 }
             }
-            self.busy.remove(&job.inbox);
+            if started {
+                self.busy.remove(&job.inbox);
+            }
             self.held.remove(&(job.outgoing, job.inbox));
+            if let Some(Gate::Shut(until)) = gate {
+                tracing::debug!(target: "herald::deliver", host, %until, "left alone for a while");
+                shut.insert(host);
+            }
         }
+        if shut.is_empty() {
+            return;
+        }
+        let now = Timestamp::now();
+        let (aside, kept): (VecDeque<Held>, VecDeque<Held>) =
+            self.waiting.drain(..).partition(|held| shut.contains(&held.host));
+        self.waiting = kept;
+        let set_aside = |held| Outcome::unasked(held, Ending::SetAside { at: now }, now);
+        self.done.extend(aside.into_iter().map(set_aside));
     }
 }
 
 /// The end of the commit under way; never, if there is none.
 async fn finished(
-    writing: &mut Option<JoinHandle<Result<Vec<Outcome>, StoreError>>>,
-) -> Result<Vec<Outcome>, StoreError> {
+    writing: &mut Option<JoinHandle<Result<Written, StoreError>>>,
+) -> Result<Written, StoreError> {
     let Some(commit) = writing else { return std::future::pending().await };
     let written = commit.await;
     *writing = None;
@@ -372,64 +444,4 @@ async fn finished(
 async fn slow_lane(slow: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     tokio::time::sleep(SLOW_AFTER).await;
     slow.acquire_owned().await.ok()
-}
-
-/// Sorts an answer, counts it and says it in the log.
-fn concluded(held: &Held, sent: &Sent, metrics: &Metrics) -> Ending {
-    let Held { job, host } = held;
-    let jitter = u64::from_be_bytes(crate::random::bytes());
-    let ending = classify::ending(&sent.reply, job.tries, Timestamp::now(), jitter);
-    let (outcome, word) = match ending {
-        Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
-        Ending::Retry { .. } => (DeliveryOutcome::Retried, "not delivered, will be tried again"),
-        Ending::Failed | Ending::Skipped => (DeliveryOutcome::Refused, "not delivered, given up"),
-    };
-    metrics.delivery(outcome);
-    tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt = job.tries + 1, why = sent.why, "{word}");
-    ending
-}
-
-/// Whether each job is still wanted. Leaves in `activities` those of the jobs, as they are now.
-fn last_look<T>(
-    view: &dyn View,
-    jobs: &[(Held, T)],
-    activities: &mut HashMap<Ulid, Activity>,
-    now: Timestamp,
-) -> Vec<Worth> {
-    let mut over: HashMap<Ulid, bool> = HashMap::new();
-    let worths = jobs
-        .iter()
-        .map(|(Held { job, host }, _)| {
-            let over = *over.entry(job.outgoing).or_insert_with(|| {
-                refresh(view, job.outgoing, activities);
-                let activity = activities.get(&job.outgoing);
-                activity.is_none_or(|activity| delivered::over(view, &activity.outgoing, now))
-            });
-            match activities.get(&job.outgoing) {
-                Some(activity) if !over && !blocks::host_blocked(view, host) => {
-                    delivered::worth_there(view, &activity.outgoing, job)
-                }
-                _ => Worth::Expired,
-            }
-        })
-        .collect();
-    activities.retain(|id, _| over.contains_key(id));
-    worths
-}
-
-/// Reads an activity again if it changed: a post may have been edited since.
-fn refresh(view: &dyn View, id: Ulid, activities: &mut HashMap<Ulid, Activity>) {
-    let stored = view.get_bytes(&full_key(Outgoing::KIND, &id.to_bytes())).unwrap_or_default();
-    if activities.get(&id).is_some_and(|known| known.stored == stored) {
-        return;
-    }
-    match crate::model::record::decode::<Outgoing>(&stored) {
-        Some(outgoing) => {
-            let letter = Letter::new(outgoing.body.clone());
-            activities.insert(id, Activity { stored, outgoing, letter });
-        }
-        None => {
-            activities.remove(&id);
-        }
-    }
 }

@@ -4,12 +4,16 @@ use serde_json::Value;
 use url::Url;
 
 use super::FetchError;
+use super::document::without_fragment;
 use super::shapes::{cut, id, kind, link, many, text};
-use crate::activitypub::signature::PublicKey;
+use crate::activitypub::signature::{KeyError, PublicKey};
+use crate::model::handle::{Person, host_of};
 use crate::model::origin::{RemotePolicy, parse_remote, same_origin};
 
 const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Organization"];
-/// Most keys looked at, of each form.
+/// Where an actor lists its keys: PEM in the first, Multikeys (FEP-521a) in the others.
+const KEY_FIELDS: [&str; 3] = ["publicKey", "assertionMethod", "authentication"];
+/// Most keys looked at in each of them.
 const MAX_KEYS: usize = 10;
 
 /// An actor as fetched from its own id. Texts are as the stranger wrote them: escape before showing.
@@ -37,6 +41,10 @@ pub struct RemoteActor {
     pub moved_to: Option<Url>,
     /// Keys that are usable, of the actor's own origin, and that name it as their owner (C-4).
     pub keys: Vec<RemoteKey>,
+    /// Ids of keys that it lists by their address alone: the key is in a document of its own.
+    pub(super) elsewhere: Vec<Url>,
+    /// Keys that it lists and that must not be used.
+    pub(super) refused: Vec<(Url, KeyError)>,
 }
 
 /// A key that its owner's own document lists.
@@ -75,6 +83,15 @@ impl RemoteActor {
         }
         let shared_inbox =
             document.get("endpoints").and_then(|endpoints| id(endpoints.get("sharedInbox"), policy));
+        let mut keys = (Vec::new(), Vec::new(), Vec::new());
+        for entry in KEY_FIELDS.iter().flat_map(|field| many(document.get(*field)).take(MAX_KEYS)) {
+            match Listed::read(entry, &actor, policy) {
+                Some(Listed::Here(key)) => keys.0.push(key),
+                Some(Listed::Elsewhere(id)) => keys.1.push(id),
+                Some(Listed::Refused(id, why)) => keys.2.push((id, why)),
+                None => {}
+            }
+        }
         let username = cut(document.get("preferredUsername").and_then(Value::as_str), 200);
         Ok(Self {
             kind,
@@ -87,42 +104,83 @@ impl RemoteActor {
                 .filter_map(|item| id(Some(item), policy))
                 .collect(),
             moved_to: id(document.get("movedTo"), policy),
-            keys: keys(document, &actor, policy),
+            keys: keys.0,
+            elsewhere: keys.1,
+            refused: keys.2,
             inbox,
             id: actor,
         })
     }
 
+    /// What is kept of it.
+    #[must_use]
+    pub fn person(&self) -> Person {
+        let id = self.id.to_string();
+        Person {
+            handle: format!("{}@{}", self.preferred_username, host_of(&id)),
+            actor: id,
+            inbox: self.inbox.to_string(),
+            shared_inbox: self.shared_inbox.as_ref().map(Url::to_string),
+            name: self.name.clone(),
+            icon: self.icon.as_ref().map(Url::to_string),
+            url: self.url.as_ref().map(Url::to_string),
+        }
+    }
+
     /// The key with this id. A bare actor address as key id (PeerTube, Osada) means the first key.
     pub(super) fn key(&self, key_id: &Url) -> Result<RemoteKey, FetchError> {
+        let bare = *key_id == self.id;
         let exact = self.keys.iter().find(|key| key.id == *key_id);
-        exact.or_else(|| self.keys.first().filter(|_| *key_id == self.id)).cloned().ok_or_else(|| {
-            FetchError::rejected(format!(
-                "{} lists no usable key {key_id}: a key needs id, owner (the actor) and publicKeyPem, on the actor's \
-                 host; RSA of 2048 to 8192 bits, or Ed25519",
-                self.id
-            ))
+        if let Some(key) = exact.or_else(|| self.keys.first().filter(|_| bare)) {
+            return Ok(key.clone());
+        }
+        if let Some((id, why)) = self.refused.iter().find(|(id, _)| id == key_id || bare) {
+            return Err(FetchError::rejected(format!("the key {id} is refused: {why}")));
+        }
+        Err(FetchError::rejected(format!(
+            "{} lists no usable key {key_id}: a key needs id, owner (the actor) and publicKeyPem, on the actor's \
+             host; RSA of 2048 to 8192 bits, or Ed25519",
+            self.id
+        )))
+    }
+
+    /// Takes a key from its own document, if this actor lists it by that id.
+    pub(super) fn adopt(&mut self, document: &Value, policy: &RemotePolicy) {
+        match Listed::read(document, &self.id, policy) {
+            Some(Listed::Here(key)) if self.elsewhere.contains(&key.id) => self.keys.push(key),
+            Some(Listed::Refused(id, why)) if self.elsewhere.contains(&id) => self.refused.push((id, why)),
+            _ => {}
+        }
+    }
+}
+
+/// An entry of an actor's keys.
+enum Listed {
+    Here(RemoteKey),
+    Elsewhere(Url),
+    Refused(Url, KeyError),
+}
+
+impl Listed {
+    /// `None` for what is not of this actor's origin or is another's.
+    fn read(entry: &Value, actor: &Url, policy: &RemotePolicy) -> Option<Self> {
+        let key_id = parse_remote(entry.as_str().or_else(|| entry.get("id")?.as_str())?, policy).ok()?;
+        if !same_origin(&key_id, actor) {
+            return None;
+        }
+        let key = match (entry.get("publicKeyPem"), entry.get("publicKeyMultibase")) {
+            (Some(pem), _) => PublicKey::from_pem(pem.as_str()?),
+            (None, Some(multibase)) => PublicKey::from_multibase(multibase.as_str()?),
+            // A fragment of the actor itself is not elsewhere: looking again would find no more.
+            (None, None) if without_fragment(&key_id) == *actor => return None,
+            (None, None) => return Some(Self::Elsewhere(key_id)),
+        };
+        let owner = key_owner(entry, policy).filter(|owner| owner == actor)?;
+        Some(match key {
+            Ok(key) => Self::Here(RemoteKey { id: key_id, owner, key }),
+            Err(why) => Self::Refused(key_id, why),
         })
     }
-}
-
-fn keys(document: &Value, actor: &Url, policy: &RemotePolicy) -> Vec<RemoteKey> {
-    let pem = many(document.get("publicKey")).take(MAX_KEYS);
-    let multikey = many(document.get("assertionMethod")).take(MAX_KEYS);
-    pem.chain(multikey).filter_map(|entry| key(entry, actor, policy)).collect()
-}
-
-fn key(entry: &Value, actor: &Url, policy: &RemotePolicy) -> Option<RemoteKey> {
-    let key_id = parse_remote(entry.get("id")?.as_str()?, policy).ok()?;
-    let owner = key_owner(entry, policy)?;
-    if owner != *actor || !same_origin(&key_id, actor) {
-        return None;
-    }
-    let key = match (entry.get("publicKeyPem"), entry.get("publicKeyMultibase")) {
-        (Some(pem), _) => PublicKey::from_pem(pem.as_str()?),
-        (None, multibase) => PublicKey::from_multibase(multibase?.as_str()?),
-    };
-    Some(RemoteKey { id: key_id, owner, key: key.ok()? })
 }
 
 /// Who a key says it belongs to.
@@ -240,7 +298,31 @@ mod tests {
         assert_eq!(count(json!(vec![good; 500])), MAX_KEYS);
         let ed = json!({"assertionMethod": [{"id": "https://peer.example/u/a#ed", "type": "Multikey", "controller": me,
             "publicKeyMultibase": "z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2"}, "https://peer.example/key2"]});
-        assert_eq!(read(&with(ed)).unwrap().keys.len(), 1);
+        let actor = read(&with(ed)).unwrap();
+        assert_eq!((actor.keys.len(), actor.elsewhere.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_weak_key_is_refused_with_its_reason() {
+        let rsa = |bits| openssl::rsa::Rsa::generate(bits).unwrap();
+        let me = "https://peer.example/u/a";
+        let id = format!("{me}#main-key");
+        let reason = |pem: Vec<u8>, asked: &str| {
+            let pem = String::from_utf8(pem).unwrap();
+            let key = json!({"id": id, "owner": me, "publicKeyPem": pem});
+            let found = read(&with(json!({"publicKey": [key]}))).unwrap().key(&Url::parse(asked).unwrap());
+            found.map_or_else(|error| error.to_string(), |_| "taken".to_owned())
+        };
+        for asked in [id.as_str(), me] {
+            assert!(reason(rsa(1024).public_key_to_pem().unwrap(), asked).contains("has 1024 bits"));
+            assert_eq!(reason(rsa(2048).public_key_to_pem().unwrap(), asked), "taken");
+            assert_eq!(reason(rsa(2048).public_key_to_pem_pkcs1().unwrap(), asked), "taken");
+        }
+        let curve = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1).unwrap();
+        let curve = openssl::ec::EcKey::generate(&curve).unwrap();
+        assert!(reason(curve.public_key_to_pem().unwrap(), &id).contains("unsupported type"));
+        let other = format!("{me}#other");
+        assert!(reason(rsa(1024).public_key_to_pem().unwrap(), &other).contains("lists no usable key"));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use url::Url;
 
-use super::{FetchError, Fetcher};
+use super::{FetchError, Fetcher, Signer};
 use crate::activitypub::json;
-use crate::activitypub::signature::sign_request;
+use crate::activitypub::signature::{SignRequest, sign_request, sign_request_rfc9421};
 use crate::model::origin::{parse_remote, same_origin};
 use crate::net::{Answer, Limits};
 
@@ -48,20 +48,11 @@ impl Fetcher {
         let mut url = without_fragment(start);
         for _ in 0..=MAX_REDIRECTS {
             self.refuse_own_host(&url)?;
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
-            let signed = sign_request(
-                &Method::GET,
-                &url,
-                (self.clock)(),
-                None,
-                None,
-                &self.signer.key_id,
-                &self.signer.key,
-            )?;
-            headers.extend(signed);
-            let limits = Limits { max_bytes: json::MAX_BYTES, timeout: super::fetcher::TIMEOUT };
-            let answer = self.client.get(&url, headers, limits).await?;
+            let mut answer = self.ask(&url, sign_request).await?;
+            // How a peer in secure mode refuses a scheme that it does not verify.
+            if matches!(answer.status.as_u16(), 400 | 401) {
+                answer = self.ask(&url, sign_request_rfc9421).await?;
+            }
             match answer.status.as_u16() {
                 200 => return Ok((read(&answer)?, url)),
                 301 | 302 | 303 | 307 | 308 => url = self.next(&url, &answer.headers)?,
@@ -72,6 +63,16 @@ impl Fetcher {
             }
         }
         Err(FetchError::rejected("it redirects more than 3 times"))
+    }
+
+    /// One GET, signed in one scheme.
+    async fn ask(&self, url: &Url, sign: SignRequest) -> Result<Answer, FetchError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+        let Signer { key_id, key } = &self.signer;
+        headers.extend(sign(&Method::GET, url, (self.clock)(), None, None, key_id, key)?);
+        let limits = Limits { max_bytes: json::MAX_BYTES, timeout: super::fetcher::TIMEOUT };
+        Ok(self.client.get(url, headers, limits).await?)
     }
 
     /// Where a redirect leads, if it may be followed.

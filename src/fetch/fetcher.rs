@@ -106,6 +106,12 @@ impl Fetcher {
         Self { client, signer, policy, clock, own, budget: Budget::new(budgets), memory: Mutex::new(memory) }
     }
 
+    /// Our public origin.
+    #[must_use]
+    pub fn own(&self) -> &Origin {
+        &self.own
+    }
+
     /// Fetches an actor now, whatever is remembered of it; only a recent failure answers without a request.
     ///
     /// # Errors
@@ -121,8 +127,8 @@ impl Fetcher {
 
     /// The key with this id and the actor that owns it, from memory if fetched within [`FRESH_FOR`].
     ///
-    /// Understood are an actor with a fragment, a stub at `…/main-key` (GoToSocial), a key document of its own and a
-    /// bare actor address. The key counts only if its owner's own document lists it (C-4).
+    /// Understood are an actor with a fragment, a stub at `…/main-key` (GoToSocial), a key document of its own (a PEM or
+    /// a Multikey) and a bare actor address. The key counts only if its owner's own document lists it (C-4).
     ///
     /// # Errors
     /// See [`FetchError`]; answer 503 where it [is transient](FetchError::is_transient), else 401.
@@ -133,7 +139,9 @@ impl Fetcher {
             match known.actor.key(&key_id) {
                 Ok(key) if age < FRESH_FOR => Some(Ok((key, known.actor))),
                 // A fresh document without this key: one address must not cause a fetch per invented fragment.
-                Err(error) if age < REFETCH_PAUSE => Some(Err(error)),
+                Err(error) if age < REFETCH_PAUSE && !known.actor.elsewhere.contains(&key_id) => {
+                    Some(Err(error))
+                }
                 _ => None,
             }
         };
@@ -212,10 +220,13 @@ impl Fetcher {
         if !same_origin(&owner, key_id) {
             return Err(FetchError::rejected("the key document's owner is on another host"));
         }
-        let actor = self.resolve_actor(&owner).await?;
+        let mut actor = self.resolve_actor(&owner).await?;
         if actor.id != owner {
             return Err(FetchError::rejected("the key document's owner has another id"));
         }
+        actor.adopt(&document, &self.policy);
+        // A failure of the key's address, so that it is remembered as one.
+        actor.key(key_id)?;
         Ok(actor)
     }
 

@@ -16,6 +16,8 @@ use crate::model::origin::{Origin, RemotePolicy};
 use crate::net::test_server::{Hit, Reply, TestServer, answer, bytes};
 use crate::net::{Client, ClientOptions, NetError};
 
+/// FEP-8b32's published example key.
+const MULTIKEY: &str = "z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2";
 const TYPE: (&str, &str) = ("content-type", "application/activity+json");
 
 static OURS: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
@@ -37,7 +39,7 @@ impl Rig {
         let client = Client::new(ClientOptions {
             allow_private: vec!["127.0.0.0/8".parse().unwrap()],
             allow_http: true,
-            timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(6),
             ..ClientOptions::default()
         })
         .unwrap();
@@ -107,8 +109,8 @@ async fn a_key_is_fetched_once_with_a_signed_get_and_again_after_an_hour() {
         hit.headers["accept"].to_str().unwrap().starts_with("application/activity+json, application/ld+json")
     );
     let now = Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
-    let host = rig.server.address.to_string();
-    let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &host, now).unwrap();
+    let own = Origin::of(&rig.server.url("/")).unwrap();
+    let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &own, now).unwrap();
     assert_eq!(signed.key_id, "https://stream.example/federation/user/live#main-key");
     assert_eq!(signed.verify(&PublicKey::from_pem(&OURS.public_pem().unwrap()).unwrap()), Ok(()));
 
@@ -135,20 +137,51 @@ async fn every_shape_of_key_id_leads_to_its_owner() {
         "/keys/1" => document(&json!({"id": format!("{base}/keys/1"), "type": "CryptographicKey",
             "owner": format!("{base}/owner"), "publicKeyPem": *THEIRS})),
         "/owner" => document(&actor(base, "/owner", "/keys/1")),
+        // A Multikey of its own, which its controller lists by address alone.
+        "/keys/2" => document(&json!({"id": format!("{base}/keys/2"), "type": "Multikey",
+            "controller": format!("{base}/mitra"), "publicKeyMultibase": MULTIKEY})),
+        "/mitra" => {
+            let mut listing = actor(base, "/mitra", "/mitra#main-key");
+            listing["assertionMethod"] = json!([format!("{base}/keys/2")]);
+            document(&listing)
+        }
+        // Several keys, and one beside them in FEP-521a's place.
+        "/many" => {
+            let mut many = actor(base, "/many", "/many#1");
+            let mut second = many["publicKey"].clone();
+            second["id"] = json!(format!("{base}/many#2"));
+            many["publicKey"] = json!([many["publicKey"], second]);
+            many["authentication"] = json!([{"id": format!("{base}/many#ed25519-key"), "type": "Multikey",
+                "controller": format!("{base}/many"), "publicKeyMultibase": MULTIKEY}]);
+            document(&many)
+        }
         _ => answer(404, &[], ""),
     })
     .await;
-    for (key, owner) in
-        [("/gts/main-key", "/gts"), ("/peertube", "/peertube"), ("/osada", "/osada"), ("/keys/1", "/owner")]
-    {
+    let shapes = [
+        ("/gts/main-key", "/gts"),
+        ("/peertube", "/peertube"),
+        ("/osada", "/osada"),
+        ("/keys/1", "/owner"),
+        ("/keys/2", "/mitra"),
+        ("/mitra#main-key", "/mitra"),
+        ("/many#1", "/many"),
+        ("/many#2", "/many"),
+        ("/many#ed25519-key", "/many"),
+    ];
+    for (key, owner) in shapes {
         let (_, actor) = rig.key(key).await.unwrap();
         assert_eq!(actor.id.as_str(), rig.url(owner), "{key}");
     }
     let asked = rig.hits();
-    for key in ["/gts/main-key", "/peertube", "/osada", "/keys/1"] {
+    for (key, _) in shapes {
         rig.key(key).await.unwrap();
     }
     assert_eq!(rig.hits(), asked);
+    // The actor alone does not hold a key that is elsewhere: it is looked for again, and only it.
+    rig.actor("/mitra").await.unwrap();
+    rig.key("/keys/2").await.unwrap();
+    assert_eq!(rig.hits(), asked + 3);
 }
 
 #[tokio::test]
@@ -162,6 +195,17 @@ async fn a_key_that_its_owner_does_not_claim_is_refused() {
             "/forged" => key_document(format!("{base}/victim")),
             "/foreign" => key_document("https://victim.example/u/a".to_owned()),
             "/orphan" => key_document("not an address".to_owned()),
+            "/turncoat" => key_document(format!("{base}/lister")),
+            "/weak" => {
+                let pem = openssl::rsa::Rsa::generate(1024).unwrap().public_key_to_pem().unwrap();
+                document(&json!({"id": format!("{base}/weak"), "type": "Key", "owner": format!("{base}/lister"),
+                    "publicKeyPem": String::from_utf8(pem).unwrap()}))
+            }
+            "/lister" => {
+                let mut lister = actor(base, "/lister", "/lister#main-key");
+                lister["publicKey"] = json!([format!("{base}/weak"), format!("{base}/lister#own"), "https://victim.example/key"]);
+                document(&lister)
+            }
             _ => answer(404, &[], ""),
         }
     })
@@ -169,6 +213,17 @@ async fn a_key_that_its_owner_does_not_claim_is_refused() {
     rejected(rig.key("/forged").await, "lists no usable key");
     rejected(rig.key("/foreign").await, "another host");
     rejected(rig.key("/orphan").await, "no owner");
+    // One that its owner does not list, and one that it lists by address and that is too weak.
+    rejected(rig.key("/turncoat").await, "lists no usable key");
+    let asked = rig.hits();
+    rejected(rig.key("/weak").await, "has 1024 bits");
+    rejected(rig.key("/lister#own").await, "lists no usable key");
+    assert_eq!(rig.hits(), asked + 3);
+    for _ in 0..5 {
+        rejected(rig.key("/weak").await, "has 1024 bits");
+        rejected(rig.key("/lister#own").await, "lists no usable key");
+    }
+    assert_eq!(rig.hits(), asked + 3);
     rejected(rig.key("/victim#other").await, "lists no usable key");
 }
 
@@ -219,12 +274,12 @@ async fn redirects_stay_on_the_host_and_are_signed_anew() {
     .await;
     assert_eq!(rig.actor("/1").await.unwrap().id.as_str(), rig.url("/end"));
     let hits = rig.server.hits();
-    let host = rig.server.address.to_string();
+    let own = Origin::of(&rig.server.url("/")).unwrap();
     let now = Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
     let ours = PublicKey::from_pem(&OURS.public_pem().unwrap()).unwrap();
     assert_eq!(hits.len(), 4);
     for hit in hits {
-        let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &host, now).unwrap();
+        let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &own, now).unwrap();
         assert_eq!(signed.verify(&ours), Ok(()), "{}", hit.target);
     }
     rejected(rig.actor("/0").await, "more than 3");
@@ -238,6 +293,32 @@ async fn redirects_stay_on_the_host_and_are_signed_anew() {
     for path in ["/ftp", "/user"] {
         assert!(matches!(rig.actor(path).await, Err(FetchError::Address(_))), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_demands_rfc_9421_gets_a_second_knock() {
+    let rig = Rig::new(|base, hit| match hit.headers.contains_key("signature-input") {
+        true if hit.target == "/u/a" => document(&actor(base, "/u/a", "/u/a#main-key")),
+        true => answer(401, &[], ""),
+        false => answer(if hit.target == "/stern" { 403 } else { 400 }, &[], ""),
+    })
+    .await;
+    rig.key("/u/a#main-key").await.unwrap();
+    let hits = rig.server.hits();
+    let own = Origin::of(&rig.server.url("/")).unwrap();
+    let now = Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
+    let ours = PublicKey::from_pem(&OURS.public_pem().unwrap()).unwrap();
+    let asked: Vec<_> = hits.iter().map(|hit| hit.headers.contains_key("signature-input")).collect();
+    assert_eq!(asked, [false, true]);
+    for hit in hits {
+        let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &own, now).unwrap();
+        assert_eq!(signed.verify(&ours), Ok(()));
+    }
+    // One more knock, and none where it is not about the signature.
+    assert_eq!(rig.actor("/closed").await, Err(FetchError::Denied));
+    assert_eq!(rig.hits(), 4);
+    assert_eq!(rig.actor("/stern").await, Err(FetchError::Denied));
+    assert_eq!(rig.hits(), 5);
 }
 
 #[tokio::test]
@@ -290,15 +371,15 @@ async fn failures_are_sorted_and_remembered_for_a_while() {
         ("/503", FetchError::Status(503), true),
     ] {
         assert_eq!(want.is_transient(), transient, "{path}");
-        let before = rig.hits();
+        let (before, knocks) = (rig.hits(), if path == "/401" { 2 } else { 1 });
         for fragment in 0..5 {
             assert_eq!(rig.key(&format!("{path}#{fragment}")).await.unwrap_err(), want);
             assert_eq!(rig.actor(path).await.unwrap_err(), want);
         }
-        assert_eq!(rig.hits(), before + 1, "{path}");
+        assert_eq!(rig.hits(), before + knocks, "{path}");
         rig.pass(SignedDuration::from_mins(if transient { 1 } else { 15 }));
         assert_eq!(rig.actor(path).await.unwrap_err(), want);
-        assert_eq!(rig.hits(), before + 2, "{path}");
+        assert_eq!(rig.hits(), before + 2 * knocks, "{path}");
     }
     let slow = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n".to_vec();
     let stalling = TestServer::start(move |_, _| Reply::Drip(slow.clone(), Duration::from_millis(50))).await;

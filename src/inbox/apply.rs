@@ -7,9 +7,9 @@ use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, ours};
 use crate::decide::follow::{self, Followed};
-use crate::decide::{Moment, Rules, blocks, gone, seen};
+use crate::decide::{Moment, Rules, blocks, gone, hosts, seen};
 use crate::model::engagement::EngagementKind;
-use crate::model::handle::Person;
+use crate::model::handle::{Person, host_of};
 use crate::model::{Addresses, Draft};
 use crate::random::entropy;
 use crate::serve::answer::Problem;
@@ -61,6 +61,9 @@ fn decide(
     }
     if verified.proof() == Proof::Signature && !seen::first_time(draft, verified.signature(), moment.now) {
         return Ok(Took::Repeated);
+    }
+    if verified.proof() == Proof::Signature {
+        hosts::spoke(draft, &host_of(verified.actor()), moment.now);
     }
     let activity = verified.activity();
     if activity.kind == Kind::Delete {

@@ -12,7 +12,7 @@ use crate::activitypub::vocab::read::Incoming;
 use crate::decide::blocks;
 use crate::fetch::{FetchError, RemoteActor};
 use crate::model::follower::Follower;
-use crate::model::handle::{Person, host_of};
+use crate::model::handle::host_of;
 use crate::model::origin::{parse_remote, same_origin};
 use crate::store::Store;
 
@@ -67,7 +67,7 @@ fn sound(engine: &Engine, arrival: &Arrival, incoming: &Incoming) -> Result<Soun
         &arrival.target,
         &arrival.headers,
         &arrival.body,
-        engine.addresses.host(),
+        engine.fetcher.own(),
         arrived,
     )
     .map_err(unsigned)?;
@@ -151,7 +151,7 @@ async fn verify(
     match owner {
         Some(owner) if owner.id == actor => {
             let stamp = unverified.signed_at.min(arrived);
-            Ok(Verified::by_signature(incoming, person(&owner), stamp, &unverified.signature))
+            Ok(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature))
         }
         _ => Err(not_verified(&key_id)),
     }
@@ -200,7 +200,7 @@ async fn self_delete(
     let stamp = unverified.signed_at.min(arrived);
     match signer(engine, &unverified).await {
         Ok(Some(owner)) if owner.id == actor => {
-            Ok(Some(Verified::by_signature(incoming, person(&owner), stamp, &unverified.signature)))
+            Ok(Some(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature)))
         }
         Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
         // Its key may be remembered here, and gone there.
@@ -211,16 +211,83 @@ async fn self_delete(
     }
 }
 
-/// What is kept of an actor.
-fn person(actor: &RemoteActor) -> Person {
-    let id = actor.id.to_string();
-    Person {
-        handle: format!("{}@{}", actor.preferred_username, host_of(&id)),
-        actor: id,
-        inbox: actor.inbox.to_string(),
-        shared_inbox: actor.shared_inbox.as_ref().map(Url::to_string),
-        name: actor.name.clone(),
-        icon: actor.icon.as_ref().map(Url::to_string),
-        url: actor.url.as_ref().map(Url::to_string),
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::activitypub::signature::{PrivateKey, digest, sign_request, sign_request_rfc9421};
+    use crate::fetch::{Fetcher, REFETCH_PAUSE, Signer};
+    use crate::model::Addresses;
+    use crate::model::origin::{Origin, RemotePolicy};
+    use crate::net::test_server::{TestServer, answer};
+    use crate::net::{Client, ClientOptions};
+
+    const INBOX: &str = "https://stream.example/federation/user/live/inbox";
+
+    #[tokio::test]
+    async fn a_key_that_changed_is_looked_at_once_more_and_not_at_once() {
+        let keys: Vec<PrivateKey> = (0..3).map(|_| PrivateKey::generate().unwrap()).collect();
+        let pems: Vec<String> = keys.iter().map(|key| key.public_pem().unwrap()).collect();
+        let current = Arc::new(AtomicUsize::new(0));
+        let shown = Arc::clone(&current);
+        let server = TestServer::start(move |base, _| {
+            let (id, pem) = (format!("{base}/u/a"), &pems[shown.load(Ordering::SeqCst)]);
+            let actor = json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox"),
+                "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem}});
+            answer(200, &[("content-type", "application/activity+json")], actor.to_string())
+        })
+        .await;
+        let policy = RemotePolicy { allow_http: true, allow_private: true };
+        let now = Arc::new(AtomicI64::new(1_800_000_000));
+        let clock = Arc::clone(&now);
+        let client = Client::new(ClientOptions {
+            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+            allow_http: true,
+            ..ClientOptions::default()
+        });
+        let url = Url::parse(INBOX).unwrap();
+        let own = Origin::of(&url).unwrap();
+        let fetcher = Fetcher::new(
+            client.unwrap(),
+            Signer { key_id: "https://stream.example/k".to_owned(), key: keys[2].clone() },
+            policy,
+            own.clone(),
+            Arc::new(move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()),
+        );
+        let addresses = Addresses::new("https://stream.example", "live");
+        let engine = Engine { addresses, policy, fetcher: Arc::new(fetcher) };
+        let key_id = format!("{}#main-key", server.url("/u/a"));
+        let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
+        let signed = |key: usize, rfc9421: bool| {
+            let at = at(now.load(Ordering::SeqCst));
+            let (sign, digest): (crate::activitypub::signature::SignRequest, _) = match rfc9421 {
+                true => (sign_request_rfc9421, digest::content_header_value(b"{}")),
+                false => (sign_request, digest::header_value(b"{}")),
+            };
+            let made = sign(&Method::POST, &url, at, Some(&digest), None, &key_id, &keys[key]).unwrap();
+            let mut headers: HeaderMap = made.into_iter().collect();
+            headers.insert("host", "stream.example".parse().unwrap());
+            precheck(&Method::POST, url.path(), &headers, b"{}", &own, at).unwrap()
+        };
+        let believed = async |unverified: Unverified| signer(&engine, &unverified).await.unwrap().is_some();
+
+        assert!(believed(signed(0, false)).await && believed(signed(0, true)).await);
+        assert_eq!(server.hits().len(), 1);
+        // Changed a moment after it was fetched: not believed, and not looked for.
+        current.store(1, Ordering::SeqCst);
+        assert!(!believed(signed(1, true)).await && !believed(signed(1, false)).await);
+        assert_eq!(server.hits().len(), 1);
+        now.fetch_add(REFETCH_PAUSE.as_secs(), Ordering::SeqCst);
+        assert!(believed(signed(1, true)).await);
+        assert_eq!(server.hits().len(), 2);
+        // The old one is nothing now, and a stranger's never was.
+        for key in [0, 2] {
+            assert!(!believed(signed(key, true)).await && !believed(signed(key, false)).await);
+        }
+        assert_eq!(server.hits().len(), 2);
     }
 }

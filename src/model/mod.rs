@@ -8,6 +8,7 @@ pub mod engagement;
 pub mod facts;
 pub mod follower;
 pub mod handle;
+pub mod host;
 pub mod notices;
 pub mod origin;
 pub mod post;

@@ -36,6 +36,12 @@ pub mod kind {
     pub const FANOUT: u8 = b'W';
     /// Single attempts that are due at some time.
     pub const ATTEMPT: u8 = b'Q';
+    /// Other servers that are not well, by host.
+    pub const HOST: u8 = b'H';
+    /// Attempts set aside until their host is well again, by host.
+    pub const RESTING: u8 = b'R';
+    /// When to look at what rests: the key is the time (8 bytes, big-endian milliseconds) and the host, the value empty.
+    pub const ALARM: u8 = b'A';
     /// Chat notices waiting to be said.
     pub const NOTICE: u8 = b'N';
     /// Chat notices that have been claimed, so that each is said once ever.
@@ -68,14 +74,9 @@ pub fn encode<R: Serialize>(record: &R) -> Vec<u8> {
 
 /// Reads a record back; `None` when the bytes are not of this kind or of a later version.
 pub fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Option<R> {
-    #[derive(serde::Deserialize)]
-    struct Versioned<R> {
-        v: u8,
-        #[serde(flatten)]
-        record: R,
-    }
-    let read: Versioned<R> = serde_json::from_slice(bytes).ok()?;
-    (read.v == 1).then_some(read.record)
+    // The version stands in front, so that the rest is read once and straight into the record.
+    let rest = bytes.strip_prefix(b"{\"v\":1")?;
+    matches!(rest.first(), Some(b',' | b'}')).then(|| serde_json::from_slice(bytes).ok())?
 }
 
 /// What a decision wants changed, applied as one atomic batch together with everything else in it.

@@ -12,6 +12,7 @@ use super::engagement::{Engagement, EngagementKind, Seen, engagement_key, engage
 use super::facts::{Facts, Identity, Profile, SocialHandle, Untold};
 use super::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
 use super::handle::{Person, host_of};
+use super::host::{Host, HostCounts, Resting, alarm_key, read_alarm_key};
 use super::notices::{Notice, NoticeKind, Said};
 use super::post::{Audience, Picture, Post, PostState, Shows};
 use super::record::{decode, encode, full_key, kind};
@@ -145,7 +146,26 @@ proptest! {
             id: ids.0, kind: OUTGOING[what], post: ids.1, body, target,
             created: times.0, expires: times.1, chunks: tries, cursor: number.unwrap_or(0),
         })?;
-        back(Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain })?;
+        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain };
+        back(Resting(attempt.clone()))?;
+        back(attempt)?;
+    }
+
+    #[test]
+    fn servers_that_are_not_well_come_back(
+        host in text(), failures in any::<u32>(), changed in time(),
+        times in prop::collection::vec(prop::option::of(time()), 5),
+    ) {
+        back(Host {
+            host: host.clone(), failures, since: times[0], until: times[1], asked: times[2], parked: times[3],
+            alarm: times[4], changed,
+        })?;
+        meta_back(HostCounts { shut: u64::from(failures), parked: u64::MAX })?;
+        let whole = Timestamp::from_millisecond(changed.as_millisecond()).unwrap();
+        let key = alarm_key(changed, &host);
+        prop_assert_eq!(read_alarm_key(&key), Some((whole, host.as_str())));
+        let next = whole + SignedDuration::from_millis(1);
+        prop_assert!(key < alarm_key(next, ""));
     }
 
     #[test]
@@ -267,6 +287,9 @@ fn kinds_have_prefixes_of_their_own() {
         kind::CHUNK,
         kind::FANOUT,
         kind::ATTEMPT,
+        kind::HOST,
+        kind::RESTING,
+        kind::ALARM,
         kind::NOTICE,
         kind::SAID,
         kind::META,

@@ -109,7 +109,7 @@ impl Signals {
     fn written(&self, kinds: impl Iterator<Item = u8>) {
         let (mut outgoing, mut notices) = (false, false);
         for written in kinds {
-            outgoing |= written == kind::FANOUT || written == kind::ATTEMPT;
+            outgoing |= matches!(written, kind::FANOUT | kind::ATTEMPT | kind::RESTING | kind::ALARM);
             notices |= written == kind::NOTICE;
         }
         self.any.send_modify(|n| *n += 1);

@@ -159,6 +159,10 @@ pub struct Metrics {
     pub followers: Gauge,
     /// Deliveries waiting, retries included.
     pub delivery_queue: Gauge,
+    /// Servers that failed so often that they are asked one thing at a time.
+    pub hosts_shut: Gauge,
+    /// Servers dead for so long that nothing new is kept for them.
+    pub hosts_parked: Gauge,
     /// 1 while Owncast answers, else 0.
     pub owncast_up: Gauge,
     /// Size of the store on disk in bytes.
@@ -181,6 +185,10 @@ impl Metrics {
         registry.register("followers", "Accepted followers", followers.clone());
         let delivery_queue = Gauge::default();
         registry.register("delivery_queue", "Deliveries waiting, retries included", delivery_queue.clone());
+        let hosts_shut = Gauge::default();
+        registry.register("delivery_hosts_shut", "Servers left alone after failures", hosts_shut.clone());
+        let hosts_parked = Gauge::default();
+        registry.register("delivery_hosts_parked", "Servers dead for long", hosts_parked.clone());
         let owncast_up = Gauge::default();
         registry.register("owncast_up", "1 while Owncast answers", owncast_up.clone());
         let store_bytes = Gauge::<u64, AtomicU64>::default();
@@ -188,6 +196,8 @@ impl Metrics {
         Self {
             followers,
             delivery_queue,
+            hosts_shut,
+            hosts_parked,
             owncast_up,
             store_bytes,
             inbox: counts(&mut registry, "inbox_requests", "Requests to the inbox by outcome"),
@@ -281,6 +291,8 @@ mod tests {
             concat!("herald_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "herald_followers 0",
             "herald_delivery_queue 0",
+            "herald_delivery_hosts_shut 0",
+            "herald_delivery_hosts_parked 0",
             "herald_owncast_up 0",
             "herald_store_bytes 0",
             "herald_inbox_requests_total{outcome=\"bad_signature\"} 0",

@@ -14,6 +14,7 @@ mod floods;
 mod mallory;
 mod order;
 mod private;
+mod rfc9421;
 mod signatures;
 mod target;
 mod who;

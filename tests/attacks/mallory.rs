@@ -48,14 +48,42 @@ impl Mallory {
 
     /// A whole signed request to `path` of `stage`, dated so many seconds ago.
     pub fn request(&self, stage: &Stage, path: &str, activity: &Value, ago: i64) -> Vec<u8> {
-        let (host, body) = (stage.agent.host(), activity.to_string());
         let at = Timestamp::from_second(Timestamp::now().as_second() - ago).unwrap();
+        self.request_at(stage, path, activity, at)
+    }
+
+    /// As [`Mallory::request`], dated at a moment.
+    pub fn request_at(&self, stage: &Stage, path: &str, activity: &Value, at: Timestamp) -> Vec<u8> {
+        let (host, body) = (stage.agent.host(), activity.to_string());
         let date = httpdate::fmt_http_date(at.into());
         let digest = format!("SHA-256={}", STANDARD.encode(sha256(body.as_bytes())));
         let text = format!("(request-target): post {path}\nhost: {host}\ndate: {date}\ndigest: {digest}");
         let mut signer = Signer::new(MessageDigest::sha256(), &self.key).unwrap();
         let signature = STANDARD.encode(signer.sign_oneshot_to_vec(text.as_bytes()).unwrap());
         head(path, &host, &date, &digest, &format!("{}#main-key", self.id), &signature, &body)
+    }
+
+    /// As [`Mallory::request`], signed by RFC 9421.
+    pub fn request_rfc9421(&self, stage: &Stage, path: &str, activity: &Value, ago: i64) -> Vec<u8> {
+        let (host, body) = (stage.agent.host(), activity.to_string());
+        let created = Timestamp::now().as_second() - ago;
+        let digest = format!("sha-256=:{}:", STANDARD.encode(sha256(body.as_bytes())));
+        let parameters = format!(
+            "(\"@method\" \"@target-uri\" \"content-digest\");created={created};keyid=\"{}#main-key\"",
+            self.id
+        );
+        let text = format!(
+            "\"@method\": POST\n\"@target-uri\": http://{host}{path}\n\"content-digest\": {digest}\n\"@signature-params\": {parameters}"
+        );
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.key).unwrap();
+        let signature = STANDARD.encode(signer.sign_oneshot_to_vec(text.as_bytes()).unwrap());
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Digest: {digest}\r\n\
+             Content-Type: application/activity+json\r\nContent-Length: {}\r\nConnection: close\r\n\
+             Signature-Input: sig1={parameters}\r\nSignature: sig1=:{signature}:\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
     }
 }
 

@@ -57,7 +57,7 @@ async fn nothing_that_was_acknowledged_is_lost_and_nothing_is_announced_twice() 
         servers.push(stage.follower(flavour).await.0);
     }
     let crowd = Crowd::new(&stage);
-    let streams = streams::Streams::start(stage.owncast.clone(), servers[0].clone(), crowd.post_sender());
+    let streams = streams::Streams::start(stage.owncast.clone(), servers.clone(), crowd.post_sender());
     let mut lives: JoinSet<Life> = JoinSet::new();
     let begun = Instant::now();
     let mut arrived = 0;

@@ -22,14 +22,15 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Streams until told to finish. Each stream waits until `server` has its post, and after its end for the edit.
-    pub fn start(owncast: SimOwncast, server: Server, post: watch::Sender<Option<String>>) -> Streams {
+    /// Streams until told to finish. Each stream waits until all `servers` have its post, since what has not gone out at
+    /// its end never does, and after its end for the edit at the first of them.
+    pub fn start(owncast: SimOwncast, servers: Vec<Server>, post: watch::Sender<Option<String>>) -> Streams {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut seen = BTreeSet::new();
             while !stopped.is_cancelled() {
-                stream(&owncast, &server, &post, &mut seen).await;
+                stream(&owncast, &servers, &post, &mut seen).await;
             }
             seen.len()
         });
@@ -45,15 +46,19 @@ impl Streams {
 
 async fn stream(
     owncast: &SimOwncast,
-    server: &Server,
+    servers: &[Server],
     post: &watch::Sender<Option<String>>,
     before: &mut BTreeSet<String>,
 ) {
     owncast.go_live_with(SOON);
+    let server = &servers[0];
     let announced = server.wait_post(LONG, |post| !before.contains(&post.note)).await;
     let note = announced.expect("the stream is announced").note;
     before.insert(note.clone());
     post.send_replace(Some(note.clone()));
+    for other in &servers[1..] {
+        assert!(other.wait_post(LONG, |post| post.note == note).await.is_some(), "it is everywhere");
+    }
     tokio::time::sleep(GOES_ON).await;
     owncast.end_stream();
     let over =

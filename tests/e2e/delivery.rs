@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use owncast_herald::sim::fediverse::{Answer, Flavour, Server};
+use owncast_herald::sim::fediverse::{Answer, Document, Flavour, Person, Server};
+use serde_json::json;
 
 use crate::support::stage::{Stage, no_complaints, quick};
 use crate::support::wait::{LONG, eventually};
@@ -124,4 +125,117 @@ async fn who_is_gone_or_refuses_is_not_asked_again() {
     .await;
     let many = well.received().iter().filter(|one| one.kind() == "Create").count();
     assert_eq!(many, 1, "a redirect of a POST is not followed");
+}
+
+/// Somewhere where each of so many followers has an inbox of their own.
+async fn hermits(stage: &Stage, count: usize) -> (Server, Vec<Person>) {
+    let server = stage.server(Flavour::Pleroma).await;
+    server.set_shared_inbox(false);
+    let people = server.crowd(count);
+    for person in &people {
+        stage.follow(person).await;
+    }
+    (server, people)
+}
+
+async fn wait_metric(stage: &Stage, line: &str) {
+    let address = format!("{}/metrics", stage.agent.metrics_url());
+    eventually(line, LONG, async || {
+        let text = stage.http.get(&address).send().await.ok()?.text().await.ok()?;
+        text.lines().any(|found| found == line).then_some(())
+    })
+    .await;
+}
+
+/// When the posts came, oldest first.
+fn came(server: &Server) -> Vec<Timestamp> {
+    server.received().iter().filter(|one| one.kind() == "Create").map(|one| one.at).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_fails_is_left_alone_through_a_restart_until_it_speaks() {
+    let mut stage = Stage::start(quick(), &[]).await;
+    let (ill, people) = hermits(&stage, 12).await;
+    let (well, _) = stage.follower(Flavour::Mastodon).await;
+    ill.set_answer(Answer::Status(500)).await;
+    let note = stage.post(&well).await.note;
+    wait_metric(&stage, "herald_delivery_hosts_shut 1").await;
+    stage.agent.stop().await;
+    stage.agent.launch();
+    stage.settled().await;
+    wait_metric(&stage, "herald_delivery_hosts_shut 1").await;
+    // Others are served meanwhile, and what they get is newer than all that rests.
+    let other = stage.server(Flavour::Misskey).await.person("cy");
+    stage.follow(&other).await;
+    let came_to_ill = came(&ill);
+    // The shortest pause before a server is tried again, less a fifth.
+    let pause = Duration::from_secs(48);
+    let before_the_probe =
+        came_to_ill.iter().filter(|at| at.duration_since(came_to_ill[0]).unsigned_abs() < pause).count();
+    assert!((5..=6).contains(&before_the_probe), "it was tried {before_the_probe} times");
+    ill.set_answer(Answer::Ok).await;
+    assert_eq!(people[0].like(&note).await.unwrap().status, 202);
+    for person in &people {
+        let come = person.wait_post(LONG, |post| post.note == note).await;
+        assert!(come.is_some(), "{person:?} waits in vain");
+    }
+    wait_metric(&stage, "herald_delivery_hosts_shut 0").await;
+    no_complaints(&ill);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_inbox_asks_for_holds_for_its_whole_server() {
+    let stage = Stage::start(quick(), &[("delivery.per-host", "1")]).await;
+    let (busy, people) = hermits(&stage, 4).await;
+    let asked = Duration::from_secs(7);
+    busy.answer_next([Answer::RetryAfter { status: 429, after: asked.as_secs().to_string() }]);
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    creates(&busy, 1 + people.len()).await;
+    let came = came(&busy);
+    let waited = came[1].duration_since(came[0]).unsigned_abs();
+    assert!(waited >= asked, "the next came after {waited:?}");
+    no_complaints(&busy);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_gone_is_removed_only_if_their_own_document_says_so() {
+    let stage = Stage::start(quick(), &[]).await;
+    let (well, _) = stage.follower(Flavour::Mastodon).await;
+    let (ending, _) = stage.follower(Flavour::GoToSocial).await;
+    let gone = ending.person("di");
+    stage.follow(&gone).await;
+    ending.set_answer(Answer::Gone).await;
+    let path = gone.id().replace(&ending.url(), "");
+    let tombstone = json!({"id": gone.id(), "type": "Tombstone"});
+    ending.place(&path, Document { status: 410, ..Document::activity(&tombstone) });
+    assert_eq!(stage.followers().await, 3);
+    stage.post(&well).await;
+    stage.wait_followers(2).await;
+    stage.wait_log("a follower exists no more").await;
+    let left = stage.agent.cli_json(&["followers", "list"]).await.to_string();
+    assert!(left.contains(&ending.person("bo").id()) && !left.contains(&gone.id()), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inbox_that_moved_is_found_again() {
+    let stage = Stage::start(quick(), &[("go-live.repost-after", "\"0s\"")]).await;
+    let (well, _) = stage.follower(Flavour::Mastodon).await;
+    let server = stage.server(Flavour::Pleroma).await;
+    server.set_shared_inbox(false);
+    let mover = server.person("bo");
+    stage.follow(&mover).await;
+    let elsewhere = server.person("bo-at-home").inbox();
+    let old = mover.inbox().replace(&server.url(), "");
+    server.set_inbox_answer(&old, Answer::Redirect(elsewhere.clone()));
+    let moved = json!({"inbox": elsewhere});
+    mover.override_actor(moved.as_object().unwrap().clone());
+    stage.post(&well).await;
+    stage.wait_log("a follower's inbox has moved").await;
+    assert!(server.received().iter().all(|one| one.inbox == old), "a redirect of a POST is not followed");
+    stage.owncast.end_stream();
+    assert!(well.wait_post(LONG, |post| post.html.contains("The stream is over")).await.is_some());
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    let new = elsewhere.replace(&server.url(), "");
+    let come = server.wait_for(LONG, |one| one.inbox == new && one.kind() == "Create").await;
+    assert!(come.is_some(), "the next post comes to the new inbox");
 }

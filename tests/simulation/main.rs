@@ -13,6 +13,8 @@ mod truth;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use herald::Life;
 
 const STEPS: u64 = 500;
@@ -24,6 +26,14 @@ struct Came {
     announced: usize,
     ended: usize,
     resumed: usize,
+}
+
+impl Came {
+    fn add(&mut self, other: &Came) {
+        self.announced += other.announced;
+        self.ended += other.ended;
+        self.resumed += other.resumed;
+    }
 }
 
 fn live(seed: u64, trace: bool) -> Came {
@@ -53,13 +63,23 @@ fn whatever_happens_followers_learn_of_each_stream_once_in_time_and_truly() {
         Ok("quick") => 200,
         _ => 2000,
     };
+    let next = AtomicU64::new(FIRST_SEED);
+    let worker = || {
+        let mut all = Came::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= FIRST_SEED + lives {
+                return all;
+            }
+            all.add(&live(seed, false));
+        }
+    };
     let mut all = Came::default();
-    for seed in FIRST_SEED..FIRST_SEED + lives {
-        let came = live(seed, false);
-        all.announced += came.announced;
-        all.ended += came.ended;
-        all.resumed += came.resumed;
-    }
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().for_each(|worker| all.add(&worker.join().unwrap()));
+    });
     println!("{} steps: {all:?}", lives * STEPS);
     let enough = usize::try_from(lives).unwrap();
     assert!(all.announced > enough && all.ended > enough && all.resumed > enough / 4, "{all:?}");

@@ -118,8 +118,10 @@ impl<'a> Fields<'a> {
             .map_err(|_| SignatureProblem::Malformed("signature is not padded standard base64"))?;
         let algorithm = match self.algorithm {
             None => Algorithm::Unstated,
-            Some(name) => Algorithm::parse(name)
-                .ok_or_else(|| SignatureProblem::Algorithm(name.chars().take(40).collect()))?,
+            Some(name) => Algorithm::cavage(name).ok_or_else(|| SignatureProblem::Algorithm {
+                name: name.chars().take(40).collect(),
+                accepted: "rsa-sha256 or hs2019",
+            })?,
         };
         Ok(Parameters {
             key_id: key_id.to_owned(),
@@ -146,9 +148,14 @@ fn seconds(text: &str, fraction: bool) -> Result<i64, SignatureProblem> {
     whole.parse().map_err(|_| malformed)
 }
 
+/// The refusal of a list that lacks `what`.
+pub(super) fn not_covered(what: &'static str) -> SignatureProblem {
+    SignatureProblem::NotCovered { what, wanted: "(request-target) host date digest" }
+}
+
 fn covered(list: Option<&str>) -> Result<Vec<String>, SignatureProblem> {
     // Older drafts mean `date` where the list is absent, the last one `(created)`: neither covers enough.
-    let list = list.ok_or(SignatureProblem::NotCovered("(request-target)"))?;
+    let list = list.ok_or(not_covered("(request-target)"))?;
     let mut names: Vec<String> = Vec::new();
     for name in list.split_ascii_whitespace() {
         let name = name.to_ascii_lowercase();

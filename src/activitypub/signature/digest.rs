@@ -1,4 +1,4 @@
-//! The `Digest` header (RFC 3230): what binds a body to a signature.
+//! The `Digest` (RFC 3230) and `Content-Digest` (RFC 9530) headers: what binds a body to a signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,11 +6,18 @@ use http::HeaderMap;
 use openssl::sha::{sha256, sha512};
 
 use super::SignatureProblem;
+use super::fields::{Bare, FieldError, Member, dictionary};
 
 /// The value of `Digest` for a body, in the one spelling that Misskey, Lemmy, PeerTube and Akkoma all accept.
 #[must_use]
 pub fn header_value(body: &[u8]) -> String {
     format!("SHA-256={}", STANDARD.encode(sha256(body)))
+}
+
+/// The value of `Content-Digest` for a body.
+#[must_use]
+pub fn content_header_value(body: &[u8]) -> String {
+    format!("sha-256=:{}:", STANDARD.encode(sha256(body)))
 }
 
 /// Compares the `Digest` header with the body as it came over the wire.
@@ -40,13 +47,53 @@ pub fn check(headers: &HeaderMap, body: &[u8]) -> Result<(), SignatureProblem> {
             compare("SHA-512", digest, &sha512(body))?;
         }
     }
-    if proven { Ok(()) } else { Err(SignatureProblem::DigestUnsupported) }
+    if proven { Ok(()) } else { Err(SignatureProblem::DigestUnsupported("SHA-256")) }
+}
+
+/// Compares the `Content-Digest` header with the body as it came over the wire.
+///
+/// It must hold `sha-256` or `sha-512`, and neither may be wrong. Other algorithms prove nothing and are skipped.
+///
+/// # Errors
+/// `Digest…` variants of [`SignatureProblem`], or `DuplicateHeader`.
+pub fn check_content(headers: &HeaderMap, body: &[u8]) -> Result<(), SignatureProblem> {
+    let mut values = headers.get_all("content-digest").iter();
+    let value = values.next().ok_or(SignatureProblem::ContentDigestMissing)?;
+    if values.next().is_some() {
+        return Err(SignatureProblem::DuplicateHeader("Content-Digest"));
+    }
+    let value = value.to_str().map_err(|_| SignatureProblem::DigestMalformed("not ASCII"))?;
+    let members = dictionary(value).map_err(|error| match error {
+        FieldError::Malformed(why) => SignatureProblem::DigestMalformed(why),
+        FieldError::Twice(_) => SignatureProblem::DigestMalformed("an algorithm stands twice"),
+    })?;
+    let mut proven = false;
+    for (name, member) in members {
+        let (shown, computed): (_, &[u8]) = match name.as_str() {
+            "sha-256" => ("sha-256", &sha256(body)),
+            "sha-512" => ("sha-512", &sha512(body)),
+            _ => continue,
+        };
+        let Member::Item(item) = member else {
+            return Err(SignatureProblem::DigestMalformed("a digest is a list"));
+        };
+        let Bare::Bytes(sent) = item.value else {
+            return Err(SignatureProblem::DigestMalformed("a digest is not written :<base64>:"));
+        };
+        same(shown, &sent, computed)?;
+        proven = true;
+    }
+    if proven { Ok(()) } else { Err(SignatureProblem::DigestUnsupported("sha-256 or sha-512")) }
 }
 
 fn compare(name: &'static str, sent: &str, computed: &[u8]) -> Result<(), SignatureProblem> {
     let sent =
         STANDARD.decode(sent).map_err(|_| SignatureProblem::DigestMalformed("not padded standard base64"))?;
-    if sent.len() == computed.len() && openssl::memcmp::eq(&sent, computed) {
+    same(name, &sent, computed)
+}
+
+fn same(name: &'static str, sent: &[u8], computed: &[u8]) -> Result<(), SignatureProblem> {
+    if sent.len() == computed.len() && openssl::memcmp::eq(sent, computed) {
         Ok(())
     } else {
         Err(SignatureProblem::DigestMismatch(name))
@@ -106,6 +153,59 @@ mod tests {
             (vec![good.as_str(), good.as_str()], "duplicate-header"),
         ] {
             assert_eq!(code(&values, b"x"), want, "{values:?}");
+        }
+    }
+    #[test]
+    fn content_digests_are_structured() {
+        // RFC 9530, appendix A: the body of its examples with its line end, and RFC 9421's test request.
+        assert_eq!(
+            content_header_value(b"{\"hello\": \"world\"}\n"),
+            "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
+        );
+        let wide = "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:";
+        let body = b"{\"hello\": \"world\"}";
+        let good = content_header_value(body);
+        let bad = content_header_value(b"other");
+        let code = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("content-digest", value.parse().unwrap());
+            }
+            check_content(&headers, body).err().map_or("ok", |problem| problem.code())
+        };
+        for (values, want) in [
+            (vec![good.as_str()], "ok"),
+            (vec![wide], "ok"),
+            (vec![format!("{good}, {wide}").as_str()], "ok"),
+            (vec![format!("md5=:AAAA:,{good};q=1").as_str()], "ok"),
+            (vec![bad.as_str()], "digest-mismatch"),
+            (vec!["sha-256=:AAAA:"], "digest-mismatch"),
+            (vec!["sha-256=::"], "digest-mismatch"),
+            (vec![format!("{wide}, {bad}").as_str()], "digest-mismatch"),
+            (vec![format!("{good}, sha-512=:AAAA:").as_str()], "digest-mismatch"),
+            (vec![format!("{good}, {good}").as_str()], "digest-malformed"),
+            (vec![good.to_uppercase().as_str()], "digest-malformed"),
+            (vec![header_value(body).as_str()], "digest-malformed"),
+            (vec!["sha-256=\"AAAA\""], "digest-malformed"),
+            (vec!["sha-256=(:AAAA:)"], "digest-malformed"),
+            (vec!["sha-256"], "digest-malformed"),
+            (vec!["sha-256=:AAA:"], "digest-malformed"),
+            (vec![""], "digest-malformed"),
+            (vec!["md5=:AAAA:"], "digest-unsupported"),
+            (vec![], "digest-missing"),
+            (vec![good.as_str(), good.as_str()], "duplicate-header"),
+        ] {
+            assert_eq!(code(&values), want, "{values:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_ends_in_a_verdict(text in "[ -~]{0,100}", body in proptest::collection::vec(0u8.., 0..20)) {
+            let mut headers = HeaderMap::new();
+            headers.insert("digest", text.parse().unwrap());
+            headers.insert("content-digest", text.parse().unwrap());
+            let _ = (check(&headers, &body), check_content(&headers, &body));
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::pkey::{Id, PKey, Private, Public};
-use openssl::rsa::{Rsa, RsaRef};
-use openssl::sign::{Signer, Verifier};
+use openssl::rsa::{Padding, Rsa, RsaRef};
+use openssl::sign::{RsaPssSaltlen, Signer, Verifier};
 use thiserror::Error;
 
-use super::SignatureProblem;
+use super::{Algorithm, SignatureProblem};
 
 /// Smallest RSA modulus accepted, in bits.
 pub const MIN_RSA_BITS: u32 = 2048;
@@ -38,8 +39,8 @@ pub enum KeyError {
     Library(String),
 }
 
-impl From<openssl::error::ErrorStack> for KeyError {
-    fn from(error: openssl::error::ErrorStack) -> Self {
+impl From<ErrorStack> for KeyError {
+    fn from(error: ErrorStack) -> Self {
         Self::Library(error.to_string())
     }
 }
@@ -111,40 +112,31 @@ impl PrivateKey {
     }
 }
 
-/// What a request's `algorithm` parameter claims; only a hint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// No parameter: decided by the key.
-    Unstated,
-    /// `hs2019`: by definition decided by the key; GoToSocial, Lemmy and Owncast mean RSA with SHA-256.
-    Hs2019,
-    /// `rsa-sha256`.
-    RsaSha256,
-    /// `rsa-sha512`, though some senders that say so use SHA-256.
-    RsaSha512,
-    /// `ed25519`.
-    Ed25519,
+/// One way to compute a signature.
+#[derive(Clone, Copy)]
+enum Primitive {
+    /// RSA PKCS#1 v1.5.
+    Pkcs1(fn() -> MessageDigest),
+    /// RSA PSS with SHA-512 and a salt of its length.
+    Pss,
+    /// Ed25519.
+    Edwards,
 }
 
-impl Algorithm {
-    /// Reads the parameter; `None` for what is never accepted (`hmac-*`, `rsa-sha1`, unknown names).
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Hs2019, Self::RsaSha256, Self::RsaSha512, Self::Ed25519]
-            .into_iter()
-            .find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
-    }
-
-    /// The parameter's spelling.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unstated => "",
-            Self::Hs2019 => "hs2019",
-            Self::RsaSha256 => "rsa-sha256",
-            Self::RsaSha512 => "rsa-sha512",
-            Self::Ed25519 => "ed25519",
-        }
+impl Primitive {
+    fn verifies(self, key: &PKey<Public>, data: &[u8], signature: &[u8]) -> Result<bool, ErrorStack> {
+        let mut verifier = match self {
+            Self::Pkcs1(digest) => Verifier::new(digest(), key)?,
+            Self::Pss => {
+                let mut verifier = Verifier::new(MessageDigest::sha512(), key)?;
+                verifier.set_rsa_padding(Padding::PKCS1_PSS)?;
+                verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
+                verifier.set_rsa_mgf1_md(MessageDigest::sha512())?;
+                verifier
+            }
+            Self::Edwards => Verifier::new_without_digest(key)?,
+        };
+        verifier.verify_oneshot(signature, data)
     }
 }
 
@@ -216,30 +208,26 @@ impl PublicKey {
     }
 
     /// Whether `signature` is this key's over `data`. The hint can only narrow what the key's type allows: RSA is
-    /// PKCS#1 v1.5 with SHA-256, for `hs2019` and `rsa-sha512` also with SHA-512; Ed25519 is Ed25519.
+    /// PKCS#1 v1.5 with SHA-256, for `hs2019` and `rsa-sha512` also with SHA-512, and PSS for `rsa-pss-sha512` alone;
+    /// Ed25519 is Ed25519.
     ///
     /// # Errors
     /// [`SignatureProblem::AlgorithmMismatch`] or [`SignatureProblem::Mismatch`].
     pub fn verify(&self, hint: Algorithm, data: &[u8], signature: &[u8]) -> Result<(), SignatureProblem> {
+        const SHORT: Primitive = Primitive::Pkcs1(MessageDigest::sha256);
+        const LONG: Primitive = Primitive::Pkcs1(MessageDigest::sha512);
         let rsa = self.0.id() == Id::RSA;
-        let digests: &[Option<MessageDigest>] = match (rsa, hint) {
-            (true, Algorithm::RsaSha256 | Algorithm::Unstated) => &[Some(MessageDigest::sha256())],
-            (true, Algorithm::Hs2019 | Algorithm::RsaSha512) => {
-                &[Some(MessageDigest::sha256()), Some(MessageDigest::sha512())]
-            }
-            (false, Algorithm::Ed25519 | Algorithm::Hs2019 | Algorithm::Unstated) => &[None],
+        let methods: &[Primitive] = match (rsa, hint) {
+            (true, Algorithm::RsaSha256 | Algorithm::RsaV15Sha256 | Algorithm::Unstated) => &[SHORT],
+            (true, Algorithm::Hs2019 | Algorithm::RsaSha512) => &[SHORT, LONG],
+            (true, Algorithm::RsaPssSha512) => &[Primitive::Pss],
+            (false, Algorithm::Ed25519 | Algorithm::Hs2019 | Algorithm::Unstated) => &[Primitive::Edwards],
             _ => {
                 return Err(SignatureProblem::AlgorithmMismatch { algorithm: hint.name(), key: self.kind() });
             }
         };
-        let good = |digest: &Option<MessageDigest>| {
-            let verifier = match digest {
-                Some(digest) => Verifier::new(*digest, &self.0),
-                None => Verifier::new_without_digest(&self.0),
-            };
-            verifier.and_then(|mut verifier| verifier.verify_oneshot(signature, data)).unwrap_or(false)
-        };
-        if digests.iter().any(good) { Ok(()) } else { Err(SignatureProblem::Mismatch) }
+        let good = |method: &Primitive| method.verifies(&self.0, data, signature).unwrap_or(false);
+        if methods.iter().any(good) { Ok(()) } else { Err(SignatureProblem::Mismatch) }
     }
 }
 
@@ -404,13 +392,21 @@ mod tests {
         let with = |digest| Signer::new(digest, &rsa).unwrap().sign_oneshot_to_vec(b"m").unwrap();
         let (short, long, sha1) =
             (with(MessageDigest::sha256()), with(MessageDigest::sha512()), with(MessageDigest::sha1()));
+        let mut signer = Signer::new(MessageDigest::sha512(), &rsa).unwrap();
+        signer.set_rsa_padding(Padding::PKCS1_PSS).unwrap();
+        signer.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH).unwrap();
+        let pss = signer.sign_oneshot_to_vec(b"m").unwrap();
         for (hint, short_ok, long_ok) in [
             (Algorithm::Unstated, true, false),
             (Algorithm::RsaSha256, true, false),
             (Algorithm::RsaSha512, true, true),
             (Algorithm::Hs2019, true, true),
             (Algorithm::Ed25519, false, false),
+            (Algorithm::RsaV15Sha256, true, false),
+            (Algorithm::RsaPssSha512, false, false),
         ] {
+            let pss_ok = hint == Algorithm::RsaPssSha512;
+            assert_eq!(public.verify(hint, b"m", &pss).is_ok(), pss_ok, "{hint:?}");
             assert_eq!(public.verify(hint, b"m", &short).is_ok(), short_ok, "{hint:?}");
             assert_eq!(public.verify(hint, b"m", &long).is_ok(), long_ok, "{hint:?}");
             assert!(public.verify(hint, b"m", &sha1).is_err() && public.verify(hint, b"n", &short).is_err());
@@ -421,7 +417,9 @@ mod tests {
         for hint in [Algorithm::Unstated, Algorithm::Hs2019, Algorithm::Ed25519] {
             assert_eq!(public.verify(hint, b"m", &signature), Ok(()));
         }
-        for hint in [Algorithm::RsaSha256, Algorithm::RsaSha512] {
+        for hint in
+            [Algorithm::RsaSha256, Algorithm::RsaSha512, Algorithm::RsaV15Sha256, Algorithm::RsaPssSha512]
+        {
             assert_eq!(public.verify(hint, b"m", &signature).unwrap_err().code(), "algorithm-mismatch");
         }
     }
@@ -437,12 +435,15 @@ mod tests {
         assert_eq!(base58("StV1DL6CwTryKyV").unwrap(), b"hello world");
         assert_eq!(base58("112").unwrap(), [0, 0, 1]);
     }
-
-    #[test]
-    fn only_known_algorithms_have_a_name() {
-        assert_eq!(Algorithm::parse("RSA-SHA256"), Some(Algorithm::RsaSha256));
-        for name in ["", "rsa-sha1", "hmac-sha256", "none", "rsa-sha256 "] {
-            assert_eq!(Algorithm::parse(name), None, "{name}");
+    proptest::proptest! {
+        #[test]
+        fn any_text_ends_in_a_verdict(text in "\\PC{0,60}", symbols in "[1-9A-HJ-NP-Za-km-z]{0,60}", base64 in "[A-Za-z0-9+/=\n]{0,200}") {
+            let _ = (PublicKey::from_pem(&text), PublicKey::from_multibase(&text));
+            let _ = (PublicKey::from_multibase(&format!("z{symbols}")), PublicKey::from_multibase(&format!("z6Mk{symbols}")));
+            for kind in ["PUBLIC KEY", "RSA PUBLIC KEY", "PRIVATE KEY", "CERTIFICATE"] {
+                let pem = format!("-----BEGIN {kind}-----\n{base64}\n-----END {kind}-----\n");
+                let _ = (PublicKey::from_pem(&pem), PrivateKey::from_pem(&pem));
+            }
         }
     }
 }

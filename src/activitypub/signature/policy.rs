@@ -3,8 +3,10 @@
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 
-use super::cavage::{self, Parameters};
+use super::cavage::{self, Parameters, not_covered};
+use super::rfc9421::{self, Target};
 use super::{Algorithm, PublicKey, SignatureProblem, digest};
+use crate::model::origin::Origin;
 
 /// How long ago a request may have been signed, in seconds: an hour and five minutes, for senders that sign before
 /// they queue (the advice of the SWICG report, and Mastodon's rule).
@@ -17,18 +19,18 @@ pub const CLOCK_AHEAD: i64 = 60 * 60;
 pub struct Unverified {
     /// The signer's key id, verbatim; not yet checked to be an address.
     pub key_id: String,
-    /// When the sender says it signed: `Date`, else `created`. Within the accepted window.
+    /// When the sender says it signed: `Date`, else `created`; by RFC 9421 always `created`. Within the accepted window.
     pub signed_at: Timestamp,
     /// The signature's bytes, for a memory of what was already seen.
     pub signature: Vec<u8>,
     algorithm: Algorithm,
-    /// The signing string, and for a target with a query also the one without it.
+    /// The signing string, and by cavage for a target with a query also the one without it.
     candidates: Vec<Vec<u8>>,
 }
 
 impl Unverified {
     /// Whether the key made this signature over this request. Misskey, Pleroma and Akkoma leave the query out of
-    /// `(request-target)`, so both readings are tried.
+    /// cavage's `(request-target)`, so both readings are tried.
     ///
     /// # Errors
     /// [`SignatureProblem::Mismatch`] or [`SignatureProblem::AlgorithmMismatch`].
@@ -46,9 +48,10 @@ impl Unverified {
 
 /// Checks everything about a signed request that needs no network.
 ///
-/// `path_and_query` is the target as it came over the wire; `our_host` is our public host, with its port where that
-/// is not the default, whatever a proxy made of the `Host` header; `body` is the raw bytes. A digest is demanded of
-/// every request that is not a GET or HEAD, or that has a body.
+/// `path_and_query` is the target as it came over the wire; `own` is our public origin, whatever a proxy made of scheme
+/// and `Host`; `body` is the raw bytes. A digest is demanded of every request that is not a GET or HEAD, or that has a
+/// body. A `Signature-Input` header makes it a request by RFC 9421 and nothing else: both schemes call the signature
+/// `Signature`, so that one request cannot carry both.
 ///
 /// # Errors
 /// The first rule that is broken, see [`SignatureProblem`].
@@ -57,21 +60,71 @@ pub fn precheck(
     path_and_query: &str,
     headers: &HeaderMap,
     body: &[u8],
-    our_host: &str,
+    own: &Origin,
     now: Timestamp,
 ) -> Result<Unverified, SignatureProblem> {
-    if headers.contains_key("signature-input") {
-        return Err(SignatureProblem::Rfc9421);
+    let target = Target { method, path_and_query, own, headers };
+    match single(headers, "signature-input", "Signature-Input")? {
+        Some(input) => precheck_rfc9421(&target, input, body, now),
+        None => precheck_cavage(&target, body, now),
     }
+}
+
+/// Of several signatures, exactly one may be such that it would do: a proxy's own, which covers something else, is passed
+/// over, but never is there a choice between two.
+fn precheck_rfc9421(
+    target: &Target<'_>,
+    input: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Unverified, SignatureProblem> {
+    let headers = target.headers;
+    let signature = single(headers, "signature", "Signature")?.ok_or(SignatureProblem::Missing)?;
+    let host = single(headers, "host", "Host")?;
+    let digest = single(headers, "content-digest", "Content-Digest")?;
+    let needs_digest = needs_digest(target.method, body, digest);
+    let mut good = Vec::new();
+    let mut first_problem = None;
+    for signed in rfc9421::parse(input, signature)? {
+        let claims = signed.claims(target.path_and_query.contains('?'), needs_digest).and_then(|claims| {
+            not_expired(claims.expires, now)?;
+            within("created", claims.created, now)?;
+            Ok(claims)
+        });
+        match claims {
+            Ok(claims) => good.push((signed, claims)),
+            Err(problem) => first_problem = first_problem.or(Some(problem)),
+        }
+    }
+    let (signed, claims) = match (good.pop(), good.len()) {
+        (Some(only), 0) => only,
+        (Some(_), others) => return Err(SignatureProblem::Ambiguous(others + 1)),
+        (None, _) => return Err(first_problem.unwrap_or(SignatureProblem::Missing)),
+    };
+    check_host(host, &target.own.authority())?;
+    if needs_digest {
+        digest::check_content(headers, body)?;
+    }
+    Ok(Unverified {
+        candidates: vec![signed.base(target)?],
+        key_id: claims.key_id,
+        signed_at: claims.created,
+        signature: signed.signature,
+        algorithm: claims.algorithm,
+    })
+}
+
+fn precheck_cavage(target: &Target<'_>, body: &[u8], now: Timestamp) -> Result<Unverified, SignatureProblem> {
+    let Target { method, path_and_query, own, headers } = *target;
     let header = single(headers, "signature", "Signature")?.ok_or(SignatureProblem::Missing)?;
     let parameters = cavage::parse(header)?;
     let host = single(headers, "host", "Host")?;
     let date = single(headers, "date", "Date")?;
     let digest = single(headers, "digest", "Digest")?;
 
-    let needs_digest = !body.is_empty() || digest.is_some() || !matches!(*method, Method::GET | Method::HEAD);
+    let needs_digest = needs_digest(method, body, digest);
     coverage(&parameters, needs_digest)?;
-    check_host(host, our_host)?;
+    check_host(host, &own.authority())?;
     if needs_digest {
         digest::check(headers, body)?;
     }
@@ -88,6 +141,10 @@ pub fn precheck(
         algorithm: parameters.algorithm,
         candidates,
     })
+}
+
+fn needs_digest(method: &Method, body: &[u8], digest: Option<&str>) -> bool {
+    !body.is_empty() || digest.is_some() || !matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// The only value of a header that must not be ambiguous.
@@ -113,27 +170,26 @@ fn covers(parameters: &Parameters, name: &str) -> bool {
 fn coverage(parameters: &Parameters, needs_digest: bool) -> Result<(), SignatureProblem> {
     for name in ["(request-target)", "host"] {
         if !covers(parameters, name) {
-            return Err(SignatureProblem::NotCovered(name));
+            return Err(not_covered(name));
         }
     }
     if !covers(parameters, "date") && !covers(parameters, "(created)") {
-        return Err(SignatureProblem::NotCovered("date"));
+        return Err(not_covered("date"));
     }
     if needs_digest && !covers(parameters, "digest") {
-        return Err(SignatureProblem::NotCovered("digest"));
+        return Err(not_covered("digest"));
     }
     Ok(())
 }
 
-fn check_host(host: Option<&str>, our_host: &str) -> Result<(), SignatureProblem> {
+fn check_host(host: Option<&str>, expected: &str) -> Result<(), SignatureProblem> {
     let got = host.unwrap_or_default().trim().to_ascii_lowercase();
-    let expected = our_host.to_ascii_lowercase();
     // Some senders keep the default port; it names the same host.
     let plain = got.strip_suffix(":443").or_else(|| got.strip_suffix(":80")).unwrap_or(&got);
     if !got.is_empty() && (got == expected || plain == expected) {
         return Ok(());
     }
-    Err(SignatureProblem::Host { got: got.chars().take(255).collect(), expected })
+    Err(SignatureProblem::Host { got: got.chars().take(255).collect(), expected: expected.to_owned() })
 }
 
 fn check_clock(
@@ -141,12 +197,7 @@ fn check_clock(
     date: Option<&str>,
     now: Timestamp,
 ) -> Result<Timestamp, SignatureProblem> {
-    if let Some(expires) = parameters.expires {
-        let late = now.as_second().saturating_sub(expires);
-        if late > 0 {
-            return Err(SignatureProblem::Expired(late));
-        }
-    }
+    not_expired(parameters.expires, now)?;
     let mut signed_at = None;
     if covers(parameters, "(created)") {
         let created =
@@ -163,7 +214,12 @@ fn check_clock(
             .ok_or(SignatureProblem::DateMalformed)?;
         signed_at = Some(within("Date", date, now)?);
     }
-    signed_at.ok_or(SignatureProblem::NotCovered("date"))
+    signed_at.ok_or(not_covered("date"))
+}
+
+fn not_expired(expires: Option<i64>, now: Timestamp) -> Result<(), SignatureProblem> {
+    let late = expires.map_or(0, |expires| now.as_second().saturating_sub(expires));
+    if late > 0 { Err(SignatureProblem::Expired(late)) } else { Ok(()) }
 }
 
 fn within(what: &'static str, signed: Timestamp, now: Timestamp) -> Result<Timestamp, SignatureProblem> {

@@ -7,26 +7,37 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SignatureProblem {
     /// No `Signature` header.
-    #[error("the request has no Signature header; sign it with cavage-12 rsa-sha256")]
+    #[error("the request has no Signature header; sign it by RFC 9421 or with cavage-12 rsa-sha256")]
     Missing,
     /// A header that must appear once appears more often, so that two readers could pick two values.
     #[error("the request has more than one {0} header")]
     DuplicateHeader(&'static str),
-    /// `Signature-Input` present: the RFC 9421 scheme.
-    #[error(
-        "RFC 9421 signatures (Signature-Input) are not verified here yet; sign with cavage-12 rsa-sha256"
-    )]
-    Rfc9421,
     /// The `Signature` header does not parse.
     #[error("the Signature header is malformed: {0}")]
     Malformed(&'static str),
-    /// A parameter stands twice in the `Signature` header.
-    #[error("the Signature header has the parameter {0} twice")]
+    /// A header of RFC 9421 does not parse, lacks a parameter, or does not fit the other one.
+    #[error("the {header} header is malformed: {why}; a Signature-Input is read as RFC 9421")]
+    FieldMalformed {
+        /// `Signature` or `Signature-Input`.
+        header: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A parameter stands twice in the `Signature` header, or a label or parameter in one of RFC 9421's.
+    #[error("{0} stands twice among the signature's parameters or labels")]
     DuplicateParameter(String),
-    /// `algorithm` is none of those accepted.
-    #[error("algorithm {0:?} is not accepted; use rsa-sha256 or hs2019")]
-    Algorithm(String),
-    /// `algorithm` contradicts the key's type, which alone decides.
+    /// More than one signature that would do: which of them counts would be anybody's choice.
+    #[error("{0} of the request's signatures cover what is asked for; send one")]
+    Ambiguous(usize),
+    /// `algorithm` or `alg` is none of those accepted.
+    #[error("algorithm {name:?} is not accepted; use {accepted}")]
+    Algorithm {
+        /// What the request claims.
+        name: String,
+        /// What to use.
+        accepted: &'static str,
+    },
+    /// `algorithm` or `alg` contradicts the key's type, which alone decides.
     #[error("algorithm {algorithm:?} does not fit the signer's {key} key")]
     AlgorithmMismatch {
         /// What the request claims.
@@ -35,8 +46,13 @@ pub enum SignatureProblem {
         key: &'static str,
     },
     /// A header or pseudo-header that must be signed is not in the list.
-    #[error("{0} is not signed; sign (request-target) host date digest")]
-    NotCovered(&'static str),
+    #[error("{what} is not signed; sign {wanted}")]
+    NotCovered {
+        /// What is not.
+        what: &'static str,
+        /// All that must be.
+        wanted: &'static str,
+    },
     /// A name stands twice in the `headers` list.
     #[error("{0} is listed twice in the signed headers")]
     CoveredTwice(String),
@@ -46,6 +62,9 @@ pub enum SignatureProblem {
     /// The list names a pseudo-header that is unknown, or not allowed with this algorithm.
     #[error("{0} cannot be signed with this algorithm")]
     PseudoHeader(String),
+    /// A component of RFC 9421 that is unknown, or has parameters.
+    #[error("the component {0} cannot be signed here: {1}")]
+    Component(String, &'static str),
     /// The `Host` header is not ours: a relayed request, or a proxy that rewrites it.
     #[error("the Host header is {got:?}, expected {expected:?}")]
     Host {
@@ -57,13 +76,16 @@ pub enum SignatureProblem {
     /// No `Digest` header on a request with a body.
     #[error("the request has no Digest header; send SHA-256=<base64>")]
     DigestMissing,
-    /// `Digest` does not parse.
-    #[error("the Digest header is malformed: {0}")]
+    /// No `Content-Digest` header on a request with a body, signed by RFC 9421.
+    #[error("the request has no Content-Digest header; send sha-256=:<base64>:")]
+    ContentDigestMissing,
+    /// `Digest` or `Content-Digest` does not parse.
+    #[error("the digest header is malformed: {0}")]
     DigestMalformed(&'static str),
-    /// `Digest` has no SHA-256 entry.
-    #[error("the Digest header has no SHA-256 entry")]
-    DigestUnsupported,
-    /// `Digest` is of another body.
+    /// `Digest` or `Content-Digest` has no entry that proves anything.
+    #[error("the digest header has no {0} entry")]
+    DigestUnsupported(&'static str),
+    /// `Digest` or `Content-Digest` is of another body.
     #[error("the {0} digest does not match the body")]
     DigestMismatch(&'static str),
     /// `Date` does not parse.
@@ -99,19 +121,20 @@ impl SignatureProblem {
         match self {
             Self::Missing => "signature-missing",
             Self::DuplicateHeader(_) => "duplicate-header",
-            Self::Rfc9421 => "rfc9421-unsupported",
-            Self::Malformed(_) => "signature-malformed",
+            Self::Malformed(_) | Self::FieldMalformed { .. } => "signature-malformed",
             Self::DuplicateParameter(_) => "duplicate-parameter",
-            Self::Algorithm(_) => "algorithm-unsupported",
+            Self::Ambiguous(_) => "signature-ambiguous",
+            Self::Algorithm { .. } => "algorithm-unsupported",
             Self::AlgorithmMismatch { .. } => "algorithm-mismatch",
-            Self::NotCovered(_) => "not-covered",
+            Self::NotCovered { .. } => "not-covered",
             Self::CoveredTwice(_) => "covered-twice",
             Self::CoveredAbsent(_) => "covered-header-absent",
             Self::PseudoHeader(_) => "pseudo-header-unsupported",
+            Self::Component(..) => "component-unsupported",
             Self::Host { .. } => "host-mismatch",
-            Self::DigestMissing => "digest-missing",
+            Self::DigestMissing | Self::ContentDigestMissing => "digest-missing",
             Self::DigestMalformed(_) => "digest-malformed",
-            Self::DigestUnsupported => "digest-unsupported",
+            Self::DigestUnsupported(_) => "digest-unsupported",
             Self::DigestMismatch(_) => "digest-mismatch",
             Self::DateMalformed => "date-malformed",
             Self::Clock { .. } => "clock-offset",

@@ -1,4 +1,4 @@
-//! Signing what we send, in the one form that every peer verifies.
+//! Signing what we send: in the one form that every peer verifies, and in the one that newer peers may demand.
 
 use http::header::{DATE, HeaderName};
 use http::{HeaderValue, Method};
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use url::Url;
 
-use super::{KeyError, PrivateKey, cavage};
+use super::{Algorithm, KeyError, PrivateKey, cavage, fields};
 use crate::model::origin::Origin;
 
 /// Why a request could not be signed. None of these gets better by trying again.
@@ -22,6 +22,17 @@ pub enum SignError {
     #[error(transparent)]
     Key(#[from] KeyError),
 }
+
+/// A way to sign a request: [`sign_request`] or [`sign_request_rfc9421`].
+pub type SignRequest = fn(
+    &Method,
+    &Url,
+    Timestamp,
+    Option<&str>,
+    Option<&str>,
+    &str,
+    &PrivateKey,
+) -> Result<Vec<(HeaderName, HeaderValue)>, SignError>;
 
 /// The headers that make a request signed: `Date`, `Digest` (where given) and `Signature`.
 ///
@@ -70,6 +81,58 @@ pub fn sign_request(
         value(content_type, "content type")?;
     }
     headers.push((HeaderName::from_static("signature"), value(&signature, "key id")?));
+    Ok(headers)
+}
+
+/// As [`sign_request`] by RFC 9421, for peers that refuse cavage: `Date`, `Content-Digest` (where given),
+/// `Signature-Input` and `Signature`, with `rsa-v1_5-sha256`.
+///
+/// Covered is `@method @target-uri`, followed by `content-digest` and `content-type` where they are given: give both on
+/// every POST (`digest` from [`super::digest::content_header_value`]) and neither on a GET.
+///
+/// # Errors
+/// See [`SignError`].
+pub fn sign_request_rfc9421(
+    method: &Method,
+    url: &Url,
+    date: Timestamp,
+    digest: Option<&str>,
+    content_type: Option<&str>,
+    key_id: &str,
+    key: &PrivateKey,
+) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+    Origin::of(url).ok_or(SignError::NoHost)?;
+    let mut target = url.clone();
+    target.set_fragment(None);
+
+    let mut covered = String::from("\"@method\" \"@target-uri\"");
+    let mut base = format!("\"@method\": {method}\n\"@target-uri\": {target}\n");
+    for (name, value) in [("content-digest", digest), ("content-type", content_type)] {
+        if let Some(value) = value {
+            covered.push_str(&format!(" \"{name}\""));
+            base.push_str(&format!("\"{name}\": {value}\n"));
+        }
+    }
+    let parameters = format!(
+        "({covered});created={};keyid={};alg=\"{}\"",
+        date.as_second(),
+        fields::quoted(key_id).ok_or(SignError::Value("key id"))?,
+        Algorithm::RsaV15Sha256.name()
+    );
+    base.push_str(&format!("\"@signature-params\": {parameters}"));
+    let signature = fields::binary(&key.sign(base.as_bytes())?);
+
+    let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let mut headers = vec![(DATE, value(&date, "date")?)];
+    if let Some(digest) = digest {
+        headers.push((HeaderName::from_static("content-digest"), value(digest, "digest")?));
+    }
+    if let Some(content_type) = content_type {
+        value(content_type, "content type")?;
+    }
+    headers
+        .push((HeaderName::from_static("signature-input"), value(&format!("sig1={parameters}"), "key id")?));
+    headers.push((HeaderName::from_static("signature"), value(&format!("sig1={signature}"), "signature")?));
     Ok(headers)
 }
 

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::delivered::{Ending, Job, Worth, settle, state_of, waiting, worth};
+use crate::decide::delivered::{Ending, Job, Worth, behind, settle, state_of, waiting, worth};
 use crate::model::delivery::CHUNK_SIZE;
 use crate::model::follower::NextInbox;
+use crate::model::host::Resting;
 
 /// So many inboxes with a follower each.
 fn crowd(world: &mut World, inboxes: u32) {
@@ -38,6 +39,8 @@ fn an_outcome_is_one_state_and_one_attempt_at_most() {
         (false, Ending::Retry { due, uncertain: false }, InboxState::Retrying, Some(false)),
         (false, Ending::Retry { due, uncertain: true }, InboxState::Uncertain, Some(true)),
         (true, Ending::Retry { due, uncertain: false }, InboxState::Uncertain, Some(true)),
+        (false, Ending::Later { due }, InboxState::Retrying, Some(false)),
+        (true, Ending::Later { due }, InboxState::Uncertain, Some(true)),
     ] {
         let mut world = World::default();
         crowd(&mut world, 2);
@@ -48,7 +51,8 @@ fn an_outcome_is_one_state_and_one_attempt_at_most() {
         assert_eq!(state_of(world.view(), post.create, 1), InboxState::Waiting);
         let attempts: Vec<Attempt> = world.all();
         let got: Vec<_> = attempts.iter().map(|a| (a.due, a.tries, a.number, a.uncertain)).collect();
-        let want: Vec<_> = attempt.map(|uncertain| (due, 5, Some(0), uncertain)).into_iter().collect();
+        let tries = if matches!(ending, Ending::Later { .. }) { 4 } else { 5 };
+        let want: Vec<_> = attempt.map(|uncertain| (due, tries, Some(0), uncertain)).into_iter().collect();
         assert_eq!(got, want, "{ending:?}");
     }
 }
@@ -68,6 +72,56 @@ fn a_retry_replaces_the_attempt_it_came_from() {
     }
     world.settle(&job, Ending::Reached);
     assert!(world.all::<Attempt>().is_empty());
+}
+
+#[test]
+fn what_is_set_aside_is_as_it_was_and_in_the_order_of_making() {
+    let mut world = World::default();
+    crowd(&mut world, 1);
+    let post = world.announce(1);
+    let create = Job { tries: 3, uncertain: true, ..numbered(&world, post.create, 0) };
+    let update = world.retitle(2, post.id, "B");
+    let update = numbered(&world, update, 0);
+    for job in [&update, &create] {
+        world.settle(job, Ending::SetAside { at: at(3) });
+    }
+    assert!(world.all::<Attempt>().is_empty());
+    assert_eq!(state_of(world.view(), post.create, 0), InboxState::Uncertain);
+    let back: Vec<Job> = world.all::<Resting>().into_iter().map(Job::resting).collect();
+    let plain = |job: &Job| Job { attempt: None, ..job.clone() };
+    assert_eq!(back.iter().map(plain).collect::<Vec<_>>(), [create, update]);
+    for job in &back {
+        world.settle(job, Ending::Reached);
+    }
+    assert!(world.all::<Resting>().is_empty());
+}
+
+#[test]
+fn an_edit_waits_for_a_post_that_is_to_be_sent_once_more() {
+    let mut world = World::default();
+    crowd(&mut world, 1);
+    let post = world.announce(1);
+    let create = numbered(&world, post.create, 0);
+    world.settle(&create, Ending::Retry { due: at(9), uncertain: true });
+    let id = world.retitle(2, post.id, "B");
+    let edit = numbered(&world, id, 0);
+    let behind = |world: &World, now: i64| behind(world.view(), &world.outgoing(id), &edit, at(now));
+    assert!(behind(&world, 3));
+    assert!(!behind(&world, 24 * 3600 + 1), "the post is not sent any more");
+    let retry = Job::of(world.all::<Attempt>().remove(0));
+    world.settle(&retry, Ending::Retry { due: at(9), uncertain: false });
+    assert!(behind(&world, 4), "it may still have arrived the first time");
+    let retry = Job::of(world.all::<Attempt>().remove(0));
+    world.settle(&retry, Ending::Reached);
+    assert!(!behind(&world, 5));
+    world.settle(&create, Ending::Retry { due: at(9), uncertain: true });
+    let end = world.end(6, post.id);
+    assert!(!crate::decide::delivered::behind(
+        world.view(),
+        &world.outgoing(end),
+        &numbered(&world, end, 0),
+        at(7)
+    ));
 }
 
 #[test]
@@ -176,7 +230,9 @@ impl Worker {
                 attempt: None,
             })
         });
-        let fresh = due.chain(first).filter(|job| !known.contains(&(job.outgoing, job.inbox.clone())));
+        let rested = world.all::<Resting>().into_iter().map(Job::resting);
+        let fresh =
+            due.chain(rested).chain(first).filter(|job| !known.contains(&(job.outgoing, job.inbox.clone())));
         self.held.extend(fresh.collect::<Vec<_>>());
     }
 }
@@ -193,7 +249,7 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        30 => (0..100usize, 0..5u8).prop_map(|(at, how)| Happening::Outcome(at, how)),
+        30 => (0..100usize, 0..6u8).prop_map(|(at, how)| Happening::Outcome(at, how)),
         3 => Just(Happening::Crash),
         1 => Just(Happening::Retitle),
         1 => Just(Happening::End),
@@ -213,6 +269,7 @@ proptest! {
         let mut worker = Worker::default();
         let mut reached = BTreeSet::<(Ulid, String)>::new();
         let mut has_post = BTreeMap::<String, bool>::new();
+        let mut edited = BTreeSet::<String>::new();
         let mut over = false;
         // In the end every server answers well.
         let finish = std::iter::repeat_n(None, 400);
@@ -237,13 +294,21 @@ proptest! {
                     let ending = match worth(world.view(), &outgoing, &job, false, at(now)) {
                         Worth::Skip => Ending::Skipped,
                         Worth::Expired => Ending::Failed,
+                        Worth::Send if how == 5 => Ending::SetAside { at: at(now) },
+                        Worth::Send if behind(world.view(), &outgoing, &job, at(now)) => {
+                            Ending::Later { due: at(now + 3) }
+                        }
                         Worth::Send => {
                             let this = (job.outgoing, inbox.clone());
                             prop_assert!(!reached.contains(&this), "sent again though it is known to be there");
                             let may = how == 0 || how == 2;
                             if outgoing.kind != OutgoingKind::Create {
                                 prop_assert!(has_post.get(&inbox) == Some(&true), "an edit of an unknown post");
-                            } else if may {
+                                edited.insert(inbox.clone());
+                            } else {
+                                prop_assert!(!edited.contains(&inbox), "a post behind its edit");
+                            }
+                            if outgoing.kind == OutgoingKind::Create && may {
                                 has_post.insert(inbox.clone(), true);
                             }
                             match how {
@@ -262,7 +327,7 @@ proptest! {
             }
         }
         prop_assert!(world.fan_outs().is_empty(), "open: {:?}", world.fan_outs());
-        prop_assert!(world.all::<Attempt>().is_empty());
+        prop_assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
         for outgoing in world.all::<Outgoing>() {
             prop_assert_eq!(outgoing.cursor, outgoing.chunks);
             for number in 0..8 {

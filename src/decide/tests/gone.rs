@@ -38,3 +38,51 @@ fn who_blocks_us_stops_following_in_silence() {
     assert_eq!(world.all::<Outgoing>().len(), sent);
     world.assert_consistent();
 }
+
+#[test]
+fn who_is_not_found_is_forgotten_if_that_stays_so_for_a_day() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow(at(0), &ana);
+    let missing = |world: &mut World, now: i64| {
+        world.act(at(now), |draft, moment| gone::missing(draft, moment, &ana.actor))
+    };
+    assert!(!missing(&mut world, 10));
+    assert!(!missing(&mut world, 10 + 24 * 3600 - 1));
+    // Found again: it starts anew.
+    assert!(!world.act(at(90_000), |draft, moment| gone::still_there(draft, moment, &ana)));
+    assert!(!missing(&mut world, 100_000));
+    assert_eq!(world.state(&ana), Some(Approved));
+    assert!(missing(&mut world, 100_000 + 24 * 3600));
+    assert_eq!(world.state(&ana), None);
+    world.assert_consistent();
+}
+
+#[test]
+fn who_moved_to_another_inbox_is_reached_there() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let moved = Person { shared_inbox: Some("https://peer.example/new".to_owned()), ..ana.clone() };
+    let look = |world: &mut World, now: i64, who: &Person| {
+        world.act(at(now), |draft, moment| gone::still_there(draft, moment, who))
+    };
+    assert!(!look(&mut world, 0, &moved), "of a stranger it changes nothing");
+    world.follow(at(0), &ana);
+    assert!(!look(&mut world, 1, &ana));
+    assert!(look(&mut world, 2, &moved));
+    assert_eq!(world.follower(&ana).unwrap().person, moved);
+    world.assert_consistent();
+}
+
+#[test]
+fn only_those_are_asked_about_who_are_reached_at_the_inbox() {
+    let mut world = World::default();
+    let (ana, bo) = (person("ana", "peer.example"), person("bo", "peer.example"));
+    for who in [&ana, &bo, &hermit("cy", "peer.example"), &person("di", "peer.example.org")] {
+        world.follow(at(0), who);
+    }
+    let behind = |world: &World, inbox: &str, most| gone::behind(world.view(), inbox, most);
+    assert_eq!(behind(&world, ana.delivery_inbox(), 9), [ana.actor.as_str(), &bo.actor]);
+    assert_eq!(behind(&world, ana.delivery_inbox(), 1), [ana.actor.as_str()]);
+    assert_eq!(behind(&world, &bo.inbox, 9), [bo.actor.as_str()]);
+    assert!(behind(&world, "https://peer.example/none", 9).is_empty());
+    assert!(behind(&world, "no address", 9).is_empty());
+}

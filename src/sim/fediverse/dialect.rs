@@ -23,7 +23,7 @@ pub enum Flavour {
     Friendica,
     /// Lemmy: every digest must be SHA-256; one exact content type.
     Lemmy,
-    /// Fedify (Ghost, Hollo, …): RFC 9421 first, cavage when that is refused.
+    /// Fedify (Ghost, Hollo, …): RFC 9421 first, cavage when that is refused; an Ed25519 Multikey beside the RSA key.
     Fedify,
 }
 
@@ -78,6 +78,8 @@ pub(crate) struct Policy {
     pub(crate) digest: DigestRule,
     /// Whether the `algorithm` parameter must be there.
     pub(crate) algorithm_required: bool,
+    /// Whether cavage is understood.
+    pub(crate) cavage: bool,
     /// Whether RFC 9421 is understood.
     pub(crate) rfc9421: bool,
 }
@@ -91,6 +93,8 @@ pub(crate) struct Dialect {
     pub(crate) actors: &'static str,
     /// Where the key is.
     pub(crate) key: KeyShape,
+    /// Whether actors list an Ed25519 key, too, as a Multikey.
+    pub(crate) multikey: bool,
     /// The `algorithm` parameter of cavage signatures.
     pub(crate) algorithm: &'static str,
     /// Signed headers of a POST, in order.
@@ -138,6 +142,7 @@ const fn policy(
         covers,
         digest,
         algorithm_required: false,
+        cavage: true,
         rfc9421: false,
     }
 }
@@ -147,6 +152,7 @@ const MASTODON: Dialect = Dialect {
     software: "mastodon",
     actors: "/users/",
     key: KeyShape::Fragment,
+    multikey: false,
     algorithm: "rsa-sha256",
     post: &["host", "date", "digest", "content-type", "(request-target)"],
     get: &["host", "date", "(request-target)"],
@@ -280,6 +286,7 @@ const LEMMY: Dialect = Dialect {
 
 const FEDIFY: Dialect = Dialect {
     software: "hollo",
+    multikey: true,
     post: &["(request-target)", "host", "date", "digest"],
     get: &["(request-target)", "host", "date"],
     rfc9421_first: true,
@@ -291,6 +298,11 @@ const FEDIFY: Dialect = Dialect {
 };
 
 impl Dialect {
+    /// The key id of the Ed25519 key that goes with an actor.
+    pub(crate) fn multikey_id(&self, actor: &str) -> String {
+        format!("{actor}#ed25519-key")
+    }
+
     /// The key id that goes with an actor.
     pub(crate) fn key_id(&self, actor: &str) -> String {
         match self.key {

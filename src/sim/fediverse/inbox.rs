@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use openssl::sha::sha256;
 use serde_json::Value;
 
-use super::dialect::Flavour;
+use super::dialect::{Flavour, Policy};
 use super::fetch::is_activity;
 use super::judge;
 use super::listen::{Answered, Hangup};
@@ -144,7 +144,12 @@ async fn judge_request(
 
 /// Verifies a signature, with one look at a fresh copy of the key. Gives the signer's actor id.
 pub(crate) async fn check(inner: &Inner, request: &Incoming<'_>) -> Result<(String, Vec<Fault>), Fault> {
-    let claim = verify::read(request, &inner.dialect.policy)?;
+    let only = inner.lock().rfc9421_only;
+    let policy = match only {
+        true => Policy { cavage: false, rfc9421: true, ..inner.dialect.policy },
+        false => inner.dialect.policy,
+    };
+    let claim = verify::read(request, &policy)?;
     let key = inner.key(&claim.key_id, false).await?;
     if claim.verify(&key.pem).is_ok() {
         return Ok((key.owner, claim.remarks));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::discover::Remote;
 use super::fetch::Sender;
-use super::keys;
+use super::keys::{self, Keys};
 use super::server::Server;
 use super::shapes::{self, Author};
 use super::sign::{SignOptions, SigningKey};
@@ -52,6 +52,14 @@ impl Inner {
             None => cell.get_or_try_init(keys::fresh).await?.clone(),
         };
         Ok(Sender { key_id: self.dialect.key_id(&self.actor(name)), keys })
+    }
+
+    /// A local person's Ed25519 key and its key id.
+    pub(crate) async fn edwards(&self, name: &str) -> Result<Sender, SimError> {
+        let cell = self.lock().people.get(name).map(|person| person.edwards.clone());
+        let cell = cell.ok_or_else(|| SimError::Unknown(format!("nobody is called {name}")))?;
+        let keys = cell.get_or_try_init(|| async { Keys::edwards().map(Arc::new) }).await?.clone();
+        Ok(Sender { key_id: self.dialect.multikey_id(&self.actor(name)), keys })
     }
 
     fn author<T>(&self, name: &str, made: u64, shape: impl FnOnce(&Author<'_>) -> T) -> T {
@@ -117,6 +125,7 @@ impl Person {
     pub fn rotate_key(&self) {
         self.change(|person, _| {
             person.keys = Arc::default();
+            person.edwards = Arc::default();
             person.shared_key = None;
         });
     }
@@ -270,6 +279,7 @@ impl Person {
         let mut sender = self.inner().sender(&self.name).await?;
         match &options.key {
             SigningKey::Own => {}
+            SigningKey::Edwards => sender = self.inner().edwards(&self.name).await?,
             SigningKey::Stray => sender.keys = keys::stray().await?,
             SigningKey::Of(other) => sender.keys = other.inner().sender(&other.name).await?.keys,
         }

@@ -208,6 +208,14 @@ async fn person(inner: &Inner, name: &str, full: bool) -> Response<Full<Bytes>> 
     let id = inner.actor(name);
     let mut actor = skeleton(inner, &id, "Person", name, &sender.keys.pem);
     if full {
+        if inner.dialect.multikey {
+            let keys =
+                inner.edwards(name).await.and_then(|sender| Ok((sender.keys.multibase()?, sender.key_id)));
+            let Ok((multibase, key_id)) = keys else { return plain(500, "no key") };
+            let method =
+                json!({"id": key_id, "type": "Multikey", "controller": id, "publicKeyMultibase": multibase});
+            actor.insert("assertionMethod".into(), json!([method]));
+        }
         let state = inner.lock();
         let Some(person) = state.people.get(name) else { return plain(404, "nobody here") };
         actor.insert("name".into(), json!(person.display));

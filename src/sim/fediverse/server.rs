@@ -116,6 +116,11 @@ impl Server {
         self.inner.update(|state| state.signed_gets = on);
     }
 
+    /// Whether cavage is refused, in every place where a signature is asked for. Off at first.
+    pub fn set_rfc9421_only(&self, on: bool) {
+        self.inner.update(|state| state.rfc9421_only = on);
+    }
+
     /// Whether people here accept followers at once. On at first.
     pub fn set_auto_accept(&self, on: bool) {
         self.inner.update(|state| state.auto_accept = on);

@@ -16,7 +16,7 @@ use super::person::Person;
 pub enum Scheme {
     /// draft-cavage-http-signatures-12.
     Cavage,
-    /// RFC 9421 with `rsa-v1_5-sha256`.
+    /// RFC 9421.
     Rfc9421,
 }
 
@@ -26,6 +26,8 @@ pub enum SigningKey {
     /// The sender's own.
     #[default]
     Own,
+    /// The sender's Ed25519 key under its own key id. Only Fedify's actors list it.
+    Edwards,
     /// One that belongs to nobody, under the sender's key id.
     Stray,
     /// Another person's key, under the sender's key id.
@@ -53,6 +55,8 @@ pub struct SignOptions {
     pub digest: Option<String>,
     /// How long ago the request claims to be signed; negative for the future.
     pub age: SignedDuration,
+    /// Signs as if the request went to this address.
+    pub signed_url: Option<Url>,
     /// Another `Host` header, signed as it stands.
     pub host: Option<String>,
     /// Another `Content-Type`.
@@ -61,6 +65,8 @@ pub struct SignOptions {
     pub swapped_body: Option<Vec<u8>>,
     /// Flips a bit of the signature.
     pub flip_signature: bool,
+    /// Rewrites the finished `Signature-Input` header.
+    pub rewrite_input: Option<fn(&str) -> String>,
     /// Rewrites the finished `Signature` header.
     pub rewrite_signature: Option<fn(&str) -> String>,
     /// Headers to add, not signed unless `covered` names them.
@@ -124,8 +130,11 @@ pub(crate) fn headers(
             Scheme::Cavage => cavage(what, options, &list, signed_at)?,
             Scheme::Rfc9421 => rfc9421(what, options, &list, signed_at)?,
         };
-        if let (Some(rewrite), Some((_, value))) = (options.rewrite_signature, made.last_mut()) {
-            *value = rewrite(value);
+        for (name, value) in &mut made {
+            let rewrite = if name == "signature" { options.rewrite_signature } else { options.rewrite_input };
+            if let Some(rewrite) = rewrite {
+                *value = rewrite(value);
+            }
         }
         list.extend(made);
     }
@@ -155,9 +164,10 @@ fn cavage(
         Some(names) => names.iter().map(String::as_str).collect(),
         None => usual.to_vec(),
     };
-    let target = match what.url.query() {
-        Some(query) if what.dialect.query => format!("{}?{query}", what.url.path()),
-        _ => what.url.path().to_owned(),
+    let url = options.signed_url.as_ref().unwrap_or(what.url);
+    let target = match url.query() {
+        Some(query) if what.dialect.query => format!("{}?{query}", url.path()),
+        _ => url.path().to_owned(),
     };
     let mut names = Vec::new();
     let mut lines = Vec::new();
@@ -198,13 +208,17 @@ fn rfc9421(
         Some(names) => names.iter().map(String::as_str).collect(),
         None => USUAL.to_vec(),
     };
+    let url = options.signed_url.as_ref().unwrap_or(what.url);
     let mut names = Vec::new();
     let mut lines = String::new();
     for name in wanted {
         let value = match name {
             "@method" => what.method.to_owned(),
-            "@target-uri" => what.url.as_str().to_owned(),
-            "@authority" => authority(what.url),
+            "@target-uri" => url.as_str().to_owned(),
+            "@authority" => authority(url),
+            "@scheme" => url.scheme().to_owned(),
+            "@path" => url.path().to_owned(),
+            "@query" => format!("?{}", url.query().unwrap_or_default()),
             _ => match header(list, name) {
                 Some(value) => value.to_owned(),
                 None => continue,
@@ -216,7 +230,7 @@ fn rfc9421(
     let parameters = format!(
         "({});alg=\"{}\";keyid=\"{}\";created={}",
         names.join(" "),
-        options.algorithm.as_deref().unwrap_or("rsa-v1_5-sha256"),
+        options.algorithm.as_deref().unwrap_or(what.keys.algorithm()),
         options.key_id.as_deref().unwrap_or(what.key_id),
         signed_at.as_second()
     );

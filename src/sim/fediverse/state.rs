@@ -168,6 +168,8 @@ pub(crate) struct Follow {
 pub(crate) struct PersonState {
     pub(crate) display: String,
     pub(crate) keys: Arc<OnceCell<Arc<Keys>>>,
+    /// The Ed25519 key, where the flavour lists one or one was signed with.
+    pub(crate) edwards: Arc<OnceCell<Arc<Keys>>>,
     /// Takes this shared key instead of one of its own.
     pub(crate) shared_key: Option<usize>,
     pub(crate) gone: bool,
@@ -203,6 +205,7 @@ pub(crate) struct State {
     pub(crate) remote_keys: HashMap<String, KnownKey>,
     pub(crate) shared_inbox: bool,
     pub(crate) signed_gets: bool,
+    pub(crate) rfc9421_only: bool,
     pub(crate) auto_accept: bool,
     pub(crate) followers_only: bool,
     /// A POST was left unanswered, so its sender may rightly believe that it arrived.
@@ -230,6 +233,7 @@ impl State {
             remote_keys: HashMap::new(),
             shared_inbox: true,
             signed_gets: dialect.signed_gets,
+            rfc9421_only: false,
             auto_accept: true,
             followers_only: false,
             in_doubt: false,

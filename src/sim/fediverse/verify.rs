@@ -62,7 +62,8 @@ pub(crate) fn read(request: &Incoming<'_>, policy: &Policy) -> Result<Claim, Fau
     match text(request.headers, "signature-input") {
         Some(input) if policy.rfc9421 => rfc9421(request, policy, input, signature),
         Some(_) => Err(Fault::new(Rule::Signature, "this flavour does not know RFC 9421")),
-        None => cavage(request, policy, signature),
+        None if policy.cavage => cavage(request, policy, signature),
+        None => Err(Fault::new(Rule::Signature, "only RFC 9421 is accepted here")),
     }
 }
 

@@ -9,6 +9,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private, Public};
 use openssl::sign::{Signer, Verifier};
 use owncast_herald::activitypub::signature::{PrivateKey, PublicKey, digest, precheck, sign_request};
+use owncast_herald::model::origin::Origin;
 use url::Url;
 
 use super::report::{figure, headline, micros, ratio};
@@ -34,6 +35,7 @@ pub fn costs(rounds: usize) -> anyhow::Result<Costs> {
     let raw_public: PKey<Public> = PKey::public_key_from_pem(key.public_pem()?.as_bytes())?;
 
     let url = Url::parse("https://live.example/federation/user/streamer/inbox")?;
+    let own = Origin::of(&url).context("an origin")?;
     let body = vec![b'x'; 2500];
     let key_id = "https://peer.example/users/ana#main-key";
     let signed = || -> anyhow::Result<HeaderMap> {
@@ -66,8 +68,7 @@ pub fn costs(rounds: usize) -> anyhow::Result<Costs> {
             })?,
             timed(100, || {
                 let path = url.path();
-                let unverified =
-                    precheck(&Method::POST, path, &headers, &body, "live.example", Timestamp::now())?;
+                let unverified = precheck(&Method::POST, path, &headers, &body, &own, Timestamp::now())?;
                 unverified.verify(&public).context("our own signature does not verify")
             })?,
         ];

@@ -1,0 +1,65 @@
+//! What became of one job: sorted, counted, said in the log.
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::classify::{self, Meaning};
+use super::send::Sent;
+use crate::decide::delivered::{Ending, Job};
+use crate::decide::hosts::Contact;
+use crate::model::delivery::OutgoingKind;
+use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
+
+/// A job in memory, with the host of its inbox.
+pub(super) struct Held {
+    pub(super) job: Job,
+    pub(super) host: String,
+    /// It has a place at its host and its inbox.
+    pub(super) started: bool,
+}
+
+/// A job, how it ended, and what that told of its host.
+pub(super) struct Outcome {
+    pub(super) held: Held,
+    pub(super) ending: Ending,
+    pub(super) contact: Option<Contact>,
+    pub(super) at: Timestamp,
+}
+
+impl Outcome {
+    /// Of a job for which nobody was asked.
+    pub(super) fn unasked(held: Held, ending: Ending, at: Timestamp) -> Self {
+        Outcome { held, ending, contact: None, at }
+    }
+}
+
+/// Sorts an answer, counts it and says it in the log.
+pub(super) fn concluded(
+    held: Held,
+    kind: OutgoingKind,
+    sent: &Sent,
+    metrics: &Metrics,
+    doubts: &mpsc::Sender<String>,
+) -> Outcome {
+    let (Held { job, host, .. }, at) = (&held, Timestamp::now());
+    let jitter = u64::from_be_bytes(crate::random::bytes());
+    let Meaning { ending, contact, look_up, ours } =
+        classify::meaning(&sent.reply, kind, job.tries, at, jitter);
+    let (outcome, word) = match ending {
+        Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
+        Ending::Retry { .. } => (DeliveryOutcome::Retried, "not delivered, will be tried again"),
+        _ if look_up => (DeliveryOutcome::Gone, "not delivered, given up"),
+        _ => (DeliveryOutcome::Refused, "not delivered, given up"),
+    };
+    metrics.delivery(outcome);
+    let (attempt, why) = (job.tries + 1, sent.why.as_str());
+    if ours {
+        tracing::warn!(target: "herald::deliver", host, activity = %job.outgoing, ?kind, why, "a server cannot take what we sent");
+    }
+    tracing::debug!(target: "herald::deliver", host, activity = %job.outgoing, attempt, why, "{word}");
+    if look_up {
+        // Those that find no room are told again by the next delivery there.
+        let _ = doubts.try_send(job.inbox.clone());
+    }
+    Outcome { ending, contact, at, held }
+}
