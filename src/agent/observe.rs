@@ -162,13 +162,10 @@ pub(super) async fn run(options: RunOptions, observer: Observer, signals: Signal
     ended
 }
 
-/// Everything that would be written goes to the scratch folder, a new key included.
+/// Everything that would be written goes to the scratch folder. The key is only read, where an agent would read it.
 fn set_apart(mut config: Config, overrides: &mut Overrides, scratch: &Path) -> Config {
     scratch.clone_into(&mut config.store.path);
     overrides.store_path = Some(scratch.to_owned());
-    if !config.identity.key_file.exists() {
-        config.identity.key_file = scratch.join("actor-key.pem");
-    }
     config
 }
 
@@ -291,21 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_there_is_used_and_none_is_made_beside_the_store() {
+    fn the_key_stays_where_an_agent_has_it() {
         let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let overrides = Overrides {
+        let mut overrides = Overrides {
             owncast_url: Some("http://127.0.0.1:1".to_owned()),
             store_path: Some(folder.path().to_owned()),
         };
-        let load = || Config::load(None, overrides.clone(), &|_| None).unwrap();
-        let config = set_apart(load(), &mut overrides.clone(), scratch.path());
-        assert_eq!(config.identity.key_file, scratch.path().join("actor-key.pem"));
-        std::fs::write(folder.path().join("actor-key.pem"), "").unwrap();
-        let mut changed = overrides.clone();
-        let config = set_apart(load(), &mut changed, scratch.path());
+        let config = Config::load(None, overrides.clone(), &|_| None).unwrap();
+        let config = set_apart(config, &mut overrides, scratch.path());
         assert_eq!(config.identity.key_file, folder.path().join("actor-key.pem"));
         assert_eq!(
-            (config.store.path.as_path(), changed.store_path.as_deref()),
+            (config.store.path.as_path(), overrides.store_path.as_deref()),
             (scratch.path(), Some(scratch.path()))
         );
     }

@@ -159,6 +159,8 @@ async fn before_the_first_start_no_key_and_no_store_is_made() {
     let stage = Stage::prepare(quick(), &[]).await;
     let observer = Observer::start(&stage.agent, &[]);
     observer.wait("as if for the first time").await;
+    let key = stage.agent.path("store").join("actor-key.pem");
+    observer.wait(&format!("would make a key for the actor, in {}", key.display())).await;
     stage.owncast.go_live_with(SOON);
     observer.wait("would announce the stream to 0 inboxes").await;
     observer.stop().await;
