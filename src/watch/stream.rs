@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{FACTS_FRESH, Memory, Setback, Watcher, fresh};
+use crate::config::OnEnd;
 use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
 use crate::decide::{Moment, publish};
 use crate::media::choose::{Choice, Chosen, choose, kinds};
@@ -189,8 +190,13 @@ impl Watcher {
                 tracing::info!(target: "herald::watch", %post, "the post has the new title");
             }
             Did::Ended(post, lasted) => {
-                if post.is_some() {
-                    self.metrics.post(PostKind::End);
+                let told = match self.config.borrow().go_live.on_end {
+                    OnEnd::Update => Some(PostKind::End),
+                    OnEnd::Delete => Some(PostKind::Delete),
+                    OnEnd::Keep => None,
+                };
+                if let Some(kind) = told.filter(|_| post.is_some()) {
+                    self.metrics.post(kind);
                 }
                 let (announced, seconds) = (post.is_some(), lasted.as_secs());
                 tracing::info!(target: "herald::watch", announced, seconds, "the stream is over");
