@@ -186,8 +186,10 @@ impl Watcher {
     ) -> Result<(), StoreError> {
         self.count_confirmations();
         if self.hook_is_due(memory) {
-            let kept = self.keep_hook(memory).await;
-            self.admin_answered(memory, kept)?;
+            match self.keep_hook(memory).await {
+                Ok(false) => {}
+                kept => self.admin_answered(memory, kept.map(|_| ()))?,
+            }
         }
         let status = if memory.status.is_due(memory.now()) { self.ask_status(memory).await } else { None };
         if memory.status.works() {
