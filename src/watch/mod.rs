@@ -118,6 +118,8 @@ const FACTS_EVERY: Duration = Duration::from_secs(30);
 const LOGO_EVERY: Duration = Duration::from_secs(300);
 /// A post is made from facts no older than this.
 const FACTS_FRESH: Duration = Duration::from_secs(2);
+/// The same for one that goes out without a picture after it was waited for.
+const FACTS_WAITING: Duration = Duration::from_secs(10);
 /// The loop wakes at least this often.
 const REST: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{FACTS_FRESH, Memory, Setback, Watcher, fresh};
+use super::{FACTS_FRESH, FACTS_WAITING, Memory, Setback, Watcher, fresh};
 use crate::config::OnEnd;
 use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
 use crate::decide::{Moment, publish};
@@ -37,11 +37,15 @@ impl Watcher {
         self.remember_what_stood(&stood, &seen).await?;
         let mut outcome = self.decide(&seen, Offer::NotAsked).await?;
         if outcome.wants_picture {
-            // The post is due: what goes into it must be what Owncast says now.
-            if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), FACTS_FRESH)) {
+            let mut offer = self.picture(memory, &seen).await?;
+            // The post is due: what goes into it must be what Owncast says now. While its picture is waited for, that is
+            // asked less often: each answer costs Owncast more than all pictures.
+            let span = if offer == Offer::NoneYet { FACTS_WAITING } else { FACTS_FRESH };
+            if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), span)) {
                 self.refresh_facts(memory).await?;
+                // Whom the post is for, and the logo, may be others by now.
+                offer = self.picture(memory, &seen).await?;
             }
-            let offer = self.picture(memory, &seen).await?;
             let second = self.decide(&seen, offer).await?;
             outcome.did.extend(second.did);
         }
