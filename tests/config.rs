@@ -200,12 +200,17 @@ fn unknown_keys_are_errors_and_neighbours_are_named() {
 
 #[test]
 fn what_is_no_toml_has_its_line() {
-    for (lines, line) in
-        [("[log]\nlevel = info", 4), ("[log\n", 3), ("[log]\nlevel = \"info", 4), ("[owncast]", 3)]
-    {
+    for (lines, line) in [
+        ("[log]\nlevel = info", 4),
+        ("[go-live]\ndelay = 4sec", 4),
+        ("[log\n", 3),
+        ("[log]\nlevel = \"info", 4),
+        ("[owncast]", 3),
+    ] {
         let error = load(&with(lines)).unwrap_err();
         assert_eq!(error.line_at_fault(), Some(line), "{lines:?}: {error}");
         assert!(error.to_string().contains("this is not TOML"), "{error}");
+        assert_ne!(error.what_is_allowed(), Some("nothing"), "{error}");
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), b"\xff\xfe").unwrap();

@@ -99,6 +99,14 @@ pub struct Shown {
     pub unconfirmed: u64,
 }
 
+/// What it means that Owncast's clock is so many seconds ahead of ours (negative: behind), and what to do.
+pub fn clock_words(offset: i64) -> String {
+    let (seconds, side) = (offset.unsigned_abs(), if offset < 0 { "behind" } else { "ahead of" });
+    format!(
+        "Owncast's clock is {seconds} s {side} this machine's; signed webhook calls are refused until both are right, so set both by NTP"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

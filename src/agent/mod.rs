@@ -204,7 +204,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         confirmations,
         permissions: Permissions { new_identity, replace },
         observer: None,
-        wake,
+        wake: Arc::clone(&wake),
         metrics,
     };
     tasks.ends_with("watching Owncast", |stop| watcher.run(stop));
@@ -229,7 +229,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
             "known from before"
         );
     }
-    let waited = wait(signals, &store, &reload, &stop).await;
+    let waited = wait(signals, &store, &reload, &wake, &stop).await;
     let ended = tasks.ended.get().map_or(waited, |what| Err(AgentError::TaskEnded(what)));
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
@@ -375,6 +375,7 @@ async fn wait(
     signals: Signals,
     store: &Store,
     reload: &ReloadHandle,
+    wake: &Notify,
     stop: &CancellationToken,
 ) -> Result<(), AgentError> {
     let Signals { mut term, mut int, mut hup } = signals;
@@ -385,7 +386,10 @@ async fn wait(
             _ = int.recv() => break,
             () = stop.cancelled() => break,
             () = disk_failed(&mut failed) => return Err(AgentError::DiskFailed),
-            _ = hup.recv() => reload_for_systemd(reload).await,
+            _ = hup.recv() => {
+                reload_for_systemd(reload).await;
+                wake.notify_one();
+            }
         }
     }
     let told = tokio::time::Instant::now();
@@ -407,8 +411,10 @@ async fn reload_for_systemd(reload: &ReloadHandle) {
         Ok(now) => tell_systemd(&[sd_notify::NotifyState::Reloading, now]),
         Err(cause) => tracing::debug!(target: "herald::agent", %cause, "there is no monotonic clock"),
     }
-    // A refusal is logged where it happens.
-    let _ = reload.reload().await;
+    // Changes and a refusal are logged where they happen.
+    if reload.reload().await.is_ok_and(|changes| changes.is_empty()) {
+        tracing::info!(target: "herald::agent", "configuration read again; nothing has changed");
+    }
     tell_systemd(&[sd_notify::NotifyState::Ready]);
 }
 

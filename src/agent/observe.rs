@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -89,6 +89,7 @@ pub(super) async fn run(options: RunOptions, observer: Observer, signals: Signal
     let scratch = tempfile::Builder::new().prefix("owncast-herald-observe.").tempdir();
     let scratch = scratch.map_err(AgentError::System)?;
     let (original, copy) = (config.store.path.clone(), scratch.path().to_owned());
+    let file = config.file().map(Path::to_owned);
     let copied = blocking(move || store::copy(&original, &copy)).await??;
     (observer.tell)(&beginning(&config, copied));
     let config = set_apart(config, &mut overrides, scratch.path());
@@ -100,7 +101,9 @@ pub(super) async fn run(options: RunOptions, observer: Observer, signals: Signal
     let known = store.read(ids).await?;
     let boot = boot(&store, &config).await?;
     let webhook_bound = config.listen.webhook;
-    let (reloader, reload, config_changes) = Reloader::new(config, overrides, env);
+    // What follows from the scratch folder is no change of the file.
+    let read = Config::load(file.as_deref(), overrides.clone(), &*env).unwrap_or_else(|_| config.clone());
+    let (reloader, reload, config_changes) = Reloader::apart(read, config, overrides, env);
     let effective = watch::Sender::new(Arc::new(Effective::new(
         Arc::clone(&config_changes.borrow()),
         boot.facts,
@@ -108,6 +111,7 @@ pub(super) async fn run(options: RunOptions, observer: Observer, signals: Signal
         &boot.stored,
     )));
     let (hint_sender, hints) = mpsc::channel(1);
+    let wake = Arc::<Notify>::default();
     let teller = Teller { store: store.clone(), effective: effective.subscribe() };
     let watcher = Watcher {
         api,
@@ -123,22 +127,25 @@ pub(super) async fn run(options: RunOptions, observer: Observer, signals: Signal
         confirmations: Arc::default(),
         permissions: Permissions { new_identity, replace },
         observer: Some(observer.clone()),
-        wake: Arc::default(),
+        wake: Arc::clone(&wake),
         metrics: Arc::new(Metrics::new()),
     };
     let tasks = TaskTracker::new();
     tasks.spawn(reloader.run(stop.child_token()));
     tasks.spawn(follow_config(config_changes, log, stop.child_token()));
     tasks.spawn(follow_decisions(store.clone(), observer, known, stop.child_token()));
-    let telling = stop.child_token();
-    tasks.spawn(async move {
-        if let Err(error) = teller.run(telling).await {
-            tracing::error!(target: "herald::agent", %error, "telling of the profile ended");
-        }
-    });
-    let (watching, stopping) = (stop.child_token(), stop.clone());
-    // What the watcher logs as done is done to the copy.
+    // What is logged as done is done to the copy.
     let span = tracing::info_span!("observing");
+    let telling = stop.child_token();
+    tasks.spawn(
+        async move {
+            if let Err(error) = teller.run(telling).await {
+                tracing::error!(target: "herald::agent", %error, "telling of the profile ended");
+            }
+        }
+        .instrument(span.clone()),
+    );
+    let (watching, stopping) = (stop.child_token(), stop.clone());
     tasks.spawn(
         async move {
             if let Err(error) = watcher.run(watching).await {
@@ -148,20 +155,17 @@ pub(super) async fn run(options: RunOptions, observer: Observer, signals: Signal
         }
         .instrument(span),
     );
-    let ended = wait(signals, &store, &reload, &stop).await;
+    let ended = wait(signals, &store, &reload, &wake, &stop).await;
     stop.cancel();
     tasks.close();
     let _ = tokio::time::timeout(super::STOP_WITHIN, tasks.wait()).await;
     ended
 }
 
-/// Everything that would be written goes to the scratch folder, a new key included.
+/// Everything that would be written goes to the scratch folder. The key is only read, where an agent would read it.
 fn set_apart(mut config: Config, overrides: &mut Overrides, scratch: &Path) -> Config {
     scratch.clone_into(&mut config.store.path);
     overrides.store_path = Some(scratch.to_owned());
-    if !config.identity.key_file.exists() {
-        config.identity.key_file = scratch.join("actor-key.pem");
-    }
     config
 }
 
@@ -284,21 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_there_is_used_and_none_is_made_beside_the_store() {
+    fn the_key_stays_where_an_agent_has_it() {
         let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let overrides = Overrides {
+        let mut overrides = Overrides {
             owncast_url: Some("http://127.0.0.1:1".to_owned()),
             store_path: Some(folder.path().to_owned()),
         };
-        let load = || Config::load(None, overrides.clone(), &|_| None).unwrap();
-        let config = set_apart(load(), &mut overrides.clone(), scratch.path());
-        assert_eq!(config.identity.key_file, scratch.path().join("actor-key.pem"));
-        std::fs::write(folder.path().join("actor-key.pem"), "").unwrap();
-        let mut changed = overrides.clone();
-        let config = set_apart(load(), &mut changed, scratch.path());
+        let config = Config::load(None, overrides.clone(), &|_| None).unwrap();
+        let config = set_apart(config, &mut overrides, scratch.path());
         assert_eq!(config.identity.key_file, folder.path().join("actor-key.pem"));
         assert_eq!(
-            (config.store.path.as_path(), changed.store_path.as_deref()),
+            (config.store.path.as_path(), overrides.store_path.as_deref()),
             (scratch.path(), Some(scratch.path()))
         );
     }

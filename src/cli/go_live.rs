@@ -125,8 +125,10 @@ fn told_at(wished: &Wished, now: Timestamp) -> String {
     match (wished.wish, wished.changed) {
         (Wish::Now, _) => match post {
             Some(post) => format!("Announced: {post}\n"),
-            None => "The stream is announced as soon as Owncast answers; owncast-herald status shows when.\n"
-                .to_owned(),
+            None => {
+                "The stream is announced as soon as Owncast shows it running; owncast-herald status tells.\n"
+                    .to_owned()
+            }
         },
         (Wish::Skip, _) => {
             let which = match (wished.wishes.skip, post) {

@@ -189,10 +189,16 @@ fn owncast(status: &Status) -> String {
 }
 
 fn stream(status: &Status) -> String {
-    match (status.stream.state.as_str(), status.stream.title.as_str()) {
-        ("", _) => "not looked at yet".to_owned(),
-        (state, "") => line(state),
-        (state, title) => format!("{}: {}", line(state), short(title, 80)),
+    let state = match status.stream.state.as_str() {
+        "" => return "not looked at yet".to_owned(),
+        // Skipped or paused, it may be so for hours.
+        "connecting" => "running, not announced".to_owned(),
+        "lost" => "interrupted".to_owned(),
+        state => line(state),
+    };
+    match status.stream.title.as_str() {
+        "" => state,
+        title => format!("{state}: {}", short(title, 80)),
     }
 }
 
@@ -467,6 +473,7 @@ Every setting: owncast-herald status --settings
         if let Some(session) = &mut status.session {
             (session.phase, session.gone) = (Phase::Lost, Some(seconds(99_990)));
         }
+        status.stream.state = "connecting".to_owned();
         let text = told(&status, false, now);
         for part in [
             "Wishes      paused until",
@@ -474,6 +481,7 @@ Every setting: owncast-herald status --settings
             "the next stream gets no post",
             "the next post says: Come and see",
             "its encoder went away a moment ago",
+            "Stream      running, not announced",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -64,6 +64,8 @@ impl ConfigError {
         let line = error.span().map(|span| line_of(text, span.start));
         let field = index.path_at(&span);
         let allowed = message.rfind(", expected ").map(|at| message[at + ", expected ".len()..].to_owned());
+        // Said of a value that is no TOML at all, such as a text without quotes.
+        let allowed = allowed.filter(|expected| expected != "nothing");
         let mut complaint = if message.starts_with("unknown field") {
             let field = field.unwrap_or_default();
             let mut complaint = Self::new("there is no such key").field(&field).found(field.clone());

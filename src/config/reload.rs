@@ -90,14 +90,24 @@ impl Reloader {
         overrides: Overrides,
         env: SharedEnv,
     ) -> (Self, ReloadHandle, watch::Receiver<Arc<Config>>) {
-        let path = initial.file().map(Path::to_owned);
-        let (sender, receiver) = watch::channel(Arc::new(initial.clone()));
+        Self::apart(initial.clone(), initial, overrides, env)
+    }
+
+    /// The same where the agent runs with something else than what was `read` from the file.
+    pub fn apart(
+        read: Config,
+        running: Config,
+        overrides: Overrides,
+        env: SharedEnv,
+    ) -> (Self, ReloadHandle, watch::Receiver<Arc<Config>>) {
+        let path = read.file().map(Path::to_owned);
+        let (sender, receiver) = watch::channel(Arc::new(running));
         let (on_disk, shown) = watch::channel(OnDisk::default());
         // A second request while one is waiting would do the same work; callers wait for their turn.
         let (requests, queue) = mpsc::channel(4);
-        // Nothing seen yet: the first look reads again what may have been saved since `initial` was loaded.
+        // Nothing seen yet: the first look reads again what may have been saved since it was loaded.
         (
-            Self { path, overrides, env, sender, on_disk, read: initial, requests: queue, seen: None },
+            Self { path, overrides, env, sender, on_disk, read, requests: queue, seen: None },
             ReloadHandle { requests, on_disk: shown },
             receiver,
         )

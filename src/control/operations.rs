@@ -218,6 +218,7 @@ async fn reload(control: &Control) -> Result<Reloaded, Refusal> {
         },
         message: error.to_string(),
     })?;
+    control.wake.notify_one();
     let rows = |changes: Vec<crate::config::Changed>| {
         let row = |change: crate::config::Changed| ChangedSetting {
             field: change.field.to_owned(),

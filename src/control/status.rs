@@ -7,7 +7,7 @@ use super::protocol::{
     SessionStatus, SettingRow, Status, StreamStatus, WishList,
 };
 use super::{Control, wishes};
-use crate::agent::board::{Board, Way};
+use crate::agent::board::{Board, Way, clock_words};
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::reload::OnDisk;
 use crate::config::{Approval, Origin, Visibility};
@@ -101,24 +101,16 @@ fn attention(effective: &Effective, board: &Board, on_disk: &OnDisk, pending: u6
         ));
     }
     needed.extend(effective.attention());
-    for (name, source, errors) in [
-        ("webhook", &board.sources.webhook, 1),
-        // A connection that ends is made again; only one that cannot be made is the operator's matter.
-        ("chat websocket", &board.sources.websocket, LOST_SOCKETS),
-    ] {
-        if let Way::Broken(why) = &source.way
-            && source.errors >= errors
-        {
-            needed.push(format!("Owncast's {name} does not work, and Owncast is asked instead: {why}"));
-        }
+    if let Way::Broken(why) = &board.sources.webhook.way {
+        needed.push(why.clone());
     }
-    if let Some(offset) = board.clock_offset_seconds {
-        let which = if offset < 0 { "behind" } else { "ahead of" };
-        needed.push(format!(
-            "Owncast's clock is {} seconds {which} this machine's; set both by the network (timedatectl)",
-            offset.unsigned_abs()
-        ));
+    // A connection that ends is made again; only one that cannot be made is the operator's matter.
+    if let Way::Broken(why) = &board.sources.websocket.way
+        && board.sources.websocket.errors >= LOST_SOCKETS
+    {
+        needed.push(format!("Owncast's chat websocket does not work, and Owncast is asked instead: {why}"));
     }
+    needed.extend(board.clock_offset_seconds.map(clock_words));
     if pending > 0 {
         let (wait, follower) = if pending == 1 { ("waits", "follower") } else { ("wait", "followers") };
         needed.push(format!(
@@ -311,7 +303,7 @@ mod tests {
         assert_eq!(calm, Vec::<String>::new());
 
         let mut board = Board { problem: Some("no key".to_owned()), ..Board::default() };
-        board.sources.webhook.failed("no event arrived".to_owned());
+        board.sources.webhook.failed("the webhook does not reach us".to_owned());
         board.sources.websocket.failed("it ended".to_owned());
         board.clock_offset_seconds = Some(-90);
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -329,13 +321,19 @@ mod tests {
             "no key",
             "line 2: owncast.url",
             "listen.public is 127.0.0.1:1 until a restart, which makes it 127.0.0.1:2",
-            "webhook does not work, and Owncast is asked instead: no event arrived",
-            "90 seconds behind",
+            "the webhook does not reach us",
+            "90 s behind",
             "1 follower waits for your approval",
         ]) {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert_eq!(needed.len(), 6, "neither twice, nor a connection that ended once: {needed:?}");
+
+        // The watcher shows the clock as Owncast's problem where there is no greater one.
+        board =
+            Board { problem: Some(clock_words(-400)), clock_offset_seconds: Some(-400), ..Board::default() };
+        let needed = attention(&effective(Facts::default(), true), &board, &OnDisk::default(), 0);
+        assert_eq!(needed, [clock_words(-400)]);
     }
 
     #[test]

@@ -86,9 +86,7 @@ pub async fn choose(api: &Api, shelf: &Shelf, choice: &Choice<'_>) -> Result<Cho
                 let instead = none.map(|(why, _)| why);
                 return Ok(Chosen::Picture { picture, source: source.to_string(), instead });
             }
-            Ok(Snapshot::NotYet(verdict)) => {
-                (format!("what stands there is no picture of this stream ({verdict:?})"), false)
-            }
+            Ok(Snapshot::NotYet(verdict)) => (format!("there is none of this stream yet: {verdict}"), false),
             Err(MediaError::Owncast(error)) => (error.to_string(), false),
             Err(MediaError::Picture(error)) => (error.to_string(), true),
             Err(MediaError::Shelf(error)) => return Err(error),
@@ -99,7 +97,7 @@ pub async fn choose(api: &Api, shelf: &Shelf, choice: &Choice<'_>) -> Result<Cho
             break;
         }
     }
-    let (why, unusable) = none.unwrap_or_else(|| ("none is asked for".to_owned(), false));
+    let (why, unusable) = none.unwrap_or_else(|| ("[go-live] image = \"none\"".to_owned(), false));
     Ok(Chosen::NoneYet { why, unusable })
 }
 

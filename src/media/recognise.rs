@@ -156,6 +156,19 @@ pub enum Verdict {
     NotAPicture,
 }
 
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Verdict::Real => "Owncast shows one",
+            Verdict::Logo => "Owncast shows its logo until it has made one, about 20 s after the start",
+            Verdict::Stale => {
+                "Owncast shows the stream before until it has made one, about 20 s after the start"
+            }
+            Verdict::NotAPicture => "what Owncast shows is no whole picture",
+        })
+    }
+}
+
 /// Judges what Owncast serves as a stream's picture. `expected` is the format Owncast makes there:
 /// JPEG for `/thumbnail.jpg`, GIF for `/preview.gif`. `logos` are the hashes of `/logo` and `/logo/external`.
 pub fn judge(bytes: &[u8], expected: Format, logos: &[Hash], age: &Age) -> Verdict {

@@ -179,8 +179,17 @@ impl Speaker {
         let plural = if follows == 1 { "" } else { "s" };
         let body = format!("<p>Since last time: {follows} new follower{plural}.</p>");
         let result = self.speak(token, Style::Line, &body).await;
+        if let Err(OwncastError::WrongToken { .. }) = result {
+            self.refused(token);
+            return self.claim(Vec::new(), follows).await;
+        }
         self.sent(result, NoticeOutcome::Merged, follows);
         Ok(())
+    }
+
+    /// Takes the token away that Owncast does not know any more, unless there is another by now.
+    fn refused(&self, token: &Secret) {
+        self.token.send_if_modified(|known| known.take_if(|known| known == token).is_some());
     }
 
     async fn say(&self, token: &Secret, say: Say, queue: &[Notice]) -> Result<(), StoreError> {
@@ -191,7 +200,7 @@ impl Speaker {
         let result = self.speak(token, say.style, &say.body).await;
         if let Err(OwncastError::WrongToken { .. }) = result {
             // Refused at the door: surely not said.
-            self.token.send_replace(None);
+            self.refused(token);
             return self.put_back(claimed).await;
         }
         self.sent(result, if many == 1 { NoticeOutcome::Sent } else { NoticeOutcome::Merged }, many);

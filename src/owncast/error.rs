@@ -28,7 +28,7 @@ pub enum OwncastError {
     },
     /// HTTP 401 on an admin call.
     #[error(
-        "Owncast at {url} refuses the admin password; set the current one in `admin-password-file`, the credential `owncast-admin-password` or OWNCAST_ADMIN_PASSWORD"
+        "Owncast at {url} refuses the admin password; set the current one in `admin-password-file`, the credential `owncast-admin-password` or OWNCAST_ADMIN_PASSWORD, then run `owncast-herald reload` (after a new credential or variable: restart)"
     )]
     WrongPassword {
         /// Where, without credentials and query.

@@ -111,11 +111,11 @@ impl Watcher {
         }
     }
 
-    /// Sends the next probe, or removes the webhook.
-    pub(super) async fn keep_hook(&self, memory: &mut Memory) -> Result<(), Setback> {
+    /// Sends the next probe, or removes the webhook. False if Owncast has answered nothing.
+    pub(super) async fn keep_hook(&self, memory: &mut Memory) -> Result<bool, Setback> {
         if let State::Probing(series, before) = &memory.hook.state {
             match series.step(memory.now()) {
-                Step::Wait(_) => return Ok(()),
+                Step::Wait(_) => return Ok(false),
                 Step::Send => return self.send_probe(memory).await,
                 Step::Lost => {
                     let why = self.verdict(memory, *before);
@@ -123,18 +123,18 @@ impl Watcher {
                 }
             }
         }
-        let State::Condemned(why) = &memory.hook.state else { return Ok(()) };
+        let State::Condemned(why) = &memory.hook.state else { return Ok(false) };
         let why = why.clone();
-        self.remove_webhook().await?;
+        let answered = self.remove_webhook().await?;
         memory.hook.state = State::Removed(memory.now() + webhook_again(memory.hook.trials));
         memory.hook.trials = memory.hook.trials.saturating_add(1);
         memory.footprint = memory.footprint.min(memory.hook.next_trial().unwrap_or(Tick::MAX));
         tracing::warn!(target: "herald::owncast", "{why}");
         self.board.send_modify(|board| board.sources.webhook.failed(why));
-        Ok(())
+        Ok(answered)
     }
 
-    async fn send_probe(&self, memory: &mut Memory) -> Result<(), Setback> {
+    async fn send_probe(&self, memory: &mut Memory) -> Result<bool, Setback> {
         let id = format!("herald-probe-{}", crate::random::hex::<8>());
         memory.hook.newest(id.clone());
         let taken = tokio::time::timeout(TAKEN_WITHIN, self.api.probe(&id)).await;
@@ -145,7 +145,7 @@ impl Watcher {
                 if let State::Probing(series, _) = &mut memory.hook.state {
                     series.sent(now);
                 }
-                Ok(())
+                Ok(taken.is_ok())
             }
             // Owncast itself is away or refuses us, which says nothing of the webhook.
             Ok(Err(error)) => {
@@ -171,9 +171,11 @@ impl Watcher {
         }
     }
 
-    async fn remove_webhook(&self) -> Result<(), Setback> {
+    /// False if there was none to ask Owncast to delete.
+    async fn remove_webhook(&self) -> Result<bool, Setback> {
         let footprint: Footprint = self.store.read(|view| view.meta()).await?;
-        if let Some(webhook) = &footprint.provisioned.webhook {
+        let stands = footprint.provisioned.webhook;
+        if let Some(webhook) = &stands {
             self.api.delete_webhook(webhook.id).await?;
         }
         self.store
@@ -185,7 +187,7 @@ impl Watcher {
                 (draft.into_changes(), ())
             })
             .await?;
-        Ok(())
+        Ok(stands.is_some())
     }
 
     /// Owncast called. Only Owncast knows the address, and signs where it can: whatever it says proves the way.

@@ -100,7 +100,10 @@ impl Watcher {
                 {
                     return Err(Setback::Identity(lived_before(&addresses, &trace, key_file)));
                 }
-                new_key(key_file)?
+                if let Some(observer) = &self.observer {
+                    observer.would_once(&format!("make a key for the actor, in {}", key_file.display()));
+                }
+                new_key(self.observer.is_none().then_some(key_file.as_path()))?
             }
         };
         let published = theirs
@@ -200,11 +203,14 @@ fn read_key(path: &Path) -> Result<Option<PrivateKey>, Setback> {
     }
 }
 
-fn new_key(path: &Path) -> Result<PrivateKey, Setback> {
+/// Makes a key, and keeps it where it is to be kept at all.
+fn new_key(path: Option<&Path>) -> Result<PrivateKey, Setback> {
     let broken = |error: &dyn std::fmt::Display| Setback::Identity(format!("no key can be made: {error}"));
     let key = PrivateKey::generate().map_err(|error| broken(&error))?;
-    let pem = key.to_pem().map_err(|error| broken(&error))?;
-    keyfile::write(path, &Secret::new(pem), false)?;
-    tracing::info!(target: "herald::agent", file = %path.display(), "made a key; a copy of this file is your backup of the identity");
+    if let Some(path) = path {
+        let pem = key.to_pem().map_err(|error| broken(&error))?;
+        keyfile::write(path, &Secret::new(pem), false)?;
+        tracing::info!(target: "herald::agent", file = %path.display(), "made a key; a copy of this file is your backup of the identity");
+    }
     Ok(key)
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::memory::Memory;
 use super::pace::Trouble;
 use super::{FACTS_EVERY, Setback, Watcher, fresh};
+use crate::agent::board::clock_words;
 use crate::owncast::OwncastError;
 use crate::owncast::types::Status;
 use crate::owncast::versions::Version;
@@ -207,11 +208,4 @@ fn trouble(error: &OwncastError) -> Trouble {
         error if error.is_transient() => Trouble::Away,
         _ => Trouble::Strange,
     }
-}
-
-fn clock_words(offset: i64) -> String {
-    let (seconds, side) = (offset.unsigned_abs(), if offset < 0 { "behind" } else { "ahead of" });
-    format!(
-        "Owncast's clock is {seconds} s {side} this machine's; signed webhook calls are refused until both are right, so set both by NTP"
-    )
 }

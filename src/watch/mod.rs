@@ -81,7 +81,7 @@ pub struct Watcher {
     pub permissions: Permissions,
     /// Told what would be done in Owncast, which is then left undone.
     pub observer: Option<Observer>,
-    /// Makes it look at once: the operator wants something of the next post.
+    /// Makes it look at once: the operator wants something of the next post, or has asked for a reload.
     pub wake: Arc<Notify>,
     /// Counted.
     pub metrics: Arc<Metrics>,
@@ -118,6 +118,8 @@ const FACTS_EVERY: Duration = Duration::from_secs(30);
 const LOGO_EVERY: Duration = Duration::from_secs(300);
 /// A post is made from facts no older than this.
 const FACTS_FRESH: Duration = Duration::from_secs(2);
+/// The same for one that goes out without a picture after it was waited for.
+const FACTS_WAITING: Duration = Duration::from_secs(10);
 /// The loop wakes at least this often.
 const REST: Duration = Duration::from_secs(60);
 
@@ -157,6 +159,8 @@ impl Watcher {
                 () = self.wake.notified() => {
                     memory.facts_read = None;
                     let now = memory.now();
+                    // The operator may have set the password right in Owncast.
+                    memory.admin.open(now);
                     memory.hurry.hint(&mut memory.status, now);
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -184,8 +188,10 @@ impl Watcher {
     ) -> Result<(), StoreError> {
         self.count_confirmations();
         if self.hook_is_due(memory) {
-            let kept = self.keep_hook(memory).await;
-            self.admin_answered(memory, kept)?;
+            match self.keep_hook(memory).await {
+                Ok(false) => {}
+                kept => self.admin_answered(memory, kept.map(|_| ()))?,
+            }
         }
         let status = if memory.status.is_due(memory.now()) { self.ask_status(memory).await } else { None };
         if memory.status.works() {

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{FACTS_FRESH, Memory, Setback, Watcher, fresh};
+use super::{FACTS_FRESH, FACTS_WAITING, Memory, Setback, Watcher, fresh};
+use crate::config::OnEnd;
 use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
 use crate::decide::{Moment, publish};
 use crate::media::choose::{Choice, Chosen, choose, kinds};
@@ -36,16 +37,24 @@ impl Watcher {
         self.remember_what_stood(&stood, &seen).await?;
         let mut outcome = self.decide(&seen, Offer::NotAsked).await?;
         if outcome.wants_picture {
-            // The post is due: what goes into it must be what Owncast says now.
-            if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), FACTS_FRESH)) {
+            let mut offer = self.picture(memory, &seen).await?;
+            // The post is due: what goes into it must be what Owncast says now. While its picture is waited for, that is
+            // asked less often: each answer costs Owncast more than all pictures.
+            let span = if offer == Offer::NoneYet { FACTS_WAITING } else { FACTS_FRESH };
+            if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), span)) {
                 self.refresh_facts(memory).await?;
+                // Whom the post is for, and the logo, may be others by now.
+                offer = self.picture(memory, &seen).await?;
             }
-            let offer = self.picture(memory, &seen).await?;
             let second = self.decide(&seen, offer).await?;
             outcome.did.extend(second.did);
         }
         for did in &outcome.did {
             self.say(did);
+            if *did == Did::Started {
+                // What was wrong with the picture of another stream may be wrong with this one's, too.
+                memory.picture_problem = None;
+            }
             if let Did::Ended(Some(post), _) = did {
                 self.put_away(*post).await?;
             }
@@ -185,8 +194,13 @@ impl Watcher {
                 tracing::info!(target: "herald::watch", %post, "the post has the new title");
             }
             Did::Ended(post, lasted) => {
-                if post.is_some() {
-                    self.metrics.post(PostKind::End);
+                let told = match self.config.borrow().go_live.on_end {
+                    OnEnd::Update => Some(PostKind::End),
+                    OnEnd::Delete => Some(PostKind::Delete),
+                    OnEnd::Keep => None,
+                };
+                if let Some(kind) = told.filter(|_| post.is_some()) {
+                    self.metrics.post(kind);
                 }
                 let (announced, seconds) = (post.is_some(), lasted.as_secs());
                 tracing::info!(target: "herald::watch", announced, seconds, "the stream is over");

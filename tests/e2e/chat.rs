@@ -160,24 +160,24 @@ async fn nothing_is_said_where_nobody_wants_to_hear_it() {
         let note = stage.post(&server).await.note;
         fan.like(&note).await.unwrap();
         fan.announce(&note).await.unwrap();
-        let withheld = async || {
-            let text =
-                stage.get(&format!("{}/metrics", stage.agent.metrics_url())).await.text().await.unwrap();
-            let held = text
-                .lines()
-                .any(|line| line.contains("notices") && line.contains("withheld") && !line.ends_with(" 0"));
-            held.then_some(())
-        };
-        crate::support::wait::eventually("notices are withheld", LONG, withheld).await;
+        withheld(&stage).await;
         assert_eq!(ours(&stage.owncast), []);
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_deleted_in_owncast_is_made_anew_and_what_was_not_said_is_said() {
-    let stage = Stage::start(quick(), &ONE_BY_ONE).await;
-    let (server, fan) = stage.follower(Flavour::Mastodon).await;
-    let note = stage.post(&server).await.note;
+/// Waits until some notice was not said because nobody wants to hear it.
+async fn withheld(stage: &Stage) {
+    let held = async || {
+        let text = stage.get(&format!("{}/metrics", stage.agent.metrics_url())).await.text().await.unwrap();
+        let held = text
+            .lines()
+            .any(|line| line.contains("notices") && line.contains("withheld") && !line.ends_with(" 0"));
+        held.then_some(())
+    };
+    crate::support::wait::eventually("notices are withheld", LONG, held).await;
+}
+
+async fn delete_tokens(stage: &Stage) {
     for token in stage.owncast.tokens() {
         let client = reqwest::Client::new();
         let url = format!("{}/api/admin/accesstokens/delete", stage.owncast.url());
@@ -186,7 +186,26 @@ async fn a_token_deleted_in_owncast_is_made_anew_and_what_was_not_said_is_said()
         let deleted = client.post(url).basic_auth("admin", Some(password)).json(&body).send().await.unwrap();
         assert_eq!(deleted.status(), 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_deleted_in_owncast_is_made_anew_and_what_was_not_said_is_said() {
+    let stage = Stage::start(quick(), &ONE_BY_ONE).await;
+    let (server, fan) = stage.follower(Flavour::Mastodon).await;
+    let note = stage.post(&server).await.note;
+    delete_tokens(&stage).await;
     fan.like(&note).await.unwrap();
     line(&stage, "liked").await;
     assert_eq!(stage.owncast.tokens().len(), 1, "one token again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_followed_before_the_stream_is_told_of_though_the_token_is_gone() {
+    let stage = Stage::start(quick(), &[]).await;
+    stage.wait_log("connected to Owncast's chat").await;
+    let (server, _) = stage.follower(Flavour::Mastodon).await;
+    withheld(&stage).await;
+    delete_tokens(&stage).await;
+    stage.post(&server).await;
+    line(&stage, "Since last time: 1 new follower.").await;
 }

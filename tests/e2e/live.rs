@@ -119,6 +119,10 @@ async fn with_delete_the_post_is_gone_everywhere() {
         assert_eq!(stage.get(&format!("{note}/{part}")).await.status(), 404, "{part}");
     }
     assert_eq!(stage.total(&format!("{}/outbox", stage.actor())).await, 0);
+    let metrics = stage.get(&format!("{}/metrics", stage.agent.metrics_url())).await.text().await.unwrap();
+    for line in ["{kind=\"delete\"} 1", "{kind=\"end\"} 0"] {
+        assert!(metrics.contains(&format!("herald_published_posts_total{line}")), "{metrics}");
+    }
     no_complaints(&server);
 }
 

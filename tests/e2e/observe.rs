@@ -142,6 +142,8 @@ async fn beside_a_running_agent_it_is_not_noticed() {
     stage.owncast.end_stream();
     observer.wait("would edit the post at the end").await;
     assert!(!observer.said().contains("webhook"), "the running agent's is its own: {}", observer.said());
+    let logged = fs::read_to_string(&observer.logged).unwrap();
+    assert!(!logged.contains("configuration changed: "), "nobody has touched agent.toml: {logged}");
     let ended = server.wait_post(LONG, |post| post.html.contains("The stream is over")).await;
     assert!(ended.is_some());
     observer.stop().await;
@@ -157,6 +159,8 @@ async fn before_the_first_start_no_key_and_no_store_is_made() {
     let stage = Stage::prepare(quick(), &[]).await;
     let observer = Observer::start(&stage.agent, &[]);
     observer.wait("as if for the first time").await;
+    let key = stage.agent.path("store").join("actor-key.pem");
+    observer.wait(&format!("would make a key for the actor, in {}", key.display())).await;
     stage.owncast.go_live_with(SOON);
     observer.wait("would announce the stream to 0 inboxes").await;
     observer.stop().await;

@@ -257,6 +257,24 @@ async fn a_changed_password_is_named_and_holds_up_no_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_set_right_in_owncast_is_tried_at_once_when_the_operator_reloads() {
+    let mut stage = Stage::prepare(quick(), &[]).await;
+    stage.owncast.configure(|config| config.admin_password = "another".into());
+    stage.agent.launch();
+    stage.wait_log("refuses the admin password").await;
+    let what = "a second refusal, after which it is left alone for minutes";
+    eventually(what, LONG, async || {
+        let errors = &stage.agent.status().await["sources"]["admin"]["errors"];
+        (errors.as_u64() >= Some(2)).then_some(())
+    })
+    .await;
+    stage.owncast.configure(|config| config.admin_password = "abc123".into());
+    let reloaded = stage.agent.cli(&["reload"]).await;
+    assert!(String::from_utf8_lossy(&reloaded.stdout).contains("nothing has changed"), "{reloaded:?}");
+    stage.wait_log("Owncast's administration answers as it should again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_to_signed_webhooks_makes_a_new_one() {
     for running in [true, false] {
         let mut stage = Stage::start(Options { version: Version::V0_2, ..quick() }, &[]).await;
