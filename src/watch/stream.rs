@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{FACTS_FRESH, FACTS_WAITING, Memory, Setback, Watcher, fresh};
 use crate::config::OnEnd;
+use crate::config::PostImage;
 use crate::decide::stream::{Did, Offer, Outcome, Sight, sight};
 use crate::decide::{Moment, publish};
 use crate::media::choose::{Choice, Chosen, choose, kinds};
@@ -36,11 +37,12 @@ impl Watcher {
         let stood: Stood = self.store.read(|view| view.meta()).await?;
         self.remember_what_stood(&stood, &seen).await?;
         let mut outcome = self.decide(&seen, Offer::NotAsked).await?;
-        if outcome.wants_picture {
+        if outcome.is_due {
             let mut offer = self.picture(memory, &seen).await?;
             // The post is due: what goes into it must be what Owncast says now. While its picture is waited for, that is
             // asked less often: each answer costs Owncast more than all pictures.
-            let span = if offer == Offer::NoneYet { FACTS_WAITING } else { FACTS_FRESH };
+            let waits = offer == Offer::NoneYet && self.config.borrow().go_live.image != PostImage::None;
+            let span = if waits { FACTS_WAITING } else { FACTS_FRESH };
             if !memory.facts_read.is_some_and(|read| fresh(read, Timestamp::now(), span)) {
                 self.refresh_facts(memory).await?;
                 // Whom the post is for, and the logo, may be others by now.

@@ -4,7 +4,7 @@ use owncast_herald::sim::fediverse::Flavour;
 use owncast_herald::sim::owncast::Options;
 use serde_json::Value;
 
-use crate::support::stage::{Stage, no_complaints, quick};
+use crate::support::stage::{SOON, Stage, no_complaints, quick};
 use crate::support::wait::{LONG, eventually};
 
 const PRIVATE: [(&str, &str); 2] = [("followers.approval", "\"auto\""), ("go-live.repost-after", "\"0s\"")];
@@ -73,4 +73,23 @@ async fn what_was_private_stays_so_when_owncast_is_public_again() {
     stage.post(&server).await;
     assert_eq!(stage.get(&open).await.status(), 200);
     assert_eq!(stage.total(&format!("{}/outbox", stage.actor())).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_without_picture_is_for_whom_owncast_says_when_it_is_due() {
+    let settings = [("go-live.delay", "\"5s\""), ("go-live.image", "\"none\"")];
+    let stage = Stage::start(quick(), &settings).await;
+    let (server, _) = stage.follower(Flavour::Mastodon).await;
+    server.expect_followers_only(true);
+    stage.owncast.go_live_with(SOON);
+    stage.wait_log("a stream is starting").await;
+    // No event tells of it.
+    stage.owncast.configure(|config| config.private = true);
+    eventually("the post", LONG, async || server.posts().pop()).await;
+    let creates = server.received().into_iter().filter(|received| received.kind() == "Create");
+    for create in creates {
+        let text = String::from_utf8_lossy(&create.raw).into_owned();
+        assert!(!text.contains("Public"), "Public on the wire: {text}");
+    }
+    no_complaints(&server);
 }

@@ -178,8 +178,8 @@ impl Life {
         }
         self.expect.look(&self.truth, &answer.sight);
         self.truth.set = false;
-        let first = self.decide(&answer, &Offer::NotAsked, |outcome| !outcome.wants_picture);
-        if !first.wants_picture {
+        let first = self.decide(&answer, &Offer::NotAsked, |outcome| !outcome.is_due);
+        if !first.is_due {
             return;
         }
         let real = self.truth.has_picture();

@@ -79,8 +79,8 @@ pub enum Did {
 pub struct Outcome {
     /// What happened, in order.
     pub did: Vec<Did>,
-    /// The post is due: look for a picture and show this sight again with an [`Offer`].
-    pub wants_picture: bool,
+    /// The post is due: look for what goes into it, and show this sight again with an [`Offer`].
+    pub is_due: bool,
 }
 
 /// Looks at one answer of Owncast and decides everything that follows.

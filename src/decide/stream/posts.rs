@@ -36,11 +36,11 @@ impl Machine<'_, '_> {
             return;
         }
         let picture = match offer {
-            _ if !self.rules.with_picture => None,
             Offer::NotAsked => {
-                self.outcome.wants_picture = true;
+                self.outcome.is_due = true;
                 return;
             }
+            _ if !self.rules.with_picture => None,
             Offer::NoneYet if by_hand || up >= self.rules.picture_deadline() => None,
             Offer::NoneYet => return,
             Offer::Real { picture, source } => {

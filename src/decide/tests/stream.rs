@@ -65,7 +65,7 @@ impl Show {
     pub fn look(&mut self, now: i64) -> Vec<Did> {
         let first = self.look_with(now, now, &Offer::NotAsked);
         let mut did = first.did;
-        if first.wants_picture {
+        if first.is_due {
             let offer = self.offer.clone();
             did.extend(self.look_with(now, now, &offer).did);
         }
@@ -150,8 +150,8 @@ fn without_a_real_picture_it_waits_until_the_deadline() {
 fn nothing_is_asked_of_owncast_before_the_post_is_due() {
     let mut show = Show::new(rules());
     show.connect(0);
-    assert!(!show.look_with(59, 59, &Offer::NotAsked).wants_picture);
-    assert!(show.look_with(60, 60, &Offer::NotAsked).wants_picture);
+    assert!(!show.look_with(59, 59, &Offer::NotAsked).is_due);
+    assert!(show.look_with(60, 60, &Offer::NotAsked).is_due);
     // A picture that came unasked announces nothing early either.
     let mut early = Show::new(rules());
     early.connect(0);
@@ -163,7 +163,7 @@ fn the_answer_for_the_picture_may_come_after_the_end() {
     let mut show = Show::new(rules());
     show.connect(0);
     show.watch(0..=55);
-    assert!(show.look_with(60, 60, &Offer::NotAsked).wants_picture);
+    assert!(show.look_with(60, 60, &Offer::NotAsked).is_due);
     show.drop_encoder(61);
     let did = show.look_with(100, 100, &real()).did;
     assert!(announced(&did).is_empty(), "{did:?}");

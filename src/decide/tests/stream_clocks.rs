@@ -35,7 +35,7 @@ impl Stepped {
             let (ours, owncasts) = (now + self.ours, now + self.owncasts);
             let first = self.show.look_with(ours, owncasts, &Offer::NotAsked);
             did.extend(first.did.into_iter().map(|one| (now, one)));
-            if first.wants_picture {
+            if first.is_due {
                 let offer = self.show.offer.clone();
                 let second = self.show.look_with(ours, owncasts, &offer);
                 did.extend(second.did.into_iter().map(|one| (now, one)));
