@@ -18,8 +18,8 @@ use crate::model::post::Audience;
 pub enum Command {
     /// Show the post as it would go out now; nothing is sent
     ///
-    /// Text, hashtags, picture, and how many would get it, made from what Owncast says at this moment. The picture is
-    /// made ready as for a post and can be looked at in the file that is named.
+    /// Text, hashtags, picture, and how many would get it, made from what was last read from Owncast: its settings are
+    /// read every half minute. The picture is made ready as for a post and can be looked at in the file that is named.
     Preview,
     /// Announce the running stream at once
     ///

@@ -221,11 +221,17 @@ const STORY: Duration = Duration::from_secs(3600);
 pub(super) struct Losses {
     count: u32,
     last: Tick,
+    /// What was lost last: missed again while it could not be replaced, it is the same loss.
+    what: Option<String>,
 }
 
 impl Losses {
-    /// It is gone.
-    pub(super) fn lost(&mut self, now: Tick) {
+    /// It is gone; `what` tells it from the one that took its place.
+    pub(super) fn lost(&mut self, what: String, now: Tick) {
+        if self.what.as_ref() == Some(&what) {
+            return;
+        }
+        self.what = Some(what);
         let story = if self.count < LOSSES { STORY } else { STORY * 2 };
         if now.saturating_sub(self.last) > story {
             self.count = 0;
@@ -394,20 +400,22 @@ mod tests {
     fn what_keeps_disappearing_is_left_alone_for_an_hour_at_a_time() {
         let minutes = |minutes: u64| s(minutes * 60);
         let mut losses = Losses::default();
-        losses.lost(minutes(200));
-        losses.lost(minutes(210));
+        losses.lost("200".to_owned(), minutes(200));
+        losses.lost("210".to_owned(), minutes(210));
         assert_eq!(losses.barred_until(minutes(210)), None);
-        losses.lost(minutes(220));
+        losses.lost("210".to_owned(), minutes(215));
+        assert_eq!(losses.barred_until(minutes(215)), None, "it could not be replaced yet");
+        losses.lost("220".to_owned(), minutes(220));
         assert_eq!(losses.barred_until(minutes(220)), Some(minutes(280)));
         assert_eq!(losses.barred_until(minutes(280)), None, "tried once more");
-        losses.lost(minutes(285));
+        losses.lost("285".to_owned(), minutes(285));
         assert_eq!(losses.barred_until(minutes(285)), Some(minutes(345)), "and left alone again at once");
-        losses.lost(minutes(500));
+        losses.lost("500".to_owned(), minutes(500));
         assert_eq!(losses.barred_until(minutes(500)), None, "another story");
         // Hours apart it may happen for ever.
         let mut losses = Losses::default();
         for at in 1..20 {
-            losses.lost(minutes(at * 61));
+            losses.lost(at.to_string(), minutes(at * 61));
             assert_eq!(losses.barred_until(minutes(at * 61)), None);
         }
     }

@@ -53,11 +53,12 @@ impl Watcher {
         let listed = provision::look(&self.api).await?;
         let now = memory.now();
         if listed.lacks_webhook(stored) {
-            memory.hook_losses.lost(now);
+            let what = stored.webhook.as_ref().map(|our| our.id.to_string());
+            memory.hook_losses.lost(what.unwrap_or_default(), now);
         }
         let listed_yet_refused = memory.refused_token.is_some() && !listed.lacks_token(stored);
         if listed_yet_refused || listed.lacks_token(stored) {
-            memory.token_losses.lost(now);
+            memory.token_losses.lost(stored.token_fingerprint.clone().unwrap_or_default(), now);
         }
         let barred = (memory.hook_losses.barred_until(now), memory.token_losses.barred_until(now));
         let wanted = Wanted {
