@@ -244,3 +244,22 @@ async fn pictures_come_with_owncasts_label() {
     let targets: Vec<_> = server.asked().into_iter().map(|request| request.target).collect();
     assert_eq!(targets, ["/thumbnail.jpg", "/preview.gif", "/logo", "/logo/external"]);
 }
+
+#[tokio::test]
+async fn https_where_nobody_speaks_it_is_told_in_words() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // As Go answers what is not HTTP.
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            use tokio::io::AsyncWriteExt as _;
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+            held.push(stream);
+        }
+    });
+    let url = Url::parse(&format!("https://{address}")).unwrap();
+    let api = Api::new(url, "admin".to_owned(), "x".to_owned()).unwrap();
+    let said = api.status().await.unwrap_err().to_string();
+    assert!(said.contains("write http://"), "{said}");
+}

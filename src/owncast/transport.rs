@@ -213,7 +213,15 @@ fn redirect_target(url: &Url, response: &reqwest::Response) -> Option<Url> {
 
 /// Maps a network failure; the address is kept out of the reason because reqwest shows it with its query.
 pub(super) fn failed(url: &Url, error: &reqwest::Error) -> OwncastError {
-    let reason = if error.is_timeout() { "it took too long".to_owned() } else { root_cause(error) };
+    let cause = root_cause(error);
+    let reason = if error.is_timeout() {
+        "it took too long".to_owned()
+    } else if url.scheme() == "https" && cause.contains("wrong version number") {
+        // OpenSSL's words for an answer that is not TLS.
+        "what answers there does not speak TLS; write http:// if Owncast is asked directly".to_owned()
+    } else {
+        cause
+    };
     OwncastError::Unreachable { url: shown(url), reason }
 }
 

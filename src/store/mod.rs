@@ -36,7 +36,8 @@ pub enum StoreError {
     },
     /// The folder cannot be made or written.
     #[error(
-        "the store folder {folder} cannot be used: {cause}; make it writable for the user that runs owncast-herald, or set another [store] path"
+        "the store folder {folder} cannot be used: {cause}; {}, or set another [store] path",
+        cure(.cause)
     )]
     Folder {
         /// The store's folder.
@@ -70,6 +71,14 @@ pub enum StoreError {
     /// The writer has stopped, because the program is stopping or the disk failed.
     #[error("the store is closed")]
     Closed,
+}
+
+fn cure(cause: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{AlreadyExists, NotADirectory};
+    match cause.kind() {
+        AlreadyExists | NotADirectory => "a file stands there or on the way to it: remove it",
+        _ => "make it writable for the user that runs owncast-herald",
+    }
 }
 
 impl StoreError {

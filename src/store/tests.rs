@@ -88,3 +88,14 @@ fn a_folder_that_cannot_be_made_is_named() {
     let error = Store::open(&file.join("store")).unwrap_err();
     assert!(error.to_string().contains("cannot be used"), "{error}");
 }
+
+#[test]
+fn a_folder_that_is_a_file_is_named_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let said = Store::open(&path).unwrap_err().to_string();
+        assert!(said.contains("a file stands there") && !said.contains("writable"), "{said}");
+    }
+}
