@@ -5,10 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
+use super::delivered::state_of;
 use super::seen::later;
 use super::{Moment, engage, followers};
+use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::Seen;
-use crate::model::follower::{Follower, FollowerState};
+use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
 use crate::model::{Draft, View};
 
@@ -17,9 +19,13 @@ pub const MISSING_FOR: Duration = Duration::from_secs(24 * 3600);
 /// That an actor was not found is remembered this long.
 const MISSING_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// An actor deleted itself: nothing of theirs stays.
+/// An actor deleted itself: nothing of theirs stays, but that the operator has refused them, if so. Deleting an account
+/// for a moment would be the way around it.
 pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
-    followers::forget(draft, actor, moment.now);
+    let known: Option<Follower> = draft.view().get(actor.as_bytes());
+    if known.is_none_or(|known| known.state != FollowerState::Rejected) {
+        followers::forget(draft, actor, moment.now);
+    }
     engage::forget(draft, actor);
 }
 
@@ -40,11 +46,15 @@ pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, actor: &str, stamp: Ti
     );
 }
 
-/// An actor's document was not found. Forgets it if that has been so for [`MISSING_FOR`]; true if it did.
+/// An actor's document was not found. Forgets it if that has been so for [`MISSING_FOR`]; true if it did. What its inbox
+/// has taken meanwhile shows that it was there: then it starts anew.
 pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
     let what = format!("m\n{actor}");
     let known: Option<Seen> = draft.view().get(what.as_bytes());
-    let Some(first) = known.filter(|known| known.expires > moment.now) else {
+    let since = |mark: &Seen| mark.expires.checked_sub(MISSING_MEMORY).unwrap_or(moment.now);
+    let known = known.filter(|mark| mark.expires > moment.now);
+    let known = known.filter(|mark| !reached_since(draft.view(), actor, since(mark)));
+    let Some(first) = known else {
         let expires = later(moment.now, MISSING_MEMORY);
         draft.put(&Seen { what, leads_to: None, undone: false, expires });
         return false;
@@ -55,6 +65,20 @@ pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
         deleted(draft, moment, actor);
     }
     long_enough
+}
+
+/// Whether a fan-out that was made after `since` came to an actor's inbox.
+fn reached_since(view: &dyn View, actor: &str, since: Timestamp) -> bool {
+    let Some(follower) = view.get::<Follower>(actor.as_bytes()) else { return false };
+    let inbox = follower.person.delivery_inbox();
+    let Some(known) = view.get::<InboxNumber>(inbox.as_bytes()) else { return false };
+    let mut reached = false;
+    view.scan::<Outgoing>(b"", &mut |outgoing| {
+        reached =
+            outgoing.created > since && state_of(view, outgoing.id, known.number) == InboxState::Reached;
+        !reached
+    });
+    reached
 }
 
 /// An actor's document is there: what it says of itself counts from now on. True if it is reached elsewhere now.

@@ -13,8 +13,10 @@ use crate::model::origin::{RemotePolicy, parse_remote, same_origin};
 const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Organization"];
 /// Where an actor lists its keys: PEM in the first, Multikeys (FEP-521a) in the others.
 const KEY_FIELDS: [&str; 3] = ["publicKey", "assertionMethod", "authentication"];
-/// Most keys looked at in each of them.
-const MAX_KEYS: usize = 10;
+/// Most keys looked at in all of them: actors are kept by the thousand.
+const MAX_KEYS: usize = 8;
+/// Longest id of a key, in bytes.
+const LONGEST_KEY_ID: usize = 500;
 
 /// An actor as fetched from its own id. Texts are as the stranger wrote them: escape before showing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +37,6 @@ pub struct RemoteActor {
     pub icon: Option<Url>,
     /// Profile page for people; may be on any host.
     pub url: Option<Url>,
-    /// `alsoKnownAs`, at most 16.
-    pub also_known_as: Vec<Url>,
-    /// `movedTo`.
-    pub moved_to: Option<Url>,
     /// Keys that are usable, of the actor's own origin, and that name it as their owner (C-4).
     pub keys: Vec<RemoteKey>,
     /// Ids of keys that it lists by their address alone: the key is in a document of its own.
@@ -84,7 +82,7 @@ impl RemoteActor {
         let shared_inbox =
             document.get("endpoints").and_then(|endpoints| id(endpoints.get("sharedInbox"), policy));
         let mut keys = (Vec::new(), Vec::new(), Vec::new());
-        for entry in KEY_FIELDS.iter().flat_map(|field| many(document.get(*field)).take(MAX_KEYS)) {
+        for entry in KEY_FIELDS.iter().flat_map(|field| many(document.get(*field))).take(MAX_KEYS) {
             match Listed::read(entry, &actor, policy) {
                 Some(Listed::Here(key)) => keys.0.push(key),
                 Some(Listed::Elsewhere(id)) => keys.1.push(id),
@@ -100,10 +98,6 @@ impl RemoteActor {
             name: cut(document.get("name").and_then(Value::as_str), 500),
             icon: link(document.get("icon"), policy),
             url: link(document.get("url"), policy),
-            also_known_as: many(document.get("alsoKnownAs"))
-                .filter_map(|item| id(Some(item), policy))
-                .collect(),
-            moved_to: id(document.get("movedTo"), policy),
             keys: keys.0,
             elsewhere: keys.1,
             refused: keys.2,
@@ -164,8 +158,9 @@ enum Listed {
 impl Listed {
     /// `None` for what is not of this actor's origin or is another's.
     fn read(entry: &Value, actor: &Url, policy: &RemotePolicy) -> Option<Self> {
-        let key_id = parse_remote(entry.as_str().or_else(|| entry.get("id")?.as_str())?, policy).ok()?;
-        if !same_origin(&key_id, actor) {
+        let text_id = entry.as_str().or_else(|| entry.get("id")?.as_str())?;
+        let key_id = parse_remote(text_id, policy).ok()?;
+        if text_id.len() > LONGEST_KEY_ID || !same_origin(&key_id, actor) {
             return None;
         }
         let key = match (entry.get("publicKeyPem"), entry.get("publicKeyMultibase")) {
@@ -240,8 +235,6 @@ mod tests {
             "endpoints": {"sharedInbox": "https://peer.example/inbox"},
             "icon": [{"type": "Image", "url": [{"type": "Link", "href": "https://cdn.example/a.png"}]}],
             "url": [{"type": "Link", "href": "https://peer.example/@a"}, "https://peer.example/other"],
-            "alsoKnownAs": "https://old.example/u/a",
-            "movedTo": {"id": "https://new.example/u/a"},
         })))
         .unwrap();
         assert_eq!((actor.kind.as_str(), actor.preferred_username.as_str()), ("Service", "anna"));
@@ -249,11 +242,9 @@ mod tests {
         assert_eq!(actor.shared_inbox, url("https://peer.example/inbox"));
         assert_eq!(actor.icon, url("https://cdn.example/a.png"));
         assert_eq!(actor.url, url("https://peer.example/@a"));
-        assert_eq!(actor.also_known_as, [url("https://old.example/u/a").unwrap()]);
-        assert_eq!(actor.moved_to, url("https://new.example/u/a"));
         for odd in [
             json!({"endpoints": "https://peer.example/endpoints", "icon": "not a url", "name": 7, "url": null}),
-            json!({"endpoints": [], "icon": {"url": 5}, "name": ["a"], "alsoKnownAs": {"x": 1}, "publicKey": []}),
+            json!({"endpoints": [], "icon": {"url": 5}, "name": ["a"], "publicKey": []}),
             json!({"preferredUsername": "", "name": "", "icon": [], "publicKey": "https://peer.example/key"}),
         ] {
             assert!(read(&with(odd.clone())).is_ok(), "{odd}");

@@ -202,8 +202,8 @@ async fn self_delete(
         Ok(Some(owner)) if owner.id == actor => {
             Ok(Some(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature)))
         }
-        Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
-        // Its key may be remembered here, and gone there.
+        // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
+        // actor's own document tells.
         _ => match engine.fetcher.actor(actor.as_str()).await {
             Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
             _ => Ok(None),

@@ -65,6 +65,21 @@ async fn c_01_somebody_else_of_the_same_host() {
     target.unchanged().await;
 }
 
+/// Anybody can have had an account where somebody else has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_01_a_key_that_is_gone_deletes_nobody_else() {
+    let target = Target::start().await;
+    let gone = target.home.person("gone");
+    gone.delete_self().await.unwrap();
+    let options = SignOptions { key_id: Some(gone.key_id()), ..SignOptions::default() };
+    let fan = target.fan.id();
+    let delete = target.activity(&fan, "Delete", json!(fan)).to_string();
+    let inbox = target.stage.inbox();
+    let reply = target.home.person("eve").custom_signed(&inbox, delete, &options).await.unwrap();
+    assert_eq!(reply.status, 202, "{reply:?}");
+    target.unchanged().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn c_01_a_foreign_key_under_the_actors_name() {
     let target = Target::start().await;

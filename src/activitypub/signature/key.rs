@@ -165,7 +165,8 @@ impl PublicKey {
     /// [`KeyError`] by what is wrong with it.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let unreadable = KeyError::Unreadable("a public key in PEM form");
-        if pem.len() > MAX_KEY_TEXT {
+        // A colon is in the headers of an encrypted PEM alone: OpenSSL would ask the terminal for its pass phrase.
+        if pem.len() > MAX_KEY_TEXT || pem.contains(':') {
             return Err(unreadable);
         }
         let key = PKey::public_key_from_pem(pem.as_bytes())
@@ -315,6 +316,15 @@ mod tests {
         let n = Rsa::generate(bits).unwrap().n().to_owned().unwrap();
         let rsa = Rsa::from_public_components(n, BigNum::from_u32(e).unwrap()).unwrap();
         String::from_utf8(rsa.public_key_to_pem().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_key_that_asks_for_a_pass_phrase_is_refused_unread() {
+        let headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n";
+        for name in ["PUBLIC KEY", "RSA PUBLIC KEY"] {
+            let pem = format!("-----BEGIN {name}-----\n{headers}AAAA\n-----END {name}-----\n");
+            assert!(matches!(PublicKey::from_pem(&pem), Err(KeyError::Unreadable(_))));
+        }
     }
 
     #[test]

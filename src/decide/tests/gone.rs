@@ -3,8 +3,10 @@
 use super::*;
 use crate::decide::engage::{Ours, engage};
 use crate::decide::gone;
+use crate::model::delivery::{InboxState, OutgoingKind, Target, chunk_key};
 use crate::model::engagement::{Engagement, EngagementKind};
-use crate::model::follower::FollowerState::{Approved, Left};
+use crate::model::follower::FollowerState::{Approved, Left, Rejected};
+use crate::model::record::kind;
 
 #[test]
 fn who_deletes_itself_leaves_nothing_behind() {
@@ -21,6 +23,18 @@ fn who_deletes_itself_leaves_nothing_behind() {
     let before = world.view.len();
     world.act(at(3), |draft, moment| gone::deleted(draft, moment, "https://peer.example/users/zoe"));
     assert_eq!(world.view.len(), before);
+}
+
+#[test]
+fn a_refusal_outlives_the_account() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow(at(0), &ana);
+    world.act(at(1), |draft, moment| {
+        crate::decide::followers::change_state(draft, &ana.actor, Rejected, moment.now)
+    });
+    world.act(at(2), |draft, moment| gone::deleted(draft, moment, &ana.actor));
+    assert_eq!(world.state(&ana), Some(Rejected));
+    world.assert_consistent();
 }
 
 #[test]
@@ -55,6 +69,34 @@ fn who_is_not_found_is_forgotten_if_that_stays_so_for_a_day() {
     assert!(missing(&mut world, 100_000 + 24 * 3600));
     assert_eq!(world.state(&ana), None);
     world.assert_consistent();
+}
+
+#[test]
+fn who_was_reached_between_two_outages_is_not_gone() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow(at(0), &ana);
+    let missing = |world: &mut World, now: i64| {
+        world.act(at(now), |draft, moment| gone::missing(draft, moment, &ana.actor))
+    };
+    assert!(!missing(&mut world, 10));
+    world.act(at(50_000), |draft, moment| {
+        let id = moment.ulid();
+        draft.put(&Outgoing {
+            id,
+            kind: OutgoingKind::Create,
+            post: None,
+            body: String::new(),
+            target: Target::Everybody,
+            created: moment.now,
+            expires: at(99_000),
+            chunks: 1,
+            cursor: 1,
+        });
+        draft.put_raw(kind::CHUNK, &chunk_key(id, 0), vec![InboxState::Reached as u8]);
+    });
+    assert!(!missing(&mut world, 1_000_000), "that it was not found is an old story");
+    assert!(!missing(&mut world, 1_000_010));
+    assert!(missing(&mut world, 1_000_000 + 24 * 3600), "and this one is true");
 }
 
 #[test]
