@@ -170,7 +170,10 @@ async fn a_store_that_cannot_be_written_ends_it() {
     let agent = TestAgent::prepare(&owncast, &[]);
     fs::remove_dir(agent.path("store")).unwrap();
     fs::write(agent.path("store"), "a file in the way").unwrap();
-    ends(&agent, 1, &["store", agent.path("store").to_str().unwrap(), "writable"]).await;
+    ends(&agent, 1, &["store", agent.path("store").to_str().unwrap(), "a file stands there"]).await;
+    // A place where nobody can make a folder, whoever runs the test.
+    let nowhere = TestAgent::prepare(&owncast, &[("store.path", "\"/proc/herald\"")]);
+    ends(&nowhere, 1, &["/proc/herald", "make it writable", "[store] path"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
