@@ -108,7 +108,12 @@ impl Pump {
         let (events, inbound) = mpsc::channel(WINDOW * 2);
         Pump {
             store,
-            sender: Sender { client, key_id: options.key_id, key: options.key },
+            sender: Sender {
+                client,
+                key_id: options.key_id,
+                key: options.key,
+                schemes: Arc::clone(options.fetcher.schemes()),
+            },
             per_host: options.per_host.max(1),
             metrics,
             fast: Arc::new(Semaphore::new(options.concurrency.max(1))),
@@ -347,8 +352,8 @@ impl Pump {
         // Only for whoever is next at this host: else a fan-out leaves thousands of idle connections behind it.
         let keep = self.hosts.get(&held.host).is_some_and(|host| host.held > 1);
         tokio::spawn(async move {
-            let inbox = held.job.inbox.clone();
-            let mut request = std::pin::pin!(sender.send(&inbox, &letter, keep));
+            let (inbox, host) = (held.job.inbox.clone(), held.host.clone());
+            let mut request = std::pin::pin!(sender.send(&inbox, &host, &letter, keep));
             let (sent, _lane) = tokio::select! {
                 sent = &mut request => (sent, Some(permit)),
                 lane = slow_lane(slow) => {
