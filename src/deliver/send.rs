@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use url::Url;
@@ -12,7 +12,7 @@ use url::Url;
 use super::classify::{Reply, retry_after};
 use crate::activitypub::signature::{PrivateKey, Scheme, SignError, digest};
 use crate::fetch::{Schemes, refuses_scheme};
-use crate::net::{Answer, Client, NetError};
+use crate::net::{After, Answer, Client, NetError};
 
 /// The media type of what we send.
 const ACTIVITY: &str = "application/activity+json";
@@ -64,18 +64,18 @@ pub(super) struct Sent {
 
 impl Sender {
     /// Signs and sends one request, and once more in the other scheme if the answer may mean that the first is not
-    /// verified there. `host` is that of the inbox; `keep`: the connection will be wanted again in a moment.
-    pub(super) async fn send(&self, inbox: &str, host: &str, letter: &Letter, keep: bool) -> Sent {
+    /// verified there. `host` is that of the inbox; `after`: whether the connection will be wanted again.
+    pub(super) async fn send(&self, inbox: &str, host: &str, letter: &Letter, after: After) -> Sent {
         let Ok(url) = Url::parse(inbox) else {
             return Sent { reply: Reply::Refused, why: "the inbox is not an address".into() };
         };
         let scheme = self.schemes.first(host, Timestamp::now());
-        let first = self.knock(&url, letter, scheme, keep).await;
+        let first = self.knock(&url, letter, scheme, after).await;
         match &first {
             Knock::Answered(answer) if refuses_scheme(answer.status.as_u16()) => {}
             _ => return told(first),
         }
-        let second = self.knock(&url, letter, scheme.other(), keep).await;
+        let second = self.knock(&url, letter, scheme.other(), after).await;
         if let Knock::Answered(answer) = &second {
             if answer.status.is_success() {
                 self.schemes.took(host, scheme.other(), Timestamp::now());
@@ -87,7 +87,7 @@ impl Sender {
         told(second)
     }
 
-    async fn knock(&self, url: &Url, letter: &Letter, scheme: Scheme, keep: bool) -> Knock {
+    async fn knock(&self, url: &Url, letter: &Letter, scheme: Scheme, after: After) -> Knock {
         let (digest, key) = (Some(letter.digest(scheme)), &self.key);
         let now = Timestamp::now();
         let signed = scheme.signs()(&Method::POST, url, now, digest, Some(ACTIVITY), &self.key_id, key);
@@ -96,10 +96,7 @@ impl Sender {
             Err(cause) => return Knock::Unsigned(cause),
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ACTIVITY));
-        if !keep {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        match self.client.post(url, headers, letter.body.clone()).await {
+        match self.client.post(url, headers, letter.body.clone(), after).await {
             Ok(answer) => Knock::Answered(answer),
             Err(cause) => Knock::Broken(cause),
         }

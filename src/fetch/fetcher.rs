@@ -9,10 +9,10 @@ use url::Url;
 
 use super::actor::{is_key_document, key_owner};
 use super::budget::{Budget, Turn};
-use super::cache::Bounded;
 use super::document::without_fragment;
 use super::{Budgets, FetchError, RemoteActor, RemoteKey, Schemes};
 use crate::activitypub::signature::PrivateKey;
+use crate::bounded::Bounded;
 use crate::model::origin::{Origin, RemotePolicy, parse_remote, same_origin};
 use crate::net::{Client, NetError};
 

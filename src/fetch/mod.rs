@@ -6,7 +6,6 @@
 
 mod actor;
 mod budget;
-mod cache;
 mod document;
 mod error;
 mod fetcher;

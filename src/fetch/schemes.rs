@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::cache::Bounded;
 use crate::activitypub::signature::Scheme;
+use crate::bounded::Bounded;
 
 /// How long a server is asked in the other scheme first. Then it is asked as everybody is: it may have been updated.
 const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);

@@ -135,7 +135,7 @@ fn knocks(server: &Server) -> Vec<(bool, bool)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
-    let stage = Stage::start(quick(), &[]).await;
+    let stage = Stage::start(quick(), &[("go-live.repost-after", "\"0s\"")]).await;
     let (strict, _) = stage.follower(Flavour::Fedify).await;
     assert_eq!(knocks(&strict), [(false, true)], "cavage goes first");
     strict.set_rfc9421_only(true);
