@@ -11,6 +11,7 @@ use crate::agent::board::{Board, Way, clock_words};
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::reload::OnDisk;
 use crate::config::{Approval, Origin, Visibility};
+use crate::decide::delivered;
 use crate::model::View;
 use crate::model::delivery::{InboxState, Outgoing, chunk_key};
 use crate::model::follower::FollowerCounts;
@@ -155,19 +156,8 @@ fn announcement(view: &dyn View, effective: &Effective) -> Option<Announcement> 
 }
 
 fn reach(view: &dyn View, create: &Outgoing) -> Reach {
-    let mut reach = Reach::default();
-    for chunk in 0..create.chunks {
-        let states = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(create.id, chunk))).unwrap_or_default();
-        for byte in states {
-            match InboxState::of(byte) {
-                InboxState::None => {}
-                InboxState::Waiting | InboxState::Retrying | InboxState::Uncertain => reach.waiting += 1,
-                InboxState::Reached => reach.reached += 1,
-                InboxState::Failed | InboxState::Doubtful => reach.failed += 1,
-            }
-        }
-    }
-    reach
+    let tally = delivered::tally(view, create);
+    Reach { reached: tally.reached, failed: tally.given_up(), waiting: tally.open() }
 }
 
 fn identity(state: &IdentityState) -> IdentityStatus {
@@ -426,14 +416,7 @@ mod tests {
         let states = [InboxState::Waiting, InboxState::Reached, InboxState::Retrying, InboxState::Waiting];
         changes.put_raw(kind::CHUNK, &chunk_key(id, 1), states.map(|state| state as u8).to_vec());
         let inbox = "https://peer.example/inbox".to_owned();
-        changes.put(&Attempt {
-            due: now,
-            outgoing: id,
-            inbox,
-            number: Some(4098),
-            tries: 1,
-            uncertain: false,
-        });
+        changes.put(&Attempt { number: Some(4098), tries: 1, ..Attempt::personal(now, id, inbox) });
         let mut view = MemoryView::default();
         view.apply(changes);
         assert_eq!(waiting(&view), 3);

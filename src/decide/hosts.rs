@@ -116,6 +116,17 @@ pub fn spoke(draft: &mut Draft<'_>, host: &str, now: Timestamp) {
     }
 }
 
+/// The operator wants a host to be asked now, however often it failed: with one thing, on which it depends how things go
+/// on. What it asked for itself still holds; returns until when, if so.
+pub fn ask_now(draft: &mut Draft<'_>, host: &str, now: Timestamp) -> Option<Timestamp> {
+    let known: Host = draft.view().get(host.as_bytes())?;
+    let asked = known.asked.filter(|asked| *asked > now);
+    if known.until.is_some_and(|until| until > now) {
+        save(draft, Host { until: Some(now), ..known }, now);
+    }
+    asked
+}
+
 /// True if an attempt is kept until its host is well. For a parked host one part of a fan-out is, to try it with.
 pub fn keeps(view: &dyn View, attempt: &Attempt) -> bool {
     let host = host_of(&attempt.inbox);

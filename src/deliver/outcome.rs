@@ -35,12 +35,13 @@ impl Outcome {
 
 /// Sorts an answer, counts it and says it in the log.
 pub(super) fn concluded(
-    held: Held,
+    mut held: Held,
     kind: OutgoingKind,
     sent: &Sent,
     metrics: &Metrics,
     doubts: &mpsc::Sender<String>,
 ) -> Outcome {
+    held.job.why = Some(sent.why.clone());
     let (Held { job, host, .. }, at) = (&held, Timestamp::now());
     let jitter = u64::from_be_bytes(crate::random::bytes());
     let Meaning { ending, contact, look_up, ours } =

@@ -135,7 +135,7 @@ proptest! {
     fn deliveries_come_back(
         ids in (id(), prop::option::of(id()), id()), what in 0..6usize, to in 0..3u8, body in text(),
         times in (time(), time()), number in prop::option::of(any::<u32>()), tries in any::<u32>(),
-        uncertain in any::<bool>(), inbox in text(),
+        uncertain in any::<bool>(), inbox in text(), why in prop::option::of(text()),
     ) {
         let target = match to {
             0 => Target::Inbox(inbox.clone()),
@@ -146,7 +146,7 @@ proptest! {
             id: ids.0, kind: OUTGOING[what], post: ids.1, body, target,
             created: times.0, expires: times.1, chunks: tries, cursor: number.unwrap_or(0),
         })?;
-        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain };
+        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain, why };
         back(Resting(attempt.clone()))?;
         back(attempt)?;
     }

@@ -14,7 +14,7 @@ const DAY: i64 = 24 * 3600;
 fn attempt(number: u32) -> Attempt {
     let inbox = format!("https://{HOST}/{number}/inbox");
     let outgoing = Ulid(u128::from(number) + 1);
-    Attempt { due: at(0), outgoing, inbox, number: Some(number), tries: 1, uncertain: false }
+    Attempt { number: Some(number), tries: 1, ..Attempt::personal(at(0), outgoing, inbox) }
 }
 
 impl World {
