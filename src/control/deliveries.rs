@@ -174,10 +174,11 @@ pub(super) async fn activity(
     control: &Control,
     named: String,
     limit: u32,
+    now: Timestamp,
 ) -> Result<ActivityReport, Refusal> {
     let effective = control.effective.borrow().clone();
     let limit = limited(limit);
-    control.store.read(move |view| activity_report(view, &effective, &named, limit)).await?
+    control.store.read(move |view| activity_report(view, &effective, &named, limit, now)).await?
 }
 
 fn activity_report(
@@ -185,6 +186,7 @@ fn activity_report(
     effective: &Effective,
     named: &str,
     limit: usize,
+    now: Timestamp,
 ) -> Result<ActivityReport, Refusal> {
     let outgoing = activity_of(view, named)?;
     let mut row = row_of(view, effective, &outgoing);
@@ -209,7 +211,7 @@ fn activity_report(
     });
     let mut hosts: Vec<HostShare> = shares.rows.into_values().collect();
     for share in hosts.iter_mut().filter(|share| share.resting && share.next.is_none()) {
-        share.next = view.get::<Host>(share.host.as_bytes()).and_then(|host| host.ready());
+        share.next = view.get::<Host>(share.host.as_bytes()).and_then(|host| hosts::ready(&host, now));
     }
     Ok(ActivityReport { activity: row, hosts, more: shares.beyond.len() as u64 })
 }
@@ -342,7 +344,7 @@ fn host_report(view: &dyn View, host: String, limit: usize, now: Timestamp) -> R
         state: state_of(&known, now),
         failures: known.failures,
         since: known.since,
-        until: known.ready().filter(|until| *until > now),
+        until: hosts::ready(&known, now).filter(|until| *until > now),
         parked: known.parked,
         inboxes,
         followers,

@@ -65,7 +65,7 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
             Answer::Deliveries(deliveries::newest(control, limit, before).await?)
         }
         Ask::Activity { activity, limit } => {
-            Answer::Activity(deliveries::activity(control, activity, limit).await?)
+            Answer::Activity(deliveries::activity(control, activity, limit, now).await?)
         }
         Ask::Host { host, limit } => Answer::Host(deliveries::host(control, host, limit, now).await?),
         Ask::GivenUp { limit } => Answer::GivenUp(deliveries::given_up(control, limit, now).await?),

@@ -44,11 +44,6 @@ impl Host {
             changed: now,
         }
     }
-
-    /// When it may be tried again; `None` if it may be at any time.
-    pub fn ready(&self) -> Option<Timestamp> {
-        self.until.max(self.asked)
-    }
 }
 
 impl Record for Host {
