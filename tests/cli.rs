@@ -122,7 +122,6 @@ fn usage_is_told_with_its_own_exit_code() {
     fails(&run(&["go-live", "message"]), 2, &["<TEXT>"]);
     fails(&run(&["go-live", "message", "a", "--clear"]), 2, &["--clear"]);
     fails(&run(&["status", "--watch", "--json"]), 2, &["--watch", "--json"]);
-    fails(&run(&["status", "--watch"]), 1, &["terminal"]);
 }
 
 #[test]

@@ -70,7 +70,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l settings -d 'Show every setting with its effective value and where that came from'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l watch -d 'Show it again every two seconds, until Ctrl-C'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l watch -d 'Show it again every two seconds, until Ctrl-C; where there is no terminal, one line for each change'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F

@@ -18,7 +18,7 @@ pub use deliveries::{
     HostReport, HostShare, HostState, RetriedDeliveries,
 };
 pub use status::{
-    Announcement, Deliveries, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
+    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
     SessionStatus, SettingRow, Status, StreamStatus,
 };
 pub use wishes::{Held, PostPreview, PreviewPicture, Running, SkippedStream, Wish, WishList, Wished};

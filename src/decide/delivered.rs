@@ -174,6 +174,31 @@ pub fn state_of(view: &dyn View, outgoing: Ulid, number: u32) -> InboxState {
     InboxState::of(byte.unwrap_or(0))
 }
 
+/// How many deliveries are not settled: attempts that are due at some time or rest, and inboxes that the first pass of a
+/// fan-out has not come to. An inbox with an attempt has another state byte than a waiting one, so none is counted twice.
+pub fn open(view: &dyn View) -> u64 {
+    let (mut open, mut passes) = (0, Vec::new());
+    for place in [kind::ATTEMPT, kind::RESTING] {
+        view.scan_bytes(&[place], &[place], &mut |_, _| {
+            open += 1;
+            true
+        });
+    }
+    view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
+        passes.push(key.get(1..).unwrap_or_default().to_vec());
+        true
+    });
+    for outgoing in passes.iter().filter_map(|key| view.get::<Outgoing>(key)) {
+        for chunk in outgoing.cursor..outgoing.chunks {
+            let key = full_key(kind::CHUNK, &chunk_key(outgoing.id, chunk));
+            let mut tally = Tally::default();
+            tally.count(&view.get_bytes(&key).unwrap_or_default());
+            open += tally.waiting;
+        }
+    }
+    open
+}
+
 /// How many inboxes of a fan-out are in which state, counted chunk by chunk.
 pub fn tally(view: &dyn View, outgoing: &Outgoing) -> Tally {
     let mut tally = Tally::default();

@@ -53,6 +53,9 @@ pub(super) fn concluded(
         _ => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
     metrics.delivery(outcome);
+    if ending == Ending::Reached {
+        metrics.delivered(kind.into());
+    }
     let (attempt, why) = (job.tries + 1, sent.why.as_str());
     if ours {
         tracing::warn!(target: "herald::deliver", host, activity = %job.outgoing, ?kind, why, "a server cannot take what we sent");
