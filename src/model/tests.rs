@@ -7,12 +7,14 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use super::block::{Block, BlockOwner, BlockTarget};
-use super::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target, attempt_key, chunk_key};
+use super::delivery::{
+    Attempt, InboxState, Outgoing, OutgoingKind, Target, activity_of_attempt, attempt_key, chunk_key,
+};
 use super::engagement::{Engagement, EngagementKind, Seen, engagement_key, engagement_prefix};
 use super::facts::{Facts, Identity, Profile, SocialHandle, Untold};
 use super::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
 use super::handle::{Person, host_of};
-use super::host::{Host, HostCounts, Resting, alarm_key, read_alarm_key};
+use super::host::{Host, HostCounts, Resting, activity_of_resting, alarm_key, read_alarm_key};
 use super::notices::{Notice, NoticeKind, Said};
 use super::post::{Audience, Picture, Post, PostState, Shows};
 use super::record::{decode, encode, full_key, kind};
