@@ -137,7 +137,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     // Until Owncast answers, it is what it was.
     let version = Version::parse(&effective.borrow().facts.version);
     door.require_signature(version.is_some_and(Version::signs_webhooks));
-    let inbox = Arc::new(Inbox::new(store.clone(), effective.subscribe(), Arc::clone(&metrics)));
+    let (inbox, departures) = Inbox::closed(store.clone(), effective.subscribe(), Arc::clone(&metrics));
     let remote = Arc::new(Remote::default());
     let public = public::routes(Public {
         effective: effective.subscribe(),
@@ -146,6 +146,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         media: shelf.clone(),
         documents: Arc::new(Documents::default()),
         remote: Arc::clone(&remote),
+        hint: Arc::default(),
     });
 
     let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone(), ended: Arc::default() };
@@ -168,6 +169,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     tasks.spawn(|stop| control::run(socket, control, stop));
     tasks.spawn(|stop| reloader.run(stop));
     tasks.spawn(|stop| follow_config(config_changes.clone(), log, stop));
+    tasks.spawn(|stop| departures.run(stop));
     tasks.spawn(|stop| sweeper::run(store.clone(), Arc::clone(&metrics), stop));
     let federation = federation::Federation {
         store: store.clone(),

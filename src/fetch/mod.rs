@@ -15,6 +15,6 @@ mod shapes;
 mod tests;
 
 pub use actor::{RemoteActor, RemoteKey};
-pub use budget::Budgets;
+pub use budget::{Budgets, Share};
 pub use error::FetchError;
 pub use fetcher::{Clock, FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer};

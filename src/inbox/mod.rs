@@ -5,23 +5,26 @@
 //! block or who follows.
 
 mod apply;
+mod departures;
 mod gate;
 mod sift;
 mod verified;
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
+pub use departures::Departures;
 pub use verified::{Proof, Verified};
+
+use gate::Checked;
 
 use crate::agent::effective::Effective;
 use crate::fetch::Fetcher;
-use crate::model::Addresses;
 use crate::model::origin::RemotePolicy;
+use crate::model::{Addresses, Source};
 use crate::serve::answer::Problem;
 use crate::store::Store;
 use crate::telemetry::metrics::{InboxOutcome, Metrics};
@@ -39,8 +42,8 @@ pub struct Arrival {
     pub headers: HeaderMap,
     /// The raw body: the digest is of these bytes.
     pub body: Bytes,
-    /// Address of the other end of the connection.
-    pub peer: Option<IpAddr>,
+    /// Whom it is counted for; `None` where clients cannot be told apart.
+    pub source: Option<Source>,
 }
 
 /// What the inbox needs once the identity is settled.
@@ -61,13 +64,21 @@ pub struct Inbox {
     effective: watch::Receiver<Arc<Effective>>,
     engine: OnceLock<Engine>,
     room: Semaphore,
+    leaving: mpsc::Sender<gate::Claim>,
     metrics: Arc<Metrics>,
 }
 
 impl Inbox {
-    /// An inbox that answers 503 until [`Inbox::settle`].
-    pub fn new(store: Store, effective: watch::Receiver<Arc<Effective>>, metrics: Arc<Metrics>) -> Self {
-        Inbox { store, effective, engine: OnceLock::new(), room: Semaphore::new(AT_ONCE), metrics }
+    /// An inbox that answers 503 until [`Inbox::settle`], and what looks into departures behind it.
+    pub fn closed(
+        store: Store,
+        effective: watch::Receiver<Arc<Effective>>,
+        metrics: Arc<Metrics>,
+    ) -> (Arc<Self>, Departures) {
+        let (leaving, queue) = mpsc::channel(departures::WAITING);
+        let room = Semaphore::new(AT_ONCE);
+        let inbox = Arc::new(Inbox { store, effective, engine: OnceLock::new(), room, leaving, metrics });
+        (Arc::clone(&inbox), Departures::new(inbox, queue))
     }
 
     /// Opens the inbox. The identity never changes in a running process, so this happens once.
@@ -77,7 +88,8 @@ impl Inbox {
         }
     }
 
-    /// Takes one activity: verified, applied and on disk when this returns.
+    /// Takes one activity: verified, applied and on disk when this returns, but for an actor's own Delete, which is
+    /// looked into afterwards.
     ///
     /// # Errors
     /// What to answer instead of 202. Nothing was changed then.
@@ -89,28 +101,26 @@ impl Inbox {
             self.metrics.inbox(InboxOutcome::Overloaded);
             return Err(Problem::busy("busy", "too many activities are arriving", 30));
         };
-        let taken = self.pass(engine, &arrival).await;
+        let taken = match gate::check(engine, arrival) {
+            Ok(Checked::Nothing) => Ok(Took::Ignored),
+            Ok(Checked::Leaving(claim)) => {
+                // More than can be looked into are forgotten: their inboxes will tell that they are gone.
+                if self.leaving.try_send(claim).is_err() {
+                    self.metrics.inbox(InboxOutcome::Overloaded);
+                }
+                return Ok(());
+            }
+            Ok(Checked::Claim(claim)) => match gate::verify(engine, &self.store, claim).await {
+                Ok(verified) => self.apply(engine, verified).await,
+                Err(problem) => Err(problem),
+            },
+            Err(problem) => Err(problem),
+        };
         self.metrics.inbox(match &taken {
             Ok(took) => took.counted(),
             Err(problem) => refusal(problem),
         });
-        if let Err(problem) = &taken {
-            tracing::debug!(
-                target: "herald::inbox",
-                code = problem.code,
-                status = problem.status.as_u16(),
-                detail = problem.detail,
-                "refused an activity"
-            );
-        }
         taken.map(|_| ())
-    }
-
-    async fn pass(&self, engine: &Engine, arrival: &Arrival) -> Result<Took, Problem> {
-        match gate::gate(engine, &self.store, arrival).await? {
-            Some(verified) => self.apply(engine, verified).await,
-            None => Ok(Took::Ignored),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod answer;
 pub mod body;
+pub mod client;
 pub mod documents;
 pub mod follow_page;
 mod pages;

@@ -13,6 +13,7 @@ use warp::filters::BoxedFilter;
 
 use super::accept::Peer;
 use super::answer::{Answer, Problem, Rendered};
+use super::client::{Client, Hint};
 use super::documents::{Documents, Moment, Standing};
 use super::{body, follow_page, pages};
 use crate::agent::effective::Effective;
@@ -35,6 +36,8 @@ pub struct Public {
     pub documents: Arc<Documents>,
     /// Looks up strangers for the remote-follow page.
     pub remote: Arc<follow_page::Remote>,
+    /// Says once that a proxy is not listed.
+    pub hint: Arc<Hint>,
 }
 
 /// One request as a route sees it.
@@ -186,16 +189,21 @@ impl Public {
             Some(query) => format!("{}?{query}", request.path),
             None => request.path.clone(),
         };
-        let arrival = Arrival {
-            target,
-            headers: request.headers.clone(),
-            body,
-            peer: request.peer.map(|peer| peer.0.ip()),
-        };
+        let source = self.client(request).and_then(Client::source);
+        let arrival = Arrival { target, headers: request.headers.clone(), body, source };
         self.inbox.receive(arrival).await?;
         let mut answer = Answer::new(Bytes::new());
         *answer.status_mut() = StatusCode::ACCEPTED;
         Ok(answer)
+    }
+
+    /// Who asks; `None` if it is not known who is at the other end of the connection.
+    fn client(&self, request: &Request) -> Option<Client> {
+        let peer = request.peer?.0.ip();
+        let client =
+            Client::of(peer, &request.headers, &self.effective.borrow().config.listen.trusted_proxies);
+        self.hint.about(client);
+        Some(client)
     }
 
     fn read_only(&self, request: &Request) -> Result<(), Problem> {
