@@ -39,6 +39,7 @@ use crate::owncast::footprint::Footprint;
 use crate::owncast::versions::Version;
 use crate::owncast::{Api, Secret};
 use crate::serve::accept::{AcceptLimits, serve};
+use crate::serve::body::Room;
 use crate::serve::documents::Documents;
 use crate::serve::follow_page::Remote;
 use crate::serve::public::{Public, infallible};
@@ -146,7 +147,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         media: shelf.clone(),
         documents: Arc::new(Documents::default()),
         remote: Arc::clone(&remote),
-        hint: Arc::default(),
+        bodies: Room::default(),
+        limits: Arc::default(),
     });
 
     let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone(), ended: Arc::default() };

@@ -36,8 +36,10 @@ pub struct Budgets {
     /// Caused by one client at one host: less than the host's, so that who invents keys of a host leaves something of its
     /// fetches to others.
     pub source_at_host: Share,
-    /// At once, of all hosts together that lately did not answer in time.
-    pub slow: usize,
+    /// Of all hosts together that lately did not answer in time: so many at once.
+    pub slow_at_once: usize,
+    /// Of the same, so many running or waiting.
+    pub slow_queue: usize,
     /// Longest wait for a turn.
     pub wait: Duration,
 }
@@ -49,7 +51,8 @@ impl Default for Budgets {
             host: Share { at_once: 2, queue: 32, per_minute: 120 },
             source: Share { at_once: 6, queue: 64, per_minute: 300 },
             source_at_host: Share { at_once: 1, queue: 16, per_minute: 60 },
-            slow: 4,
+            slow_at_once: 4,
+            slow_queue: 32,
             wait: Duration::from_secs(10),
         }
     }
@@ -67,6 +70,7 @@ pub(super) struct Budget {
 
 struct State {
     total: usize,
+    slow: usize,
     minute: Window,
     hosts: Lanes<String>,
     sources: Lanes<Source>,
@@ -149,6 +153,7 @@ struct Place {
     state: Arc<Mutex<State>>,
     host: String,
     source: Option<Source>,
+    slow: bool,
 }
 
 impl Drop for Place {
@@ -156,6 +161,7 @@ impl Drop for Place {
         let host = std::mem::take(&mut self.host);
         let mut state = lock(&self.state);
         state.total = state.total.saturating_sub(1);
+        state.slow = state.slow.saturating_sub(usize::from(self.slow));
         state.hosts.leave(&host);
         if let Some(source) = self.source {
             state.sources.leave(&source);
@@ -172,6 +178,7 @@ impl Budget {
     pub(super) fn new(limits: Budgets) -> Self {
         let state = State {
             total: 0,
+            slow: 0,
             minute: Window::default(),
             hosts: Lanes::new(limits.host),
             sources: Lanes::new(limits.source),
@@ -181,7 +188,7 @@ impl Budget {
         Self {
             limits,
             all: Arc::new(Semaphore::new(limits.all.at_once)),
-            slow: Arc::new(Semaphore::new(limits.slow)),
+            slow: Arc::new(Semaphore::new(limits.slow_at_once)),
             state: Arc::new(Mutex::new(state)),
         }
     }
@@ -211,7 +218,7 @@ impl Budget {
         Ok(Turn { _permits: permits, _place: place })
     }
 
-    /// A host did not answer in time: until then it shares a few turns with others of its kind. A few such hosts could
+    /// A host did not answer in time: until then it shares a few turns and places with others of its kind. A few such hosts could
     /// hold all turns for ever else; but its other addresses, which may be well, are asked all the same.
     pub(super) fn is_slow_until(&self, host: &str, until: Timestamp) {
         lock(&self.state).slow_until.insert(host.to_owned(), until);
@@ -232,7 +239,9 @@ impl Budget {
         let host = host.to_owned();
         let pair = source.map(|source| (source, host.clone()));
         let mut state = lock(&self.state);
+        let slow = state.slow_until.get(&host).is_some_and(|until| now < *until);
         let room = state.total < self.limits.all.queue
+            && (!slow || state.slow < self.limits.slow_queue)
             && state.minute.room(minute, self.limits.all.per_minute)
             && state.hosts.has_room(&host, minute)
             && source.is_none_or(|source| state.sources.has_room(&source, minute))
@@ -241,12 +250,13 @@ impl Budget {
             return Err(FetchError::Busy);
         }
         state.total += 1;
+        state.slow += usize::from(slow);
         state.minute.count(minute);
         let mut lanes = Vec::with_capacity(3);
         lanes.extend(pair.map(|pair| state.pairs.enter(&pair, minute)));
         lanes.extend(source.map(|source| state.sources.enter(&source, minute)));
         lanes.push(state.hosts.enter(&host, minute));
-        Ok((lanes, Place { state: Arc::clone(&self.state), host, source }))
+        Ok((lanes, Place { state: Arc::clone(&self.state), host, source, slow }))
     }
 }
 
@@ -361,9 +371,29 @@ mod tests {
         for n in 0..20 {
             held.extend(budget.turn(&slow(n), None, at(0)).await);
         }
-        assert_eq!(held.len(), limits().slow);
+        assert_eq!(held.len(), limits().slow_at_once);
         assert!(budget.turn("well", None, at(0)).await.is_ok());
         assert!(budget.turn(&slow(19), None, at(60)).await.is_ok(), "and not for ever");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_slow_hosts_leaves_places_to_others() {
+        let budget = Budget::new(Budgets { wait: Duration::from_secs(3600), ..limits() });
+        let slow = |n: usize| format!("slow{}", n % 20);
+        for n in 0..20 {
+            budget.is_slow_until(&slow(n), at(60));
+        }
+        let hosts: Vec<String> = (0..1000).map(slow).collect();
+        let mut waiting: Vec<_> = hosts.iter().map(|host| Box::pin(budget.turn(host, None, at(0)))).collect();
+        let mut refused = 0;
+        for turn in &mut waiting {
+            refused += usize::from(matches!(futures_util::poll!(turn), std::task::Poll::Ready(Err(_))));
+        }
+        assert_eq!(refused, 1000 - limits().slow_queue);
+        assert!(budget.turn("well", None, at(0)).await.is_ok());
+        drop(waiting);
+        let state = lock(&budget.state);
+        assert_eq!((state.total, state.slow), (0, 0));
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ const OWNERS: usize = 2048;
 /// Bytes of failures remembered.
 const FAILURES: usize = 1 << 20;
 /// How long the search for a key takes that we only pretend to make, at most and at least, in milliseconds.
-const PRETENDED: std::ops::Range<u64> = 50..500;
+const PRETENDED: std::ops::Range<u64> = 30..200;
 
 /// Who signs our GETs: our one actor, so that peers in secure mode answer.
 #[derive(Clone, Debug)]
@@ -271,7 +271,7 @@ impl Fetcher {
         Ok(())
     }
 
-    fn address(&self, text: &str) -> Result<Url, FetchError> {
+    pub(super) fn address(&self, text: &str) -> Result<Url, FetchError> {
         let url = parse_remote(text, &self.policy)?;
         self.refuse_own_host(&url)?;
         Ok(url)

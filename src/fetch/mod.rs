@@ -13,8 +13,10 @@ mod fetcher;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod webfinger;
 
 pub use actor::{RemoteActor, RemoteKey};
 pub use budget::{Budgets, Share};
 pub use error::FetchError;
 pub use fetcher::{Clock, FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer};
+pub use webfinger::Described;

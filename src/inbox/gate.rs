@@ -13,9 +13,9 @@ use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::Incoming;
 use crate::decide::{blocks, gone};
 use crate::fetch::{FetchError, RemoteActor};
-use crate::model::Source;
 use crate::model::handle::host_of;
 use crate::model::origin::{Origin, parse_remote, same_origin};
+use crate::model::{Source, View};
 use crate::serve::answer::Problem;
 use crate::store::Store;
 
@@ -185,8 +185,8 @@ async fn signer(
 pub(super) async fn left(engine: &Engine, store: &Store, claim: Claim) -> Option<Verified> {
     let Claim { incoming, unverified, actor, arrived, source } = claim;
     let asked = actor.to_string();
-    let known = store.read(move |view| gone::is_known(view, &asked)).await.unwrap_or(false);
-    if !known {
+    let counts = move |view: &dyn View| gone::is_known(view, &asked) && !blocks::actor_blocked(view, &asked);
+    if !store.read(counts).await.unwrap_or(false) {
         return None;
     }
     let stamp = unverified.signed_at.min(arrived);

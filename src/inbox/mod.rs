@@ -12,7 +12,6 @@ mod verified;
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -26,6 +25,8 @@ use crate::fetch::Fetcher;
 use crate::model::origin::RemotePolicy;
 use crate::model::{Addresses, Source};
 use crate::serve::answer::Problem;
+use crate::serve::body::Body;
+use crate::serve::limit::Rates;
 use crate::store::Store;
 use crate::telemetry::metrics::{InboxOutcome, Metrics};
 
@@ -34,14 +35,14 @@ use crate::telemetry::metrics::{InboxOutcome, Metrics};
 const AT_ONCE: usize = 512;
 
 /// One POST to the inbox.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Arrival {
     /// Path and query as they came over the wire.
     pub target: String,
     /// All headers.
     pub headers: HeaderMap,
     /// The raw body: the digest is of these bytes.
-    pub body: Bytes,
+    pub body: Body,
     /// Whom it is counted for; `None` where clients cannot be told apart.
     pub source: Option<Source>,
 }
@@ -64,6 +65,7 @@ pub struct Inbox {
     effective: watch::Receiver<Arc<Effective>>,
     engine: OnceLock<Engine>,
     room: Semaphore,
+    rates: Rates,
     leaving: mpsc::Sender<gate::Claim>,
     metrics: Arc<Metrics>,
 }
@@ -77,7 +79,8 @@ impl Inbox {
     ) -> (Arc<Self>, Departures) {
         let (leaving, queue) = mpsc::channel(departures::WAITING);
         let room = Semaphore::new(AT_ONCE);
-        let inbox = Arc::new(Inbox { store, effective, engine: OnceLock::new(), room, leaving, metrics });
+        let (engine, rates) = (OnceLock::new(), Rates::default());
+        let inbox = Arc::new(Inbox { store, effective, engine, room, rates, leaving, metrics });
         (Arc::clone(&inbox), Departures::new(inbox, queue))
     }
 
@@ -111,7 +114,10 @@ impl Inbox {
                 return Ok(());
             }
             Ok(Checked::Claim(claim)) => match gate::verify(engine, &self.store, claim).await {
-                Ok(verified) => self.apply(engine, verified).await,
+                Ok(verified) => match self.pace(&verified) {
+                    Ok(()) => self.apply(engine, verified).await,
+                    Err(problem) => Err(problem),
+                },
                 Err(problem) => Err(problem),
             },
             Err(problem) => Err(problem),
@@ -121,6 +127,22 @@ impl Inbox {
             Err(problem) => refusal(problem),
         });
         taken.map(|_| ())
+    }
+
+    /// Counts a request that was refused before it was looked at.
+    pub fn refused(&self, problem: &Problem) {
+        self.metrics.inbox(refusal(problem));
+    }
+
+    /// Only what is proved counts for a server: who sends in its name must not use up its rate.
+    fn pace(&self, verified: &Verified) -> Result<(), Problem> {
+        let per_second = self.effective.borrow().config.limits.activities_per_server;
+        let Some((scheme, rest)) = verified.actor().split_once("://") else { return Ok(()) };
+        let server = rest.split('/').next().unwrap_or_default();
+        self.rates.count((scheme, server), per_second).map_err(|seconds| {
+            let detail = format!("at most {per_second} activities a second are taken from {server}");
+            Problem::too_many(detail, seconds)
+        })
     }
 }
 
@@ -147,7 +169,8 @@ impl Took {
 
 fn refusal(problem: &Problem) -> InboxOutcome {
     match problem.code {
-        "bad-json" | "bad-activity" | "media-type" => InboxOutcome::Malformed,
+        "bad-json" | "bad-activity" | "media-type" | "body-broken" => InboxOutcome::Malformed,
+        "too-large" | "too-slow" | "too-many-requests" => InboxOutcome::OverLimit,
         "store-closed" => InboxOutcome::StoreFailed,
         "key-unavailable" => InboxOutcome::KeyUnavailable,
         _ if problem.retry_after.is_some() => InboxOutcome::Overloaded,

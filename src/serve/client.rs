@@ -1,11 +1,16 @@
 //! Who a request comes from: the other end of the connection, or whom a proxy names.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::HeaderMap;
 use ipnet::IpNet;
+use tokio::sync::watch;
 
+use super::answer::Problem;
+use super::limit::{Crowd, Inside, Rates};
+use crate::agent::effective::Effective;
 use crate::model::Source;
 use crate::net::guard;
 
@@ -73,14 +78,39 @@ fn address(text: &str) -> Option<IpAddr> {
     bare.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// Says once that a proxy is not listed.
-#[derive(Debug, Default)]
-pub struct Hint(AtomicBool);
+/// Requests of one client at a time.
+const AT_ONCE: u32 = 100;
 
-impl Hint {
-    pub(super) fn about(&self, client: Client) {
+/// What every client may do.
+#[derive(Debug, Default)]
+pub struct ClientLimits {
+    rates: Rates,
+    inside: Crowd,
+    hinted: AtomicBool,
+    refused: Ids,
+}
+
+impl ClientLimits {
+    /// Lets a request in, until the answer is dropped.
+    pub(super) fn admit(
+        &self,
+        source: Source,
+        effective: &watch::Receiver<Arc<Effective>>,
+    ) -> Result<Inside<'_>, Problem> {
+        let per_second = effective.borrow().config.limits.requests_per_client;
+        self.rates.count(source, per_second).map_err(|seconds| {
+            let detail = format!("at most {per_second} requests a second are taken from {source}");
+            Problem::too_many(detail, seconds)
+        })?;
+        self.inside.enter(source, AT_ONCE).ok_or_else(|| {
+            Problem::too_many(format!("at most {AT_ONCE} requests at a time are taken from {source}"), 1)
+        })
+    }
+
+    /// Says once that a proxy is not listed.
+    pub(super) fn hint(&self, client: Client) {
         let Client::Unlisted(proxy) = client else { return };
-        if self.0.swap(true, Ordering::Relaxed) {
+        if self.hinted.swap(true, Ordering::Relaxed) {
             return;
         }
         tracing::warn!(
@@ -89,6 +119,30 @@ impl Hint {
             "{proxy} sends X-Forwarded-For and is not believed, so limits for each client's address are off; if it is \
              your proxy, add \"{proxy}\" to [listen] trusted-proxies"
         );
+    }
+
+    /// A name for a refusal that no other of this process has.
+    pub(super) fn request_id(&self) -> String {
+        self.refused.next()
+    }
+}
+
+/// Ids that tell nobody how many there were: a counter, shuffled (SplitMix64, which no two numbers share).
+#[derive(Debug)]
+struct Ids(AtomicU64);
+
+impl Default for Ids {
+    fn default() -> Self {
+        Ids(AtomicU64::new(u64::from_be_bytes(crate::random::bytes())))
+    }
+}
+
+impl Ids {
+    fn next(&self) -> String {
+        let mut id = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        format!("{:016x}", id ^ (id >> 31))
     }
 }
 
@@ -144,6 +198,13 @@ mod tests {
         assert!(matches!(client("127.0.0.1", &["8.8.4.4"], &[]), Client::Unlisted(_)));
         let many = "127.0.0.1,".repeat(10_000) + "127.0.0.1";
         assert_eq!(client("127.0.0.1", &[&many], proxies), Client::Untold);
+    }
+
+    #[test]
+    fn no_two_refusals_have_one_name() {
+        let ids = Ids::default();
+        let names: std::collections::HashSet<String> = (0..10_000).map(|_| ids.next()).collect();
+        assert_eq!(names.len(), 10_000);
     }
 
     #[test]
