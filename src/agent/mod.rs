@@ -54,6 +54,7 @@ use crate::watch::{Permissions, Watcher};
 use board::Board;
 use effective::{Effective, IdentityState};
 use observe::Observer;
+use sweeper::Sweeper;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -109,6 +110,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let ready = health.hold("start");
     let metrics = Arc::new(Metrics::new());
     let folder = config.store.path.clone();
+    let store_folder = folder.clone();
     let store = blocking(move || Store::open(&folder)).await??;
     let folder = config.store.path.clone();
     let shelf = blocking(move || Shelf::open(&folder)).await??;
@@ -172,7 +174,13 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     tasks.spawn(|stop| reloader.run(stop));
     tasks.spawn(|stop| follow_config(config_changes.clone(), log, stop));
     tasks.spawn(|stop| departures.run(stop));
-    tasks.spawn(|stop| sweeper::run(store.clone(), Arc::clone(&metrics), stop));
+    let sweeper = Sweeper {
+        store: store.clone(),
+        inbox: Arc::clone(&inbox),
+        metrics: Arc::clone(&metrics),
+        folder: store_folder,
+    };
+    tasks.spawn(|stop| sweeper.run(stop));
     let federation = federation::Federation {
         store: store.clone(),
         effective: effective.subscribe(),

@@ -199,7 +199,7 @@ fn load_text(
         activities_per_server: taken.or(
             "limits.activities-per-server",
             spec.limits.activities_per_server.map(|n| n.0),
-            100,
+            10,
         ),
     };
     let delivery = DeliveryConfig {

@@ -191,7 +191,7 @@ pub struct FederationConfig {
 pub struct LimitsConfig {
     /// Requests a second of one client's address, for long; ten times as many at once.
     pub requests_per_client: u32,
-    /// Activities a second that one server has signed, for long; ten times as many at once.
+    /// Activities a second that one server has signed, for long; a hundred times as many at once.
     pub activities_per_server: u32,
 }
 

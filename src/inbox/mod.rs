@@ -10,7 +10,9 @@ mod gate;
 mod sift;
 mod verified;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -33,6 +35,10 @@ use crate::telemetry::metrics::{InboxOutcome, Metrics};
 /// Activities being looked at at once; more are sent away to come back. Twice as many as may wait for keys
 /// ([`Budgets`](crate::fetch::Budgets)), so that strangers' keys never keep out those whose keys are known.
 const AT_ONCE: usize = 512;
+/// A server may send at once what it may send in so long: everybody likes a stream in its first minute.
+const SERVERS_BURST: Duration = Duration::from_secs(100);
+/// Seconds after which those come again who were sent away because the disk is full.
+const FULL_FOR: u32 = 3600;
 
 /// One POST to the inbox.
 #[derive(Debug)]
@@ -66,6 +72,8 @@ pub struct Inbox {
     engine: OnceLock<Engine>,
     room: Semaphore,
     rates: Rates,
+    /// Nothing more may be remembered of strangers.
+    full: AtomicBool,
     leaving: mpsc::Sender<gate::Claim>,
     metrics: Arc<Metrics>,
 }
@@ -79,8 +87,8 @@ impl Inbox {
     ) -> (Arc<Self>, Departures) {
         let (leaving, queue) = mpsc::channel(departures::WAITING);
         let room = Semaphore::new(AT_ONCE);
-        let (engine, rates) = (OnceLock::new(), Rates::default());
-        let inbox = Arc::new(Inbox { store, effective, engine, room, rates, leaving, metrics });
+        let (engine, rates, full) = (OnceLock::new(), Rates::new(SERVERS_BURST), AtomicBool::new(false));
+        let inbox = Arc::new(Inbox { store, effective, engine, room, rates, full, leaving, metrics });
         (Arc::clone(&inbox), Departures::new(inbox, queue))
     }
 
@@ -113,6 +121,9 @@ impl Inbox {
                 }
                 return Ok(());
             }
+            Ok(Checked::Claim(_)) if self.full.load(Ordering::Relaxed) => {
+                Err(Problem::busy("store-full", "nothing more can be kept here for now", FULL_FOR))
+            }
             Ok(Checked::Claim(claim)) => match gate::verify(engine, &self.store, claim).await {
                 Ok(verified) => match self.pace(&verified) {
                     Ok(()) => self.apply(engine, verified).await,
@@ -127,6 +138,18 @@ impl Inbox {
             Err(problem) => refusal(problem),
         });
         taken.map(|_| ())
+    }
+
+    /// Takes nothing more from strangers, for this reason, or takes it again.
+    pub fn close(&self, why: Option<String>) {
+        let was = self.full.swap(why.is_some(), Ordering::Relaxed);
+        match why {
+            Some(why) if !was => {
+                tracing::error!(target: "herald::inbox", why, "nothing more is taken from other servers until there is room");
+            }
+            None if was => tracing::warn!(target: "herald::inbox", "there is room again"),
+            _ => {}
+        }
     }
 
     /// Counts a request that was refused before it was looked at.
@@ -171,7 +194,7 @@ fn refusal(problem: &Problem) -> InboxOutcome {
     match problem.code {
         "bad-json" | "bad-activity" | "media-type" | "body-broken" => InboxOutcome::Malformed,
         "too-large" | "too-slow" | "too-many-requests" => InboxOutcome::OverLimit,
-        "store-closed" => InboxOutcome::StoreFailed,
+        "store-closed" | "store-full" => InboxOutcome::StoreFailed,
         "key-unavailable" => InboxOutcome::KeyUnavailable,
         _ if problem.retry_after.is_some() => InboxOutcome::Overloaded,
         _ => InboxOutcome::BadSignature,

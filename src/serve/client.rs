@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -80,14 +81,27 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// Requests of one client at a time.
 const AT_ONCE: u32 = 100;
+/// A client may ask at once what it may ask in so long.
+const BURST: Duration = Duration::from_secs(10);
 
 /// What every client may do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ClientLimits {
     rates: Rates,
     inside: Crowd,
     hinted: AtomicBool,
     refused: Ids,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        ClientLimits {
+            rates: Rates::new(BURST),
+            inside: Crowd::default(),
+            hinted: AtomicBool::new(false),
+            refused: Ids::default(),
+        }
+    }
 }
 
 impl ClientLimits {

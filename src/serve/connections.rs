@@ -140,9 +140,13 @@ impl Connections {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let latest = now.saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or_default());
         let state = self.state();
-        let waiting = state.open.values().filter(|open| !open.given_up.is_cancelled());
+        // One that was given up a moment ago is about to end.
+        if state.open.values().any(|open| open.given_up.is_cancelled()) {
+            return;
+        }
         let since = |open: &Arc<Connection>| open.waits_since.load(Ordering::Relaxed);
-        if let Some(longest) = waiting.min_by_key(|open| since(open)).filter(|open| since(open) <= latest) {
+        let longest = state.open.values().min_by_key(|open| since(open));
+        if let Some(longest) = longest.filter(|open| since(open) <= latest) {
             longest.given_up.cancel();
         }
     }

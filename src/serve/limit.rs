@@ -5,30 +5,29 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PLACES: usize = 1 << 14;
-/// What may be done at once, in microseconds of what may be done for long: a queue that was held up empties itself.
-const BURST: u64 = 10_000_000;
-
 /// How often something may be done, by each of many (a generic cell rate algorithm, without locks).
 #[derive(Debug)]
 pub struct Rates {
     /// The moment up to which each place has used up its rate, in microseconds.
     spent_until: Box<[AtomicU64]>,
+    /// In microseconds.
+    burst: u64,
     hasher: RandomState,
     began: Instant,
 }
 
-impl Default for Rates {
-    fn default() -> Self {
-        let spent_until = (0..PLACES).map(|_| AtomicU64::new(0)).collect();
-        Rates { spent_until, hasher: RandomState::new(), began: Instant::now() }
-    }
-}
-
 impl Rates {
-    /// Counts one more of `who`, of whom `per_second` are allowed for long and ten times as many at once.
+    /// At once may be done what may be done in `burst` for long: a queue that was held up empties itself.
+    pub fn new(burst: Duration) -> Self {
+        let spent_until = (0..PLACES).map(|_| AtomicU64::new(0)).collect();
+        let burst = u64::try_from(burst.as_micros()).unwrap_or(u64::MAX / 2);
+        Rates { spent_until, burst, hasher: RandomState::new(), began: Instant::now() }
+    }
+
+    /// Counts one more of `who`, of whom `per_second` are allowed for long.
     ///
     /// # Errors
     /// Seconds after which it will be allowed. Nothing was counted then.
@@ -42,10 +41,10 @@ impl Rates {
         let Some(place) = self.spent_until.get(place(&self.hasher, who)) else { return Ok(()) };
         let more = |spent: u64| {
             let then = spent.max(now) + cost;
-            (then <= now + BURST).then_some(then)
+            (then <= now + self.burst).then_some(then)
         };
         place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map(|_| ()).map_err(|spent| {
-            let wait = (spent + cost).saturating_sub(now + BURST).div_ceil(1_000_000);
+            let wait = (spent + cost).saturating_sub(now + self.burst).div_ceil(1_000_000);
             u32::try_from(wait).unwrap_or(u32::MAX).max(1)
         })
     }
@@ -97,7 +96,7 @@ mod tests {
 
     #[test]
     fn so_many_for_long_and_ten_times_as_many_at_once() {
-        let rates = Rates::default();
+        let rates = Rates::new(Duration::from_secs(10));
         let taken =
             |now: u64, tries: usize| (0..tries).filter(|_| rates.count_at("ana", 5, now).is_ok()).count();
         assert_eq!(taken(0, 1000), 50);
@@ -117,7 +116,7 @@ mod tests {
 
     #[test]
     fn many_who_come_once_keep_out_hardly_anybody() {
-        let rates = Rates::default();
+        let rates = Rates::new(Duration::from_secs(10));
         for who in 0..200_000 {
             let _ = rates.count_at(who, 5, 0);
         }

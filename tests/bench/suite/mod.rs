@@ -13,6 +13,7 @@ mod process;
 mod report;
 mod serve;
 mod signatures;
+mod strangers;
 mod watch;
 
 /// Runs one bench, or the part of one that needs a process of its own.
@@ -35,6 +36,7 @@ pub fn main(bench: &str) -> anyhow::Result<()> {
         "inbox" => inbox::run(quick),
         "serve" => serve::run(quick),
         "memory" => memory::run(quick),
+        "strangers" => strangers::run(quick),
         "watch" => watch::run(quick),
         other => anyhow::bail!("there is no bench {other}"),
     }
