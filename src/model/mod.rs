@@ -14,6 +14,7 @@ pub mod origin;
 pub mod post;
 pub mod record;
 pub mod secret;
+pub mod source;
 pub mod stood;
 pub mod stream;
 pub mod view;
@@ -23,6 +24,7 @@ pub use addresses::Addresses;
 pub use draft::Draft;
 pub use record::{Changes, Record};
 pub use secret::Secret;
+pub use source::Source;
 pub use view::View;
 
 #[cfg(test)]
