@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::FetchError;
-use super::cache::Bounded;
+use crate::bounded::Bounded;
 use crate::model::Source;
 
 /// A limit of its own.

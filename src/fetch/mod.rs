@@ -6,10 +6,10 @@
 
 mod actor;
 mod budget;
-mod cache;
 mod document;
 mod error;
 mod fetcher;
+mod schemes;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -19,4 +19,5 @@ pub use actor::{RemoteActor, RemoteKey};
 pub use budget::{Budgets, Share};
 pub use error::FetchError;
 pub use fetcher::{Clock, FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer};
+pub use schemes::{Schemes, refuses_scheme};
 pub use webfinger::Described;

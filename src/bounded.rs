@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 /// Entries whose weights make at most `cap` together; when full, those go that were used least recently.
 #[derive(Debug)]
-pub(super) struct Bounded<K, V> {
+pub(crate) struct Bounded<K, V> {
     entries: HashMap<K, Entry<V>>,
     cap: usize,
     held: usize,
@@ -21,11 +21,11 @@ struct Entry<V> {
 }
 
 impl<K: Hash + Eq, V> Bounded<K, V> {
-    pub(super) fn new(cap: usize) -> Self {
+    pub(crate) fn new(cap: usize) -> Self {
         Self { entries: HashMap::new(), cap: cap.max(1), held: 0, tick: 0 }
     }
 
-    pub(super) fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
@@ -36,12 +36,12 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     }
 
     /// Inserts what weighs 1.
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         self.insert_weighing(1, key, value);
     }
 
     /// Inserts what weighs as much; what weighs more than everything together may is not kept.
-    pub(super) fn insert_weighing(&mut self, weight: usize, key: K, value: V) {
+    pub(crate) fn insert_weighing(&mut self, weight: usize, key: K, value: V) {
         self.remove(&key);
         if weight > self.cap {
             return;
@@ -54,7 +54,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
         self.entries.insert(key, Entry { used: self.tick, weight, value });
     }
 
-    pub(super) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
+    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
     {
@@ -82,7 +82,7 @@ impl<K: Hash + Eq, V> Bounded<K, V> {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 }
