@@ -110,7 +110,6 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let ready = health.hold("start");
     let metrics = Arc::new(Metrics::new());
     let folder = config.store.path.clone();
-    let store_folder = folder.clone();
     let store = blocking(move || Store::open(&folder)).await??;
     store.keep_free(config.store.floor());
     let folder = config.store.path.clone();
@@ -175,12 +174,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     tasks.spawn(|stop| reloader.run(stop));
     tasks.spawn(|stop| follow_config(config_changes.clone(), log, stop));
     tasks.spawn(|stop| departures.run(stop));
-    let sweeper = Sweeper {
-        store: store.clone(),
-        inbox: Arc::clone(&inbox),
-        metrics: Arc::clone(&metrics),
-        folder: store_folder,
-    };
+    let sweeper = Sweeper { store: store.clone(), inbox: Arc::clone(&inbox), metrics: Arc::clone(&metrics) };
     tasks.spawn(|stop| sweeper.run(stop));
     let federation = federation::Federation {
         store: store.clone(),

@@ -1,6 +1,5 @@
 //! Forgets what is over, a little at a time.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,16 +15,12 @@ use crate::telemetry::metrics::Metrics;
 
 /// Pause after the whole store was looked at.
 const REST: Duration = Duration::from_secs(600);
-/// Free space below which nothing of strangers is taken any more: what is ours must still be written.
-const FLOOR: u64 = 64 << 20;
 
 /// The task.
 pub(super) struct Sweeper {
     pub(super) store: Store,
     pub(super) inbox: Arc<Inbox>,
     pub(super) metrics: Arc<Metrics>,
-    /// Where the store is.
-    pub(super) folder: PathBuf,
 }
 
 impl Sweeper {
@@ -33,7 +28,7 @@ impl Sweeper {
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut cursor = Cursor::new();
         let mut held = 0;
-        let mut full = None;
+        let mut full = false;
         loop {
             let from = cursor.clone();
             let now = Timestamp::now();
@@ -51,13 +46,12 @@ impl Sweeper {
             self.metrics.followers.set(i64::try_from(followers).unwrap_or(i64::MAX));
             held += kept;
             if next.is_empty() || held > MOST {
-                full =
-                    (held > MOST).then(|| format!("the store holds more than {MOST} memories of strangers"));
+                full = held > MOST;
             }
             if next.is_empty() {
                 held = 0;
             }
-            self.inbox.close(full.clone().or_else(|| self.short_of_space()));
+            self.inbox.close(full);
             let pause = if next.is_empty() { REST } else { PAUSE };
             cursor = next;
             tokio::select! {
@@ -65,12 +59,5 @@ impl Sweeper {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-    }
-
-    fn short_of_space(&self) -> Option<String> {
-        let disk = rustix::fs::statvfs(&self.folder).ok()?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let folder = self.folder.display();
-        (free < FLOOR).then(|| format!("{} MiB are free on the disk of {folder}", free >> 20))
     }
 }

@@ -37,7 +37,7 @@ use crate::telemetry::metrics::{InboxOutcome, Metrics};
 const AT_ONCE: usize = 512;
 /// A server may send at once what it may send in so long: everybody likes a stream in its first minute.
 const SERVERS_BURST: Duration = Duration::from_secs(100);
-/// Seconds after which those come again who were sent away because the disk is full.
+/// Seconds after which those come again who were sent away because the store is full.
 const FULL_FOR: u32 = 3600;
 
 /// One POST to the inbox.
@@ -144,14 +144,14 @@ impl Inbox {
         taken.map(|_| ())
     }
 
-    /// Takes nothing more from strangers, for this reason, or takes it again.
-    pub fn close(&self, why: Option<String>) {
-        let was = self.full.swap(why.is_some(), Ordering::Relaxed);
-        match why {
-            Some(why) if !was => {
-                tracing::error!(target: "herald::inbox", why, "nothing more is taken from other servers until there is room");
-            }
-            None if was => tracing::warn!(target: "herald::inbox", "there is room again"),
+    /// Takes nothing more from strangers while there is too much of theirs already, or takes it again.
+    pub fn close(&self, full: bool) {
+        match (self.full.swap(full, Ordering::Relaxed), full) {
+            (false, true) => tracing::error!(
+                target: "herald::inbox",
+                "the store holds more of strangers than it should; nothing more is taken from them until some of it is over"
+            ),
+            (true, false) => tracing::warn!(target: "herald::inbox", "strangers' activities are taken again"),
             _ => {}
         }
     }
