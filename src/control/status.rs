@@ -27,6 +27,7 @@ struct Stored {
     followers: FollowerCounts,
     waiting: u64,
     blocks: u64,
+    reports: u64,
     session: Option<SessionStatus>,
     announcement: Option<Announcement>,
     wishes: WishList,
@@ -45,6 +46,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
             followers: view.meta(),
             waiting: waiting(view),
             blocks: count(view, kind::BLOCK),
+            reports: count(view, kind::REPORT),
             session: view.meta::<Stream>().session.map(session),
             announcement: announcement(view, &ours),
             wishes: wishes::list(view, now),
@@ -57,7 +59,13 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: store_works && identity.state == IdentityWord::Settled,
         uptime_seconds: u64::try_from(now.duration_since(control.started).as_secs()).unwrap_or(0),
-        attention: attention(&effective, &board, &control.reload.on_disk(), stored.followers.pending),
+        attention: attention(
+            &effective,
+            &board,
+            &control.reload.on_disk(),
+            stored.followers.pending,
+            stored.reports,
+        ),
         identity,
         owncast: OwncastStatus {
             url: effective.config.owncast.url.to_string(),
@@ -75,6 +83,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         followers: stored.followers,
         deliveries: Deliveries { waiting: stored.waiting },
         blocks: stored.blocks,
+        reports: stored.reports,
         listen: ListenStatus {
             public: control.listening.public.to_string(),
             webhook: control.listening.webhook.to_string(),
@@ -85,7 +94,13 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
 }
 
 /// What the operator should look at, the most pressing first. What ends by itself is not among it.
-fn attention(effective: &Effective, board: &Board, on_disk: &OnDisk, pending: u64) -> Vec<String> {
+fn attention(
+    effective: &Effective,
+    board: &Board,
+    on_disk: &OnDisk,
+    pending: u64,
+    reports: u64,
+) -> Vec<String> {
     let mut needed = Vec::new();
     if let IdentityState::Waiting(why) = &effective.identity {
         needed.push(why.clone());
@@ -115,6 +130,12 @@ fn attention(effective: &Effective, board: &Board, on_disk: &OnDisk, pending: u6
         let (wait, follower) = if pending == 1 { ("waits", "follower") } else { ("wait", "followers") };
         needed.push(format!(
             "{pending} {follower} {wait} for your approval: owncast-herald followers list --state pending"
+        ));
+    }
+    if reports > 0 {
+        let (waits, report) = if reports == 1 { ("waits", "report") } else { ("wait", "reports") };
+        needed.push(format!(
+            "{reports} {report} from other servers {waits} to be read: owncast-herald reports list"
         ));
     }
     // The same fault may be known in two places.
@@ -299,7 +320,7 @@ mod tests {
 
     #[test]
     fn what_needs_attention_is_named_once_with_its_cure() {
-        let calm = attention(&effective(Facts::default(), true), &Board::default(), &OnDisk::default(), 0);
+        let calm = attention(&effective(Facts::default(), true), &Board::default(), &OnDisk::default(), 0, 0);
         assert_eq!(calm, Vec::<String>::new());
 
         let mut board = Board { problem: Some("no key".to_owned()), ..Board::default() };
@@ -316,7 +337,7 @@ mod tests {
             needs_restart: true,
         }];
         let on_disk = OnDisk { refused: Some(refused), waiting };
-        let needed = attention(&effective(Facts::default(), false), &board, &on_disk, 1);
+        let needed = attention(&effective(Facts::default(), false), &board, &on_disk, 1, 2);
         for (text, part) in needed.iter().zip([
             "no key",
             "line 2: owncast.url",
@@ -324,15 +345,16 @@ mod tests {
             "the webhook does not reach us",
             "90 s behind",
             "1 follower waits for your approval",
+            "2 reports from other servers wait to be read",
         ]) {
             assert!(text.contains(part), "{part} is not in {text}");
         }
-        assert_eq!(needed.len(), 6, "neither twice, nor a connection that ended once: {needed:?}");
+        assert_eq!(needed.len(), 7, "neither twice, nor a connection that ended once: {needed:?}");
 
         // The watcher shows the clock as Owncast's problem where there is no greater one.
         board =
             Board { problem: Some(clock_words(-400)), clock_offset_seconds: Some(-400), ..Board::default() };
-        let needed = attention(&effective(Facts::default(), true), &board, &OnDisk::default(), 0);
+        let needed = attention(&effective(Facts::default(), true), &board, &OnDisk::default(), 0, 0);
         assert_eq!(needed, [clock_words(-400)]);
     }
 

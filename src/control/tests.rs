@@ -121,6 +121,7 @@ fn follower(actor: &str, handle: &str, state: FollowerState, second: i64) -> Fol
         },
         state,
         parked_from: None,
+        moved_to: None,
         follow_id: None,
         since,
         stamp: since,

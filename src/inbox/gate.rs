@@ -8,7 +8,7 @@ use super::sift::{Sifted, sift};
 use super::{Arrival, Engine, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
-use crate::activitypub::vocab::read::Incoming;
+use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::blocks;
 use crate::fetch::{FetchError, RemoteActor};
 use crate::model::follower::Follower;
@@ -32,7 +32,7 @@ pub(super) async fn gate(
     match sift(&incoming, &engine.addresses) {
         Sifted::Ignore => Ok(None),
         // The answer is 202 whatever comes of it: the difference would tell who is known here.
-        Sifted::SelfDelete => Ok(self_delete(engine, store, arrival, incoming).await.ok().flatten()),
+        Sifted::OfItself => Ok(of_itself(engine, store, arrival, incoming).await.ok().flatten()),
         Sifted::Verify => verify(engine, store, arrival, incoming).await.map(Some),
     }
 }
@@ -93,7 +93,7 @@ fn sound(engine: &Engine, arrival: &Arrival, incoming: &Incoming) -> Result<Soun
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "own-host", detail));
     }
     if let Some(inner) = &incoming.object.actor
-        && incoming.kind == crate::activitypub::vocab::read::Kind::Undo
+        && incoming.kind == Kind::Undo
         && address("undone activity's actor", inner)? != actor
     {
         let detail = "the undone activity is another actor's";
@@ -173,17 +173,20 @@ async fn signer(
     }
 }
 
-/// A self-Delete of an actor we know: proved by its signature, or by its document being gone.
-async fn self_delete(
+/// What an actor we know says of itself: proved by its signature, or of a Delete by its document being gone.
+async fn of_itself(
     engine: &Engine,
     store: &Store,
     arrival: &Arrival,
     incoming: Incoming,
 ) -> Result<Option<Verified>, Problem> {
     let Sound { unverified, actor, arrived } = sound(engine, arrival, &incoming)?;
-    let asked = actor.to_string();
+    let (asked, key_host) = (actor.to_string(), host_of(&unverified.key_id));
     let known = store
         .read(move |view| {
+            if blocks::actor_blocked(view, &asked) || blocks::host_blocked(view, &key_host) {
+                return false;
+            }
             let acted = format!("Sa\n{asked}\n").into_bytes();
             let mut known = view.get::<Follower>(asked.as_bytes()).is_some();
             view.scan_bytes(&acted, &acted, &mut |_, _| {
@@ -200,8 +203,15 @@ async fn self_delete(
     let stamp = unverified.signed_at.min(arrived);
     match signer(engine, &unverified).await {
         Ok(Some(owner)) if owner.id == actor => {
+            // What an Update embeds is not believed: the document itself is read.
+            let owner = match incoming.kind {
+                Kind::Update => engine.fetcher.actor(actor.as_str()).await.ok().filter(|now| now.id == actor),
+                _ => Some(owner),
+            };
+            let Some(owner) = owner else { return Ok(None) };
             Ok(Some(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature)))
         }
+        _ if incoming.kind != Kind::Delete => Ok(None),
         // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
         // actor's own document tells.
         _ => match engine.fetcher.actor(actor.as_str()).await {

@@ -121,6 +121,9 @@ enum Took {
     Engaged,
     Undone,
     Deleted,
+    /// An actor's profile, or where it has moved.
+    Updated,
+    Reported,
     Repeated,
     Ignored,
 }
@@ -128,7 +131,12 @@ enum Took {
 impl Took {
     fn counted(self) -> InboxOutcome {
         match self {
-            Took::Followed | Took::Engaged | Took::Undone | Took::Deleted => InboxOutcome::Accepted,
+            Took::Followed
+            | Took::Engaged
+            | Took::Undone
+            | Took::Deleted
+            | Took::Updated
+            | Took::Reported => InboxOutcome::Accepted,
             Took::Repeated => InboxOutcome::Duplicate,
             Took::Ignored => InboxOutcome::Ignored,
         }

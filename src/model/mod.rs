@@ -13,6 +13,7 @@ pub mod notices;
 pub mod origin;
 pub mod post;
 pub mod record;
+pub mod report;
 pub mod secret;
 pub mod stood;
 pub mod stream;

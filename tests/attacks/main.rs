@@ -9,6 +9,7 @@ pub mod support;
 mod addresses;
 mod blocks;
 mod bodies;
+mod dialects;
 mod documents;
 mod floods;
 mod mallory;
