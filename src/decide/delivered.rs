@@ -246,13 +246,17 @@ pub(super) fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: In
     draft.put(&record);
 }
 
-/// Writes that the inboxes of a fan-out below a number may be tried from now on. A process that dies cannot say which of
-/// them were: to the next one each may have the activity. A pass that is done is not opened again.
-pub fn claim(draft: &mut Draft<'_>, outgoing: Ulid, below: u32) {
+/// Writes that the inboxes of a fan-out below a number may be tried from now on, if those below `from` are the ones that
+/// may be now; false if not, as after a pass that is done or was opened again. A process that dies cannot say which of
+/// them were tried: to the next one each may have the activity.
+pub fn claim(draft: &mut Draft<'_>, outgoing: Ulid, from: u32, below: u32) -> bool {
     let id = outgoing.to_bytes();
-    if draft.view().get_bytes(&full_key(kind::FANOUT, &id)).is_some() {
+    let stands = draft.view().get_bytes(&full_key(kind::FANOUT, &id)).map(|value| claimed(&value));
+    let stands = stands == Some(from);
+    if stands {
         draft.put_raw(kind::FANOUT, &id, below.to_be_bytes().to_vec());
     }
+    stands
 }
 
 /// Reads what [`claim`] wrote: 0 for a pass that has not begun.

@@ -223,9 +223,9 @@ impl Peers {
         let Some(pass) = self.passes.get_mut(&job.outgoing).filter(|pass| number >= pass.claimed) else {
             return false;
         };
-        pass.claimed = number + 1;
+        let from = std::mem::replace(&mut pass.claimed, number + 1);
         let mut draft = Draft::new(&*view);
-        delivered::claim(&mut draft, job.outgoing, number + 1);
+        assert!(delivered::claim(&mut draft, job.outgoing, from, number + 1), "another claim stands");
         let changes = draft.into_changes();
         view.apply(changes);
         true

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use owncast_herald::activitypub::signature::PrivateKey;
-use owncast_herald::config::{Secret, keyfile};
+use owncast_herald::config::{Config, Overrides, Secret, keyfile};
 use owncast_herald::decide::followers;
 use owncast_herald::model::facts::Identity;
 use owncast_herald::model::follower::{Follower, FollowerState};
@@ -33,6 +33,8 @@ pub struct Home {
     pub addresses: Addresses,
     /// Owncast.
     pub owncast: SimOwncast,
+    /// File of an authority that is trusted beside the system's.
+    pub extra_ca: Option<PathBuf>,
     ip: Ipv4Addr,
 }
 
@@ -54,7 +56,8 @@ impl Home {
         keyfile::write(&folder.path().join("store/actor-key.pem"), &key, false)?;
         // An address of its own, so that fixed ports never meet somebody else's.
         let [a, b, ..] = std::process::id().to_le_bytes();
-        let home = Home { folder, addresses, owncast, ip: Ipv4Addr::new(127, 77, a, b.max(1)) };
+        let home =
+            Home { folder, addresses, owncast, extra_ca: None, ip: Ipv4Addr::new(127, 77, a, b.max(1)) };
         let identity = Identity {
             addresses: Some(home.addresses.clone()),
             published: Some(Timestamp::now()),
@@ -120,6 +123,13 @@ impl Home {
         self.write(decisions).await
     }
 
+    /// What the agent makes of its configuration.
+    pub fn loaded(&self) -> anyhow::Result<Config> {
+        let file = self.folder.path().join("etc/agent.toml");
+        std::fs::write(&file, self.config(""))?;
+        Ok(Config::load(Some(&file), Overrides::default(), &|_| None)?)
+    }
+
     /// Starts the agent and waits until it is ready. `extra` is TOML behind what every bench needs.
     pub async fn start(&self, extra: &str) -> anyhow::Result<Agent> {
         // In a folder of its own, which is watched.
@@ -152,16 +162,19 @@ impl Home {
     }
 
     fn config(&self, extra: &str) -> String {
+        let authority =
+            self.extra_ca.as_ref().map(|file| format!("extra-ca-file = \"{}\"\n", file.display()));
         format!(
             "[owncast]\nurl = \"{owncast}\"\nwebsocket = false\n\
              [listen]\npublic = \"{ip}:8585\"\nwebhook = \"{ip}:8586\"\nmetrics = \"{ip}:8587\"\n\
              admin-socket = \"{folder}/admin.sock\"\n\
              [go-live]\ndelay = \"0s\"\nrepost-after = \"0s\"\nimage = \"none\"\n\
-             [federation]\nallow-private-addresses = [\"127.0.0.0/8\"]\nallow-http = true\n\
+             [federation]\nallow-private-addresses = [\"127.0.0.0/8\"]\nallow-http = true\n{authority}\
              [store]\npath = \"{folder}/store\"\n{extra}\n",
             owncast = self.owncast.url(),
             ip = self.ip,
             folder = self.folder.path().display(),
+            authority = authority.unwrap_or_default(),
         )
     }
 

@@ -15,63 +15,102 @@ use warp::Filter as _;
 
 use super::process;
 
-/// Argument for [`deliver`]: `<key file> <body file> <file of inboxes> <concurrency>`.
+/// Argument for [`deliver`]: `<key file> <body file> <file of inboxes> <concurrency> <threads> <how many answer>
+/// keep|close [<file of an authority>]`.
 pub const DELIVER: &str = "--bare-deliver";
 /// Argument for [`empty_route`]: `<address>`.
 pub const EMPTY_ROUTE: &str = "--empty-route";
 
+/// What is sent to everybody.
+struct Letter {
+    key: PKey<Private>,
+    body: bytes::Bytes,
+    digest: String,
+    keep: bool,
+}
+
 /// Signs and posts one body to every inbox, and prints CPU and wall time in microseconds.
 ///
 /// # Errors
-/// Arguments, files, or a delivery that was not taken.
+/// Arguments, files, or another number of answers than said.
 pub fn deliver(arguments: &[String]) -> anyhow::Result<()> {
-    let [_, _, key, body, inboxes, concurrency, ..] = arguments else {
-        anyhow::bail!("{DELIVER} <key file> <body file> <file of inboxes> <concurrency>");
+    let [_, _, key, body, inboxes, concurrency, threads, answering, keep, rest @ ..] = arguments else {
+        anyhow::bail!("{DELIVER} with too few arguments");
     };
-    let key: PKey<Private> = PKey::private_key_from_pem(&std::fs::read(key)?)?;
+    let (concurrency, threads): (usize, usize) = (concurrency.parse()?, threads.parse()?);
+    let answering: usize = answering.parse()?;
     let body = bytes::Bytes::from(std::fs::read(body)?);
-    let inboxes: Vec<url::Url> = std::fs::read_to_string(inboxes)?
-        .lines()
-        .map(|line| line.parse().context("an inbox"))
-        .collect::<anyhow::Result<_>>()?;
-    let concurrency: usize = concurrency.parse()?;
+    let digest = base64::engine::general_purpose::STANDARD.encode(openssl::sha::sha256(&body));
+    let letter = Letter {
+        key: PKey::private_key_from_pem(&std::fs::read(key)?)?,
+        digest: format!("SHA-256={digest}"),
+        keep: keep == "keep",
+        body,
+    };
+    let mut parts = vec![Vec::new(); threads];
+    for (number, line) in std::fs::read_to_string(inboxes)?.lines().enumerate() {
+        let inbox: url::Url = line.parse().context("an inbox")?;
+        parts.get_mut(number % threads).context("no threads")?.push(inbox);
+    }
     // As the agent does: the same scheduler class, so that both meet the same neighbours.
     rustix::process::setpriority_process(None, 10)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = reqwest::Client::builder()
-            .user_agent("bare-loop/1.0 (+https://live.example/)")
-            .tls_backend_native()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(15))
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(Duration::from_secs(5))
-            .build()?;
-        let digest = base64::engine::general_purpose::STANDARD.encode(openssl::sha::sha256(&body));
-        let digest = format!("SHA-256={digest}");
-        let (cpu, start) = (process::own_cpu()?, Instant::now());
-        let taken = futures_util::stream::iter(&inboxes)
-            .map(|inbox| post(&client, &key, inbox, &digest, body.clone()))
-            .buffer_unordered(concurrency)
-            .filter(|sent| std::future::ready(sent.is_ok()))
-            .count()
-            .await;
-        let (cpu, took) = (process::own_cpu()?.saturating_sub(cpu), start.elapsed());
-        anyhow::ensure!(taken == inboxes.len(), "{taken} of {} inboxes were reached", inboxes.len());
-        println!("{} {}", cpu.as_micros(), took.as_micros());
-        Ok(())
-    })
+    let loops = parts
+        .into_iter()
+        .map(|part| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok((runtime, client(rest.first())?, part))
+        })
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let (cpu, start) = (process::own_cpu()?, Instant::now());
+    let taken: usize = std::thread::scope(|scope| {
+        let letter = &letter;
+        let running: Vec<_> = loops
+            .into_iter()
+            .map(|(runtime, client, part)| {
+                scope.spawn(move || runtime.block_on(post_all(client, part, letter, concurrency / threads)))
+            })
+            .collect();
+        running.into_iter().map(|part| part.join().unwrap_or_default()).sum()
+    });
+    let (cpu, took) = (process::own_cpu()?.saturating_sub(cpu), start.elapsed());
+    anyhow::ensure!(taken == answering, "{taken} of {answering} inboxes were reached");
+    println!("{} {}", cpu.as_micros(), took.as_micros());
+    Ok(())
 }
 
-async fn post(
-    client: &reqwest::Client,
-    key: &PKey<Private>,
-    inbox: &url::Url,
-    digest: &str,
-    body: bytes::Bytes,
-) -> anyhow::Result<()> {
+fn client(authority: Option<&String>) -> anyhow::Result<reqwest::Client> {
+    let mut client = reqwest::Client::builder()
+        .user_agent("bare-loop/1.0 (+https://live.example/)")
+        .tls_backend_native()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(15))
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(Duration::from_secs(5));
+    if let Some(file) = authority {
+        client = client.tls_certs_merge([reqwest::Certificate::from_pem(&std::fs::read(file)?)?]);
+    }
+    Ok(client.build()?)
+}
+
+/// How many took it.
+async fn post_all(
+    client: reqwest::Client,
+    inboxes: Vec<url::Url>,
+    letter: &Letter,
+    concurrency: usize,
+) -> usize {
+    futures_util::stream::iter(&inboxes)
+        .map(|inbox| post(&client, inbox, letter))
+        .buffer_unordered(concurrency.max(1))
+        .filter(|sent| std::future::ready(sent.is_ok()))
+        .count()
+        .await
+}
+
+async fn post(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> anyhow::Result<()> {
+    let Letter { key, body, digest, keep } = letter;
     let kind = "application/activity+json";
     let host = inbox.authority();
     let date = httpdate::fmt_http_date(std::time::SystemTime::now());
@@ -85,16 +124,16 @@ async fn post(
          headers=\"(request-target) host date digest content-type\",signature=\"{}\"",
         base64::engine::general_purpose::STANDARD.encode(signature)
     );
-    let answer = client
+    let mut request = client
         .post(inbox.clone())
         .header("date", date)
         .header("digest", digest)
         .header("content-type", kind)
-        .header("signature", signature)
-        .body(body)
-        .send()
-        .await?
-        .error_for_status()?;
+        .header("signature", signature);
+    if !keep {
+        request = request.header("connection", "close");
+    }
+    let answer = request.body(body.clone()).send().await?.error_for_status()?;
     answer.bytes().await?;
     Ok(())
 }

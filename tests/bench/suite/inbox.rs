@@ -21,7 +21,7 @@ use warp::Filter as _;
 
 use super::agent::Home;
 use super::report::{Budget, against, each, figure, headline, micros, number, rate, ratio};
-use super::{deliver, load, process, signatures};
+use super::{load, posts, process, signatures};
 
 /// Connections kept open by the load.
 const CONNECTIONS: usize = 64;
@@ -54,7 +54,7 @@ async fn compare(likes: usize, age: Duration, verify: Duration, store: Duration)
     let home = Home::new().await?;
     let peers = Peers::start().await?;
     // One post more than the Likes need: the first round, which makes the keys known, likes that one.
-    let posts = posts(&home, likes.div_ceil(PEOPLE) + 1, age).await?;
+    let posts = announced(&home, likes.div_ceil(PEOPLE) + 1, age).await?;
     let (warming, rest) = posts.split_at(1);
     let first = peers.likes(&home.addresses, warming, PEOPLE)?;
     let all = peers.likes(&home.addresses, rest, likes)?;
@@ -107,8 +107,8 @@ fn rate_of(count: f64) -> usize {
 }
 
 /// Public posts, made `age` ago, with nobody to be told.
-async fn posts(home: &Home, count: usize, age: Duration) -> anyhow::Result<Vec<Ulid>> {
-    let rules = deliver::rules(&home.addresses);
+async fn announced(home: &Home, count: usize, age: Duration) -> anyhow::Result<Vec<Ulid>> {
+    let rules = posts::rules(&home.addresses);
     let facts = Facts { name: "New Owncast Server".into(), ..Facts::default() };
     let made = Timestamp::now().checked_sub(age)?;
     let (sender, mut ids) = tokio::sync::mpsc::unbounded_channel();
@@ -116,7 +116,7 @@ async fn posts(home: &Home, count: usize, age: Duration) -> anyhow::Result<Vec<U
         let mut moment = Moment::new(made, 7);
         for _ in 0..count {
             let session = moment.ulid();
-            let post = publish::announce(draft, &mut moment, &rules, &facts, deliver::plain(session));
+            let post = publish::announce(draft, &mut moment, &rules, &facts, posts::plain(session));
             // The receiver lives until all are sent.
             let _ = sender.send(post.id);
         }

@@ -5,11 +5,17 @@
 
 mod agent;
 mod bare;
-mod deliver;
+mod certificates;
+mod fanning;
+mod fanout;
+mod handshake;
 mod inbox;
 mod load;
 mod memory;
+mod posts;
 mod process;
+mod receive;
+mod receivers;
 mod report;
 mod serve;
 mod signatures;
@@ -25,13 +31,21 @@ pub fn main(bench: &str) -> anyhow::Result<()> {
     match arguments.get(1).map(String::as_str) {
         Some(bare::DELIVER) => return bare::deliver(&arguments),
         Some(bare::EMPTY_ROUTE) => return bare::empty_route(&arguments),
+        Some(receive::RECEIVE) => return receive::receive(&arguments),
         _ => {}
     }
+    let only: Vec<String> = arguments
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [name, value] if name == "--only" => Some(value.clone()),
+            _ => None,
+        })
+        .collect();
     let quick = is("--quick");
     println!("{bench}{}", if quick { " (quick)" } else { "" });
     match bench {
         "signatures" => signatures::run(quick),
-        "deliver" => deliver::run(quick),
+        "fanout" => fanout::run(quick, &only),
         "inbox" => inbox::run(quick),
         "serve" => serve::run(quick),
         "memory" => memory::run(quick),

@@ -49,3 +49,15 @@ pub fn resident(pid: u32) -> anyhow::Result<Resident> {
     };
     Ok(Resident { now: field("VmRSS:")?, peak: field("VmHWM:")?, own: field("RssAnon:")? })
 }
+
+/// From here on the peak of [`resident`] is that of what follows.
+pub fn forget_peak(pid: u32) -> anyhow::Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    std::fs::write(&path, "5").context(path)
+}
+
+/// Open file descriptors of a process.
+pub fn descriptors(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    Ok(std::fs::read_dir(&path).context(path)?.count())
+}

@@ -12,7 +12,7 @@ use owncast_herald::model::facts::Facts;
 
 use super::agent::{Home, wait};
 use super::report::{Budget, against, each, figure, headline, micros, number, rate, ratio};
-use super::{bare, deliver, load, process};
+use super::{bare, load, posts, process};
 
 /// Connections kept open by the load.
 const CONNECTIONS: usize = 32;
@@ -26,13 +26,13 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let home = Home::new().await?;
-        let rules = deliver::rules(&home.addresses);
+        let rules = posts::rules(&home.addresses);
         let facts = Facts { name: "New Owncast Server".into(), ..Facts::default() };
         let mut moment = Moment::new(Timestamp::now(), 7);
         let session = moment.ulid();
         let post = Moment::clone(&moment).ulid();
         home.write(vec![move |draft: &mut Draft<'_>| {
-            publish::announce(draft, &mut moment, &rules, &facts, deliver::plain(session));
+            publish::announce(draft, &mut moment, &rules, &facts, posts::plain(session));
         }])
         .await?;
         let agent = home.start("").await?;

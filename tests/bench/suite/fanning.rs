@@ -1,0 +1,158 @@
+//! One fan-out: by the real agent, or by the bare loop.
+
+use std::io::Write as _;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context as _;
+use owncast_herald::config::DeliveryConfig;
+use owncast_herald::sim::owncast::Timeline;
+
+use super::agent::{Agent, Home};
+use super::receivers::{Crowd, Receivers};
+use super::{bare, posts, process};
+
+/// A stream that is online at once.
+const AT_ONCE: Timeline = Timeline { online_after: Duration::ZERO, thumbnail_after: Duration::ZERO };
+/// How often is looked how far things are.
+const LOOK: Duration = Duration::from_millis(20);
+/// What the agent may take at most, beside twice what waiting for the answers takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the agent did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ran {
+    /// From the encoder's connecting to the last outcome on disk.
+    pub cpu: Duration,
+    /// From the encoder's connecting to the first inbox, then to 50, 99 and 100 % of those that answer.
+    pub reached: [Duration; 4],
+    /// Resident memory at its peak above what it was before, in MiB.
+    pub memory: f64,
+    /// Open file descriptors at their peak.
+    pub descriptors: usize,
+    /// Requests to inboxes that had got the post already.
+    pub repeated: usize,
+}
+
+impl Ran {
+    /// Until all of those had it that answer.
+    pub fn whole(&self) -> Duration {
+        let [.., whole] = self.reached;
+        whole
+    }
+}
+
+/// A store full of followers with their inboxes, and the agent on it.
+pub struct Stage {
+    /// Where it lives.
+    pub home: Home,
+    /// The far side.
+    pub receivers: Receivers,
+    /// The process.
+    pub agent: Agent,
+    crowd: Crowd,
+}
+
+impl Stage {
+    /// Everything ready, the stream not started.
+    pub async fn new(crowd: Crowd) -> anyhow::Result<Stage> {
+        let receivers = Receivers::start(crowd)?;
+        let mut home = Home::new().await?;
+        home.follow(receivers.people()?).await?;
+        home.extra_ca = receivers.authority();
+        let agent = home.start("").await?;
+        home.settled().await?;
+        Ok(Stage { home, receivers, agent, crowd })
+    }
+
+    /// A stream goes live. Answers when all have the post that take one.
+    pub async fn fan_out(&mut self, concurrency: usize) -> anyhow::Result<Ran> {
+        let pid = self.agent.pid();
+        let idle = process::resident(pid)?.now;
+        process::forget_peak(pid)?;
+        let cpu = process::cpu(pid)?;
+        let (start, started) = (SystemTime::now(), Instant::now());
+        self.home.owncast.go_live_with(AT_ONCE);
+        let live = self.crowd.live();
+        let patience = PATIENCE + waiting(self.crowd, concurrency) * 2;
+        let mut descriptors = 0;
+        let repeated = loop {
+            let (inboxes, requests) = self.receivers.heard()?;
+            if inboxes >= live {
+                break requests - inboxes;
+            }
+            anyhow::ensure!(started.elapsed() < patience, "{inboxes} of {live} inboxes were reached");
+            descriptors = descriptors.max(process::descriptors(pid)?);
+            tokio::time::sleep(LOOK).await;
+        };
+        // The last answers are still on their way, and then to the disk.
+        tokio::time::sleep(self.crowd.latency + Duration::from_millis(300)).await;
+        let cpu = process::cpu(pid)?.saturating_sub(cpu);
+        let memory = process::resident(pid)?.peak - idle;
+        Ok(Ran { cpu, reached: self.receivers.marks(start)?, memory, descriptors, repeated })
+    }
+}
+
+/// What waiting for the answers takes at this concurrency, whatever the CPU does.
+fn waiting(crowd: Crowd, concurrency: usize) -> Duration {
+    let turns = u32::try_from(crowd.inboxes.div_ceil(concurrency.max(1))).unwrap_or(u32::MAX);
+    crowd.latency * turns
+}
+
+/// One fan-out of the agent.
+pub async fn agent(crowd: Crowd, concurrency: usize) -> anyhow::Result<Ran> {
+    let mut stage = Stage::new(crowd).await?;
+    let ran = stage.fan_out(concurrency).await?;
+    // What never answers is still waited for: nothing of that is measured.
+    stage.agent.kill()?;
+    Ok(ran)
+}
+
+/// CPU of a stream's start without followers.
+pub async fn start_of_stream() -> anyhow::Result<Duration> {
+    let home = Home::new().await?;
+    let agent = home.start("").await?;
+    home.settled().await?;
+    let cpu = process::cpu(agent.pid())?;
+    home.owncast.go_live_with(AT_ONCE);
+    // As long as a short fan-out takes, so that the quiet work beside it is in both.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let cpu = process::cpu(agent.pid())?.saturating_sub(cpu);
+    let posts = home.counter("herald_published_posts_total{kind=\"go_live\"}").await?;
+    anyhow::ensure!(posts == 1.0, "no post was made");
+    agent.stop().await?;
+    Ok(cpu)
+}
+
+/// `[delivery]` as it is by default.
+pub async fn defaults() -> anyhow::Result<DeliveryConfig> {
+    Ok(Home::new().await?.loaded()?.delivery)
+}
+
+/// CPU per inbox and whole time of the bare loop. What never answers it is spared: it would only wait.
+pub async fn bare(crowd: Crowd, delivery: &DeliveryConfig) -> anyhow::Result<(Duration, Duration)> {
+    let receivers = Receivers::start(crowd)?;
+    let home = Home::new().await?;
+    let file = |bytes: &[u8]| {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(bytes)?;
+        anyhow::Ok(file)
+    };
+    let body = file(posts::create(&home.addresses)?.as_bytes())?;
+    let answering = receivers.answering()?;
+    let inboxes = file(answering.join("\n").as_bytes())?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(bare::DELIVER).arg(home.key_file()).arg(body.path()).arg(inboxes.path());
+    command.args([delivery.concurrency, delivery.sign_threads].map(|number| number.to_string()));
+    command.arg(crowd.live().to_string());
+    command.arg(if crowd.hosts < crowd.inboxes { "keep" } else { "close" });
+    command.args(receivers.authority());
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let failed = || format!("the bare loop failed: {}", String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), failed());
+    let mut times = text.split_whitespace().map(|field| field.parse().map(Duration::from_micros));
+    let cpu: Duration = times.next().with_context(failed)??;
+    let took = times.next().with_context(failed)??;
+    Ok((super::report::each(cpu, answering.len()), took))
+}

@@ -1,0 +1,201 @@
+//! Fan-out: the agent's own CPU against a bare loop, and how long it takes until everybody has it.
+
+use std::time::Duration;
+
+use owncast_herald::config::DeliveryConfig;
+
+use super::fanning::{self, Ran};
+use super::receivers::Crowd;
+use super::report::{Budget, against, each, figure, headline, micros, number, ratio};
+use super::{handshake, signatures};
+
+/// What a real Owncast 0.1.3 took in the same harness for [`OWNCAST_INBOXES`] at [`OWNCAST_LATENCY`], and its CPU for each.
+const OWNCAST_TOOK: Duration = Duration::from_secs(102);
+const OWNCAST_CPU: Duration = Duration::from_micros(3700);
+const OWNCAST_INBOXES: usize = 2000;
+const OWNCAST_LATENCY: Duration = Duration::from_millis(100);
+/// Inboxes on one host where connections are used again.
+const PER_HOST: usize = 16;
+
+/// Name and shape of one fan-out.
+struct Case {
+    name: String,
+    crowd: Crowd,
+    /// Part of the short run.
+    quick: bool,
+}
+
+/// What everything is measured against.
+struct Parts {
+    sign: Duration,
+    handshake: Duration,
+    /// CPU of a stream's start without followers.
+    start: Duration,
+    delivery: DeliveryConfig,
+}
+
+/// A line of the table at the end.
+struct Line {
+    name: String,
+    of_bare: f64,
+    of_parts: f64,
+    of_bound: [f64; 3],
+    ran: Ran,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (size, inboxes) in [("1k", 1_000), ("10k", 10_000)] {
+        for millis in [0, 100, 1_000] {
+            for (kind, hosts, tls) in
+                [("new", inboxes, false), ("reused", inboxes / PER_HOST, false), ("tls", inboxes, true)]
+            {
+                let latency = Duration::from_millis(millis);
+                let crowd = Crowd { inboxes, hosts, latency, tls, refused: 5, silent: 1 };
+                let quick = inboxes == 1_000 && (millis == 0 || millis == 100 && kind != "reused");
+                cases.push(Case { name: format!("{kind}-{size}-{millis}ms"), crowd, quick });
+            }
+        }
+    }
+    cases
+}
+
+/// `only`: parts of names, of which a case must have one; none means all, or all short ones.
+///
+/// # Errors
+/// Whatever broke, or no case of such a name.
+pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
+    const OWNCAST: &str = "owncast-2k-100ms";
+    let wanted = |name: &str, quick_too: bool| match only {
+        [] => quick_too || !quick,
+        only => only.iter().any(|part| name.contains(part.as_str())),
+    };
+    let all = cases();
+    let names: Vec<_> = all.iter().map(|case| case.name.clone()).chain([OWNCAST.to_owned()]).collect();
+    let cases: Vec<_> = all.into_iter().filter(|case| wanted(&case.name, case.quick)).collect();
+    let with_owncast = wanted(OWNCAST, true);
+    anyhow::ensure!(!cases.is_empty() || with_owncast, "no such case; there are: {}", names.join(", "));
+
+    let rounds = if quick { 20 } else { 60 };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let parts = Parts {
+            sign: signatures::costs(rounds)?.raw_sign,
+            handshake: handshake::cost(rounds * 10)?,
+            start: fanning::start_of_stream().await?,
+            delivery: fanning::defaults().await?,
+        };
+        headline("the parts, alone");
+        figure("CPU of the library's signature", &micros(parts.sign));
+        figure("CPU of the library's TLS handshake, the caller's side", &micros(parts.handshake));
+        figure("CPU of a stream's start without followers", &micros(parts.start));
+        let (threads, at_once) = (parts.delivery.sign_threads, parts.delivery.concurrency);
+        figure("threads, concurrency", &format!("{threads}, {at_once}"));
+        if with_owncast {
+            against_owncast(&parts).await?;
+        }
+        let mut table = Vec::new();
+        for case in &cases {
+            table.push(compare(case, &parts).await?);
+        }
+        print(&table);
+        Ok(())
+    })
+}
+
+async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
+    let Case { name, crowd, .. } = case;
+    headline(&format!("{name}: {} inboxes on {} hosts, 5 % refused, 1 % silent", crowd.inboxes, crowd.hosts));
+    let ran = fanning::agent(*crowd, parts.delivery.concurrency as usize).await?;
+    let (bare, bare_took) = fanning::bare(*crowd, &parts.delivery).await?;
+    let ours = each(ran.cpu.saturating_sub(parts.start), crowd.inboxes);
+    let each_part = parts.each(crowd);
+    let of_bare = ratio(ours, bare);
+    against("agent's CPU per delivery / bare loop's", of_bare, Budget::AtMost(1.10), "×");
+    let what = if crowd.tls { "(signature + handshake)" } else { "signature" };
+    let of_parts = ratio(ours, each_part);
+    figure(
+        &format!("agent's, bare loop's CPU per delivery / {what}"),
+        &format!("{} ×, {} ×", number(of_parts), number(ratio(bare, each_part))),
+    );
+    figure("agent's, bare loop's CPU per delivery", &format!("{}, {}", micros(ours), micros(bare)));
+    let bound = parts.bound(crowd);
+    let of_bound = [1, 2, 3].map(|index| ratio(ran.reached.get(index).copied().unwrap_or_default(), bound));
+    let [half, most, all] = of_bound;
+    let name_of_bound = format!("(n × {what} ÷ threads + 2 L)");
+    against(&format!("time to 100 % / {name_of_bound}"), all, Budget::AtMost(1.15), "×");
+    figure("the same to 50 %, 99 %", &format!("{} ×, {} ×", number(half), number(most)));
+    if crowd.tls {
+        let count = u32::try_from(crowd.inboxes).unwrap_or(u32::MAX);
+        let bound = parts.sign * count / parts.delivery.sign_threads.max(1) + 2 * crowd.latency;
+        let name = "time to 100 % / (n × signature ÷ threads + 2 L)";
+        figure(name, &format!("{} ×", number(ratio(ran.whole(), bound))));
+    }
+    figure("time to 100 % / bare loop's", &format!("{} ×", number(ratio(ran.whole(), bare_took))));
+    let [first, half, most, all] = ran.reached.map(|time| format!("{:.3} s", time.as_secs_f64()));
+    figure("first, 50 %, 99 %, 100 % after the encoder connects", &format!("{first}, {half}, {most}, {all}"));
+    figure("memory at its peak above idle", &format!("{:.1} MiB", ran.memory));
+    // Counts of descriptors are far below 2^52.
+    against("open descriptors at their peak", ran.descriptors as f64, Budget::AtMost(4095.0), "");
+    figure("requests that repeated another", &ran.repeated.to_string());
+    Ok(Line { name: name.clone(), of_bare, of_parts, of_bound, ran })
+}
+
+impl Parts {
+    /// The least that a delivery costs.
+    fn each(&self, crowd: &Crowd) -> Duration {
+        self.sign + if crowd.tls { self.handshake } else { Duration::ZERO }
+    }
+
+    /// The least time that a fan-out takes.
+    fn bound(&self, crowd: &Crowd) -> Duration {
+        let count = u32::try_from(crowd.inboxes).unwrap_or(u32::MAX);
+        self.each(crowd) * count / self.delivery.sign_threads.max(1) + 2 * crowd.latency
+    }
+}
+
+/// What Owncast was measured at; and the same with inboxes that are no more, which stop it for good.
+async fn against_owncast(parts: &Parts) -> anyhow::Result<()> {
+    headline(&format!("{OWNCAST_INBOXES} inboxes at 100 ms, all well"));
+    let concurrency = parts.delivery.concurrency as usize;
+    let all = Crowd {
+        inboxes: OWNCAST_INBOXES,
+        hosts: OWNCAST_INBOXES,
+        latency: OWNCAST_LATENCY,
+        tls: false,
+        refused: 0,
+        silent: 0,
+    };
+    let ran = fanning::agent(all, concurrency).await?;
+    against("Owncast 0.1.3's time / ours", ratio(OWNCAST_TOOK, ran.whole()), Budget::AtLeast(50.0), "×");
+    let ours = each(ran.cpu.saturating_sub(parts.start), OWNCAST_INBOXES);
+    against("our CPU / Owncast 0.1.3's", ratio(ours, OWNCAST_CPU), Budget::AtMost(1.0 / 3.0), "×");
+    figure("time to 100 %", &format!("{:.3} s", ran.whole().as_secs_f64()));
+
+    headline("5 % refuse, 1 % are silent");
+    let ill = Crowd { refused: 5, silent: 1, ..all };
+    // As many as answer of the others.
+    let well = Crowd { inboxes: ill.live(), hosts: ill.live(), ..all };
+    let (well, ill) = (fanning::agent(well, concurrency).await?, fanning::agent(ill, concurrency).await?);
+    for (part, (ill, well)) in
+        ["50 %", "99 %", "100 %"].into_iter().zip(ill.reached.into_iter().zip(well.reached).skip(1))
+    {
+        let name = format!("time to {part} of those that answer / all well");
+        against(&name, ratio(ill, well), Budget::AtMost(1.05), "×");
+    }
+    Ok(())
+}
+
+fn print(table: &[Line]) {
+    headline("all of it; CPU per delivery, and time over the least there can be");
+    println!(
+        "    {:<18} {:>9} {:>9} {:>7} {:>7} {:>7} {:>8} {:>6}",
+        "", "CPU/bare", "CPU/parts", "50 %", "99 %", "100 %", "MiB", "files"
+    );
+    for Line { name, of_bare, of_parts, of_bound: [half, most, all], ran } in table {
+        println!(
+            "    {name:<18} {of_bare:>8.2}× {of_parts:>8.2}× {half:>6.2}× {most:>6.2}× {all:>6.2}× {:>8.1} {:>6}",
+            ran.memory, ran.descriptors
+        );
+    }
+}
