@@ -118,6 +118,12 @@ fn not_verified(key_id: &str) -> Problem {
     )
 }
 
+/// The signed date, or the arrival if that was earlier: in whole seconds, as dates are, so that what is signed in the
+/// second in which something else arrived is not older than it.
+fn stamp(unverified: &Unverified, arrived: Timestamp) -> Timestamp {
+    unverified.signed_at.min(Timestamp::from_second(arrived.as_second()).unwrap_or(arrived))
+}
+
 async fn verify(
     engine: &Engine,
     store: &Store,
@@ -150,7 +156,7 @@ async fn verify(
     };
     match owner {
         Some(owner) if owner.id == actor => {
-            let stamp = unverified.signed_at.min(arrived);
+            let stamp = stamp(&unverified, arrived);
             Ok(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature))
         }
         _ => Err(not_verified(&key_id)),
@@ -200,7 +206,7 @@ async fn of_itself(
     if !known {
         return Ok(None);
     }
-    let stamp = unverified.signed_at.min(arrived);
+    let stamp = stamp(&unverified, arrived);
     match signer(engine, &unverified).await {
         Ok(Some(owner)) if owner.id == actor => {
             // What an Update embeds is not believed: the document itself is read.

@@ -9,6 +9,7 @@ use owncast_herald::sim::fediverse::{Document, Flavour};
 use serde_json::{Value, json};
 
 use crate::mallory::{Mallory, send};
+use crate::support::wait::{LONG, eventually};
 use crate::target::{Target, refusal};
 
 const PATH: &str = "/federation/user/streamer/inbox";
@@ -298,7 +299,11 @@ async fn c_04_a_key_changed_with_notice() {
     assert_eq!(sent(new.request(stage, PATH, &target.like_by(&new.id), 4)).await.0, 401, "not known yet");
     let lie = json!({"id": old.id, "type": "Person", "publicKey": {"id": old.key_id, "owner": old.id, "publicKeyPem": stray}});
     assert_eq!(sent(old.request(stage, PATH, &target.activity(&old.id, "Update", lie), 3)).await, taken);
-    assert_eq!(sent(new.request(stage, PATH, &target.like_by(&new.id), 2)).await, taken);
+    let like = target.like_by(&new.id);
+    eventually("the new key is known", LONG, async || {
+        (sent(new.request(stage, PATH, &like, 2)).await == taken).then_some(())
+    })
+    .await;
     target.count(2, 0).await;
     let share = target.activity(&old.id, "Announce", json!(target.note));
     assert_eq!(sent(old.request(stage, PATH, &share, 1)).await.0, 401, "the old key is over");

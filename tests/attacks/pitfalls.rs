@@ -3,8 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
+use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
 use openssl::sha::{sha256, sha512};
-use owncast_herald::sim::fediverse::{Flavour, Person, SignOptions};
+use owncast_herald::sim::fediverse::{Flavour, SignOptions};
+use serde_json::json;
 
 use crate::mallory::{Mallory, send};
 use crate::rfc9421::{self, both, input};
@@ -197,9 +200,10 @@ const PITFALLS: &[(&str, Want, How)] = &[
         Code("method-not-allowed"),
         Bytes(|text| text.replacen("/inbox HTTP", "/%69nbox HTTP", 1)),
     ),
+    // Whom it is for says the host that was signed.
     (
         "an absolute target of another host",
-        Unread(&["host-mismatch", "not-found", "signature-invalid"]),
+        Taken,
         Bytes(|text| text.replacen("POST /", "POST http://peer.example/", 1)),
     ),
     ("a query that is not signed", Taken, Bytes(|text| text.replacen("/inbox HTTP", "/inbox?x=1 HTTP", 1))),
@@ -271,36 +275,29 @@ fn dated(text: String, date: &str) -> String {
     format!("{before}Date: {date}\r\n{}", after.split_once("\r\n").unwrap().1)
 }
 
-/// What came of it, as somebody who follows us only if that was meant to be.
-async fn tried(
-    target: &Target,
-    person: &Person,
-    mallory: &Mallory,
-    how: &How,
-) -> owncast_herald::sim::fediverse::Reply {
-    match how {
-        Sent(options) => {
-            let body = target.follow_by(&person.id()).to_string();
-            let options = options(&body);
-            // What no header may hold cannot be sent.
-            person.custom_signed(&target.stage.inbox(), body, &options).await.unwrap()
-        }
-        Bytes(change) => {
-            let request = mallory.request(&target.stage, PATH, &target.follow_by(&mallory.id), 0);
-            send(&target.stage, change(String::from_utf8(request).unwrap()).as_bytes()).await
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn c_02_c_18_every_known_pitfall() {
     let target = Target::start().await;
     let people = target.stage.server(Flavour::Mastodon).await.crowd(PITFALLS.len());
     let server = target.stage.server(Flavour::Mastodon).await;
-    let mallory = Mallory::on(&server, "mallory");
+    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    let pem = String::from_utf8(key.public_key_to_pem().unwrap()).unwrap();
     let mut followers = 1;
-    for ((what, want, how), person) in PITFALLS.iter().zip(people) {
-        let reply = tried(&target, &person, &mallory, how).await;
+    for (place, ((what, want, how), person)) in PITFALLS.iter().zip(people).enumerate() {
+        let reply = match how {
+            Sent(options) => {
+                let body = target.follow_by(&person.id()).to_string();
+                let options = options(&body);
+                person.custom_signed(&target.stage.inbox(), body, &options).await.unwrap()
+            }
+            Bytes(change) => {
+                let mallory = Mallory::unseen(&server, &format!("mallory{place}"), key.clone());
+                let (id, key_id) = (&mallory.id, &mallory.key_id);
+                mallory.show(json!({"publicKey": {"id": key_id, "owner": id, "publicKeyPem": pem}}));
+                let request = mallory.request(&target.stage, PATH, &target.follow_by(id), 0);
+                send(&target.stage, change(String::from_utf8(request).unwrap()).as_bytes()).await
+            }
+        };
         let (status, code) = refusal(&reply);
         let as_wanted = match want {
             Taken => {

@@ -132,6 +132,12 @@ async fn c_02_clock() {
         (created(-2), "clock-offset"),
     ])
     .await;
+    let target = Target::start().await;
+    let eve = target.cold(Flavour::Mastodon).await;
+    for (hours, direction) in [(3, "s behind our clock"), (-3, "s ahead of our clock")] {
+        let reply = target.try_follow(&eve, &aged(hours)).await;
+        assert!(reply.body.contains("Date is 1") && reply.body.contains(direction), "{}", reply.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
