@@ -12,6 +12,11 @@ impl Chance {
         Chance(seed.max(1))
     }
 
+    /// From a number.
+    pub fn of(seed: u64) -> Chance {
+        Chance(seed.max(1))
+    }
+
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;

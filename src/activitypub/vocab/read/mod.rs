@@ -63,7 +63,7 @@ impl Kind {
             "Block" => Kind::Block,
             "Flag" => Kind::Flag,
             "QuoteRequest" | "https://w3id.org/fep/044f#QuoteRequest" => Kind::QuoteRequest,
-            other => Kind::Other(other.to_owned()),
+            _ => Kind::Other(name.to_owned()),
         }
     }
 
