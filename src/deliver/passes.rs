@@ -244,6 +244,7 @@ pub(super) fn first_passes(
                 tries: 0,
                 uncertain: number < inherited,
                 attempt: None,
+                why: None,
             },
             host,
             aside,
@@ -262,7 +263,7 @@ mod tests {
 
     fn attempt(number: u32, inbox: String) -> Attempt {
         let (due, outgoing) = (Timestamp::UNIX_EPOCH, Ulid(u128::from(number)));
-        Attempt { due, outgoing, inbox, number: None, tries: 1, uncertain: false }
+        Attempt { tries: 1, ..Attempt::personal(due, outgoing, inbox) }
     }
 
     fn resting(view: &mut MemoryView, numbers: std::ops::Range<u32>, failures: u32, until: i64) {

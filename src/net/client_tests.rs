@@ -1,5 +1,7 @@
 //! The client against a server that misbehaves.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::net::test_server::{Reply, TestServer, answer, bytes};
 
@@ -271,4 +273,71 @@ async fn certificates_count_unless_their_authority_is_configured() {
     assert_eq!(&got.body[..], b"over tls");
     let other_name = Url::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
     assert!(matches!(knowing.get(&other_name, HeaderMap::new(), LIMITS).await, Err(NetError::Tls(_))));
+}
+
+/// A server over TLS that says which version of HTTP each request came in, and how many connections it took.
+async fn over_tls(offers: &'static [&'static str]) -> (Url, tempfile::NamedTempFile, Arc<AtomicUsize>) {
+    use openssl::asn1::Asn1Time;
+    use openssl::x509::extension::SubjectAlternativeName;
+    let key = openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let mut certificate = openssl::x509::X509::builder().unwrap();
+    certificate.set_version(2).unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    let name =
+        SubjectAlternativeName::new().ip("127.0.0.1").build(&certificate.x509v3_context(None, None)).unwrap();
+    certificate.append_extension(name).unwrap();
+    certificate.sign(&key, openssl::hash::MessageDigest::sha256()).unwrap();
+    let certificate = certificate.build().to_pem().unwrap();
+    let identity =
+        native_tls::Identity::from_pkcs8(&certificate, &key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    let acceptor = native_tls::TlsAcceptor::builder(identity).accept_alpn(offers).build().unwrap();
+    let acceptor = tokio_native_tls::TlsAcceptor::from(acceptor);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("https://{}/", listener.local_addr().unwrap())).unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let stream = hyper_util::rt::TokioIo::new(acceptor.accept(stream).await?);
+                let version = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| {
+                    let body = http_body_util::Full::new(Bytes::from(format!("{:?}", request.version())));
+                    async { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
+                });
+                let executor = hyper_util::rt::TokioExecutor::new();
+                let _ = hyper_util::server::conn::auto::Builder::new(executor)
+                    .serve_connection(stream, version)
+                    .await;
+                Ok::<_, native_tls::Error>(())
+            });
+        }
+    });
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, &certificate).unwrap();
+    (url, file, connections)
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_it_is_offered_and_a_lone_connection_is_not_kept() {
+    for (offers, version, after_three) in
+        [(&["h2", "http/1.1"][..], "HTTP/2.0", 3), (&["http/1.1"], "HTTP/1.1", 3)]
+    {
+        let (url, authority, connections) = over_tls(offers).await;
+        let trusting = ClientOptions { extra_ca: Some(authority.path().to_owned()), ..options() };
+        let client = Client::new(trusting).unwrap();
+        let post = async |after| {
+            let answer = client.post(&url, HeaderMap::new(), Bytes::from_static(b"x"), after).await.unwrap();
+            String::from_utf8(answer.body.to_vec()).unwrap()
+        };
+        for after in [After::Close, After::Close, After::Keep, After::Keep] {
+            assert_eq!(post(after).await, version, "{after:?}");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), after_three, "{version}");
+        let stranger = self::client().post(&url, HeaderMap::new(), Bytes::new(), After::Close).await;
+        assert!(matches!(stranger, Err(NetError::Tls(_))), "{stranger:?}");
+    }
 }

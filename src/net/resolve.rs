@@ -31,9 +31,13 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 /// Names remembered.
 const NAMES: usize = 4096;
 
+/// What a name was found to lead to, and when.
+#[derive(Debug)]
+struct Found(Vec<SocketAddr>, Instant);
+
 /// Names looked up lately.
 #[derive(Clone, Debug)]
-pub(super) struct Names(Arc<Mutex<Bounded<(Vec<SocketAddr>, Instant)>>>);
+pub(super) struct Names(Arc<Mutex<Bounded<Found>>>);
 
 impl Default for Names {
     fn default() -> Self {
@@ -44,13 +48,13 @@ impl Default for Names {
 impl Names {
     fn known(&self, name: &str, now: Instant) -> Option<Vec<SocketAddr>> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (found, at) = names.get(name)?;
+        let Found(found, at) = names.get(name)?;
         (now.saturating_duration_since(*at) < REMEMBERED_FOR).then(|| found.clone())
     }
 
     fn remember(&self, name: &str, found: Vec<SocketAddr>, now: Instant) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        names.insert(name.to_owned(), (found, now));
+        names.insert(name.to_owned(), Found(found, now));
     }
 }
 

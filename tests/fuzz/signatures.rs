@@ -71,7 +71,7 @@ fn a_changed_request_means_the_same_or_does_not_verify() {
     }
     let verified = std::cell::Cell::new(0);
     let path = Url::parse(INBOX).unwrap().path().to_owned();
-    let target = Target { name: "signatures", also: good.clone(), words: WORDS, cases: 60_000 };
+    let target = Target { name: "signatures", also: good.clone(), words: WORDS, cases: 30_000 };
     fuzz(&target, |bytes| {
         let Some(request) = Request::read(bytes) else { return };
         let Request { method, target, headers, body } = &request;
@@ -92,7 +92,10 @@ fn a_changed_request_means_the_same_or_does_not_verify() {
                     assert_eq!(body, BODY.as_bytes());
                     assert_eq!((method, target.split('?').next().unwrap()), (&Method::POST, path.as_str()));
                     assert_eq!(unverified.signed_at, now);
-                    assert_eq!(headers.get_all("host").iter().collect::<Vec<_>>(), ["live.example"]);
+                    let mut hosts = headers.get_all("host").iter();
+                    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap().to_lowercase();
+                    assert_eq!(host.strip_suffix(":443").unwrap_or(&host), "live.example");
+                    assert_eq!(hosts.next(), None);
                 }
             }
         }

@@ -135,6 +135,7 @@ impl Peers {
                 tries: 0,
                 uncertain: number < inherited,
                 attempt: None,
+                why: None,
             }));
         }
         self.held.extend(found);
