@@ -1,46 +1,89 @@
 //! A map that strangers can fill but not grow.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
+use std::hash::Hash;
 
-/// At most `cap` entries by text key; when full, the eighth that was used least recently goes.
+/// Entries whose weights make at most `cap` together; when full, those go that were used least recently.
 #[derive(Debug)]
-pub(crate) struct Bounded<V> {
-    entries: HashMap<String, (u64, V)>,
+pub(crate) struct Bounded<K, V> {
+    entries: HashMap<K, Entry<V>>,
     cap: usize,
+    held: usize,
     tick: u64,
 }
 
-impl<V> Bounded<V> {
+#[derive(Debug)]
+struct Entry<V> {
+    used: u64,
+    weight: usize,
+    value: V,
+}
+
+impl<K: Hash + Eq, V> Bounded<K, V> {
     pub(crate) fn new(cap: usize) -> Self {
-        Self { entries: HashMap::new(), cap: cap.max(1), tick: 0 }
+        Self { entries: HashMap::new(), cap: cap.max(1), held: 0, tick: 0 }
     }
 
-    pub(crate) fn get(&mut self, key: &str) -> Option<&mut V> {
+    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
         self.tick += 1;
-        let (used, value) = self.entries.get_mut(key)?;
-        *used = self.tick;
-        Some(value)
+        let entry = self.entries.get_mut(key)?;
+        entry.used = self.tick;
+        Some(&mut entry.value)
     }
 
-    pub(crate) fn insert(&mut self, key: String, value: V) {
-        if self.entries.len() >= self.cap && !self.entries.contains_key(&key) {
-            self.make_room();
+    /// Inserts what weighs 1.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        self.insert_weighing(1, key, value);
+    }
+
+    /// Inserts what weighs as much; what weighs more than everything together may is not kept.
+    pub(crate) fn insert_weighing(&mut self, weight: usize, key: K, value: V) {
+        self.remove(&key);
+        if weight > self.cap {
+            return;
+        }
+        if self.held + weight > self.cap {
+            self.make_room(weight);
         }
         self.tick += 1;
-        self.entries.insert(key, (self.tick, value));
+        self.held += weight;
+        self.entries.insert(key, Entry { used: self.tick, weight, value });
     }
 
-    pub(crate) fn remove(&mut self, key: &str) {
-        self.entries.remove(key);
+    pub(crate) fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        if let Some(entry) = self.entries.remove(key) {
+            self.held -= entry.weight;
+        }
     }
 
-    /// Many at once, so that the scan is paid for by many insertions.
-    fn make_room(&mut self) {
-        let mut ages: Vec<u64> = self.entries.values().map(|(used, _)| *used).collect();
-        let nth = (self.cap / 8).min(ages.len().saturating_sub(1));
-        let (_, limit, _) = ages.select_nth_unstable(nth);
-        let limit = *limit;
-        self.entries.retain(|_, (used, _)| *used > limit);
+    /// An eighth more than is needed, so that the scan is paid for by many insertions.
+    fn make_room(&mut self, weight: usize) {
+        let mut ages: Vec<(u64, usize)> =
+            self.entries.values().map(|entry| (entry.used, entry.weight)).collect();
+        ages.sort_unstable();
+        let want = (self.held + weight).saturating_sub(self.cap) + self.cap / 8;
+        let (mut freed, mut until) = (0, 0);
+        for (used, weight) in ages {
+            if freed >= want {
+                break;
+            }
+            freed += weight;
+            until = used;
+        }
+        self.entries.retain(|_, entry| entry.used > until);
+        self.held -= freed;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 }
 
@@ -55,7 +98,7 @@ mod tests {
         for n in 1..1000 {
             map.insert(n.to_string(), n);
             assert_eq!(map.get("kept").copied(), Some(0));
-            assert!(map.entries.len() <= 16);
+            assert!(map.len() <= 16);
         }
         assert_eq!(map.get("999").copied(), Some(999));
         assert_eq!(map.get("1"), None);
@@ -65,12 +108,20 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn never_more_than_the_cap(cap in 1usize..40, keys in proptest::collection::vec(0u16..200, 0..400)) {
+        fn never_more_than_the_cap(
+            cap in 1usize..200,
+            steps in proptest::collection::vec((0u16..200, 1usize..30, proptest::bool::weighted(0.1)), 0..400),
+        ) {
             let mut map = Bounded::new(cap);
-            for key in keys {
-                map.insert(key.to_string(), key);
-                proptest::prop_assert!(map.entries.len() <= cap);
-                proptest::prop_assert_eq!(map.get(&key.to_string()).copied(), Some(key));
+            for (key, weight, remove) in steps {
+                map.insert_weighing(weight, key, key);
+                let held: usize = map.entries.values().map(|entry| entry.weight).sum();
+                proptest::prop_assert!(held <= cap && held == map.held);
+                proptest::prop_assert_eq!(map.get(&key).copied(), (weight <= cap).then_some(key));
+                if remove {
+                    map.remove(&key);
+                    proptest::prop_assert_eq!(map.get(&key), None);
+                }
             }
         }
     }

@@ -108,6 +108,12 @@ fn every_code_of_a_refusal_is_documented() {
     for code in codes.iter().filter(|code| !internal.contains(&code.as_str())) {
         assert!(FEDERATION.contains(&format!("`{code}`")), "{code} is not in FEDERATION.md");
     }
+    let section = FEDERATION.split("### Limits and answers").nth(1).unwrap().split("###").next().unwrap();
+    let table = section.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    for code in table.flat_map(|line| line.split('`').skip(1).step_by(2)).filter(|code| code.contains('-')) {
+        let known = codes.contains(code) || code == "Retry-After" || code == "Content-Encoding";
+        assert!(known, "no refusal has the code {code}");
+    }
 }
 
 #[test]

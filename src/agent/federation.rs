@@ -80,8 +80,8 @@ impl Federation {
         let own = own.ok_or_else(|| anyhow::anyhow!("{} is not a usable public URL", addresses.base))?;
         let signer = Signer { key_id: addresses.key_id(), key: key.clone() };
         let client = Client::new(client)?;
-        self.remote.settle(client.clone(), policy);
         let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
+        self.remote.settle(Arc::clone(&fetcher), policy);
         self.inbox.settle(Engine { addresses: addresses.clone(), policy, fetcher: Arc::clone(&fetcher) });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,

@@ -39,6 +39,7 @@ use crate::owncast::footprint::Footprint;
 use crate::owncast::versions::Version;
 use crate::owncast::{Api, Secret};
 use crate::serve::accept::{AcceptLimits, serve};
+use crate::serve::body::Room;
 use crate::serve::documents::Documents;
 use crate::serve::follow_page::Remote;
 use crate::serve::public::{Public, infallible};
@@ -53,6 +54,7 @@ use crate::watch::{Permissions, Watcher};
 use board::Board;
 use effective::{Effective, IdentityState};
 use observe::Observer;
+use sweeper::Sweeper;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -138,7 +140,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     // Until Owncast answers, it is what it was.
     let version = Version::parse(&effective.borrow().facts.version);
     door.require_signature(version.is_some_and(Version::signs_webhooks));
-    let inbox = Arc::new(Inbox::new(store.clone(), effective.subscribe(), Arc::clone(&metrics)));
+    let (inbox, departures) = Inbox::closed(store.clone(), effective.subscribe(), Arc::clone(&metrics));
     let remote = Arc::new(Remote::default());
     let public = public::routes(Public {
         effective: effective.subscribe(),
@@ -147,6 +149,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         media: shelf.clone(),
         documents: Arc::new(Documents::default()),
         remote: Arc::clone(&remote),
+        bodies: Room::default(),
+        limits: Arc::default(),
     });
 
     let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone(), ended: Arc::default() };
@@ -169,7 +173,9 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     tasks.spawn(|stop| control::run(socket, control, stop));
     tasks.spawn(|stop| reloader.run(stop));
     tasks.spawn(|stop| follow_config(config_changes.clone(), log, stop));
-    tasks.spawn(|stop| sweeper::run(store.clone(), Arc::clone(&metrics), stop));
+    tasks.spawn(|stop| departures.run(stop));
+    let sweeper = Sweeper { store: store.clone(), inbox: Arc::clone(&inbox), metrics: Arc::clone(&metrics) };
+    tasks.spawn(|stop| sweeper.run(stop));
     let federation = federation::Federation {
         store: store.clone(),
         effective: effective.subscribe(),

@@ -35,6 +35,8 @@ pub struct Spec {
     pub followers: FollowersSpec,
     /// `[federation]`
     pub federation: FederationSpec,
+    /// `[limits]`
+    pub limits: LimitsSpec,
     /// `[delivery]`
     pub delivery: DeliverySpec,
     /// `[store]`
@@ -164,6 +166,16 @@ pub struct FederationSpec {
     /// `extra-ca-file`
     #[serde(deserialize_with = "blank_is_unset")]
     pub extra_ca_file: Option<AbsolutePath>,
+}
+
+/// `[limits]` as written; meaning in [`super::LimitsConfig`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LimitsSpec {
+    /// `requests-per-client`
+    pub requests_per_client: Option<Count<1, 1_000_000>>,
+    /// `activities-per-server`
+    pub activities_per_server: Option<Count<1, 1_000_000>>,
 }
 
 /// `[delivery]` as written; meaning in [`super::DeliveryConfig`].

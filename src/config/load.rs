@@ -16,8 +16,8 @@ use super::settings::Origin;
 use super::value::{Cidr, FromText, HttpUrl};
 use super::{
     Approval, Config, DeliveryConfig, FederationConfig, FollowersConfig, FollowersShown, GoLiveConfig,
-    IdentityConfig, ListenConfig, LogConfig, LogFormat, LogLevel, NoticeStyle, NoticeWhen, NoticesConfig,
-    OnEnd, OwncastConfig, PostImage, StoreConfig, Visibility,
+    IdentityConfig, LimitsConfig, ListenConfig, LogConfig, LogFormat, LogLevel, NoticeStyle, NoticeWhen,
+    NoticesConfig, OnEnd, OwncastConfig, PostImage, StoreConfig, Visibility,
 };
 
 /// Looks up an environment variable.
@@ -193,6 +193,18 @@ fn load_text(
         extra_ca_file: taken
             .option("federation.extra-ca-file", spec.federation.extra_ca_file.map(|path| path.0)),
     };
+    let limits = LimitsConfig {
+        requests_per_client: taken.or(
+            "limits.requests-per-client",
+            spec.limits.requests_per_client.map(|n| n.0),
+            100,
+        ),
+        activities_per_server: taken.or(
+            "limits.activities-per-server",
+            spec.limits.activities_per_server.map(|n| n.0),
+            10,
+        ),
+    };
     let delivery = DeliveryConfig {
         concurrency: taken.or("delivery.concurrency", spec.delivery.concurrency.map(|n| n.0), 64),
         per_host: taken.or("delivery.per-host", spec.delivery.per_host.map(|n| n.0), 2),
@@ -229,6 +241,7 @@ fn load_text(
         notices,
         followers,
         federation,
+        limits,
         delivery,
         store,
         log,

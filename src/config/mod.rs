@@ -53,6 +53,8 @@ pub struct Config {
     pub followers: FollowersConfig,
     /// Which other servers are contacted at all.
     pub federation: FederationConfig,
+    /// How much others may send.
+    pub limits: LimitsConfig,
     /// How posts are sent.
     pub delivery: DeliveryConfig,
     /// Where the database is.
@@ -182,6 +184,15 @@ pub struct FederationConfig {
     pub allow_http: bool,
     /// A certificate authority beside the system's (PEM).
     pub extra_ca_file: Option<PathBuf>,
+}
+
+/// How much others may send. What is beyond is answered 429.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Requests a second of one client's address, for long; ten times as many at once.
+    pub requests_per_client: u32,
+    /// Activities a second that one server has signed, for long; a hundred times as many at once.
+    pub activities_per_server: u32,
 }
 
 /// How posts are sent.

@@ -166,6 +166,8 @@ pub(super) const FIELDS: &[Field] = &[
     fixed!("federation.allow-private-addresses", federation.allow_private_addresses, |value| list(value)),
     fixed!("federation.allow-http", federation.allow_http, |value| Some(value.to_string())),
     fixed!("federation.extra-ca-file", federation.extra_ca_file, |value| value.as_deref().and_then(path)),
+    live("limits.requests-per-client", |c| Some(c.limits.requests_per_client.to_string())),
+    live("limits.activities-per-server", |c| Some(c.limits.activities_per_server.to_string())),
     fixed!("delivery.concurrency", delivery.concurrency, |value| Some(value.to_string())),
     fixed!("delivery.per-host", delivery.per_host, |value| Some(value.to_string())),
     fixed!("delivery.sign-threads", delivery.sign_threads, |value| Some(value.to_string())),

@@ -67,6 +67,7 @@ pub fn engage(
     if let Some(known) = draft.view().get::<Engagement>(&key).filter(|known| !known.undone) {
         // The newest of several stands for all: an Undo of an older one, which may come late, takes nothing back.
         if known.activity != activity {
+            seen::overtaken(draft, &person.actor, &known.activity, now);
             draft.put(&Engagement { activity: activity.to_owned(), ..known });
             seen::remember(draft, &person.actor, activity, &key, now);
         }

@@ -23,6 +23,17 @@ pub const MISSING_FOR: Duration = Duration::from_secs(24 * 3600);
 /// That an actor was not found is remembered this long.
 const MISSING_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Whether anything of an actor is remembered that its end would change.
+pub fn is_known(view: &dyn View, actor: &str) -> bool {
+    let acted = format!("Sa\n{actor}\n").into_bytes();
+    let mut known = view.get::<Follower>(actor.as_bytes()).is_some();
+    view.scan_bytes(&acted, &acted, &mut |_, _| {
+        known = true;
+        false
+    });
+    known
+}
+
 /// An actor deleted itself: nothing of theirs stays, but that the operator has refused them, if so. Deleting an account
 /// for a moment would be the way around it.
 pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {

@@ -44,6 +44,14 @@ pub fn remember(draft: &mut Draft<'_>, actor: &str, id: &str, key: &[u8], now: T
     });
 }
 
+/// Remembers an activity that a newer one of the same actor stands for: only for as long as an Undo of it may be late.
+pub fn overtaken(draft: &mut Draft<'_>, actor: &str, id: &str, now: Timestamp) {
+    let known: Option<Seen> = draft.view().get(activity(actor, id).as_bytes());
+    if let Some(known) = known {
+        draft.put(&Seen { expires: known.expires.min(later(now, UNDONE_MEMORY)), ..known });
+    }
+}
+
 /// The key of what this actor's activity did, if it is remembered.
 pub fn led_to(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
     let hex = view.get::<Seen>(activity(actor, id).as_bytes())?.leads_to?;

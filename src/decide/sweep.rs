@@ -14,7 +14,7 @@ use crate::model::notices::Said;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
 use crate::model::report::Report;
-use crate::model::{Draft, Record};
+use crate::model::{Draft, Record, View};
 
 /// A blocked follower can be restored for this long.
 pub const PARKED_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -31,6 +31,13 @@ const HOST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 const SAID_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Likes and shares can be undone, and a follow is not told again, for this long. Counts outlive it.
 const ENGAGED_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Entries looked at in one go: some milliseconds of the writer's time.
+pub const LOOK: usize = 1000;
+/// Pause between two goes: together more than all the strangers can write whose keys we would fetch.
+pub const PAUSE: Duration = Duration::from_secs(1);
+/// Memories of strangers that a store may hold, some hundred megabytes; beyond that nothing more is taken until some are over.
+pub const MOST: u64 = 2_000_000;
 
 /// Where a sweep stopped: full key of the next entry to look at. Empty to begin anew.
 pub type Cursor = Vec<u8>;
@@ -86,6 +93,19 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     next.unwrap_or_default()
 }
 
+/// How many entries from `cursor` on, and before `until` if that is not empty, are memories of strangers.
+pub fn memories(view: &dyn View, cursor: &Cursor, until: &Cursor) -> u64 {
+    let mut count = 0;
+    view.scan_bytes(b"", cursor, &mut |key, _| {
+        if !until.is_empty() && key >= until.as_slice() {
+            return false;
+        }
+        count += u64::from(matches!(key.first(), Some(&Seen::KIND | &Said::KIND | &Engagement::KIND)));
+        true
+    });
+    count
+}
+
 fn older(since: Timestamp, now: Timestamp, life: Duration) -> bool {
     let age = now.duration_since(since);
     age.is_positive() && age.unsigned_abs() > life
@@ -101,7 +121,10 @@ fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
         Report::KIND => {
             decode::<Report>(value).is_some_and(|report| older(report.at, now, super::reports::LIFE))
         }
-        Engagement::KIND => decode::<Engagement>(value).is_some_and(|done| older(done.at, now, ENGAGED_LIFE)),
+        Engagement::KIND => decode::<Engagement>(value).is_some_and(|done| {
+            // What was taken back stands for nothing; its Undo is remembered for itself.
+            older(done.at, now, if done.undone { super::seen::UNDONE_MEMORY } else { ENGAGED_LIFE })
+        }),
         _ => false,
     }
 }

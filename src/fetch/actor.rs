@@ -15,6 +15,8 @@ const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Or
 const KEY_FIELDS: [&str; 3] = ["publicKey", "assertionMethod", "authentication"];
 /// Most keys looked at in all of them: actors are kept by the thousand.
 const MAX_KEYS: usize = 8;
+/// About so many bytes are needed to remember a key and its two addresses.
+const KEY_WEIGHT: usize = 3 * 1024;
 /// Longest id of a key, in bytes.
 const LONGEST_KEY_ID: usize = 500;
 
@@ -136,6 +138,22 @@ impl RemoteActor {
              host; RSA of 2048 to 8192 bits, or Ed25519",
             self.id
         )))
+    }
+
+    /// About so many bytes are needed to remember it; strangers choose how many.
+    pub(super) fn weight(&self) -> usize {
+        let urls = [
+            Some(&self.id),
+            Some(&self.inbox),
+            self.shared_inbox.as_ref(),
+            self.icon.as_ref(),
+            self.url.as_ref(),
+        ];
+        let urls =
+            urls.into_iter().flatten().chain(&self.elsewhere).chain(self.refused.iter().map(|(id, _)| id));
+        let text: usize = urls.map(|url| url.as_str().len() + 120).sum();
+        let names = self.preferred_username.len() + self.name.as_ref().map_or(0, String::len);
+        512 + text + names + self.keys.len() * KEY_WEIGHT
     }
 
     /// Takes a key from its own document, if this actor lists it by that id.

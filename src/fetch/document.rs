@@ -12,8 +12,8 @@ use crate::model::handle::host_of;
 use crate::model::origin::{parse_remote, same_origin};
 use crate::net::{Answer, Limits};
 
-/// Most redirects followed, all within one origin (C-21).
-const MAX_REDIRECTS: usize = 3;
+/// Most redirects followed (C-21).
+pub(super) const MAX_REDIRECTS: usize = 3;
 /// Both spellings, in the form that Pixelfed, Lemmy and old Owncast compare literally.
 const ACCEPTED: &str =
     "application/activity+json, application/ld+json; profile=\"https://www.w3.org/ns/activitystreams\"";
@@ -85,8 +85,17 @@ impl Fetcher {
         Ok(self.client.get(url, headers, limits).await?)
     }
 
-    /// Where a redirect leads, if it may be followed.
+    /// Where a redirect of an actor or key leads, if it may be followed: not to another origin.
     fn next(&self, from: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
+        let next = self.location(from, headers)?;
+        if !same_origin(from, &next) {
+            return Err(FetchError::rejected("it redirects to another host or scheme"));
+        }
+        Ok(next)
+    }
+
+    /// Where a redirect leads, if that is an address.
+    pub(super) fn location(&self, from: &Url, headers: &HeaderMap) -> Result<Url, FetchError> {
         let mut all = headers.get_all(LOCATION).iter();
         let location = match (all.next().and_then(|value| value.to_str().ok()), all.next()) {
             (Some(location), None) => location,
@@ -97,11 +106,7 @@ impl Fetcher {
         }
         let joined =
             from.join(location).map_err(|_| FetchError::rejected("it redirects to no valid address"))?;
-        let next = without_fragment(&parse_remote(joined.as_str(), &self.policy)?);
-        if !same_origin(from, &next) {
-            return Err(FetchError::rejected("it redirects to another host or scheme"));
-        }
-        Ok(next)
+        Ok(without_fragment(&parse_remote(joined.as_str(), &self.policy)?))
     }
 }
 

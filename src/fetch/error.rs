@@ -56,4 +56,14 @@ impl FetchError {
     pub(super) fn rejected(why: impl Into<String>) -> Self {
         Self::Rejected(why.into())
     }
+
+    /// About so many bytes are needed to remember it.
+    pub(super) fn weight(&self) -> usize {
+        let text = match self {
+            Self::Rejected(why) => why.len(),
+            Self::Net(_) => 200,
+            _ => 0,
+        };
+        128 + text
+    }
 }

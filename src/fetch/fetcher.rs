@@ -13,6 +13,7 @@ use super::document::without_fragment;
 use super::{Budgets, FetchError, RemoteActor, RemoteKey, Schemes};
 use crate::activitypub::signature::PrivateKey;
 use crate::bounded::Bounded;
+use crate::model::Source;
 use crate::model::origin::{Origin, RemotePolicy, parse_remote, same_origin};
 use crate::net::{Client, NetError};
 
@@ -29,10 +30,14 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
 const FINAL_FOR: SignedDuration = SignedDuration::from_mins(15);
 /// How long a failure that may pass is remembered.
 const TRANSIENT_FOR: SignedDuration = SignedDuration::from_mins(1);
-/// Actors remembered; some 4 KiB each.
-const ACTORS: usize = 4096;
-/// Failures remembered.
-const FAILURES: usize = 8192;
+/// Bytes of actors remembered, keys that are documents of their own included: some 2,000 of the usual ones.
+const ACTORS: usize = 10 << 20;
+/// Addresses of keys remembered that are not their owners'.
+const OWNERS: usize = 2048;
+/// Bytes of failures remembered.
+const FAILURES: usize = 1 << 20;
+/// How long the search for a key takes that we only pretend to make, at most and at least, in milliseconds.
+const PRETENDED: std::ops::Range<u64> = 30..200;
 
 /// Who signs our GETs: our one actor, so that peers in secure mode answer.
 #[derive(Clone, Debug)]
@@ -69,11 +74,22 @@ impl fmt::Debug for Fetcher {
 
 /// Everything here is keyed by addresses without fragment and bounded (C-26).
 struct Memory {
-    actors: Bounded<Known>,
-    /// Key documents with an address of their own: to the actor's id.
-    owners: Bounded<Url>,
-    /// By address, and by origin for a host that does not answer in time.
-    failures: Bounded<(FetchError, Timestamp)>,
+    actors: Bounded<String, Known>,
+    /// Keys with an address of their own: to the actor's id.
+    owners: Bounded<String, Url>,
+    /// The actor with the key that is a document of its own, by the key's address: an actor may have several, and each is
+    /// as fresh as its own document.
+    adopted: Bounded<String, Known>,
+    failures: Bounded<Digest, (FetchError, Timestamp)>,
+    /// Keys of which a search was pretended, and until when it counts as made.
+    pretended: Bounded<Digest, Timestamp>,
+}
+
+/// What stands for an address where only whether it is the same matters: strangers choose how long addresses are.
+type Digest = [u8; 32];
+
+fn digest(address: &Url) -> Digest {
+    openssl::sha::sha256(address.as_str().as_bytes())
 }
 
 #[derive(Clone)]
@@ -101,8 +117,10 @@ impl Fetcher {
     ) -> Self {
         let memory = Memory {
             actors: Bounded::new(ACTORS),
-            owners: Bounded::new(ACTORS),
+            owners: Bounded::new(OWNERS),
+            adopted: Bounded::new(ACTORS / 4),
             failures: Bounded::new(FAILURES),
+            pretended: Bounded::new(FAILURES / 64),
         };
         let (schemes, budget, memory) = (Arc::default(), Budget::new(budgets), Mutex::new(memory));
         Self { client, signer, policy, clock, schemes, own, budget, memory }
@@ -127,10 +145,36 @@ impl Fetcher {
     pub async fn actor(&self, id: &str) -> Result<Arc<RemoteActor>, FetchError> {
         let address = without_fragment(&self.address(id)?);
         self.known_failure(&address)?;
-        let _turn = self.turn(&address).await?;
+        let _turn = self.turn(&address, None).await?;
         self.known_failure(&address)?;
-        let fetched = in_time(self.resolve_actor(&address)).await;
-        self.remember(&address, fetched)
+        self.fetch_actor(&address).await
+    }
+
+    /// An actor's document for `source`, who says that something has become of it: fetched unless that was done within
+    /// [`REFETCH_PAUSE`].
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn actor_again(
+        &self,
+        id: &str,
+        source: Option<Source>,
+    ) -> Result<Arc<RemoteActor>, FetchError> {
+        let address = without_fragment(&self.address(id)?);
+        let recent = || {
+            let known = self.memory().actors.get(address.as_str()).cloned();
+            known.filter(|known| self.age(known) < REFETCH_PAUSE).map(|known| known.actor)
+        };
+        if let Some(actor) = recent() {
+            return Ok(actor);
+        }
+        self.known_failure(&address)?;
+        let _turn = self.turn(&address, source).await?;
+        if let Some(actor) = recent() {
+            return Ok(actor);
+        }
+        self.known_failure(&address)?;
+        self.fetch_actor(&address).await
     }
 
     /// The key with this id and the actor that owns it, from memory if fetched within [`FRESH_FOR`].
@@ -140,30 +184,65 @@ impl Fetcher {
     ///
     /// # Errors
     /// See [`FetchError`]; answer 503 where it [is transient](FetchError::is_transient), else 401.
-    pub async fn key(&self, key_id: &str) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
+    pub async fn key(
+        &self,
+        key_id: &str,
+        source: Option<Source>,
+    ) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
         let key_id = self.address(key_id)?;
-        let usable = |known: Known| {
-            let age = self.age(&known);
-            match known.actor.key(&key_id) {
-                Ok(key) if age < FRESH_FOR => Some(Ok((key, known.actor))),
-                // A fresh document without this key: one address must not cause a fetch per invented fragment.
-                Err(error) if age < REFETCH_PAUSE && !known.actor.elsewhere.contains(&key_id) => {
-                    Some(Err(error))
-                }
-                _ => None,
-            }
-        };
-        if let Some(answer) = self.remembered(&key_id).and_then(usable) {
+        if let Some(answer) = self.usable(&key_id) {
             return answer;
         }
         self.known_failure(&key_id)?;
-        let _turn = self.turn(&key_id).await?;
+        let _turn = self.turn(&key_id, source).await?;
         // Somebody else may have fetched it while this call waited.
-        if let Some(answer) = self.remembered(&key_id).and_then(usable) {
+        if let Some(answer) = self.usable(&key_id) {
             return answer;
         }
         self.known_failure(&key_id)?;
         self.fetch_key(&key_id).await
+    }
+
+    /// Does everything that [`Fetcher::key`] does and that others could notice, but asks nobody: for keys of those whom we
+    /// do not talk to. What is spent of the budgets, and how long it takes, is as if the key had been looked for in vain.
+    ///
+    /// # Errors
+    /// As [`Fetcher::key`] would answer where no request is needed to know it.
+    pub async fn pretend(&self, key_id: &str, source: Option<Source>) -> Result<(), FetchError> {
+        let key_id = self.address(key_id)?;
+        if let Some(answer) = self.usable(&key_id) {
+            return answer.map(|_| ());
+        }
+        let place = digest(&without_fragment(&key_id));
+        let pretended = || {
+            let now = (self.clock)();
+            self.memory().pretended.get(&place).is_some_and(|until| now < *until)
+        };
+        self.known_failure(&key_id)?;
+        if pretended() {
+            return Ok(());
+        }
+        let _turn = self.turn(&key_id, source).await?;
+        if pretended() {
+            return Ok(());
+        }
+        let spread = u64::from_be_bytes(crate::random::bytes()) % (PRETENDED.end - PRETENDED.start);
+        tokio::time::sleep(Duration::from_millis(PRETENDED.start + spread)).await;
+        let until = (self.clock)().checked_add(FINAL_FOR).unwrap_or(Timestamp::MAX);
+        self.memory().pretended.insert(place, until);
+        Ok(())
+    }
+
+    /// What memory answers for a key, if it is fresh enough.
+    fn usable(&self, key_id: &Url) -> Option<Result<(RemoteKey, Arc<RemoteActor>), FetchError>> {
+        let known = self.remembered(key_id)?;
+        let age = self.age(&known);
+        match known.actor.key(key_id) {
+            Ok(key) if age < FRESH_FOR => Some(Ok((key, known.actor))),
+            // A fresh document without this key: one address must not cause a fetch per invented fragment.
+            Err(error) if age < REFETCH_PAUSE && !known.actor.elsewhere.contains(key_id) => Some(Err(error)),
+            _ => None,
+        }
     }
 
     /// A second look at a key whose signature did not verify: peers change keys without announcing it. `None` if what
@@ -171,14 +250,18 @@ impl Fetcher {
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn key_fresh(&self, key_id: &str) -> Result<Option<(RemoteKey, Arc<RemoteActor>)>, FetchError> {
+    pub async fn key_fresh(
+        &self,
+        key_id: &str,
+        source: Option<Source>,
+    ) -> Result<Option<(RemoteKey, Arc<RemoteActor>)>, FetchError> {
         let key_id = self.address(key_id)?;
         let recent = || self.remembered(&key_id).is_some_and(|known| self.age(&known) < REFETCH_PAUSE);
         if recent() {
             return Ok(None);
         }
         self.known_failure(&key_id)?;
-        let _turn = self.turn(&key_id).await?;
+        let _turn = self.turn(&key_id, source).await?;
         if recent() {
             return Ok(None);
         }
@@ -196,15 +279,19 @@ impl Fetcher {
         Ok(())
     }
 
-    fn address(&self, text: &str) -> Result<Url, FetchError> {
+    pub(super) fn address(&self, text: &str) -> Result<Url, FetchError> {
         let url = parse_remote(text, &self.policy)?;
         self.refuse_own_host(&url)?;
         Ok(url)
     }
 
-    async fn turn(&self, url: &Url) -> Result<Turn, FetchError> {
-        let host = Origin::of(url).map(|origin| origin.authority()).unwrap_or_default();
-        self.budget.turn(&host, (self.clock)()).await
+    pub(super) async fn turn(&self, url: &Url, source: Option<Source>) -> Result<Turn, FetchError> {
+        self.budget.turn(&authority(url), source, (self.clock)()).await
+    }
+
+    async fn fetch_actor(&self, address: &Url) -> Result<Arc<RemoteActor>, FetchError> {
+        let fetched = in_time(self.resolve_actor(address)).await;
+        self.remember(address, fetched)
     }
 
     async fn fetch_key(&self, key_id: &Url) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
@@ -253,22 +340,22 @@ impl Fetcher {
             return Some(known.clone());
         }
         let owner = memory.owners.get(address.as_str())?.clone();
-        memory.actors.get(owner.as_str()).cloned()
+        let known = memory.actors.get(owner.as_str())?.clone();
+        // A key that is a document of its own counts for as long as its owner's newest document lists it.
+        if known.actor.elsewhere.contains(key_id)
+            && let Some(adopted) = memory.adopted.get(address.as_str())
+        {
+            return Some(adopted.clone());
+        }
+        Some(known)
     }
 
     fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
         let now = (self.clock)();
-        let address = without_fragment(url).to_string();
-        let host = Origin::of(url).map(|origin| origin.to_string());
-        let mut memory = self.memory();
-        for place in [Some(address), host].into_iter().flatten() {
-            if let Some((error, until)) = memory.failures.get(&place)
-                && now < *until
-            {
-                return Err(error.clone());
-            }
+        match self.memory().failures.get(&digest(&without_fragment(url))) {
+            Some((error, until)) if now < *until => Err(error.clone()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Keeps what came of asking `address`, good or bad.
@@ -282,12 +369,16 @@ impl Fetcher {
         match fetched {
             Ok(actor) => {
                 let actor = Arc::new(actor);
+                let known = Known { actor: Arc::clone(&actor), fetched_at: now };
+                let weight = actor.weight();
                 if actor.id != *address {
                     memory.owners.insert(address.to_string(), actor.id.clone());
+                    if actor.elsewhere.iter().any(|key| without_fragment(key) == *address) {
+                        memory.adopted.insert_weighing(weight, address.to_string(), known.clone());
+                    }
                 }
-                let known = Known { actor: Arc::clone(&actor), fetched_at: now };
-                memory.failures.remove(address.as_str());
-                memory.actors.insert(actor.id.to_string(), known);
+                memory.failures.remove(&digest(address));
+                memory.actors.insert_weighing(weight, actor.id.to_string(), known);
                 Ok(actor)
             }
             Err(error) => {
@@ -296,15 +387,19 @@ impl Fetcher {
                 }
                 let keep = if error.is_transient() { TRANSIENT_FOR } else { FINAL_FOR };
                 let until = now.checked_add(keep).unwrap_or(Timestamp::MAX);
-                memory.failures.insert(address.to_string(), (error.clone(), until));
-                // Its next key would hold a turn as long: a few such hosts could hold all turns for ever.
-                if let (FetchError::Net(NetError::Timeout(_)), Some(host)) = (&error, Origin::of(address)) {
-                    memory.failures.insert(host.to_string(), (error.clone(), until));
+                memory.failures.insert_weighing(error.weight(), digest(address), (error.clone(), until));
+                drop(memory);
+                if let FetchError::Net(NetError::Timeout(_)) = error {
+                    self.budget.is_slow_until(&authority(address), until);
                 }
                 Err(error)
             }
         }
     }
+}
+
+fn authority(url: &Url) -> String {
+    Origin::of(url).map(|origin| origin.authority()).unwrap_or_default()
 }
 
 async fn in_time(

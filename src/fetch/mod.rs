@@ -13,9 +13,11 @@ mod schemes;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod webfinger;
 
 pub use actor::{RemoteActor, RemoteKey};
-pub use budget::Budgets;
+pub use budget::{Budgets, Share};
 pub use error::FetchError;
 pub use fetcher::{Clock, FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer};
 pub use schemes::{Schemes, refuses_scheme};
+pub use webfinger::Described;

@@ -23,7 +23,7 @@ pub fn refuses_scheme(status: u16) -> bool {
 /// process, which costs one request more at each of them.
 #[derive(Debug)]
 pub struct Schemes {
-    rfc9421: Mutex<Bounded<Timestamp>>,
+    rfc9421: Mutex<Bounded<String, Timestamp>>,
 }
 
 impl Default for Schemes {

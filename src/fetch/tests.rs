@@ -12,6 +12,7 @@ use url::Url;
 
 use super::*;
 use crate::activitypub::signature::{PrivateKey, PublicKey, precheck};
+use crate::model::Source;
 use crate::model::origin::{Origin, RemotePolicy};
 use crate::net::test_server::{Hit, Reply, TestServer, answer, bytes};
 use crate::net::{Client, ClientOptions, NetError};
@@ -22,6 +23,11 @@ const TYPE: (&str, &str) = ("content-type", "application/activity+json");
 
 static OURS: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
 static THEIRS: LazyLock<String> = LazyLock::new(|| PrivateKey::generate().unwrap().public_pem().unwrap());
+
+/// The default budgets with another one for each host.
+fn host(host: Share) -> Budgets {
+    Budgets { host, ..Budgets::default() }
+}
 
 struct Rig {
     fetcher: Fetcher,
@@ -76,7 +82,7 @@ impl Rig {
     }
 
     async fn key(&self, path: &str) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
-        self.fetcher.key(&self.url(path)).await
+        self.fetcher.key(&self.url(path), None).await
     }
 }
 
@@ -178,10 +184,116 @@ async fn every_shape_of_key_id_leads_to_its_owner() {
         rig.key(key).await.unwrap();
     }
     assert_eq!(rig.hits(), asked);
-    // The actor alone does not hold a key that is elsewhere: it is looked for again, and only it.
+    // The actor alone does not hold a key that is elsewhere; that is remembered with the key.
     rig.actor("/mitra").await.unwrap();
     rig.key("/keys/2").await.unwrap();
-    assert_eq!(rig.hits(), asked + 3);
+    assert_eq!(rig.hits(), asked + 1);
+}
+
+#[tokio::test]
+async fn keys_in_documents_of_their_own_are_remembered_each_for_itself() {
+    let rig = Rig::new(|base, hit| match hit.target.as_str() {
+        "/u/a" => {
+            let mut listing = actor(base, "/u/a", "/u/a#main-key");
+            listing["publicKey"] = json!([format!("{base}/keys/1"), format!("{base}/keys/2")]);
+            // From the next day on it lists only one.
+            if hit.headers["date"].to_str().unwrap().starts_with("Sat") {
+                listing["publicKey"] = json!([format!("{base}/keys/1")]);
+            }
+            document(&listing)
+        }
+        key => document(&json!({"id": format!("{base}{key}"), "type": "Key", "owner": format!("{base}/u/a"),
+            "publicKeyPem": *THEIRS})),
+    })
+    .await;
+    for _ in 0..10 {
+        rig.key("/keys/1").await.unwrap();
+        rig.key("/keys/2").await.unwrap();
+        assert_eq!(rig.fetcher.key_fresh(&rig.url("/keys/1"), None).await, Ok(None));
+        assert_eq!(rig.fetcher.key_fresh(&rig.url("/keys/2"), None).await, Ok(None));
+    }
+    assert_eq!(rig.hits(), 4, "each key with its owner, once");
+    // A key that its owner lists no more counts no more, however fresh it is.
+    rig.pass(SignedDuration::from_hours(24));
+    rig.key("/keys/1").await.unwrap();
+    rejected(rig.key("/keys/2").await, "lists no usable key");
+}
+
+#[tokio::test]
+async fn a_slow_address_is_left_alone_and_its_host_is_not() {
+    let stalling = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n".to_vec();
+    let rig = Rig::new(move |base, hit| match hit.target.as_str() {
+        "/slow" => Reply::Drip(stalling.clone(), Duration::from_millis(50)),
+        path => document(&actor(base, path, &format!("{path}#main-key"))),
+    })
+    .await;
+    let got = rig.key("/slow#main-key").await.unwrap_err();
+    assert!(matches!(got, FetchError::Net(NetError::Timeout(_))), "{got:?}");
+    rig.key("/u/a#main-key").await.unwrap();
+    assert_eq!(rig.key("/slow#main-key").await.unwrap_err(), got);
+    assert_eq!(rig.hits(), 2);
+}
+
+#[tokio::test]
+async fn what_has_become_of_an_actor_is_looked_up_now_and_then() {
+    let rig = Rig::new(|base, hit| match hit.headers["date"].to_str().unwrap() {
+        "Fri, 15 Jan 2027 08:05:00 GMT" => answer(410, &[], ""),
+        _ => document(&actor(base, "/u/a", "/u/a#main-key")),
+    })
+    .await;
+    let again = async || rig.fetcher.actor_again(&rig.url("/u/a"), None).await;
+    for _ in 0..20 {
+        again().await.unwrap();
+    }
+    assert_eq!(rig.hits(), 1);
+    rig.pass(REFETCH_PAUSE);
+    for _ in 0..20 {
+        assert_eq!(again().await, Err(FetchError::Gone));
+    }
+    assert_eq!(rig.hits(), 2);
+}
+
+#[tokio::test]
+async fn one_client_that_invents_keys_leaves_fetches_to_others() {
+    let rig = Rig::new(|base, hit| match hit.target.as_str() {
+        "/u/a" => document(&actor(base, "/u/a", "/u/a#main-key")),
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
+    let mut refused = 0;
+    for n in 0..200 {
+        let got = rig.fetcher.key(&rig.url(&format!("/nobody{n}#main-key")), from(1)).await.unwrap_err();
+        refused += usize::from(got == FetchError::Busy);
+    }
+    let limit = Budgets::default().source_at_host.per_minute as usize;
+    assert_eq!((rig.hits(), refused), (limit, 200 - limit));
+    rig.fetcher.key(&rig.url("/u/a#main-key"), from(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pretended_search_looks_like_one_and_asks_nobody() {
+    let limit = 6;
+    let source_at_host = Share { per_minute: 6, ..Budgets::default().source_at_host };
+    let budgets = Budgets { source_at_host, ..Budgets::default() };
+    let rig = Rig::with(budgets, |_, _| answer(404, &[], "")).await;
+    let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
+    let fresh = |n: usize| rig.url(&format!("/nobody{n}#main-key"));
+    // What is spent shows as it would: half of a minute's fetches pretended, half made.
+    for n in 0..limit / 2 {
+        assert_eq!(rig.fetcher.pretend(&fresh(n), from(1)).await, Ok(()));
+    }
+    assert_eq!(rig.hits(), 0);
+    // Once looked for, a key is not looked for again for a while.
+    assert_eq!(rig.fetcher.pretend(&fresh(0), from(1)).await, Ok(()));
+    for n in limit / 2..limit {
+        assert_eq!(rig.fetcher.key(&fresh(n), from(1)).await.unwrap_err(), FetchError::NotFound);
+    }
+    assert_eq!(rig.fetcher.key(&fresh(limit), from(1)).await.unwrap_err(), FetchError::Busy);
+    assert_eq!(rig.fetcher.pretend(&fresh(limit), from(1)).await, Err(FetchError::Busy));
+    assert_eq!(rig.fetcher.pretend(&fresh(0), from(1)).await, Ok(()), "known without a fetch");
+    assert_eq!(rig.fetcher.pretend(&fresh(limit - 1), from(1)).await, Err(FetchError::NotFound));
+    assert_eq!(rig.hits(), limit / 2);
 }
 
 #[tokio::test]
@@ -407,9 +519,9 @@ async fn an_actor_that_is_gone_is_forgotten() {
 async fn our_own_host_and_unusable_addresses_are_never_asked() {
     let rig = Rig::new(|base, _| document(&actor(base, "/u/a", "/u/a#main-key"))).await;
     for id in ["https://stream.example/federation/user/live#main-key", "https://Stream.Example:8443/u"] {
-        assert_eq!(rig.fetcher.key(id).await.unwrap_err(), FetchError::OwnHost, "{id}");
+        assert_eq!(rig.fetcher.key(id, None).await.unwrap_err(), FetchError::OwnHost, "{id}");
         assert_eq!(rig.fetcher.actor(id).await.unwrap_err(), FetchError::OwnHost, "{id}");
-        assert_eq!(rig.fetcher.key_fresh(id).await.unwrap_err(), FetchError::OwnHost, "{id}");
+        assert_eq!(rig.fetcher.key_fresh(id, None).await.unwrap_err(), FetchError::OwnHost, "{id}");
     }
     for id in [
         "acct:a@peer.example",
@@ -418,7 +530,7 @@ async fn our_own_host_and_unusable_addresses_are_never_asked() {
         "",
         "https://peer.example/ x",
     ] {
-        assert!(matches!(rig.fetcher.key(id).await, Err(FetchError::Address(_))), "{id}");
+        assert!(matches!(rig.fetcher.key(id, None).await, Err(FetchError::Address(_))), "{id}");
     }
     assert_eq!(rig.hits(), 0);
 }
@@ -428,15 +540,15 @@ async fn invented_fragments_and_wrong_signatures_cause_few_fetches() {
     let rig = Rig::new(|base, _| document(&actor(base, "/u/a", "/u/a#main-key"))).await;
     for n in 0..100 {
         assert!(rig.key(&format!("/u/a#{n}")).await.is_err());
-        assert_eq!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key")).await, Ok(None));
+        assert_eq!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key"), None).await, Ok(None));
     }
     assert_eq!(rig.hits(), 1);
     rig.pass(REFETCH_PAUSE);
     assert!(rig.key("/u/a#new").await.is_err());
     assert_eq!(rig.hits(), 2);
     rig.pass(REFETCH_PAUSE);
-    assert!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key")).await.unwrap().is_some());
-    assert_eq!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key")).await, Ok(None));
+    assert!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key"), None).await.unwrap().is_some());
+    assert_eq!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key"), None).await, Ok(None));
     assert_eq!(rig.hits(), 3);
 }
 
@@ -445,7 +557,7 @@ async fn a_flood_of_keys_stays_within_the_budget() {
     let gate = Arc::new(Semaphore::new(0));
     let script_gate = Arc::clone(&gate);
     let rig = Arc::new(
-        Rig::with(Budgets { queue_per_host: 10, ..Budgets::default() }, move |base, hit| {
+        Rig::with(host(Share { queue: 10, ..Budgets::default().host }), move |base, hit| {
             let body = actor(base, &hit.target, &format!("{}#main-key", hit.target)).to_string();
             Reply::Gated(Arc::clone(&script_gate), bytes(200, &[TYPE], body))
         })
@@ -482,7 +594,7 @@ async fn a_flood_of_keys_stays_within_the_budget() {
 async fn simultaneous_calls_for_one_key_make_one_request() {
     let gate = Arc::new(Semaphore::new(0));
     let script_gate = Arc::clone(&gate);
-    let rig = Rig::with(Budgets { at_once_per_host: 1, ..Budgets::default() }, move |base, _| {
+    let rig = Rig::with(host(Share { at_once: 1, ..Budgets::default().host }), move |base, _| {
         let body = actor(base, "/u/a", "/u/a#main-key").to_string();
         Reply::Gated(Arc::clone(&script_gate), bytes(200, &[TYPE], body))
     })
@@ -493,4 +605,57 @@ async fn simultaneous_calls_for_one_key_make_one_request() {
         got.unwrap();
     }
     assert_eq!(rig.hits(), 1);
+}
+
+#[tokio::test]
+async fn webfinger_follows_to_another_host_and_tells_which() {
+    let elsewhere = TestServer::start(|_, hit| {
+        assert!(hit.target.ends_with("?resource=acct%3Aana%40ana.example"), "{}", hit.target);
+        answer(200, &[("content-type", "application/jrd+json; charset=utf-8")], "{\"links\":[]}")
+    })
+    .await;
+    let there = elsewhere.url("/x?resource=acct%3Aana%40ana.example").to_string();
+    let rig = Rig::new(move |base, hit| {
+        let to = |location: &str| answer(302, &[("location", location)], "");
+        let user = hit.target.split("acct%3A").nth(1).unwrap_or(&hit.target).split("%40").next().unwrap();
+        match user {
+            "split" => to(&there),
+            "home" => to("https://stream.example/.well-known/webfinger"),
+            "private" => to("http://169.254.169.254/latest/meta-data"),
+            "ftp" => to("ftp://127.0.0.1/"),
+            "loop" => to(&format!("{base}{}", hit.target)),
+            "page" => answer(200, &[("content-type", "text/html")], "{}"),
+            "broken" => answer(200, &[("content-type", "application/json")], "{\"a\":1,\"a\":2}"),
+            "large" => answer(200, &[("content-type", "application/json")], vec![b' '; 64 * 1024 + 1]),
+            "gone" => answer(410, &[], ""),
+            _ => answer(404, &[], ""),
+        }
+    })
+    .await;
+    let own = rig.server.url("/");
+    let host = format!("127.0.0.1:{}", own.port().unwrap());
+    let ask = async |user: &str| rig.fetcher.webfinger(user, &host, None).await;
+    let described = ask("split").await.unwrap();
+    let origins = [&own, &elsewhere.url("/")].map(|url| Origin::of(url).unwrap());
+    assert_eq!((described.document, described.origins), (json!({"links": []}), origins));
+    assert_eq!(ask("home").await.unwrap_err(), FetchError::OwnHost);
+    assert!(matches!(ask("private").await, Err(FetchError::Net(NetError::RefusedAddress(_)))));
+    assert!(matches!(ask("ftp").await, Err(FetchError::Address(_))));
+    rejected(ask("loop").await, "more than 3");
+    rejected(ask("page").await, "not JSON");
+    rejected(ask("broken").await, "same key twice");
+    assert!(matches!(ask("large").await, Err(FetchError::Net(NetError::TooLarge(_)))));
+    assert_eq!(ask("gone").await.unwrap_err(), FetchError::Gone);
+    assert_eq!(ask("nobody").await.unwrap_err(), FetchError::NotFound);
+    assert_eq!(rig.fetcher.webfinger("a", "stream.example", None).await.unwrap_err(), FetchError::OwnHost);
+    for hit in rig.server.hits() {
+        assert!(!hit.headers.contains_key("signature"), "a stranger's word does not make us sign");
+    }
+    // Counted like every other fetch: of one client, so many from one host.
+    let source = Some(Source::of([203, 0, 113, 1].into()));
+    let mut asked = 0;
+    while rig.fetcher.webfinger("nobody", &host, source).await.unwrap_err() != FetchError::Busy {
+        asked += 1;
+    }
+    assert!(asked <= Budgets::default().source_at_host.per_minute, "{asked}");
 }

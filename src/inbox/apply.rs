@@ -1,8 +1,8 @@
 //! What a verified activity changes: one commit, on disk before the answer.
 
-use http::StatusCode;
 use jiff::Timestamp;
 
+use super::gate::not_verified;
 use super::sift::reported;
 use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
@@ -39,16 +39,14 @@ impl Inbox {
                 Ok(outcome)
             }
             // Blocked between the check and the commit.
-            Err(Blocked) => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "signature-invalid",
-                "the signature does not verify",
-            )),
+            Err(Blocked { key_id }) => Err(not_verified(&key_id)),
         }
     }
 }
 
-struct Blocked;
+struct Blocked {
+    key_id: String,
+}
 
 fn decide(
     draft: &mut Draft<'_>,
@@ -58,7 +56,7 @@ fn decide(
     verified: &Verified,
 ) -> Result<Took, Blocked> {
     if blocks::actor_blocked(draft.view(), verified.actor()) {
-        return Err(Blocked);
+        return Err(Blocked { key_id: verified.key_id().to_owned() });
     }
     if verified.proof() == Proof::Signature && !seen::first_time(draft, verified.signature(), moment.now) {
         return Ok(Took::Repeated);

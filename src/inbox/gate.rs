@@ -1,5 +1,7 @@
 //! The order of checks, cheapest first. The only maker of [`Verified`].
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use url::Url;
@@ -9,31 +11,46 @@ use super::{Arrival, Engine, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
-use crate::decide::blocks;
+use crate::decide::{blocks, gone};
 use crate::fetch::{FetchError, RemoteActor};
-use crate::model::follower::Follower;
 use crate::model::handle::host_of;
-use crate::model::origin::{parse_remote, same_origin};
+use crate::model::origin::{Origin, parse_remote, same_origin};
+use crate::model::{Source, View};
+use crate::serve::answer::Problem;
 use crate::store::Store;
 
-use crate::serve::answer::Problem;
+/// What a request is, judged by itself.
+pub(super) enum Checked {
+    /// Taken, and changes nothing.
+    Nothing,
+    /// An actor says that it deletes, changes or moves itself. Who is known here must not show, so it is answered before
+    /// it is looked into.
+    Leaving(Claim),
+    /// Somebody says something; it is to be proved.
+    Claim(Claim),
+}
 
-/// Checks an arrival. `None` means that it is taken and changes nothing.
-pub(super) async fn gate(
-    engine: &Engine,
-    store: &Store,
-    arrival: &Arrival,
-) -> Result<Option<Verified>, Problem> {
+/// A request that is sound in itself and proves nothing yet. The bytes it came in are gone: many may wait for a key.
+pub(super) struct Claim {
+    incoming: Incoming,
+    unverified: Unverified,
+    actor: Url,
+    arrived: Timestamp,
+    source: Option<Source>,
+}
+
+/// Checks everything that needs neither network nor store.
+pub(super) fn check(engine: &Engine, arrival: Arrival) -> Result<Checked, Problem> {
     content_type(&arrival.headers)?;
     let document = json::parse(&arrival.body)
         .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-json", problem.to_string()))?;
     let incoming = Incoming::parse(&document)
         .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-activity", problem.to_string()))?;
     match sift(&incoming, &engine.addresses) {
-        Sifted::Ignore => Ok(None),
+        Sifted::Ignore => Ok(Checked::Nothing),
         // The answer is 202 whatever comes of it: the difference would tell who is known here.
-        Sifted::OfItself => Ok(of_itself(engine, store, arrival, incoming).await.ok().flatten()),
-        Sifted::Verify => verify(engine, store, arrival, incoming).await.map(Some),
+        Sifted::OfItself => Ok(sound(engine, &arrival, incoming).map_or(Checked::Nothing, Checked::Leaving)),
+        Sifted::Verify => sound(engine, &arrival, incoming).map(Checked::Claim),
     }
 }
 
@@ -41,26 +58,20 @@ pub(super) async fn gate(
 fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
     let unsupported = |detail: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail);
     if headers.contains_key(http::header::CONTENT_ENCODING) {
-        return Err(unsupported("encoded bodies are not taken; send the activity as it is"));
+        return Err(unsupported(
+            "bodies with a Content-Encoding header are not taken; send the activity as it is, without that header",
+        ));
     }
     let value =
         headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
         "application/activity+json" | "application/ld+json" => Ok(()),
-        _ => Err(unsupported("send application/activity+json or application/ld+json")),
+        _ => Err(unsupported("the Content-Type must be application/activity+json or application/ld+json")),
     }
 }
 
-/// What a request says of itself, once it is known to be sound in itself.
-struct Sound {
-    unverified: Unverified,
-    actor: Url,
-    arrived: Timestamp,
-}
-
-/// Everything that needs no network.
-fn sound(engine: &Engine, arrival: &Arrival, incoming: &Incoming) -> Result<Sound, Problem> {
+fn sound(engine: &Engine, arrival: &Arrival, incoming: Incoming) -> Result<Claim, Problem> {
     let arrived = Timestamp::now();
     let unverified = precheck(
         &Method::POST,
@@ -78,13 +89,15 @@ fn sound(engine: &Engine, arrival: &Arrival, incoming: &Incoming) -> Result<Soun
     };
     let key = address("keyId", &unverified.key_id)?;
     let actor = address("actor", &incoming.actor)?;
-    let mut origins = vec![("keyId", key)];
-    if let Some(id) = &incoming.id {
-        origins.push(("activity's id", address("activity's id", id)?));
-    }
-    for (what, url) in origins {
-        if !same_origin(&url, &actor) {
-            let detail = format!("the {what} is on another origin than the actor");
+    let id = incoming.id.as_deref().map(|id| address("activity's id", id)).transpose()?;
+    for (what, url) in [("keyId", Some(&key)), ("activity's id", id.as_ref())] {
+        if let Some(url) = url.filter(|url| !same_origin(url, &actor)) {
+            let origin = |url: &Url| Origin::of(url).map(|origin| origin.to_string()).unwrap_or_default();
+            let detail = format!(
+                "the {what} is on {}, which is another origin than the actor's, {}",
+                origin(url),
+                origin(&actor)
+            );
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "origin", detail));
         }
     }
@@ -99,7 +112,7 @@ fn sound(engine: &Engine, arrival: &Arrival, incoming: &Incoming) -> Result<Soun
         let detail = "the undone activity is another actor's";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-yours", detail));
     }
-    Ok(Sound { unverified, actor, arrived })
+    Ok(Claim { incoming, unverified, actor, arrived, source: arrival.source })
 }
 
 fn unsigned(problem: SignatureProblem) -> Problem {
@@ -108,7 +121,7 @@ fn unsigned(problem: SignatureProblem) -> Problem {
 
 /// The one answer for a block, a wrong signature, a key that cannot be had and a key of somebody else: byte for byte
 /// the same, so that it tells nothing about us.
-fn not_verified(key_id: &str) -> Problem {
+pub(super) fn not_verified(key_id: &str) -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "signature-invalid",
@@ -124,42 +137,35 @@ fn stamp(unverified: &Unverified, arrived: Timestamp) -> Timestamp {
     unverified.signed_at.min(Timestamp::from_second(arrived.as_second()).unwrap_or(arrived))
 }
 
-async fn verify(
-    engine: &Engine,
-    store: &Store,
-    arrival: &Arrival,
-    incoming: Incoming,
-) -> Result<Verified, Problem> {
-    let Sound { unverified, actor, arrived } = sound(engine, arrival, &incoming)?;
-    let key_id = unverified.key_id.clone();
-    let (asked, key_host) = (actor.to_string(), host_of(&key_id));
+fn unavailable(key_id: &str) -> Problem {
+    Problem::busy("key-unavailable", format!("the key {key_id} cannot be fetched now"), 60)
+}
+
+/// Proves a claim, or says why not.
+pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Result<Verified, Problem> {
+    let Claim { incoming, unverified, actor, arrived, source } = claim;
+    let (asked, key_host) = (actor.to_string(), host_of(&unverified.key_id));
     let blocked = store
         .read(move |view| blocks::actor_blocked(view, &asked) || blocks::host_blocked(view, &key_host))
         .await
         .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
-    if blocked {
-        return Err(not_verified(&key_id));
-    }
-    let owner = match signer(engine, &unverified).await {
-        Ok(owner) => owner,
-        Err(error) if error.is_transient() => {
-            return Err(Problem::busy(
-                "key-unavailable",
-                format!("the key {key_id} cannot be fetched now"),
-                60,
-            ));
-        }
-        Err(error) => {
-            tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
-            return Err(not_verified(&key_id));
-        }
+    let looked = match blocked {
+        // What we would spend on anybody else is spent on them: a budget that is used up would tell otherwise.
+        true => engine.fetcher.pretend(&unverified.key_id, source).await.map(|()| None),
+        false => signer(engine, &unverified, source).await,
     };
-    match owner {
-        Some(owner) if owner.id == actor => {
+    match looked {
+        Ok(Some(owner)) if owner.id == actor => {
             let stamp = stamp(&unverified, arrived);
-            Ok(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature))
+            Ok(Verified::by_signature(incoming, owner.person(), stamp, unverified))
         }
-        _ => Err(not_verified(&key_id)),
+        Ok(_) => Err(not_verified(&unverified.key_id)),
+        Err(error) if error.is_transient() => Err(unavailable(&unverified.key_id)),
+        Err(error) => {
+            let key_id = unverified.key_id;
+            tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
+            Err(not_verified(&key_id))
+        }
     }
 }
 
@@ -167,69 +173,49 @@ async fn verify(
 async fn signer(
     engine: &Engine,
     unverified: &Unverified,
-) -> Result<Option<std::sync::Arc<RemoteActor>>, FetchError> {
-    let (key, owner) = engine.fetcher.key(&unverified.key_id).await?;
+    source: Option<Source>,
+) -> Result<Option<Arc<RemoteActor>>, FetchError> {
+    let (key, owner) = engine.fetcher.key(&unverified.key_id, source).await?;
     if unverified.verify(&key.key).is_ok() {
         return Ok(Some(owner));
     }
     // Peers change keys without a word: one more look, unless we looked a moment ago.
-    match engine.fetcher.key_fresh(&unverified.key_id).await? {
+    match engine.fetcher.key_fresh(&unverified.key_id, source).await? {
         Some((key, owner)) if unverified.verify(&key.key).is_ok() => Ok(Some(owner)),
         _ => Ok(None),
     }
 }
 
 /// What an actor we know says of itself: proved by its signature, or of a Delete by its document being gone.
-async fn of_itself(
-    engine: &Engine,
-    store: &Store,
-    arrival: &Arrival,
-    incoming: Incoming,
-) -> Result<Option<Verified>, Problem> {
-    let Sound { unverified, actor, arrived } = sound(engine, arrival, &incoming)?;
-    let (asked, key_host) = (actor.to_string(), host_of(&unverified.key_id));
-    let known = store
-        .read(move |view| {
-            if blocks::actor_blocked(view, &asked) || blocks::host_blocked(view, &key_host) {
-                return false;
-            }
-            let acted = format!("Sa\n{asked}\n").into_bytes();
-            let mut known = view.get::<Follower>(asked.as_bytes()).is_some();
-            view.scan_bytes(&acted, &acted, &mut |_, _| {
-                known = true;
-                false
-            });
-            known
-        })
-        .await
-        .unwrap_or(false);
-    if !known {
-        return Ok(None);
+pub(super) async fn left(engine: &Engine, store: &Store, claim: Claim) -> Option<Verified> {
+    let Claim { incoming, unverified, actor, arrived, source } = claim;
+    let asked = actor.to_string();
+    let counts = move |view: &dyn View| gone::is_known(view, &asked) && !blocks::actor_blocked(view, &asked);
+    if !store.read(counts).await.unwrap_or(false) {
+        return None;
     }
     let stamp = stamp(&unverified, arrived);
-    match signer(engine, &unverified).await {
+    match signer(engine, &unverified, source).await {
         Ok(Some(owner)) if owner.id == actor => {
             // What an Update embeds is not believed: the document itself is read.
             let owner = match incoming.kind {
-                Kind::Update => engine.fetcher.actor(actor.as_str()).await.ok().filter(|now| now.id == actor),
-                _ => Some(owner),
+                Kind::Update => engine.fetcher.actor(actor.as_str()).await.ok()?,
+                _ => owner,
             };
-            let Some(owner) = owner else { return Ok(None) };
-            Ok(Some(Verified::by_signature(incoming, owner.person(), stamp, &unverified.signature)))
+            (owner.id == actor).then(|| Verified::by_signature(incoming, owner.person(), stamp, unverified))
         }
-        _ if incoming.kind != Kind::Delete => Ok(None),
+        _ if incoming.kind != Kind::Delete => None,
         // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
         // actor's own document tells.
-        _ => match engine.fetcher.actor(actor.as_str()).await {
-            Err(FetchError::Gone) => Ok(Some(Verified::by_absence(incoming, actor.to_string(), stamp))),
-            _ => Ok(None),
+        _ => match engine.fetcher.actor_again(actor.as_str(), source).await {
+            Err(FetchError::Gone) => Some(Verified::by_absence(incoming, actor.to_string(), stamp)),
+            _ => None,
         },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
     use serde_json::json;
@@ -238,7 +224,7 @@ mod tests {
     use crate::activitypub::signature::{PrivateKey, digest, sign_request, sign_request_rfc9421};
     use crate::fetch::{Fetcher, REFETCH_PAUSE, Signer};
     use crate::model::Addresses;
-    use crate::model::origin::{Origin, RemotePolicy};
+    use crate::model::origin::RemotePolicy;
     use crate::net::test_server::{TestServer, answer};
     use crate::net::{Client, ClientOptions};
 
@@ -289,7 +275,8 @@ mod tests {
             headers.insert("host", "stream.example".parse().unwrap());
             precheck(&Method::POST, url.path(), &headers, b"{}", &own, at).unwrap()
         };
-        let believed = async |unverified: Unverified| signer(&engine, &unverified).await.unwrap().is_some();
+        let believed =
+            async |unverified: Unverified| signer(&engine, &unverified, None).await.unwrap().is_some();
 
         assert!(believed(signed(0, false)).await && believed(signed(0, true)).await);
         assert_eq!(server.hits().len(), 1);

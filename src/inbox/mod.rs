@@ -5,42 +5,52 @@
 //! block or who follows.
 
 mod apply;
+mod departures;
 mod gate;
 mod sift;
 mod verified;
 
-use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
+pub use departures::Departures;
 pub use verified::{Proof, Verified};
+
+use gate::Checked;
 
 use crate::agent::effective::Effective;
 use crate::fetch::Fetcher;
-use crate::model::Addresses;
 use crate::model::origin::RemotePolicy;
+use crate::model::{Addresses, Source};
 use crate::serve::answer::Problem;
+use crate::serve::body::Body;
+use crate::serve::limit::Rates;
 use crate::store::Store;
 use crate::telemetry::metrics::{InboxOutcome, Metrics};
 
 /// Activities being looked at at once; more are sent away to come back. Twice as many as may wait for keys
 /// ([`Budgets`](crate::fetch::Budgets)), so that strangers' keys never keep out those whose keys are known.
 const AT_ONCE: usize = 512;
+/// A server may send at once what it may send in so long: everybody likes a stream in its first minute.
+const SERVERS_BURST: Duration = Duration::from_secs(100);
+/// Seconds after which those come again who were sent away because the store is full.
+const FULL_FOR: u32 = 3600;
 
 /// One POST to the inbox.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Arrival {
     /// Path and query as they came over the wire.
     pub target: String,
     /// All headers.
     pub headers: HeaderMap,
     /// The raw body: the digest is of these bytes.
-    pub body: Bytes,
-    /// Address of the other end of the connection.
-    pub peer: Option<IpAddr>,
+    pub body: Body,
+    /// Whom it is counted for; `None` where clients cannot be told apart.
+    pub source: Option<Source>,
 }
 
 /// What the inbox needs once the identity is settled.
@@ -61,13 +71,25 @@ pub struct Inbox {
     effective: watch::Receiver<Arc<Effective>>,
     engine: OnceLock<Engine>,
     room: Semaphore,
+    rates: Rates,
+    /// Nothing more may be remembered of strangers.
+    full: AtomicBool,
+    leaving: mpsc::Sender<gate::Claim>,
     metrics: Arc<Metrics>,
 }
 
 impl Inbox {
-    /// An inbox that answers 503 until [`Inbox::settle`].
-    pub fn new(store: Store, effective: watch::Receiver<Arc<Effective>>, metrics: Arc<Metrics>) -> Self {
-        Inbox { store, effective, engine: OnceLock::new(), room: Semaphore::new(AT_ONCE), metrics }
+    /// An inbox that answers 503 until [`Inbox::settle`], and what looks into departures behind it.
+    pub fn closed(
+        store: Store,
+        effective: watch::Receiver<Arc<Effective>>,
+        metrics: Arc<Metrics>,
+    ) -> (Arc<Self>, Departures) {
+        let (leaving, queue) = mpsc::channel(departures::WAITING);
+        let room = Semaphore::new(AT_ONCE);
+        let (engine, rates, full) = (OnceLock::new(), Rates::new(SERVERS_BURST), AtomicBool::new(false));
+        let inbox = Arc::new(Inbox { store, effective, engine, room, rates, full, leaving, metrics });
+        (Arc::clone(&inbox), Departures::new(inbox, queue))
     }
 
     /// Opens the inbox. The identity never changes in a running process, so this happens once.
@@ -77,7 +99,8 @@ impl Inbox {
         }
     }
 
-    /// Takes one activity: verified, applied and on disk when this returns.
+    /// Takes one activity: verified, applied and on disk when this returns, but for an actor's own Delete, which is
+    /// looked into afterwards.
     ///
     /// # Errors
     /// What to answer instead of 202. Nothing was changed then.
@@ -93,28 +116,60 @@ impl Inbox {
             self.metrics.inbox(InboxOutcome::Overloaded);
             return Err(Problem::busy("busy", "too many activities are arriving", 30));
         };
-        let taken = self.pass(engine, &arrival).await;
+        let taken = match gate::check(engine, arrival) {
+            Ok(Checked::Nothing) => Ok(Took::Ignored),
+            Ok(Checked::Leaving(claim)) => {
+                // More than can be looked into are forgotten: their inboxes will tell that they are gone.
+                if self.leaving.try_send(claim).is_err() {
+                    self.metrics.inbox(InboxOutcome::Overloaded);
+                }
+                return Ok(());
+            }
+            Ok(Checked::Claim(_)) if self.full.load(Ordering::Relaxed) => {
+                Err(Problem::busy("store-full", "nothing more can be kept here for now", FULL_FOR))
+            }
+            Ok(Checked::Claim(claim)) => match gate::verify(engine, &self.store, claim).await {
+                Ok(verified) => match self.pace(&verified) {
+                    Ok(()) => self.apply(engine, verified).await,
+                    Err(problem) => Err(problem),
+                },
+                Err(problem) => Err(problem),
+            },
+            Err(problem) => Err(problem),
+        };
         self.metrics.inbox(match &taken {
             Ok(took) => took.counted(),
             Err(problem) => refusal(problem),
         });
-        if let Err(problem) = &taken {
-            tracing::debug!(
-                target: "herald::inbox",
-                code = problem.code,
-                status = problem.status.as_u16(),
-                detail = problem.detail,
-                "refused an activity"
-            );
-        }
         taken.map(|_| ())
     }
 
-    async fn pass(&self, engine: &Engine, arrival: &Arrival) -> Result<Took, Problem> {
-        match gate::gate(engine, &self.store, arrival).await? {
-            Some(verified) => self.apply(engine, verified).await,
-            None => Ok(Took::Ignored),
+    /// Takes nothing more from strangers while there is too much of theirs already, or takes it again.
+    pub fn close(&self, full: bool) {
+        match (self.full.swap(full, Ordering::Relaxed), full) {
+            (false, true) => tracing::error!(
+                target: "herald::inbox",
+                "the store holds more of strangers than it should; nothing more is taken from them until some of it is over"
+            ),
+            (true, false) => tracing::warn!(target: "herald::inbox", "strangers' activities are taken again"),
+            _ => {}
         }
+    }
+
+    /// Counts a request that was refused before it was looked at.
+    pub fn refused(&self, problem: &Problem) {
+        self.metrics.inbox(refusal(problem));
+    }
+
+    /// Only what is proved counts for a server: who sends in its name must not use up its rate.
+    fn pace(&self, verified: &Verified) -> Result<(), Problem> {
+        let per_second = self.effective.borrow().config.limits.activities_per_server;
+        let Some((scheme, rest)) = verified.actor().split_once("://") else { return Ok(()) };
+        let server = rest.split('/').next().unwrap_or_default();
+        self.rates.count((scheme, server), per_second).map_err(|seconds| {
+            let detail = format!("at most {per_second} activities a second are taken from {server}");
+            Problem::too_many(detail, seconds)
+        })
     }
 }
 
@@ -149,8 +204,9 @@ impl Took {
 
 fn refusal(problem: &Problem) -> InboxOutcome {
     match problem.code {
-        "bad-json" | "bad-activity" | "media-type" => InboxOutcome::Malformed,
-        "store-closed" => InboxOutcome::StoreFailed,
+        "bad-json" | "bad-activity" | "media-type" | "body-broken" => InboxOutcome::Malformed,
+        "too-large" | "too-slow" | "too-many-requests" => InboxOutcome::OverLimit,
+        "store-closed" | "store-full" => InboxOutcome::StoreFailed,
         "key-unavailable" => InboxOutcome::KeyUnavailable,
         _ if problem.retry_after.is_some() => InboxOutcome::Overloaded,
         _ => InboxOutcome::BadSignature,

@@ -1,5 +1,6 @@
 //! The proof that an activity is its actor's. Handlers take nothing else.
 
+use crate::activitypub::signature::Unverified;
 use crate::activitypub::vocab::read::Incoming;
 use crate::model::handle::Person;
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ pub struct Verified {
     proof: Proof,
     stamp: Timestamp,
     signature: String,
+    key_id: String,
 }
 
 impl Verified {
@@ -30,9 +32,10 @@ impl Verified {
         activity: Incoming,
         person: Person,
         stamp: Timestamp,
-        signature: &[u8],
+        request: Unverified,
     ) -> Self {
-        let hash = openssl::sha::sha256(signature).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash =
+            openssl::sha::sha256(&request.signature).iter().map(|byte| format!("{byte:02x}")).collect();
         Verified {
             activity,
             actor: person.actor.clone(),
@@ -40,12 +43,21 @@ impl Verified {
             proof: Proof::Signature,
             stamp,
             signature: hash,
+            key_id: request.key_id,
         }
     }
 
     /// By absence: only for an actor that deletes itself.
     pub(super) fn by_absence(activity: Incoming, actor: String, stamp: Timestamp) -> Self {
-        Verified { activity, actor, person: None, proof: Proof::ActorGone, stamp, signature: String::new() }
+        Verified {
+            activity,
+            actor,
+            person: None,
+            proof: Proof::ActorGone,
+            stamp,
+            signature: String::new(),
+            key_id: String::new(),
+        }
     }
 
     /// The activity.
@@ -76,5 +88,10 @@ impl Verified {
     /// SHA-256 of the signature, in hexadecimal; empty if there was none.
     pub fn signature(&self) -> &str {
         &self.signature
+    }
+
+    /// The key that signed, as the request names it; empty if there was none.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
     }
 }

@@ -15,6 +15,7 @@ pub mod post;
 pub mod record;
 pub mod report;
 pub mod secret;
+pub mod source;
 pub mod stood;
 pub mod stream;
 pub mod view;
@@ -24,6 +25,7 @@ pub use addresses::Addresses;
 pub use draft::Draft;
 pub use record::{Changes, Record};
 pub use secret::Secret;
+pub use source::Source;
 pub use view::View;
 
 #[cfg(test)]

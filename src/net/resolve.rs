@@ -37,7 +37,7 @@ struct Found(Vec<SocketAddr>, Instant);
 
 /// Names looked up lately.
 #[derive(Clone, Debug)]
-pub(super) struct Names(Arc<Mutex<Bounded<Found>>>);
+pub(super) struct Names(Arc<Mutex<Bounded<String, Found>>>);
 
 impl Default for Names {
     fn default() -> Self {

@@ -148,6 +148,12 @@ impl Problem {
         }
     }
 
+    /// More than one client or server may have: 429 with `Retry-After`.
+    pub fn too_many(detail: impl Into<String>, seconds: u32) -> Self {
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail);
+        Problem { retry_after: Some(seconds), ..problem }
+    }
+
     /// Nothing at this address.
     pub fn not_found() -> Self {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "nothing is at this address")

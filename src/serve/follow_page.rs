@@ -1,54 +1,41 @@
 //! The remote-follow page: who types a handle is sent to the own server's page for following us.
 
-use std::sync::Arc;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use http::header::{ACCEPT, CACHE_CONTROL, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
+use serde_json::Value;
 use url::Url;
 
 use super::answer::{Answer, Document, HTML, Problem};
 use super::documents::{Settled, see_other};
 use super::pages::STYLE;
 use crate::activitypub::html::escape;
-use crate::activitypub::json;
 use crate::decide::publish::LANGUAGE;
+use crate::fetch::{Described, FetchError, Fetcher};
+use crate::model::Source;
 use crate::model::origin::{Origin, RemotePolicy, parse_remote};
-use crate::net::{Client, Limits};
 
 /// The link in a person's WebFinger document that tells where to follow somebody (OStatus 1.0).
 const SUBSCRIBE: &str = "http://ostatus.org/schema/1.0/subscribe";
-/// A person waits for this.
-const LIMITS: Limits = Limits { max_bytes: 64 * 1024, timeout: Duration::from_secs(8) };
-/// Look-ups at once: anybody can cause them.
-const AT_ONCE: usize = 4;
-
-/// Looks up strangers' WebFinger documents through the guarded client.
-#[derive(Debug)]
+/// Looks up strangers' WebFinger documents with the guarded fetcher: anybody can cause that.
+#[derive(Debug, Default)]
 pub struct Remote {
-    client: OnceLock<(Client, RemotePolicy)>,
-    room: tokio::sync::Semaphore,
-}
-
-impl Default for Remote {
-    fn default() -> Self {
-        Remote { client: OnceLock::new(), room: tokio::sync::Semaphore::new(AT_ONCE) }
-    }
+    fetcher: OnceLock<(Arc<Fetcher>, RemotePolicy)>,
 }
 
 impl Remote {
-    /// Hands over the client, once.
-    pub fn settle(&self, client: Client, policy: RemotePolicy) {
-        if self.client.set((client, policy)).is_err() {
+    /// Hands over the fetcher, once.
+    pub fn settle(&self, fetcher: Arc<Fetcher>, policy: RemotePolicy) {
+        if self.fetcher.set((fetcher, policy)).is_err() {
             tracing::error!(target: "herald::serve", "the remote-follow page was opened twice");
         }
     }
 
-    /// Where `user@host` can follow `us`. The template must be of the host asked, and have one place for us.
-    async fn subscribe_address(&self, handle: &str, us: &str) -> Result<Url, String> {
-        let (client, policy) =
-            self.client.get().ok_or("This server is still starting. Try again in a minute.")?;
+    /// Where `user@host` can follow `us`.
+    async fn subscribe_address(&self, handle: &str, us: &str, source: Option<Source>) -> Result<Url, String> {
+        let (fetcher, policy) =
+            self.fetcher.get().ok_or("This server is still starting. Try again in a minute.")?;
         let bare = handle.trim().trim_start_matches('@');
         let (user, host) = bare
             .split_once('@')
@@ -56,40 +43,51 @@ impl Remote {
                 !user.is_empty() && !host.is_empty() && !host.contains(['@', '/', '?', '#', '\\'])
             })
             .ok_or("Write your address as name@server, such as ana@peer.example.")?;
-        let scheme = if policy.allow_http { "http" } else { "https" };
-        let mut url = parse_remote(&format!("{scheme}://{host}/.well-known/webfinger"), policy)
-            .map_err(|problem| format!("{host} cannot be asked: {problem}"))?;
-        url.query_pairs_mut().append_pair("resource", &format!("acct:{user}@{host}"));
-        let _room = self
-            .room
-            .try_acquire()
-            .map_err(|_| "Many people are following right now. Try again in a moment.")?;
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/jrd+json, application/json"));
-        let no_answer = || format!("{host} did not tell where you can follow. Is the address right?");
-        let answer = client.get(&url, headers, LIMITS).await.map_err(|_| no_answer())?;
-        if answer.status != StatusCode::OK {
-            return Err(no_answer());
-        }
-        let document = json::parse(&answer.body).map_err(|_| no_answer())?;
-        let template = document
-            .get("links")
-            .and_then(|links| links.as_array())
-            .and_then(|links| {
-                links.iter().find(|link| link.get("rel").and_then(|rel| rel.as_str()) == Some(SUBSCRIBE))
-            })
-            .and_then(|link| link.get("template")?.as_str())
-            .filter(|template| template.matches("{uri}").count() == 1)
-            .ok_or_else(no_answer)?;
-        let encoded: String = url::form_urlencoded::byte_serialize(us.as_bytes()).collect();
-        let target = parse_remote(&template.replace("{uri}", &encoded), policy).map_err(|_| no_answer())?;
-        if Origin::of(&target) != Origin::of(&url) {
-            return Err(format!(
-                "{host} points to another server for following; follow {us} by searching for it there."
-            ));
-        }
-        Ok(target)
+        let described = fetcher.webfinger(user, host, source).await.map_err(|error| match error {
+            FetchError::Busy => "Many people are following right now. Try again in a minute.".to_owned(),
+            FetchError::Address(problem) => format!("{host} cannot be asked: {problem}"),
+            FetchError::OwnHost => {
+                format!("{us} is the stream itself. Write the address of your own account.")
+            }
+            _ => no_answer(host),
+        })?;
+        target(&described, us, policy).map_err(|problem| match problem {
+            BadTemplate::Unusable => no_answer(host),
+            BadTemplate::Elsewhere => {
+                format!(
+                    "{host} points to another server for following; follow {us} by searching for it there."
+                )
+            }
+        })
     }
+}
+
+fn no_answer(host: &str) -> String {
+    format!("{host} did not tell where you can follow. Is the address right?")
+}
+
+/// Why nobody is sent to where a server says that one can follow.
+#[derive(Debug, PartialEq, Eq)]
+enum BadTemplate {
+    /// There is none, or it is no address with exactly one place for us.
+    Unusable,
+    /// It is of neither the host asked nor the one that answered: anybody could be sent anywhere.
+    Elsewhere,
+}
+
+fn target(described: &Described, us: &str, policy: &RemotePolicy) -> Result<Url, BadTemplate> {
+    let links = described.document.get("links").and_then(Value::as_array).ok_or(BadTemplate::Unusable)?;
+    let template = links
+        .iter()
+        .find(|link| link.get("rel").and_then(Value::as_str) == Some(SUBSCRIBE))
+        .and_then(|link| link.get("template")?.as_str())
+        .filter(|template| template.matches("{uri}").count() == 1)
+        .ok_or(BadTemplate::Unusable)?;
+    let encoded: String = url::form_urlencoded::byte_serialize(us.as_bytes()).collect();
+    let target =
+        parse_remote(&template.replace("{uri}", &encoded), policy).map_err(|_| BadTemplate::Unusable)?;
+    let origin = Origin::of(&target).ok_or(BadTemplate::Unusable)?;
+    if described.origins.contains(&origin) { Ok(target) } else { Err(BadTemplate::Elsewhere) }
 }
 
 /// The form.
@@ -102,11 +100,12 @@ pub(super) async fn redirect(
     remote: &Arc<Remote>,
     settled: &Settled,
     body: &[u8],
+    source: Option<Source>,
 ) -> Result<Answer, Problem> {
     let handle = url::form_urlencoded::parse(body)
         .find_map(|(name, value)| (name == "account").then_some(value))
         .unwrap_or_default();
-    match remote.subscribe_address(&handle, &settled.addresses.handle()).await {
+    match remote.subscribe_address(&handle, &settled.addresses.handle(), source).await {
         Ok(to) => Ok(see_other(to.as_str())),
         Err(problem) => {
             let mut answer = Document::new(page(settled, &handle, Some(&problem)), HTML, 0)
@@ -136,4 +135,47 @@ fn page(settled: &Settled, typed: &str, problem: Option<&str>) -> String {
         typed = escape(typed),
         watch = escape(&settled.addresses.watch_page()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_asked_server_sends_people_on_and_only_to_itself() {
+        let origin = |text: &str| Origin::of(&Url::parse(text).unwrap()).unwrap();
+        let to = |template: Value| {
+            let described = Described {
+                document: json!({"links": [{"rel": "self"}, {"rel": SUBSCRIBE, "template": template}]}),
+                origins: [origin("https://ana.example"), origin("https://social.ana.example")],
+            };
+            target(&described, "live@stream.example", &RemotePolicy::default()).map(String::from)
+        };
+        for (template, want) in [
+            (
+                "https://ana.example/follow?uri={uri}",
+                Ok("https://ana.example/follow?uri=live%40stream.example"),
+            ),
+            (
+                "https://social.ana.example/authorize_interaction?uri={uri}&x=1",
+                Ok("https://social.ana.example/authorize_interaction?uri=live%40stream.example&x=1"),
+            ),
+            ("http://ana.example/follow?uri={uri}", Err(BadTemplate::Unusable)),
+            ("javascript:alert('{uri}')", Err(BadTemplate::Unusable)),
+            ("//ana.example/follow?uri={uri}", Err(BadTemplate::Unusable)),
+            ("https://ana.example/follow", Err(BadTemplate::Unusable)),
+            ("https://ana.example/{uri}?uri={uri}", Err(BadTemplate::Unusable)),
+            ("https://ana.example\\@evil.example/{uri}", Err(BadTemplate::Unusable)),
+            ("https://x@ana.example/{uri}", Err(BadTemplate::Unusable)),
+            ("https://evil.example/follow?uri={uri}", Err(BadTemplate::Elsewhere)),
+            ("https://other.ana.example/follow?uri={uri}", Err(BadTemplate::Elsewhere)),
+            ("https://{uri}.evil.example/", Err(BadTemplate::Unusable)),
+        ] {
+            assert_eq!(to(json!(template)), want.map(str::to_owned), "{template}");
+        }
+        assert_eq!(to(json!(7)), Err(BadTemplate::Unusable));
+        assert_eq!(to(json!(null)), Err(BadTemplate::Unusable));
+    }
 }

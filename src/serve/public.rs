@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -13,12 +14,18 @@ use warp::filters::BoxedFilter;
 
 use super::accept::Peer;
 use super::answer::{Answer, Problem, Rendered};
+use super::body::{Body, Room};
+use super::client::{Client, ClientLimits};
 use super::documents::{Documents, Moment, Standing};
 use super::{body, follow_page, pages};
 use crate::agent::effective::Effective;
 use crate::inbox::{Arrival, Inbox};
 use crate::media::freeze::Shelf;
+use crate::model::Source;
 use crate::store::Store;
+
+/// Names a refusal in the log.
+const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
 
 /// Everything the public routes need.
 #[derive(Clone, Debug)]
@@ -35,6 +42,10 @@ pub struct Public {
     pub documents: Arc<Documents>,
     /// Looks up strangers for the remote-follow page.
     pub remote: Arc<follow_page::Remote>,
+    /// Room for bodies.
+    pub bodies: Room,
+    /// What each client may do.
+    pub limits: Arc<ClientLimits>,
 }
 
 /// One request as a route sees it.
@@ -68,7 +79,8 @@ pub fn routes(public: Public) -> BoxedFilter<(Answer,)> {
                 let path = path.as_str().to_owned();
                 async move {
                     let request = Request { method, path, query, headers, peer };
-                    public.answer(request, stream).await.unwrap_or_else(|problem| problem.answer())
+                    let answer = public.answer(&request, stream).await;
+                    answer.unwrap_or_else(|problem| public.refuse(&request, &problem))
                 }
             },
         )
@@ -76,22 +88,24 @@ pub fn routes(public: Public) -> BoxedFilter<(Answer,)> {
 }
 
 impl Public {
-    async fn answer<S, B>(&self, request: Request, stream: S) -> Result<Answer, Problem>
+    async fn answer<S, B>(&self, request: &Request, stream: S) -> Result<Answer, Problem>
     where
         S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
         B: warp::Buf,
     {
+        let source = self.source(request);
+        let _inside = source.map(|source| self.limits.admit(source, &self.effective)).transpose()?;
         let moment =
             Moment { written: self.store.written(), standing: self.documents.standing(&self.effective) };
-        let read = self.read_only(&request).is_ok();
-        if read && let Some(document) = self.documents.kept(&moment, &request) {
+        let read = self.read_only(request).is_ok();
+        if read && let Some(document) = self.documents.kept(&moment, request) {
             return Ok(document.answer(&request.method, &request.headers));
         }
-        match self.route(&request, &moment.standing, stream).await? {
+        match self.route(request, source, &moment.standing, stream).await? {
             Rendered::Document(document) => {
                 let answer = document.answer(&request.method, &request.headers);
                 if read {
-                    self.documents.keep(moment, &request, &document);
+                    self.documents.keep(moment, request, &document);
                 }
                 Ok(answer)
             }
@@ -102,6 +116,7 @@ impl Public {
     async fn route<S, B>(
         &self,
         request: &Request,
+        source: Option<Source>,
         standing: &Standing,
         stream: S,
     ) -> Result<Rendered, Problem>
@@ -136,8 +151,8 @@ impl Public {
                 let settled = standing.settled()?;
                 match request.method {
                     Method::POST => {
-                        let form = body::read(stream, 4096, body::FORM_TIME).await?;
-                        Ok(follow_page::redirect(&self.remote, settled, &form).await?.into())
+                        let form = self.read(request, stream, 4096, body::FORM_TIME).await?;
+                        Ok(follow_page::redirect(&self.remote, settled, &form, source).await?.into())
                     }
                     Method::GET | Method::HEAD => Ok(follow_page::form(settled).into()),
                     _ => Err(Problem::method("GET, HEAD, POST")),
@@ -156,8 +171,9 @@ impl Public {
                     if request.method != Method::POST {
                         return Err(Problem::method("POST"));
                     }
-                    let body = body::read(stream, body::ACTIVITY_BYTES, body::ACTIVITY_TIME).await?;
-                    return Ok(self.take(request, body).await?.into());
+                    let read = self.read(request, stream, body::ACTIVITY_BYTES, body::ACTIVITY_TIME).await;
+                    let body = read.inspect_err(|problem| self.inbox.refused(problem))?;
+                    return Ok(self.take(request, body, source).await?.into());
                 }
                 self.read_only(request)?;
                 match rest {
@@ -181,21 +197,61 @@ impl Public {
         }
     }
 
-    async fn take(&self, request: &Request, body: Bytes) -> Result<Answer, Problem> {
+    /// Reads a body. The connection counts as waiting for its client meanwhile.
+    async fn read<S, B>(
+        &self,
+        request: &Request,
+        stream: S,
+        limit: usize,
+        time: Duration,
+    ) -> Result<Body, Problem>
+    where
+        S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
+        B: warp::Buf,
+    {
+        let connection = request.peer.as_ref().map(|peer| &peer.connection);
+        connection.inspect(|connection| connection.waits());
+        let body = self.bodies.read(stream, limit, time).await;
+        connection.inspect(|connection| connection.works());
+        body
+    }
+
+    async fn take(&self, request: &Request, body: Body, source: Option<Source>) -> Result<Answer, Problem> {
         let target = match &request.query {
             Some(query) => format!("{}?{query}", request.path),
             None => request.path.clone(),
         };
-        let arrival = Arrival {
-            target,
-            headers: request.headers.clone(),
-            body,
-            peer: request.peer.map(|peer| peer.0.ip()),
-        };
+        let arrival = Arrival { target, headers: request.headers.clone(), body, source };
         self.inbox.receive(arrival).await?;
         let mut answer = Answer::new(Bytes::new());
         *answer.status_mut() = StatusCode::ACCEPTED;
         Ok(answer)
+    }
+
+    /// Whom a request is counted for; `None` where clients cannot be told apart.
+    fn source(&self, request: &Request) -> Option<Source> {
+        let peer = request.peer.as_ref()?.address.ip();
+        let trusted = &self.effective.borrow().config.listen.trusted_proxies;
+        let client = Client::of(peer, &request.headers, trusted);
+        self.limits.hint(client);
+        client.source()
+    }
+
+    /// A refusal, with an id under which the log says the same.
+    fn refuse(&self, request: &Request, problem: &Problem) -> Answer {
+        let id = self.limits.request_id();
+        let (status, code, detail) = (problem.status.as_u16(), problem.code, problem.detail.as_str());
+        if request.method == Method::POST && request.path.ends_with("/inbox") {
+            tracing::debug!(target: "herald::inbox", request = id, code, status, detail, "refused an activity");
+        } else {
+            let path = request.path.as_str();
+            tracing::debug!(target: "herald::serve", request = id, code, status, detail, path, "refused a request");
+        }
+        let mut answer = problem.answer();
+        if let Ok(id) = http::HeaderValue::try_from(id) {
+            answer.headers_mut().insert(REQUEST_ID, id);
+        }
+        answer
     }
 
     fn read_only(&self, request: &Request) -> Result<(), Problem> {

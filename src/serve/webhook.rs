@@ -110,12 +110,13 @@ pub struct Refusals {
 
 /// The webhook listener's routes.
 pub fn routes(door: Arc<Door>) -> BoxedFilter<(Answer,)> {
+    let room = body::Room::default();
     warp::method()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
         .then(move |method: Method, path: warp::path::FullPath, headers: http::HeaderMap, stream| {
-            let door = Arc::clone(&door);
+            let (door, room) = (Arc::clone(&door), room.clone());
             async move {
                 let answer = async {
                     let path = path.as_str();
@@ -130,7 +131,7 @@ pub fn routes(door: Arc<Door>) -> BoxedFilter<(Answer,)> {
                         return Err(Problem::not_found());
                     }
                     let signature = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
-                    let body = body::read(stream, BODY_BYTES, BODY_TIME).await?;
+                    let body = room.read(stream, BODY_BYTES, BODY_TIME).await?;
                     door.knock(signature, &body, Timestamp::now())
                 };
                 answer.await.unwrap_or_else(|problem: Problem| problem.answer())

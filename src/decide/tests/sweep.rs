@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::delivered::Ending;
-use crate::decide::engage::{Ours, engage};
-use crate::decide::sweep::{Cursor, PARKED_LIFE, sweep};
-use crate::decide::{blocks, seen};
+use crate::decide::engage::{Ours, engage, undo};
+use crate::decide::sweep::{Cursor, PARKED_LIFE};
+use crate::decide::{blocks, seen, sweep};
 use crate::model::block::BlockOwner;
-use crate::model::engagement::{EngagementKind, Seen};
+use crate::model::engagement::{Engagement, EngagementKind, Seen};
 use crate::model::follower::FollowerState::{Approved, Left, Parked};
 use crate::model::notices::Said;
 
@@ -20,7 +20,7 @@ impl World {
         let entries = self.view.len();
         let mut cursor = Cursor::new();
         for round in 1.. {
-            cursor = self.act(at(now), |draft, _| sweep(draft, &cursor, at(now), look));
+            cursor = self.act(at(now), |draft, _| sweep::sweep(draft, &cursor, at(now), look));
             if cursor.is_empty() {
                 self.assert_consistent();
                 return round;
@@ -140,6 +140,34 @@ fn that_something_was_told_is_forgotten_once_nothing_more_is_told_of_the_post() 
     like(&mut world, 7 * DAY + 2, "2");
     assert_eq!(world.notices().len(), 2, "one for the follow, one for the likes");
     assert_eq!(world.all::<Said>().len(), 1, "a follow is told once a year");
+}
+
+#[test]
+fn what_was_taken_back_or_overtaken_goes_soon() {
+    let (mut world, ana) = (World::default(), person("ana", "a.example"));
+    let (bo, hours) = (person("bo", "b.example"), 3600);
+    let post = Ours::Post(world.announce(0).id);
+    let like = |world: &mut World, who: &Person, now: i64, id: &str| {
+        world.act(at(now), |draft, moment| engage(draft, moment, EngagementKind::Like, who, post, id));
+    };
+    like(&mut world, &ana, 0, "1");
+    // The same like under many ids: only the newest is one for long.
+    for n in 1..50 {
+        like(&mut world, &ana, n, &format!("{}", n + 1));
+    }
+    like(&mut world, &bo, 0, "bo");
+    world.act(at(1), |draft, moment| undo(draft, moment, &bo.actor, Some("bo"), None));
+    assert_eq!((world.all::<Engagement>().len(), world.all::<Seen>().len()), (2, 51));
+    let mut memories = |now: i64| {
+        world.sweep(now, 7);
+        let counted = sweep::memories(world.view(), &Cursor::new(), &Cursor::new());
+        let all = (world.all::<Engagement>().len(), world.all::<Seen>().len());
+        assert_eq!(counted as usize, all.0 + all.1 + world.all::<Said>().len());
+        all
+    };
+    assert_eq!(memories(5 * hours), (2, 51));
+    assert_eq!(memories(7 * hours), (1, 2), "ana's like, and that bo's was taken back");
+    assert_eq!(memories(366 * DAY), (0, 0));
 }
 
 proptest! {

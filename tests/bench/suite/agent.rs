@@ -170,6 +170,7 @@ impl Home {
              admin-socket = \"{folder}/admin.sock\"\n\
              [go-live]\ndelay = \"0s\"\nrepost-after = \"0s\"\nimage = \"none\"\n\
              [federation]\nallow-private-addresses = [\"127.0.0.0/8\"]\nallow-http = true\n{authority}\
+             [limits]\nactivities-per-server = 1000000\n\
              [store]\npath = \"{folder}/store\"\n{extra}\n",
             owncast = self.owncast.url(),
             ip = self.ip,

@@ -19,6 +19,7 @@ mod receivers;
 mod report;
 mod serve;
 mod signatures;
+mod strangers;
 mod watch;
 
 /// Runs one bench, or the part of one that needs a process of its own.
@@ -49,6 +50,7 @@ pub fn main(bench: &str) -> anyhow::Result<()> {
         "inbox" => inbox::run(quick),
         "serve" => serve::run(quick),
         "memory" => memory::run(quick),
+        "strangers" => strangers::run(quick),
         "watch" => watch::run(quick),
         other => anyhow::bail!("there is no bench {other}"),
     }

@@ -1,0 +1,233 @@
+//! Who a request comes from: the other end of the connection, or whom a proxy names.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::HeaderMap;
+use ipnet::IpNet;
+use tokio::sync::watch;
+
+use super::answer::Problem;
+use super::limit::{Crowd, Inside, Rates};
+use crate::agent::effective::Effective;
+use crate::model::Source;
+use crate::net::guard;
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Most addresses of an `X-Forwarded-For` that are looked at, the nearest first.
+const HOPS: usize = 16;
+
+/// What is known of a request's client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Client {
+    /// It is this one.
+    Known(Source),
+    /// A trusted proxy does not say.
+    Untold,
+    /// A private peer names somebody and is not trusted to: a proxy, most likely, that nobody has listed.
+    Unlisted(IpAddr),
+}
+
+impl Client {
+    /// Reads the connection and its headers. Of `X-Forwarded-For` the last address that is no proxy of ours counts:
+    /// everything before it anybody can write.
+    #[must_use]
+    pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Client {
+        let peer = peer.to_canonical();
+        let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
+        let mut named = headers.get_all(FORWARDED_FOR).iter().rev().peekable();
+        if !is_trusted(peer) {
+            let private = !guard::allowed(peer, &[]);
+            return match named.peek() {
+                Some(_) if private => Client::Unlisted(peer),
+                _ => Client::Known(Source::of(peer)),
+            };
+        }
+        let nearest_first = named.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        for name in nearest_first.take(HOPS) {
+            match address(name) {
+                Some(hop) if is_trusted(hop) => {}
+                Some(client) => return Client::Known(Source::of(client)),
+                None => break,
+            }
+        }
+        Client::Untold
+    }
+
+    /// Whom the limits of one client hold for; `None` where nobody can be told from anybody else.
+    #[must_use]
+    pub fn source(self) -> Option<Source> {
+        match self {
+            Client::Known(source) => Some(source),
+            Client::Untold | Client::Unlisted(_) => None,
+        }
+    }
+}
+
+/// An address as proxies write it: bare, in brackets, or with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = match text.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => match text.split_once(':') {
+            Some((v4, port)) if !port.contains(':') => v4,
+            _ => text,
+        },
+    };
+    bare.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// Requests of one client at a time.
+const AT_ONCE: u32 = 100;
+/// A client may ask at once what it may ask in so long.
+const BURST: Duration = Duration::from_secs(10);
+
+/// What every client may do.
+#[derive(Debug)]
+pub struct ClientLimits {
+    rates: Rates,
+    inside: Crowd,
+    hinted: AtomicBool,
+    refused: Ids,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        ClientLimits {
+            rates: Rates::new(BURST),
+            inside: Crowd::default(),
+            hinted: AtomicBool::new(false),
+            refused: Ids::default(),
+        }
+    }
+}
+
+impl ClientLimits {
+    /// Lets a request in, until the answer is dropped.
+    pub(super) fn admit(
+        &self,
+        source: Source,
+        effective: &watch::Receiver<Arc<Effective>>,
+    ) -> Result<Inside<'_>, Problem> {
+        let per_second = effective.borrow().config.limits.requests_per_client;
+        self.rates.count(source, per_second).map_err(|seconds| {
+            let detail = format!("at most {per_second} requests a second are taken from {source}");
+            Problem::too_many(detail, seconds)
+        })?;
+        self.inside.enter(source, AT_ONCE).ok_or_else(|| {
+            Problem::too_many(format!("at most {AT_ONCE} requests at a time are taken from {source}"), 1)
+        })
+    }
+
+    /// Says once that a proxy is not listed.
+    pub(super) fn hint(&self, client: Client) {
+        let Client::Unlisted(proxy) = client else { return };
+        if self.hinted.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            target: "herald::serve",
+            %proxy,
+            "{proxy} sends X-Forwarded-For and is not believed, so limits for each client's address are off; if it is \
+             your proxy, add \"{proxy}\" to [listen] trusted-proxies"
+        );
+    }
+
+    /// A name for a refusal that no other of this process has.
+    pub(super) fn request_id(&self) -> String {
+        self.refused.next()
+    }
+}
+
+/// Ids that tell nobody how many there were: a counter, shuffled (SplitMix64, which no two numbers share).
+#[derive(Debug)]
+struct Ids(AtomicU64);
+
+impl Default for Ids {
+    fn default() -> Self {
+        Ids(AtomicU64::new(u64::from_be_bytes(crate::random::bytes())))
+    }
+}
+
+impl Ids {
+    fn next(&self) -> String {
+        let mut id = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        format!("{:016x}", id ^ (id >> 31))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> Client {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(FORWARDED_FOR, line.parse().unwrap());
+        }
+        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        Client::of(peer.parse().unwrap(), &headers, &trusted)
+    }
+
+    fn known(address: &str) -> Client {
+        Client::Known(Source::of(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn who_is_believed_and_who_counts() {
+        let proxies: &[&str] = &["127.0.0.0/8", "::1/128", "10.1.0.0/16"];
+        let local = IpAddr::from([192, 168, 1, 2]);
+        for (peer, forwarded, want) in [
+            // From the open internet: whatever it says.
+            ("8.8.4.4", &[] as &[&str], known("8.8.4.4")),
+            ("8.8.4.4", &["1.1.1.1"], known("8.8.4.4")),
+            ("2a00::1", &["1.1.1.1"], known("2a00::1")),
+            // Our proxies, one or several behind each other; what a client has written itself is before them.
+            ("127.0.0.1", &["8.8.4.4"], known("8.8.4.4")),
+            ("::ffff:127.0.0.1", &["8.8.4.4"], known("8.8.4.4")),
+            ("::1", &["1.1.1.1, 8.8.4.4"], known("8.8.4.4")),
+            ("127.0.0.1", &["1.1.1.1,8.8.4.4 , 10.1.2.3"], known("8.8.4.4")),
+            ("127.0.0.1", &["1.1.1.1", "8.8.4.4", "10.1.2.3, 127.0.0.1"], known("8.8.4.4")),
+            ("127.0.0.1", &["10.9.9.9"], known("10.9.9.9")),
+            ("127.0.0.1", &["8.8.4.4:4711"], known("8.8.4.4")),
+            ("127.0.0.1", &["[2a00::1]:4711"], known("2a00::1")),
+            ("127.0.0.1", &["2a00::1"], known("2a00::1")),
+            ("127.0.0.1", &["::ffff:8.8.4.4"], known("8.8.4.4")),
+            // They name nobody, or nobody that can be read.
+            ("127.0.0.1", &[], Client::Untold),
+            ("127.0.0.1", &["127.0.0.1"], Client::Untold),
+            ("127.0.0.1", &["1.1.1.1, unknown"], Client::Untold),
+            ("127.0.0.1", &["1.1.1.1, "], Client::Untold),
+            // Somebody of the same network, and a proxy that was forgotten.
+            ("192.168.1.2", &[], known("192.168.1.2")),
+            ("192.168.1.2", &["8.8.4.4"], Client::Unlisted(local)),
+            ("::ffff:192.168.1.2", &["8.8.4.4"], Client::Unlisted(local)),
+        ] {
+            assert_eq!(client(peer, forwarded, proxies), want, "{peer} {forwarded:?}");
+        }
+        assert!(matches!(client("127.0.0.1", &["8.8.4.4"], &[]), Client::Unlisted(_)));
+        let many = "127.0.0.1,".repeat(10_000) + "127.0.0.1";
+        assert_eq!(client("127.0.0.1", &[&many], proxies), Client::Untold);
+    }
+
+    #[test]
+    fn no_two_refusals_have_one_name() {
+        let ids = Ids::default();
+        let names: std::collections::HashSet<String> = (0..10_000).map(|_| ids.next()).collect();
+        assert_eq!(names.len(), 10_000);
+    }
+
+    #[test]
+    fn an_ipv6_client_has_64_bits_to_itself() {
+        let of = |text: &str| Source::of(text.parse().unwrap());
+        assert_eq!(of("2a00:1:2:3::1"), of("2a00:1:2:3:ffff:ffff:ffff:ffff"));
+        assert_ne!(of("2a00:1:2:3::1"), of("2a00:1:2:4::1"));
+        assert_ne!(of("8.8.4.4"), of("8.8.4.5"));
+        assert_eq!(of("::ffff:8.8.4.4").to_string(), "8.8.4.4");
+        assert_eq!(of("2a00:1:2:3::1").to_string(), "2a00:1:2:3::/64");
+    }
+}

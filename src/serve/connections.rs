@@ -1,0 +1,187 @@
+//! The open connections of a listener: how many, whose, and which is given up when there is no room for another.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::Source;
+use crate::net::guard;
+
+/// A connection on which nothing has come for less than this is not given up for another.
+const GRACE: Duration = Duration::from_millis(500);
+/// What stands for a connection that waits for nobody but us.
+const WORKING: u64 = u64::MAX;
+
+/// All connections of a listener.
+#[derive(Debug)]
+pub(super) struct Connections {
+    most: usize,
+    most_of_one: usize,
+    state: Mutex<State>,
+    freed: Notify,
+    began: Instant,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    open: HashMap<u64, Arc<Connection>>,
+    clients: HashMap<Source, usize>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Since when the client has been waited for, in milliseconds, or [`WORKING`].
+    waits_since: AtomicU64,
+    given_up: CancellationToken,
+    began: Instant,
+}
+
+impl Connection {
+    /// From now on its client is waited for: a request, or more of one.
+    pub fn waits(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(WORKING - 1);
+        self.waits_since.store(now, Ordering::Relaxed);
+    }
+
+    /// From now on its client waits for us.
+    pub fn works(&self) {
+        self.waits_since.store(WORKING, Ordering::Relaxed);
+    }
+}
+
+/// Whether a connection may stay.
+pub(super) enum Entry {
+    In(Open),
+    /// Its client has as many as one may have.
+    TooMany,
+    /// There is no room.
+    Full,
+}
+
+/// A connection's place; free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) connection: Arc<Connection>,
+    all: Arc<Connections>,
+    number: u64,
+    client: Option<Source>,
+}
+
+impl Open {
+    /// Returns when the connection is to be closed for another.
+    pub(super) async fn given_up(&self) {
+        self.connection.given_up.cancelled().await;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut state = self.all.state();
+        state.open.remove(&self.number);
+        if let Some(client) = self.client
+            && let Some(count) = state.clients.get_mut(&client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                state.clients.remove(&client);
+            }
+        }
+        drop(state);
+        self.all.freed.notify_one();
+    }
+}
+
+impl Connections {
+    pub(super) fn new(most: usize, most_of_one: usize) -> Arc<Self> {
+        let (freed, began) = (Notify::new(), Instant::now());
+        Arc::new(Connections { most, most_of_one, state: Mutex::default(), freed, began })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection from `peer`. Many on the open internet are one client's; from a private address they may
+    /// be a proxy's, and so everybody's.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Entry {
+        let client = guard::allowed(peer, &[]).then(|| Source::of(peer));
+        let mut state = self.state();
+        if state.open.len() >= self.most {
+            return Entry::Full;
+        }
+        if let Some(client) = client {
+            let count = state.clients.entry(client).or_default();
+            if *count >= self.most_of_one {
+                return Entry::TooMany;
+            }
+            *count += 1;
+        }
+        let connection = Arc::new(Connection {
+            waits_since: AtomicU64::new(0),
+            given_up: CancellationToken::new(),
+            began: self.began,
+        });
+        connection.waits();
+        let number = state.next;
+        state.next += 1;
+        state.open.insert(number, Arc::clone(&connection));
+        Entry::In(Open { connection, all: Arc::clone(self), number, client })
+    }
+
+    /// Gives up the connection whose client has been waited for longest, if that is long at all.
+    pub(super) fn give_one_up(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let latest = now.saturating_sub(u64::try_from(GRACE.as_millis()).unwrap_or_default());
+        let state = self.state();
+        // One that was given up a moment ago is about to end.
+        if state.open.values().any(|open| open.given_up.is_cancelled()) {
+            return;
+        }
+        let since = |open: &Arc<Connection>| open.waits_since.load(Ordering::Relaxed);
+        let longest = state.open.values().min_by_key(|open| since(open));
+        if let Some(longest) = longest.filter(|open| since(open) <= latest) {
+            longest.given_up.cancel();
+        }
+    }
+
+    /// Returns when a connection has ended, or one may have waited long enough to be given up.
+    pub(super) async fn freed(&self) {
+        let _ = tokio::time::timeout(GRACE / 10, self.freed.notified()).await;
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.state().open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_of_the_open_internet_has_so_many_and_a_proxy_has_all() {
+        let all = Connections::new(100, 3);
+        let enter = |peer: &str| match all.enter(peer.parse().unwrap()) {
+            Entry::In(open) => Some(open),
+            Entry::TooMany | Entry::Full => None,
+        };
+        let held: Vec<Open> = (0..10).filter_map(|_| enter("8.8.4.4")).collect();
+        assert_eq!(held.len(), 3);
+        let other: Vec<Open> = (0..10).filter_map(|n| enter(&format!("2a00::{n:x}"))).collect();
+        assert_eq!(other.len(), 3, "one network of 64 bits");
+        let proxied: Vec<Open> = (0..200).filter_map(|_| enter("127.0.0.1")).collect();
+        assert_eq!(proxied.len(), 94);
+        drop((held, other));
+        assert!(enter("8.8.4.4").is_some());
+        drop(proxied);
+        assert_eq!((all.count(), all.state().clients.len()), (0, 0));
+    }
+}

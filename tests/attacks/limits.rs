@@ -1,0 +1,141 @@
+//! C-25 by client and by server: who takes too much is sent away, and leaves what others need.
+
+use owncast_herald::sim::fediverse::{Flavour, Person, Reply, SignOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::mallory::{forged, send};
+use crate::support::wait::{LONG, eventually};
+use crate::target::{Target, refusal};
+
+/// The header by which a proxy says whom it asks for.
+fn on_behalf_of(client: &str) -> SignOptions {
+    let headers = vec![("x-forwarded-for".to_owned(), client.to_owned())];
+    SignOptions { headers, ..SignOptions::default() }
+}
+
+/// A Follow by somebody whose key is not known, and who does not exist.
+async fn invented(target: &Target, client: &str, person: &Person, number: usize) -> Reply {
+    let actor = format!("{}/users/nobody{number}", person.server().url());
+    let request = forged(&target.stage, &format!("{actor}#main-key"), &target.follow_by(&actor));
+    let text = String::from_utf8(request).unwrap();
+    let text = text.replacen("\r\nDate:", &format!("\r\nX-Forwarded-For: {client}\r\nDate:"), 1);
+    send(&target.stage, text.as_bytes()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_one_client_that_invents_keys_of_a_server_leaves_its_people_in() {
+    let target = Target::start().await;
+    let eve = target.stranger(Flavour::Mastodon).await;
+    let mut refused = 0;
+    for number in 0..150 {
+        let reply = invented(&target, "203.0.113.1", &eve, number).await;
+        match refusal(&reply) {
+            (401, _) => {}
+            (503, code) if code == "key-unavailable" => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // 60 in a minute; two minutes may have begun.
+    assert!(refused >= 30, "{refused} refused");
+    let reply = target.try_follow(&eve, &on_behalf_of("203.0.113.2")).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    target.stage.wait_followers(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_too_often_is_told_to_wait_and_others_are_not() {
+    let target = Target::with(&[("limits.requests-per-client", "1")]).await;
+    let asked = async |client: &str| {
+        let request = target.stage.ask(reqwest::Method::GET, &target.note).header("x-forwarded-for", client);
+        request.send().await.unwrap()
+    };
+    let told = eventually("too many", LONG, async || {
+        Some(asked("203.0.113.1").await).filter(|answer| answer.status() == 429)
+    })
+    .await;
+    let wait: u32 = told.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&wait), "{wait}");
+    let problem: serde_json::Value = told.json().await.unwrap();
+    assert_eq!(problem["code"], "too-many-requests");
+    assert!(problem["detail"].as_str().unwrap().contains("1 requests a second are taken from 203.0.113.1"));
+    assert_eq!(asked("203.0.113.2").await.status(), 200);
+    assert_eq!(asked("2001:db8:0:1::1").await.status(), 200);
+    // Without a word of the proxy nobody can be told from anybody.
+    for _ in 0..30 {
+        assert_eq!(target.stage.get(&target.note).await.status(), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_sends_too_much_is_told_to_wait_and_others_are_not() {
+    let target = Target::with(&[("limits.activities-per-server", "1")]).await;
+    let eve = target.stranger(Flavour::Mastodon).await;
+    let told = eventually("too many", LONG, async || {
+        let reply = target.fan.announce(&target.note).await.unwrap();
+        Some(reply).filter(|reply| reply.status == 429)
+    })
+    .await;
+    assert_eq!(refusal(&told), (429, "too-many-requests".into()));
+    target.stage.follow(&eve).await;
+    // What is sent in a server's name and not proved does not count for it.
+    for _ in 0..30 {
+        let wrong = SignOptions { flip_signature: true, ..SignOptions::default() };
+        assert_eq!(target.try_follow(&eve, &wrong).await.status, 401);
+    }
+    assert_eq!(eve.like(&target.note).await.unwrap().status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_proxy_is_named_once_and_shuts_nobody_out() {
+    let target = Target::with(&[("listen.trusted-proxies", "[]")]).await;
+    // Only now: who sends no X-Forwarded-For is one client, and so are the tests.
+    target.stage.agent.set("limits.requests-per-client", "1");
+    target.stage.wait_log("requests-per-client").await;
+    let eve = target.stranger(Flavour::Mastodon).await;
+    for number in 0..40 {
+        let client = format!("203.0.113.{number}");
+        let asked = target.stage.ask(reqwest::Method::GET, &target.note).header("x-forwarded-for", client);
+        assert_eq!(asked.send().await.unwrap().status(), 200);
+        assert_ne!(invented(&target, "203.0.113.1", &eve, number).await.status, 429);
+    }
+    let log = target.stage.agent.log();
+    let warned: Vec<&str> =
+        log.lines().filter(|line| line.contains("trusted-proxies") && line.contains("WARN")).collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains("add \"127.0.0.1\" to [listen] trusted-proxies"), "{warned:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_open_connections_keep_nobody_out() {
+    let target = Target::start().await;
+    let (host, inbox) = (target.stage.agent.host(), target.stage.inbox());
+    let path = inbox.strip_prefix(&target.stage.agent.public_url()).unwrap();
+    let begun = [
+        String::new(),
+        "GET /".to_owned(),
+        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Long: {}", "x".repeat(8_000)),
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/activity+json\r\nContent-Length: 9000\r\n\r\n{{"
+        ),
+        // One request, and then nothing more.
+        format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+    ];
+    let mut open = Vec::new();
+    for number in 0..1_200 {
+        let mut stream = TcpStream::connect(&host).await.unwrap();
+        let _ = stream.write_all(begun[number % begun.len()].as_bytes()).await;
+        open.push(stream);
+    }
+    let bob = target.stranger(Flavour::Mastodon).await;
+    target.stage.follow(&bob).await;
+    target.fan.announce(&target.note).await.unwrap();
+    target.count(1, 1).await;
+    // They are closed by themselves in the end, if they have not made room already.
+    for mut stream in open {
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await;
+        assert!(closed.is_ok(), "still open after {:?}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(target.stage.followers().await, 2);
+}
