@@ -464,7 +464,7 @@ proptest! {
             prop_assert_eq!((given, next), (want, None));
             let tally = tally(world.view(), &world.outgoing(id));
             prop_assert_eq!(tally.waiting, left.len() as u64);
-            world.act(at(2), |draft, _| claim(draft, id, number));
+            world.act(at(2), |draft, _| claim(draft, id, 0, number));
             prop_assert_eq!(world.fan_outs().len(), usize::from(!left.is_empty()), "a pass that is done is not opened");
         }
     }
