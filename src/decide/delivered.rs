@@ -223,7 +223,10 @@ fn taken_back(view: &dyn View, job: &Job) -> bool {
     match (&job.attempt, job.number) {
         (Some(key), _) => view.get_bytes(key).is_none(),
         (None, Some(number)) => {
-            matches!(state_of(view, job.outgoing, number), InboxState::Failed | InboxState::Doubtful)
+            matches!(
+                state_of(view, job.outgoing, number),
+                InboxState::Failed | InboxState::Doubtful | InboxState::None
+            )
         }
         (None, None) => false,
     }
@@ -238,6 +241,10 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         _ => return,
     };
     let known = job.number.map(|number| state_of(draft.view(), job.outgoing, number));
+    if known == Some(InboxState::None) {
+        // Whose block recalled it gets nothing more either.
+        return;
+    }
     if state == InboxState::Reached {
         let mut again = Vec::new();
         draft.view().scan_bytes(&[kind::ATTEMPT], &[kind::ATTEMPT], &mut |key, value| {
