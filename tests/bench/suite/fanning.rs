@@ -17,7 +17,7 @@ const AT_ONCE: Timeline = Timeline { online_after: Duration::ZERO, thumbnail_aft
 /// How often is looked how far things are.
 const LOOK: Duration = Duration::from_millis(20);
 /// What the agent may take at most, beside twice what waiting for the answers takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the agent did.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,7 +4,7 @@
 //! standard input and output; it ends with its input.
 
 use std::io::{self, BufRead as _, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +15,7 @@ use openssl::x509::X509;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::certificates::Authority;
+use super::loopback::{self, RECEIVERS};
 
 /// Argument for [`receive`]: `<number of hosts> <number of inboxes> [<file for the authority's certificate>]`. With a
 /// file it speaks TLS.
@@ -24,25 +25,9 @@ pub const INBOX: &str = "/users/";
 /// How one begins that takes everything and never answers.
 pub const SILENT: &str = "/silent/";
 
-/// Hosts in one 127.100.x network: none of them ends in 0 or 255.
-const PER_NETWORK: usize = 250;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 const ANSWER: &[u8] = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
-
-/// Where a host is.
-pub fn address(host: usize) -> anyhow::Result<Ipv4Addr> {
-    let network = u8::try_from(host / PER_NETWORK).context("more hosts than loopback addresses for them")?;
-    let last = u8::try_from(host % PER_NETWORK + 1)?;
-    Ok(Ipv4Addr::new(127, 100, network, last))
-}
-
-/// Which host is there.
-fn host(address: SocketAddr) -> Option<usize> {
-    let IpAddr::V4(address) = address.ip() else { return None };
-    let [_, _, network, last] = address.octets();
-    Some(usize::from(network) * PER_NETWORK + usize::from(last.checked_sub(1)?))
-}
 
 /// What came, and when.
 struct Heard {
@@ -139,8 +124,9 @@ impl Tls {
     fn new(hosts: usize, file: &str) -> anyhow::Result<Tls> {
         let authority = Authority::new()?;
         std::fs::write(file, authority.pem()?).with_context(|| file.to_owned())?;
-        let certificates =
-            (0..hosts).map(|host| authority.server(address(host)?)).collect::<anyhow::Result<_>>()?;
+        let certificates = (0..hosts)
+            .map(|host| authority.server(RECEIVERS.address(host)?))
+            .collect::<anyhow::Result<_>>()?;
         Ok(Tls { context: authority.context()?, authority, certificates })
     }
 }
@@ -172,7 +158,7 @@ enum Wire {
 impl Wire {
     async fn open(stream: TcpStream, shared: &Shared) -> anyhow::Result<Wire> {
         let Some(tls) = &shared.tls else { return Ok(Wire::Plain(Raw(stream))) };
-        let host = host(stream.local_addr()?).and_then(|host| tls.certificates.get(host));
+        let host = loopback::number(stream.local_addr()?).and_then(|host| tls.certificates.get(host));
         let ssl = tls.authority.session(&tls.context, host.context("no such host")?)?;
         let mut stream = SslStream::new(ssl, Raw(stream))?;
         while waits(stream.accept())?.is_none() {

@@ -6,7 +6,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use rustix::process::Pid;
 
+use super::loopback::RECEIVERS;
 use super::receive::{self, INBOX, SILENT};
 
 /// Nothing listens here.
@@ -83,6 +85,11 @@ impl Receivers {
         Ok(receivers)
     }
 
+    /// Lets everything else go first.
+    pub fn step_back(&self) -> anyhow::Result<()> {
+        Ok(rustix::process::setpriority_process(Some(Pid::from_child(&self.child)), 19)?)
+    }
+
     /// The authority of their certificates.
     pub fn authority(&self) -> Option<PathBuf> {
         self.crowd.tls.then(|| Path::new(self.folder.path()).join("ca.pem"))
@@ -93,7 +100,7 @@ impl Receivers {
         (0..self.crowd.inboxes)
             .map(|number| {
                 let host = number % self.crowd.hosts;
-                let address = receive::address(host)?;
+                let address = RECEIVERS.address(host)?;
                 let manner = self.crowd.manner(host);
                 let port = if manner == Manner::Refuses { CLOSED } else { self.port };
                 let path = if manner == Manner::IsSilent { SILENT } else { INBOX };
