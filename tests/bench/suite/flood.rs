@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::abuse::{Abuse, Abusers};
 use super::agent::{Agent, Home};
 use super::honest::{Honest, Waited};
-use super::inbox::{CONNECTIONS, PEOPLE, announced, empty_post, idle, memory, print_honest, taken};
+use super::inbox::{CONNECTIONS, PEOPLE, TOLD, announced, empty_post, idle, memory, print_honest, taken};
 use super::people::{Letter, Like, People, client, inbox_path};
 use super::report::{each, figure, headline, micros, number, rate, ratio};
 use super::{load, process};
@@ -43,7 +41,7 @@ pub async fn run(quick: bool, wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<(
     let people = People::start(PEOPLE).await?;
     let posts = announced(&home, 1, Duration::ZERO).await?;
     let rubbish = Rubbish::new(&home, &people, posts.first().copied().unwrap_or_default())?;
-    let agent = home.start("").await?;
+    let agent = home.start(TOLD).await?;
     home.settled().await?;
     let idle = idle(&home, 0).await?;
     let empty = empty_post(&home, &agent, count).await?;
@@ -61,7 +59,7 @@ pub async fn run(quick: bool, wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<(
                 let first = Arc::new(rubbish.warming.clone());
                 taken(&load::run(stage.home.public(), 8, first, PEOPLE).await?, 2, PEOPLE)?;
             }
-            stage.requests(letters, count).await?;
+            stage.requests(letters, count, span).await?;
         }
     }
     let head = |length: &str| {
@@ -92,7 +90,7 @@ pub async fn run(quick: bool, wanted: &dyn Fn(&str) -> bool) -> anyhow::Result<(
 }
 
 impl Stage {
-    async fn requests(&mut self, letters: &[Vec<u8>], count: usize) -> anyhow::Result<()> {
+    async fn requests(&mut self, letters: &[Vec<u8>], count: usize, span: Duration) -> anyhow::Result<()> {
         let (pid, requests) = (self.agent.pid(), Arc::new(letters.to_vec()));
         let said = self.home.owncast.chat().len();
         process::forget_peak(pid)?;
@@ -105,8 +103,10 @@ impl Stage {
         figure("agent's CPU for each", &micros(cpu));
         figure("refused", &format!("{}/s", number(rate(count, outcome.took))));
         figure("of these sent away as too many", &shed.to_string());
-        let honest = self.honest()?;
-        load::run(self.home.public(), CONNECTIONS, requests, count).await?;
+        let (honest, start) = (self.honest()?, Instant::now());
+        while start.elapsed() < span {
+            load::run(self.home.public(), CONNECTIONS, Arc::clone(&requests), count).await?;
+        }
         self.finish(honest.finish()?, said)
     }
 
@@ -166,8 +166,7 @@ impl Rubbish {
         for by in 0..PEOPLE {
             let letter = people.letter(addresses, Like { by, post })?;
             let mut altered = letter.clone();
-            altered.body =
-                json!({"type": "Like", "actor": "https://peer.example/users/ana"}).to_string().into();
+            altered.body.push(b' ');
             let nonsense = Letter::unsigned(vec![b'{'; 2048], client(by));
             let unsigned = Letter::unsigned(letter.body.clone(), client(by));
             all.nonsense.push(nonsense.bytes(addresses));

@@ -26,6 +26,8 @@ pub const PEOPLE: usize = 500;
 const FETCHES: usize = 8;
 /// How long an honest follower is watched while nothing else happens.
 const IDLE: Duration = Duration::from_secs(4);
+/// Chat is told though no stream runs.
+pub const TOLD: &str = "[notices]\nwhen = \"always\"";
 /// What a real Owncast 0.1.3 took of Likes in the same harness: per second, and CPU for each.
 const OWNCAST_RATE: f64 = 259.0;
 const OWNCAST_CPU: Duration = Duration::from_micros(5800);
@@ -67,7 +69,7 @@ async fn compare(likes: usize, age: Duration, verify: Duration, store: Duration)
     // One half is measured alone, the other beside an honest follower.
     let mut alone = people.likes(&home.addresses, rest, likes)?;
     let beside = alone.split_off(likes / 2);
-    let agent = home.start("").await?;
+    let agent = home.start(TOLD).await?;
     home.settled().await?;
     taken(&load::run(home.public(), FETCHES, Arc::new(first), PEOPLE).await?, 2, PEOPLE)?;
     let idle = idle(&home, 0).await?;
