@@ -115,11 +115,11 @@ impl Stage {
         let said = self.home.owncast.chat().len();
         process::forget_peak(pid)?;
         let (cpu, start) = (process::cpu(pid)?, Instant::now());
-        let abusers = Abusers::start(self.home.public(), clients, abuse);
+        let abusers = Abusers::start(self.home.public(), clients, abuse)?;
         let honest = self.honest()?;
         tokio::time::sleep(span).await;
         let honest = honest.finish()?;
-        let ended = abusers.finish().await;
+        let ended = abusers.finish()?;
         let (cpu, took) = (process::cpu(pid)?.saturating_sub(cpu), start.elapsed());
         figure(
             "agent's CPU, with that for the honest",
