@@ -113,13 +113,15 @@ fn usage_is_told_with_its_own_exit_code() {
     fails(&run(&["run", "--json"]), 2, &["--json means nothing to run"]);
     fails(&run(&["adopt", "--data-dir", "/x"]), 2, &["--key-only"]);
     fails(&run(&["followers", "list", "--limit", "0"]), 2, &["--limit"]);
+    fails(&run(&["deliveries", "--failed", "--host", "a.example"]), 2, &["--failed", "--host"]);
+    fails(&run(&["deliveries", "retry", "--failed"]), 2, &["--activity", "--host", "--all"]);
+    fails(&run(&["deliveries", "drop", "--yes"]), 2, &["--activity", "--host"]);
     fails(&run(&["pause"]), 2, &["--for"]);
     fails(&run(&["pause", "--for", "soon"]), 2, &["\"1m\" to \"30d\"", "1h30m"]);
     fails(&run(&["pause", "--for", "31d"]), 2, &["\"1m\" to \"30d\""]);
     fails(&run(&["go-live", "message"]), 2, &["<TEXT>"]);
     fails(&run(&["go-live", "message", "a", "--clear"]), 2, &["--clear"]);
     fails(&run(&["status", "--watch", "--json"]), 2, &["--watch", "--json"]);
-    fails(&run(&["status", "--watch"]), 1, &["terminal"]);
 }
 
 #[test]
@@ -147,6 +149,9 @@ fn without_an_agent_every_command_says_where_it_looked() {
         &["go-live", "message", "hello"],
         &["pause", "--for", "2h"],
         &["resume"],
+        &["deliveries"],
+        &["deliveries", "--host", "peer.example"],
+        &["deliveries", "retry", "--all"],
     ] {
         for place in [["--socket", socket], ["--config", config]] {
             let output = program().args(command).args(place).output().unwrap();

@@ -28,6 +28,9 @@ _owncast__herald() {
             owncast__herald,completions)
                 cmd="owncast__herald__subcmd__completions"
                 ;;
+            owncast__herald,deliveries)
+                cmd="owncast__herald__subcmd__deliveries"
+                ;;
             owncast__herald,demo)
                 cmd="owncast__herald__subcmd__demo"
                 ;;
@@ -81,6 +84,24 @@ _owncast__herald() {
                 ;;
             owncast__herald__subcmd__block__subcmd__help,remove)
                 cmd="owncast__herald__subcmd__block__subcmd__help__subcmd__remove"
+                ;;
+            owncast__herald__subcmd__deliveries,drop)
+                cmd="owncast__herald__subcmd__deliveries__subcmd__drop"
+                ;;
+            owncast__herald__subcmd__deliveries,help)
+                cmd="owncast__herald__subcmd__deliveries__subcmd__help"
+                ;;
+            owncast__herald__subcmd__deliveries,retry)
+                cmd="owncast__herald__subcmd__deliveries__subcmd__retry"
+                ;;
+            owncast__herald__subcmd__deliveries__subcmd__help,drop)
+                cmd="owncast__herald__subcmd__deliveries__subcmd__help__subcmd__drop"
+                ;;
+            owncast__herald__subcmd__deliveries__subcmd__help,help)
+                cmd="owncast__herald__subcmd__deliveries__subcmd__help__subcmd__help"
+                ;;
+            owncast__herald__subcmd__deliveries__subcmd__help,retry)
+                cmd="owncast__herald__subcmd__deliveries__subcmd__help__subcmd__retry"
                 ;;
             owncast__herald__subcmd__followers,approve)
                 cmd="owncast__herald__subcmd__followers__subcmd__approve"
@@ -154,6 +175,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,completions)
                 cmd="owncast__herald__subcmd__help__subcmd__completions"
                 ;;
+            owncast__herald__subcmd__help,deliveries)
+                cmd="owncast__herald__subcmd__help__subcmd__deliveries"
+                ;;
             owncast__herald__subcmd__help,demo)
                 cmd="owncast__herald__subcmd__help__subcmd__demo"
                 ;;
@@ -193,6 +217,12 @@ _owncast__herald() {
             owncast__herald__subcmd__help__subcmd__block,remove)
                 cmd="owncast__herald__subcmd__help__subcmd__block__subcmd__remove"
                 ;;
+            owncast__herald__subcmd__help__subcmd__deliveries,drop)
+                cmd="owncast__herald__subcmd__help__subcmd__deliveries__subcmd__drop"
+                ;;
+            owncast__herald__subcmd__help__subcmd__deliveries,retry)
+                cmd="owncast__herald__subcmd__help__subcmd__deliveries__subcmd__retry"
+                ;;
             owncast__herald__subcmd__help__subcmd__followers,approve)
                 cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__approve"
                 ;;
@@ -224,7 +254,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run demo adopt status followers block go-live pause resume reload check-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt status followers block go-live deliveries pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -462,6 +492,160 @@ _owncast__herald() {
                 return 0
             fi
             case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__deliveries)
+            opts="-h --activity --host --failed --limit --before --config --socket --json --help retry drop help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --activity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --before)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__deliveries__subcmd__drop)
+            opts="-h --activity --host --yes --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --activity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__deliveries__subcmd__help)
+            opts="retry drop help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__deliveries__subcmd__help__subcmd__drop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__deliveries__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__deliveries__subcmd__help__subcmd__retry)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__deliveries__subcmd__retry)
+            opts="-h --activity --host --all --failed --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --activity)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -896,7 +1080,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block go-live pause resume reload check-config completions man help"
+            opts="run demo adopt status followers block go-live deliveries pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -996,6 +1180,48 @@ _owncast__herald() {
         owncast__subcmd__herald__subcmd__help__subcmd__completions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__deliveries)
+            opts="retry drop"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__deliveries__subcmd__drop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__deliveries__subcmd__retry)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -79,9 +79,9 @@ impl Federation {
         let own = url::Url::parse(&addresses.base).ok().and_then(|url| Origin::of(&url));
         let own = own.ok_or_else(|| anyhow::anyhow!("{} is not a usable public URL", addresses.base))?;
         let signer = Signer { key_id: addresses.key_id(), key: key.clone() };
-        let fetching = Client::new(client.clone())?;
-        self.remote.settle(fetching.clone(), policy);
-        let fetcher = Arc::new(Fetcher::new(fetching, signer, policy, own, Arc::new(Timestamp::now)));
+        let client = Client::new(client)?;
+        self.remote.settle(client.clone(), policy);
+        let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
         self.inbox.settle(Engine { addresses: addresses.clone(), policy, fetcher: Arc::clone(&fetcher) });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,

@@ -109,6 +109,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let metrics = Arc::new(Metrics::new());
     let folder = config.store.path.clone();
     let store = blocking(move || Store::open(&folder)).await??;
+    store.keep_free(config.store.floor());
     let folder = config.store.path.clone();
     let shelf = blocking(move || Shelf::open(&folder)).await??;
     abandon::settle_who_we_are(&store, &config, abandon_followers).await?;

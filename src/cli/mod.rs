@@ -7,6 +7,7 @@ mod adopt;
 mod block;
 mod check_config;
 mod completions;
+mod deliveries;
 mod demo;
 mod files;
 mod followers;
@@ -74,6 +75,11 @@ pub enum Command {
     /// See and steer the post that announces a stream
     #[command(subcommand)]
     GoLive(go_live::Command),
+    /// See what became of what was sent, and steer what is on its way
+    ///
+    /// Without anything more, the newest activities with the number of inboxes in each state: not tried yet, to be tried
+    /// again, to be tried again though it may have arrived, reached, given up, given up though it may have arrived.
+    Deliveries(deliveries::Args),
     /// Announce no stream for a while
     ///
     /// What is already out is still edited when its stream ends. A stream that still runs when the pause is over is
@@ -103,6 +109,7 @@ impl Command {
             Command::Followers(_) => ("followers", [true, true, true]),
             Command::Block(_) => ("block", [true, true, true]),
             Command::GoLive(_) => ("go-live", [true, true, true]),
+            Command::Deliveries(_) => ("deliveries", [true, true, true]),
             Command::Pause(_) => ("pause", [true, true, true]),
             Command::Resume => ("resume", [true, true, true]),
             Command::Reload => ("reload", [true, true, true]),
@@ -154,6 +161,7 @@ impl Cli {
             Command::Followers(command) => followers::followers(&places, command, json),
             Command::Block(command) => block::block(&places, command, json),
             Command::GoLive(command) => go_live::go_live(&places, command, json),
+            Command::Deliveries(args) => deliveries::deliveries(&places, args, json),
             Command::Pause(args) => pause::pause(&places, &args, json),
             Command::Resume => pause::resume(&places, json),
             Command::Reload => reload::reload(&places, json),

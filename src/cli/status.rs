@@ -11,8 +11,10 @@ use super::text::{ago, counted, json, line, moment, roughly, short, wrapped};
 use super::{Failure, Outcome};
 use crate::agent::board::{Source, Way};
 use crate::control::protocol::{
-    Announcement, Answer, Ask, IdentityWord, Reach, SessionStatus, SettingRow, SkippedStream, Status,
+    Announcement, Answer, Ask, FanOut, IdentityWord, Reach, SessionStatus, SettingRow, SkippedStream, Status,
 };
+use crate::decide::redeliver::word;
+use crate::model::delivery::Tally;
 use crate::model::post::{Audience, PostState};
 use crate::model::stream::Phase;
 
@@ -20,8 +22,12 @@ use crate::model::stream::Phase;
 const WIDTH: usize = 80;
 /// Of those, what the names of the rows take.
 const NAMES: usize = 12;
-/// Time between two looks of `--watch`.
+/// Time between two looks of `--watch`,
 const AGAIN: Duration = Duration::from_secs(2);
+/// and while something goes out to everybody.
+const SOON: Duration = Duration::from_millis(500);
+/// Characters of a bar.
+const BAR: u64 = 30;
 /// The settings most asked for; `--settings` shows all.
 const IMPORTANT: [&str; 8] = [
     "go-live.enabled",
@@ -40,7 +46,7 @@ pub struct Args {
     /// Show every setting with its effective value and where that came from
     #[arg(long)]
     pub settings: bool,
-    /// Show it again every two seconds, until Ctrl-C
+    /// Show it again every two seconds, until Ctrl-C; where there is no terminal, one line for each change
     #[arg(long, conflicts_with = "json")]
     pub watch: bool,
 }
@@ -60,24 +66,72 @@ fn ask(places: &Places) -> Result<Box<Status>, Failure> {
     }
 }
 
-/// Draws again and again. Ends with the first look that fails: an agent that is stopped does not come back unseen.
+/// Looks again and again. Ends with the first look that fails: an agent that is stopped does not come back unseen.
 fn watch(places: &Places, args: &Args) -> Outcome {
     let mut out = std::io::stdout();
-    if !out.is_terminal() {
-        return Err(Failure::new(
-            "--watch draws on a terminal; for a script, ask again: owncast-herald status --json",
-        ));
-    }
+    let draws = out.is_terminal();
+    let mut before = String::new();
     loop {
-        let text = told(&*ask(places)?, args.settings, Timestamp::now());
-        // To the upper left corner, and what is left over of the look before is wiped: no flicker.
-        let drawn: String = text.lines().map(|line| format!("{line}\u{1b}[K\n")).collect();
-        let shown = write!(out, "\u{1b}[H{drawn}\u{1b}[J").and_then(|()| out.flush());
-        if shown.is_err() {
+        let (status, now) = (ask(places)?, Timestamp::now());
+        let text = if draws {
+            let text = told(&status, args.settings, now);
+            // To the upper left corner, and what is left over of the look before is wiped: no flicker.
+            let drawn: String = text.lines().map(|line| format!("{line}\u{1b}[K\n")).collect();
+            format!("\u{1b}[H{drawn}\u{1b}[J")
+        } else {
+            let news = in_one_line(&status);
+            if news == before {
+                String::new()
+            } else {
+                let clock = now.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string();
+                before.clone_from(&news);
+                format!("{clock} {news}\n")
+            }
+        };
+        if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
             return Ok(String::new());
         }
-        std::thread::sleep(AGAIN);
+        let goes_out = !status.deliveries.fan_outs.is_empty();
+        std::thread::sleep(if goes_out { SOON } else { AGAIN });
     }
+}
+
+/// What changes most, for those who keep what they are told.
+fn in_one_line(status: &Status) -> String {
+    let ready = if status.ready { "ready" } else { "NOT READY" };
+    let mut parts = vec![
+        format!("{ready}; stream {}", stream(status)),
+        format!("{} need attention", status.attention.len()),
+        format!("{} waiting", status.deliveries.waiting),
+    ];
+    parts.extend(status.deliveries.fan_outs.iter().map(|fan_out| {
+        let FanOut { kind, activity, inboxes, .. } = fan_out;
+        format!("{} {}: {}", word(*kind), line(activity), progress(inboxes))
+    }));
+    parts.join("; ")
+}
+
+/// How far something is that goes out to everybody.
+fn progress(inboxes: &Tally) -> String {
+    let mut text = format!("{} of {} reached", inboxes.reached, inboxes.total());
+    for (number, word) in [
+        (inboxes.waiting, "not tried yet"),
+        (inboxes.retrying + inboxes.uncertain, "to be tried again"),
+        (inboxes.given_up(), "given up"),
+    ] {
+        if number > 0 {
+            text.push_str(&format!(", {number} {word}"));
+        }
+    }
+    text
+}
+
+/// As much of a bar as has been tried.
+fn bar(inboxes: &Tally) -> String {
+    let (total, tried) = (inboxes.total().max(1), inboxes.total() - inboxes.waiting);
+    let full = usize::try_from(tried * BAR / total).unwrap_or(0);
+    let empty = usize::try_from(BAR).unwrap_or(0) - full;
+    format!("[{}{}] {} %", "#".repeat(full), "-".repeat(empty), tried * 100 / total)
 }
 
 /// Every setting as a row.
@@ -167,6 +221,10 @@ fn essentials(status: &Status, now: Timestamp) -> String {
     }
     rows.row("Followers", &followers(status));
     rows.row("Deliveries", &format!("{} waiting", status.deliveries.waiting));
+    for fan_out in &status.deliveries.fan_outs {
+        rows.row("", &format!("{} {}", bar(&fan_out.inboxes), word(fan_out.kind)));
+        rows.row("", &progress(&fan_out.inboxes));
+    }
     rows.row("Blocks", &status.blocks.to_string());
     let listen = &status.listen;
     rows.row(
@@ -326,6 +384,7 @@ mod tests {
     use crate::control::protocol::{
         Deliveries, IdentityStatus, ListenStatus, OwncastStatus, StreamStatus, WishList,
     };
+    use crate::model::delivery::OutgoingKind;
     use crate::model::follower::FollowerCounts;
 
     fn seconds(seconds: i64) -> Timestamp {
@@ -380,7 +439,7 @@ mod tests {
             sources,
             notices: Shown::default(),
             followers: FollowerCounts { approved: 1, pending: 2, rejected: 0, parked: 3 },
-            deliveries: Deliveries { waiting: 12 },
+            deliveries: Deliveries { waiting: 12, fan_outs: Vec::new() },
             blocks: 4,
             listen: ListenStatus {
                 public: "127.0.0.1:8585".to_owned(),
@@ -492,5 +551,30 @@ Every setting: owncast-herald status --settings
         let rows = example().settings;
         let want = "SETTING        VALUE  FROM\ngo-live.delay  1m     default\n";
         assert_eq!(settings(rows.iter().take(1)), want);
+    }
+
+    #[test]
+    fn what_goes_out_to_everybody_is_a_bar() {
+        let mut status = example();
+        let inboxes =
+            Tally { waiting: 400, retrying: 20, uncertain: 5, reached: 570, failed: 4, doubtful: 1 };
+        let activity = "01J".to_owned();
+        let created = seconds(99_990);
+        let fan_out = FanOut { activity, kind: OutgoingKind::Create, post: None, created, inboxes };
+        status.deliveries = Deliveries { waiting: 425, fan_outs: vec![fan_out] };
+        let text = told(&status, false, seconds(100_000));
+        let want = "
+Deliveries  425 waiting
+            [##################------------] 60 % post
+            570 of 1000 reached, 400 not tried yet, 25 to be tried again, 5
+            given up
+";
+        assert!(text.contains(want), "{text}");
+        let want = "ready; stream live: Etching; 0 need attention; 425 waiting; post 01J: 570 of 1000 reached, \
+                    400 not tried yet, 25 to be tried again, 5 given up";
+        assert_eq!(in_one_line(&status), want);
+        assert_eq!(bar(&Tally::default()), format!("[{}] 0 %", "-".repeat(30)));
+        let done = Tally { reached: 7, ..Tally::default() };
+        assert_eq!(bar(&done), format!("[{}] 100 %", "#".repeat(30)));
     }
 }

@@ -188,6 +188,8 @@ pub struct DeliverySpec {
 pub struct StoreSpec {
     /// `path`
     pub path: Option<AbsolutePath>,
+    /// `free-space-mib`
+    pub free_space_mib: Option<Count<0, { 1024 * 1024 }>>,
 }
 
 /// `[log]` as written; meaning in [`super::LogConfig`].

@@ -117,7 +117,10 @@ fn load_text(
             true,
         ),
     };
-    let store = store(spec.store.path.map(|path| path.0), overrides.store_path, env, &mut taken);
+    let store = StoreConfig {
+        path: store_path(spec.store.path.map(|path| path.0), overrides.store_path, env, &mut taken),
+        free_space_mib: taken.or("store.free-space-mib", spec.store.free_space_mib.map(|n| n.0), 64),
+    };
     let local = |port| SocketAddr::from((LOCALHOST, port));
     let listen = ListenConfig {
         public: taken.or("listen.public", spec.listen.public.map(|l| l.0), local(8585)),
@@ -285,23 +288,23 @@ fn owncast_url(
     })
 }
 
-fn store(
+fn store_path(
     written: Option<PathBuf>,
     on_command_line: Option<PathBuf>,
     env: Env<'_>,
     taken: &mut Taken,
-) -> StoreConfig {
+) -> PathBuf {
     const FIELD: &str = "store.path";
     if let Some(path) = on_command_line {
         taken.0.insert(FIELD, Origin::CommandLine);
-        return StoreConfig { path };
+        return path;
     }
     let path = taken.option(FIELD, written).or_else(|| {
         let path = directory(env, "STATE_DIRECTORY")?;
         taken.0.insert(FIELD, Origin::Environment);
         Some(path)
     });
-    StoreConfig { path: path.unwrap_or_else(|| PathBuf::from("/var/lib/owncast-herald")) }
+    path.unwrap_or_else(|| PathBuf::from("/var/lib/owncast-herald"))
 }
 
 /// A folder systemd made for the unit. Several are separated by colons; the first is ours (systemd.exec(5)).

@@ -204,6 +204,15 @@ pub struct DeliveryConfig {
 pub struct StoreConfig {
     /// The folder.
     pub path: PathBuf,
+    /// With less free space on its disk, in MiB, no new work is taken.
+    pub free_space_mib: u32,
+}
+
+impl StoreConfig {
+    /// With less free space on its disk no new work is taken, in bytes.
+    pub fn floor(&self) -> u64 {
+        u64::from(self.free_space_mib) * 1024 * 1024
+    }
 }
 
 /// What is logged.

@@ -172,6 +172,7 @@ pub(super) const FIELDS: &[Field] = &[
     fixed!("delivery.connect-timeout", delivery.connect_timeout, |value| Some(duration_text(*value))),
     fixed!("delivery.timeout", delivery.timeout, |value| Some(duration_text(*value))),
     fixed!("store.path", store.path, |value| path(value)),
+    fixed!("store.free-space-mib", store.free_space_mib, |value| Some(value.to_string())),
     live("log.level", |c| Some(c.log.level.as_str().to_owned())),
     live("log.format", |c| Some(c.log.format.as_str().to_owned())),
 ];

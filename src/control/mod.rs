@@ -1,10 +1,12 @@
 //! The unix socket on which the command line asks a running agent.
 
 pub mod client;
+mod deliveries;
 mod names;
 pub mod operations;
 mod preview;
 pub mod protocol;
+mod redeliver;
 pub mod server;
 mod status;
 mod wishes;

@@ -9,7 +9,7 @@ use super::protocol::{
     Answer, Ask, BlockKind, BlockList, BlockRow, Blocked, ChangedSetting, FollowerPage, FollowerRow, Judged,
     LARGEST_PAGE, ListedBy, Position, Refusal, RefusalCode, Reloaded, Unblocked,
 };
-use super::{Control, names, preview, status, wishes};
+use super::{Control, deliveries, names, preview, redeliver, status, wishes};
 use crate::agent::effective::IdentityState;
 use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
@@ -61,6 +61,20 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
         Ask::Message { text } => Answer::Wished(wishes::message(control, text, now).await?),
         Ask::Pause { seconds } => Answer::Wished(wishes::pause(control, seconds, now).await?),
         Ask::Resume => Answer::Wished(wishes::resume(control, now).await?),
+        Ask::Deliveries { limit, before } => {
+            Answer::Deliveries(deliveries::newest(control, limit, before).await?)
+        }
+        Ask::Activity { activity, limit } => {
+            Answer::Activity(deliveries::activity(control, activity, limit, now).await?)
+        }
+        Ask::Host { host, limit } => Answer::Host(deliveries::host(control, host, limit, now).await?),
+        Ask::GivenUp { limit } => Answer::GivenUp(deliveries::given_up(control, limit, now).await?),
+        Ask::Retry { activity, host, given_up } => {
+            Answer::Retried(redeliver::retry(control, activity, host, given_up, now).await?)
+        }
+        Ask::Drop { activity, host, dry_run } => {
+            Answer::Dropped(redeliver::give_up(control, activity, host, dry_run).await?)
+        }
     })
 }
 

@@ -9,11 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::follower::FollowerState;
 
+mod deliveries;
 mod status;
 mod wishes;
 
+pub use deliveries::{
+    ActivityPage, ActivityReport, ActivityRow, DroppedDeliveries, GivenUp, GivenUpRow, HostActivity,
+    HostReport, HostShare, HostState, RetriedDeliveries,
+};
 pub use status::{
-    Announcement, Deliveries, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
+    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
     SessionStatus, SettingRow, Status, StreamStatus,
 };
 pub use wishes::{Held, PostPreview, PreviewPicture, Running, SkippedStream, Wish, WishList, Wished};
@@ -29,6 +34,9 @@ pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// Followers in one answer at most.
 pub const LARGEST_PAGE: u32 = 5_000;
+
+/// Rows of a report on deliveries at most.
+pub const LARGEST_REPORT: u32 = 1_000;
 
 /// What can be asked of a running agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +105,50 @@ pub enum Ask {
     },
     /// End the pause.
     Resume,
+    /// What was sent and is being sent, newest first.
+    Deliveries {
+        /// How many activities, at most [`LARGEST_REPORT`].
+        limit: u32,
+        /// Only older ones than this: the `next` of an earlier page.
+        before: Option<String>,
+    },
+    /// How one activity fares.
+    Activity {
+        /// Its id, or the id or address of a post.
+        activity: String,
+        /// How many hosts, at most [`LARGEST_REPORT`].
+        limit: u32,
+    },
+    /// What is known of a host, and what is on its way there.
+    Host {
+        /// Its name, or an address on it.
+        host: String,
+        /// How many deliveries, at most [`LARGEST_REPORT`].
+        limit: u32,
+    },
+    /// Deliveries that were given up, of the newest activities first.
+    GivenUp {
+        /// How many, at most [`LARGEST_REPORT`].
+        limit: u32,
+    },
+    /// Try now what is to be tried later. All of it, where neither is named.
+    Retry {
+        /// Only of this activity, named as in [`Ask::Activity`].
+        activity: Option<String>,
+        /// Only to this host, named as in [`Ask::Host`].
+        host: Option<String>,
+        /// Also what was given up and is not over.
+        given_up: bool,
+    },
+    /// Give up what is on its way. One of both must be named.
+    Drop {
+        /// Only of this activity, named as in [`Ask::Activity`].
+        activity: Option<String>,
+        /// Only to this host, named as in [`Ask::Host`].
+        host: Option<String>,
+        /// Only say what would be given up.
+        dry_run: bool,
+    },
 }
 
 /// What comes back.
@@ -121,6 +173,18 @@ pub enum Answer {
     Preview(Box<PostPreview>),
     /// To [`Ask::Now`], [`Ask::Skip`], [`Ask::Message`], [`Ask::Pause`] and [`Ask::Resume`].
     Wished(Wished),
+    /// To [`Ask::Deliveries`].
+    Deliveries(ActivityPage),
+    /// To [`Ask::Activity`].
+    Activity(ActivityReport),
+    /// To [`Ask::Host`].
+    Host(HostReport),
+    /// To [`Ask::GivenUp`].
+    GivenUp(GivenUp),
+    /// To [`Ask::Retry`].
+    Retried(RetriedDeliveries),
+    /// To [`Ask::Drop`].
+    Dropped(DroppedDeliveries),
     /// Nothing was done.
     Refused(Refusal),
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::protocol::{
-    Announcement, Deliveries, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
+    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
     SessionStatus, SettingRow, Status, StreamStatus, WishList,
 };
 use super::{Control, wishes};
@@ -11,14 +11,17 @@ use crate::agent::board::{Board, Way, clock_words};
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::reload::OnDisk;
 use crate::config::{Approval, Origin, Visibility};
+use crate::decide::delivered;
 use crate::model::View;
-use crate::model::delivery::{InboxState, Outgoing, chunk_key};
+use crate::model::delivery::Outgoing;
 use crate::model::follower::FollowerCounts;
 use crate::model::post::Post;
-use crate::model::record::{full_key, kind};
+use crate::model::record::kind;
 use crate::model::stream::{Phase, Session, Stream};
-use crate::store::StoreError;
+use crate::store::{Room, StoreError};
 
+/// Fan-outs under way that are told.
+const FAN_OUTS: usize = 5;
 /// So many errors in a row of the chat websocket are worth the operator's attention.
 const LOST_SOCKETS: u32 = 3;
 
@@ -26,6 +29,7 @@ const LOST_SOCKETS: u32 = 3;
 struct Stored {
     followers: FollowerCounts,
     waiting: u64,
+    fan_outs: Vec<FanOut>,
     blocks: u64,
     session: Option<SessionStatus>,
     announcement: Option<Announcement>,
@@ -43,7 +47,8 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         .store
         .read(move |view| Stored {
             followers: view.meta(),
-            waiting: waiting(view),
+            waiting: delivered::open(view),
+            fan_outs: fan_outs(view, &ours),
             blocks: count(view, kind::BLOCK),
             session: view.meta::<Stream>().session.map(session),
             announcement: announcement(view, &ours),
@@ -57,7 +62,13 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ready: store_works && identity.state == IdentityWord::Settled,
         uptime_seconds: u64::try_from(now.duration_since(control.started).as_secs()).unwrap_or(0),
-        attention: attention(&effective, &board, &control.reload.on_disk(), stored.followers.pending),
+        attention: attention(
+            &effective,
+            &board,
+            &control.reload.on_disk(),
+            &control.store.room(),
+            stored.followers.pending,
+        ),
         identity,
         owncast: OwncastStatus {
             url: effective.config.owncast.url.to_string(),
@@ -73,7 +84,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         sources: board.sources,
         notices: board.notices,
         followers: stored.followers,
-        deliveries: Deliveries { waiting: stored.waiting },
+        deliveries: Deliveries { waiting: stored.waiting, fan_outs: stored.fan_outs },
         blocks: stored.blocks,
         listen: ListenStatus {
             public: control.listening.public.to_string(),
@@ -85,8 +96,17 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
 }
 
 /// What the operator should look at, the most pressing first. What ends by itself is not among it.
-fn attention(effective: &Effective, board: &Board, on_disk: &OnDisk, pending: u64) -> Vec<String> {
+fn attention(
+    effective: &Effective,
+    board: &Board,
+    on_disk: &OnDisk,
+    room: &Room,
+    pending: u64,
+) -> Vec<String> {
     let mut needed = Vec::new();
+    if room.low {
+        needed.push(room.to_string());
+    }
     if let IdentityState::Waiting(why) = &effective.identity {
         needed.push(why.clone());
     }
@@ -154,20 +174,27 @@ fn announcement(view: &dyn View, effective: &Effective) -> Option<Announcement> 
     })
 }
 
+/// The fan-outs whose first pass is not done, newest first, and of those a few.
+fn fan_outs(view: &dyn View, effective: &Effective) -> Vec<FanOut> {
+    let mut ids = Vec::new();
+    view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
+        ids.push(key.get(1..).unwrap_or_default().to_vec());
+        true
+    });
+    let open = ids.iter().rev().filter_map(|id| view.get::<Outgoing>(id));
+    let told = open.take(FAN_OUTS).map(|outgoing| FanOut {
+        activity: outgoing.id.to_string(),
+        kind: outgoing.kind,
+        post: outgoing.post.and_then(|post| Some(effective.addresses()?.note(post))),
+        created: outgoing.created,
+        inboxes: delivered::tally(view, &outgoing),
+    });
+    told.collect()
+}
+
 fn reach(view: &dyn View, create: &Outgoing) -> Reach {
-    let mut reach = Reach::default();
-    for chunk in 0..create.chunks {
-        let states = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(create.id, chunk))).unwrap_or_default();
-        for byte in states {
-            match InboxState::of(byte) {
-                InboxState::None => {}
-                InboxState::Waiting | InboxState::Retrying | InboxState::Uncertain => reach.waiting += 1,
-                InboxState::Reached => reach.reached += 1,
-                InboxState::Failed | InboxState::Doubtful => reach.failed += 1,
-            }
-        }
-    }
-    reach
+    let tally = delivered::tally(view, create);
+    Reach { reached: tally.reached, failed: tally.given_up(), waiting: tally.open() }
 }
 
 fn identity(state: &IdentityState) -> IdentityStatus {
@@ -196,26 +223,6 @@ fn count(view: &dyn View, kind: u8) -> u64 {
         true
     });
     count
-}
-
-/// Attempts that are due at some time, and inboxes that the first pass of a fan-out has not come to. An inbox with an
-/// attempt has another state byte than a waiting one, so none is counted twice.
-fn waiting(view: &dyn View) -> u64 {
-    let mut fanouts = Vec::new();
-    view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
-        fanouts.push(key.get(1..).unwrap_or_default().to_vec());
-        true
-    });
-    let mut waiting = count(view, kind::ATTEMPT) + count(view, kind::RESTING);
-    for outgoing in fanouts.iter().filter_map(|key| view.get::<Outgoing>(key)) {
-        for chunk in outgoing.cursor..outgoing.chunks {
-            let states =
-                view.get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing.id, chunk))).unwrap_or_default();
-            let untried = states.iter().filter(|byte| InboxState::of(**byte) == InboxState::Waiting).count();
-            waiting += untried as u64;
-        }
-    }
-    waiting
 }
 
 /// Every key; where Owncast has the say, what it says.
@@ -270,7 +277,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, Overrides};
-    use crate::model::delivery::{Attempt, OutgoingKind, Target};
+    use crate::model::delivery::{Attempt, InboxState, OutgoingKind, Tally, Target, chunk_key};
     use crate::model::facts::{Facts, Identity};
     use crate::model::post::{Audience, PostState};
     use crate::model::view::MemoryView;
@@ -292,6 +299,10 @@ mod tests {
         Effective::new(Arc::new(config), facts, identity, &stored)
     }
 
+    fn roomy() -> Room {
+        Room { folder: "/store".into(), free: 1 << 30, floor: 1 << 26, low: false }
+    }
+
     fn value(rows: &[SettingRow], field: &str) -> (String, String) {
         let row = rows.iter().find(|row| row.field == field).unwrap();
         (row.value.clone(), row.origin.clone())
@@ -299,7 +310,8 @@ mod tests {
 
     #[test]
     fn what_needs_attention_is_named_once_with_its_cure() {
-        let calm = attention(&effective(Facts::default(), true), &Board::default(), &OnDisk::default(), 0);
+        let calm =
+            attention(&effective(Facts::default(), true), &Board::default(), &OnDisk::default(), &roomy(), 0);
         assert_eq!(calm, Vec::<String>::new());
 
         let mut board = Board { problem: Some("no key".to_owned()), ..Board::default() };
@@ -316,7 +328,7 @@ mod tests {
             needs_restart: true,
         }];
         let on_disk = OnDisk { refused: Some(refused), waiting };
-        let needed = attention(&effective(Facts::default(), false), &board, &on_disk, 1);
+        let needed = attention(&effective(Facts::default(), false), &board, &on_disk, &roomy(), 1);
         for (text, part) in needed.iter().zip([
             "no key",
             "line 2: owncast.url",
@@ -332,7 +344,7 @@ mod tests {
         // The watcher shows the clock as Owncast's problem where there is no greater one.
         board =
             Board { problem: Some(clock_words(-400)), clock_offset_seconds: Some(-400), ..Board::default() };
-        let needed = attention(&effective(Facts::default(), true), &board, &OnDisk::default(), 0);
+        let needed = attention(&effective(Facts::default(), true), &board, &OnDisk::default(), &roomy(), 0);
         assert_eq!(needed, [clock_words(-400)]);
     }
 
@@ -426,16 +438,13 @@ mod tests {
         let states = [InboxState::Waiting, InboxState::Reached, InboxState::Retrying, InboxState::Waiting];
         changes.put_raw(kind::CHUNK, &chunk_key(id, 1), states.map(|state| state as u8).to_vec());
         let inbox = "https://peer.example/inbox".to_owned();
-        changes.put(&Attempt {
-            due: now,
-            outgoing: id,
-            inbox,
-            number: Some(4098),
-            tries: 1,
-            uncertain: false,
-        });
+        changes.put(&Attempt { number: Some(4098), tries: 1, ..Attempt::personal(now, id, inbox) });
         let mut view = MemoryView::default();
         view.apply(changes);
-        assert_eq!(waiting(&view), 3);
+        assert_eq!(delivered::open(&view), 3);
+        let told = fan_outs(&view, &effective(Facts::default(), true));
+        assert_eq!(told.len(), 1);
+        let want = Tally { waiting: 5, reached: 1, retrying: 1, ..Tally::default() };
+        assert_eq!((told[0].kind, told[0].inboxes), (OutgoingKind::Create, want));
     }
 }

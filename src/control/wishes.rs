@@ -27,6 +27,10 @@ const ANNOUNCING: Duration = Duration::from_secs(10);
 /// Announces the running stream at once, and answers when its post is made, or after some seconds.
 pub(super) async fn announce(control: &Control, now: Timestamp) -> Result<Wished, Refusal> {
     rules(control)?;
+    let room = control.store.room();
+    if room.low {
+        return Err(Refusal { code: RefusalCode::NotYet, message: room.to_string() });
+    }
     let wanted = change(control, wishes::now).await?;
     let session = wanted.map_err(|reason| not_now(control, reason))?;
     control.wake.notify_one();

@@ -4,12 +4,15 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::hosts;
-use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
+use crate::model::delivery::{
+    Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Tally, Target, WHY, activity_of_attempt,
+    chunk_key,
+};
 use crate::model::facts::Profile;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
 use crate::model::host::Resting;
 use crate::model::post::{Post, PostState};
-use crate::model::record::{full_key, kind};
+use crate::model::record::{decode, full_key, kind};
 use crate::model::{Draft, Record, View};
 
 /// One inbox that is to get one activity.
@@ -27,6 +30,8 @@ pub struct Job {
     pub uncertain: bool,
     /// Full key of the attempt record this came from.
     pub attempt: Option<Vec<u8>>,
+    /// What came of the last attempt.
+    pub why: Option<String>,
 }
 
 impl Job {
@@ -50,13 +55,15 @@ impl Job {
             tries: attempt.tries,
             uncertain: attempt.uncertain,
             attempt: Some(key),
+            why: attempt.why,
         }
     }
 
     /// The attempt that is made of this job, after so many attempts in all.
     fn again(&self, due: Timestamp, tries: u32, uncertain: bool) -> Attempt {
+        let why = self.why.as_ref().map(|why| why.chars().take(WHY).collect());
         let (inbox, number) = (self.inbox.clone(), self.number);
-        Attempt { due, outgoing: self.outgoing, inbox, number, tries, uncertain }
+        Attempt { due, outgoing: self.outgoing, inbox, number, tries, uncertain, why }
     }
 }
 
@@ -111,6 +118,9 @@ pub fn over(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
 
 /// Whether an activity whose time is not over has any business at the inbox of `job`.
 pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job) -> Worth {
+    if taken_back(view, job) {
+        return Worth::Skip;
+    }
     match (&outgoing.target, job.number) {
         // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
         (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => {
@@ -164,6 +174,41 @@ pub fn state_of(view: &dyn View, outgoing: Ulid, number: u32) -> InboxState {
     InboxState::of(byte.unwrap_or(0))
 }
 
+/// How many deliveries are not settled: attempts that are due at some time or rest, and inboxes that the first pass of a
+/// fan-out has not come to. An inbox with an attempt has another state byte than a waiting one, so none is counted twice.
+pub fn open(view: &dyn View) -> u64 {
+    let (mut open, mut passes) = (0, Vec::new());
+    for place in [kind::ATTEMPT, kind::RESTING] {
+        view.scan_bytes(&[place], &[place], &mut |_, _| {
+            open += 1;
+            true
+        });
+    }
+    view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
+        passes.push(key.get(1..).unwrap_or_default().to_vec());
+        true
+    });
+    for outgoing in passes.iter().filter_map(|key| view.get::<Outgoing>(key)) {
+        for chunk in outgoing.cursor..outgoing.chunks {
+            let key = full_key(kind::CHUNK, &chunk_key(outgoing.id, chunk));
+            let mut tally = Tally::default();
+            tally.count(&view.get_bytes(&key).unwrap_or_default());
+            open += tally.waiting;
+        }
+    }
+    open
+}
+
+/// How many inboxes of a fan-out are in which state, counted chunk by chunk.
+pub fn tally(view: &dyn View, outgoing: &Outgoing) -> Tally {
+    let mut tally = Tally::default();
+    for chunk in 0..outgoing.chunks {
+        let key = full_key(kind::CHUNK, &chunk_key(outgoing.id, chunk));
+        tally.count(&view.get_bytes(&key).unwrap_or_default());
+    }
+    tally
+}
+
 /// True if an edit or removal must wait at this inbox: nobody knows whether the post arrived, and it is to be sent once
 /// more. Behind that, the order there is the order in which things were made.
 pub fn behind(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -> bool {
@@ -172,8 +217,55 @@ pub fn behind(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -
         && view.get::<Outgoing>(&create.to_bytes()).is_some_and(|create| !over(view, &create, now))
 }
 
+/// True if what a job came from is gone, or was made due at another time: given up or asked for by the operator, or
+/// recalled by a block, since the job was taken from the store.
+fn taken_back(view: &dyn View, job: &Job) -> bool {
+    match (&job.attempt, job.number) {
+        (Some(key), _) => view.get_bytes(key).is_none(),
+        (None, Some(number)) => {
+            matches!(state_of(view, job.outgoing, number), InboxState::Failed | InboxState::Doubtful)
+        }
+        (None, None) => false,
+    }
+}
+
+/// Writes how the attempt of a job ended that was taken back meanwhile: nothing, but that the activity arrived, or may
+/// have.
+fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+    let state = match ending {
+        Ending::Reached => InboxState::Reached,
+        Ending::Retry { uncertain: true, .. } => InboxState::Doubtful,
+        _ => return,
+    };
+    let known = job.number.map(|number| state_of(draft.view(), job.outgoing, number));
+    if state == InboxState::Reached {
+        let mut again = Vec::new();
+        draft.view().scan_bytes(&[kind::ATTEMPT], &[kind::ATTEMPT], &mut |key, value| {
+            let of_this = activity_of_attempt(&key[1..]) == Some(job.outgoing);
+            if of_this && decode::<Attempt>(value).is_some_and(|attempt| attempt.inbox == job.inbox) {
+                again.push(key[1..].to_vec());
+            }
+            true
+        });
+        for key in again {
+            draft.delete::<Attempt>(&key);
+        }
+        if job.number.is_none() {
+            forget_single(draft, job.outgoing);
+        }
+    }
+    if let Some(number) = job.number
+        && (state == InboxState::Reached || known == Some(InboxState::Failed))
+    {
+        mark(draft, job.outgoing, number, state);
+    }
+}
+
 /// Writes how an attempt ended.
 pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+    if taken_back(draft.view(), job) {
+        return settle_taken_back(draft, job, ending);
+    }
     if let Some((kind, key)) = job.attempt.as_ref().and_then(|key| key.split_first()) {
         draft.delete_raw(*kind, key);
     }
@@ -202,17 +294,18 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
     }
     match job.number {
         Some(number) => mark(draft, job.outgoing, number, state),
-        // A single delivery that is settled leaves nothing behind.
         None if matches!(ending, Ending::Reached | Ending::Failed | Ending::Skipped) => {
-            let single = draft
-                .view()
-                .get::<Outgoing>(&job.outgoing.to_bytes())
-                .is_some_and(|outgoing| matches!(outgoing.target, Target::Inbox(_)));
-            if single {
-                draft.delete::<Outgoing>(&job.outgoing.to_bytes());
-            }
+            forget_single(draft, job.outgoing);
         }
         None => {}
+    }
+}
+
+/// A single delivery that is settled leaves nothing behind.
+fn forget_single(draft: &mut Draft<'_>, id: Ulid) {
+    let outgoing: Option<Outgoing> = draft.view().get(&id.to_bytes());
+    if outgoing.is_some_and(|outgoing| matches!(outgoing.target, Target::Inbox(_))) {
+        draft.delete::<Outgoing>(&id.to_bytes());
     }
 }
 
@@ -246,13 +339,17 @@ pub(super) fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: In
     draft.put(&record);
 }
 
-/// Writes that the inboxes of a fan-out below a number may be tried from now on. A process that dies cannot say which of
-/// them were: to the next one each may have the activity. A pass that is done is not opened again.
-pub fn claim(draft: &mut Draft<'_>, outgoing: Ulid, below: u32) {
+/// Writes that the inboxes of a fan-out below a number may be tried from now on, if those below `from` are the ones that
+/// may be now; false if not, as after a pass that is done or was opened again. A process that dies cannot say which of
+/// them were tried: to the next one each may have the activity.
+pub fn claim(draft: &mut Draft<'_>, outgoing: Ulid, from: u32, below: u32) -> bool {
     let id = outgoing.to_bytes();
-    if draft.view().get_bytes(&full_key(kind::FANOUT, &id)).is_some() {
+    let stands = draft.view().get_bytes(&full_key(kind::FANOUT, &id)).map(|value| claimed(&value));
+    let stands = stands == Some(from);
+    if stands {
         draft.put_raw(kind::FANOUT, &id, below.to_be_bytes().to_vec());
     }
+    stands
 }
 
 /// Reads what [`claim`] wrote: 0 for a pass that has not begun.

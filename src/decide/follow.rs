@@ -194,7 +194,7 @@ fn answer(
         chunks: 0,
         cursor: 0,
     });
-    draft.put(&Attempt { due: moment.now, outgoing: id, inbox, number: None, tries: 0, uncertain: false });
+    draft.put(&Attempt::personal(moment.now, id, inbox));
 }
 
 /// Queues the chat notice of a new follower: one per follower, ever.

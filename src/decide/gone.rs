@@ -1,5 +1,6 @@
 //! Actors that are no more, or want nothing to do with us.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +13,8 @@ use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::Seen;
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
-use crate::model::{Draft, View};
+use crate::model::record::{decode, full_key};
+use crate::model::{Draft, Record, View};
 
 /// An actor that is not found must still not be found so long after: a server that is being mended answers 404, too.
 pub const MISSING_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -92,18 +94,60 @@ pub fn still_there(draft: &mut Draft<'_>, moment: &Moment, person: &Person) -> b
     elsewhere
 }
 
-/// Actors of followers who are reached at an inbox, at most so many. An inbox is of its actor's own origin.
-pub fn behind(view: &dyn View, inbox: &str, most: usize) -> Vec<String> {
-    let Ok(url) = Url::parse(inbox) else { return Vec::new() };
-    let mut actors = Vec::new();
-    view.scan::<Follower>(format!("{}/", url.origin().ascii_serialization()).as_bytes(), &mut |follower| {
+/// Actors of followers who are reached at an inbox, at most so many, behind the one named `after`; and whether these were
+/// the last. An inbox is of its actor's own origin.
+pub fn behind(view: &dyn View, inbox: &str, after: Option<&str>, most: usize) -> (Vec<String>, bool) {
+    let Ok(url) = Url::parse(inbox) else { return (Vec::new(), true) };
+    let prefix = full_key(Follower::KIND, format!("{}/", url.origin().ascii_serialization()).as_bytes());
+    let from = after.map(|actor| full_key(Follower::KIND, actor.as_bytes()));
+    let from = from.filter(|from| from.starts_with(&prefix)).unwrap_or_else(|| prefix.clone());
+    let (mut actors, mut last) = (Vec::new(), true);
+    view.scan_bytes(&prefix, &from, &mut |_, value| {
+        let Some(follower) = decode::<Follower>(value) else { return true };
         let person = &follower.person;
-        if !matches!(follower.state, FollowerState::Left | FollowerState::Parked)
+        if after != Some(&person.actor)
+            && !matches!(follower.state, FollowerState::Left | FollowerState::Parked)
             && (person.inbox == inbox || person.shared_inbox.as_deref() == Some(inbox))
         {
-            actors.push(follower.person.actor);
+            last = actors.len() < most;
+            if last {
+                actors.push(follower.person.actor);
+            }
         }
-        actors.len() < most
+        last
     });
-    actors
+    (actors, last)
+}
+
+/// How far the followers behind each inbox were looked at, so that the next look goes on from there: among the first there
+/// may always be some who are still well. Of so many inboxes at most; of others, a look begins anew.
+#[derive(Debug)]
+pub struct Rounds {
+    most: usize,
+    stopped: BTreeMap<String, String>,
+}
+
+impl Rounds {
+    /// Of `most` inboxes.
+    pub fn new(most: usize) -> Self {
+        Rounds { most, stopped: BTreeMap::new() }
+    }
+
+    /// The follower after whom to go on.
+    pub fn after(&self, inbox: &str) -> Option<String> {
+        self.stopped.get(inbox).cloned()
+    }
+
+    /// Remembers that these were looked at, and whether they were the last: then the round begins anew.
+    pub fn looked(&mut self, inbox: String, actors: &[String], last: bool) {
+        let stopped = actors.last().filter(|_| !last);
+        let Some(stopped) = stopped else {
+            self.stopped.remove(&inbox);
+            return;
+        };
+        if !self.stopped.contains_key(&inbox) && self.stopped.len() >= self.most {
+            self.stopped.pop_first();
+        }
+        self.stopped.insert(inbox, stopped.clone());
+    }
 }

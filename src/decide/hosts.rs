@@ -21,6 +21,11 @@ pub const PARK_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// if it failed at least that often: two bad hours a week apart are not a dead week.
 pub const PARK_AT: u32 = 10;
 
+/// No pause that follows from failures is longer: the longest of [`schedule::breaker`] with its jitter, and some more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 3600);
+/// Nobody is left alone for longer than this by their own word.
+pub const LONGEST_ASKED: Duration = Duration::from_secs(6 * 3600);
+
 /// Whether a host may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -48,12 +53,40 @@ pub enum Contact {
 /// Whether a host may be asked now; `None` is a host without a record.
 pub fn gate(host: Option<&Host>, now: Timestamp) -> Gate {
     let Some(host) = host else { return Gate::Free };
-    match host.ready() {
+    match ready(host, now) {
         Some(ready) if ready > now => Gate::Shut(ready),
         _ if host.failures >= OPEN_AT => Gate::Probe,
         _ if host.alarm.is_some() => Gate::Line,
         _ => Gate::Free,
     }
+}
+
+/// When a host may be asked again; `None` if it may be at any time. What lies further ahead than any pause was written by a
+/// clock that was ahead.
+pub fn ready(host: &Host, now: Timestamp) -> Option<Timestamp> {
+    let until = host.until.map(|until| if until > later(now, LONGEST_PAUSE) { now } else { until });
+    until.max(host.asked.filter(|asked| *asked <= later(now, LONGEST_ASKED)))
+}
+
+/// Takes back what was written of a host by a clock that was ahead of ours, if anything was: what rests for it would rest
+/// until then.
+pub fn mend(draft: &mut Draft<'_>, host: &Host, now: Timestamp) {
+    let ahead = |at: Option<Timestamp>, most: Duration| at.is_some_and(|at| at > later(now, most));
+    if !ahead(host.until, LONGEST_PAUSE)
+        && !ahead(host.asked, LONGEST_ASKED)
+        && !ahead(host.alarm, LONGEST_PAUSE)
+    {
+        return;
+    }
+    let mended = Host {
+        since: host.since.map(|since| since.min(now)),
+        until: host.until.map(|until| if ahead(Some(until), LONGEST_PAUSE) { now } else { until }),
+        asked: host.asked.filter(|asked| !ahead(Some(*asked), LONGEST_ASKED)),
+        parked: host.parked.map(|parked| parked.min(now)),
+        changed: now,
+        ..host.clone()
+    };
+    save(draft, mended, now);
 }
 
 /// Whether the host of this name may be asked now.
@@ -114,6 +147,17 @@ pub fn spoke(draft: &mut Draft<'_>, host: &str, now: Timestamp) {
     if let Some(known) = known.filter(|known| known.failures > 0) {
         save(draft, after(known, Contact::Answered, now, 0), now);
     }
+}
+
+/// The operator wants a host to be asked now, however often it failed: with one thing, on which it depends how things go
+/// on. What it asked for itself still holds; returns until when, if so.
+pub fn ask_now(draft: &mut Draft<'_>, host: &str, now: Timestamp) -> Option<Timestamp> {
+    let known: Host = draft.view().get(host.as_bytes())?;
+    let asked = known.asked.filter(|asked| *asked > now);
+    if known.until.is_some_and(|until| until > now) {
+        save(draft, Host { until: Some(now), ..known }, now);
+    }
+    asked
 }
 
 /// True if an attempt is kept until its host is well. For a parked host one part of a fan-out is, to try it with.
@@ -186,7 +230,7 @@ fn save(draft: &mut Draft<'_>, mut host: Host, now: Timestamp) -> Option<Host> {
     let before: Option<Host> = draft.view().get(host.host.as_bytes());
     // The key has milliseconds.
     let whole = |at: Timestamp| Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
-    host.alarm = host.alarm.map(|_| whole(host.ready().unwrap_or(now)));
+    host.alarm = host.alarm.map(|_| whole(ready(&host, now).unwrap_or(now)));
     if let Some(at) = before.as_ref().and_then(|before| before.alarm).filter(|at| host.alarm != Some(*at)) {
         draft.delete_raw(kind::ALARM, &alarm_key(at, &host.host));
     }

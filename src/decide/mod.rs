@@ -14,6 +14,7 @@ pub mod hosts;
 pub mod moment;
 pub mod profile;
 pub mod publish;
+pub mod redeliver;
 pub mod rules;
 pub mod schedule;
 pub mod seen;

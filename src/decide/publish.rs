@@ -304,14 +304,7 @@ fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
         cursor: 0,
     });
     for inbox in personal.into_iter().take(ENGAGED_INBOXES) {
-        draft.put(&Attempt {
-            due: moment.now,
-            outgoing: id,
-            inbox,
-            number: None,
-            tries: 0,
-            uncertain: false,
-        });
+        draft.put(&Attempt::personal(moment.now, id, inbox));
     }
 }
 

@@ -39,7 +39,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     let mut next = None;
     let mut over = Vec::new();
     let mut left = Vec::new();
-    let (mut late, mut quiet) = (Vec::new(), Vec::new());
+    let (mut late, mut servers) = (Vec::new(), Vec::new());
     let mut seen = 0;
     draft.view().scan_bytes(b"", cursor, &mut |key, value| {
         if seen == look {
@@ -58,9 +58,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             Some(&Resting::KIND) => {
                 late.extend(decode(value).filter(|resting| too_late(draft, resting, now)))
             }
-            Some(&Host::KIND) => {
-                quiet.extend(decode(value).filter(|host: &Host| older(host.changed, now, HOST_LIFE)));
-            }
+            Some(&Host::KIND) => servers.extend(decode::<Host>(value)),
             Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
             _ => {}
         }
@@ -77,8 +75,12 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     for resting in late {
         delivered::settle(draft, &Job::resting(resting), Ending::Failed);
     }
-    for host in quiet {
-        hosts::forget(draft, &host);
+    for host in servers {
+        if older(host.changed, now, HOST_LIFE) {
+            hosts::forget(draft, &host);
+        } else {
+            hosts::mend(draft, &host, now);
+        }
     }
     next.unwrap_or_default()
 }

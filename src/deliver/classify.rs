@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::decide::delivered::Ending;
-use crate::decide::hosts::Contact;
+use crate::decide::hosts::{Contact, LONGEST_ASKED};
 use crate::decide::schedule;
 use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
@@ -13,7 +13,7 @@ use crate::model::delivery::OutgoingKind;
 /// A refused signature may be a clock or a key on its way: tried again this often.
 const UNAUTHORISED_TRIES: u32 = 3;
 /// What a peer may ask us to wait, in seconds.
-const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=6 * 3600;
+const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=LONGEST_ASKED.as_secs();
 /// How long a host is left alone that has too much to do and does not say for how long.
 const BUSY: Duration = Duration::from_secs(30);
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::decide::gone::Rounds;
 use crate::decide::{Moment, gone};
 use crate::fetch::{FetchError, Fetcher};
-use crate::model::Draft;
+use crate::model::{Draft, View};
 use crate::random::entropy;
 use crate::store::{Store, StoreError};
 
@@ -17,6 +18,8 @@ use crate::store::{Store, StoreError};
 pub(super) const WAITING: usize = 64;
 /// People looked up for one inbox at a time.
 const PEOPLE: usize = 50;
+/// Inboxes of which it is remembered how far their people were looked up.
+const INBOXES: usize = 1024;
 
 pub(super) struct Confirmer {
     pub(super) store: Store,
@@ -27,15 +30,19 @@ pub(super) struct Confirmer {
 impl Confirmer {
     /// Works until nobody asks any more, or the store is closed.
     pub(super) async fn run(mut self) {
+        let mut rounds = Rounds::new(INBOXES);
         while let Some(inbox) = self.inboxes.recv().await {
-            if self.look_into(inbox).await.is_err() {
+            if self.look_into(&mut rounds, inbox).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn look_into(&self, inbox: String) -> Result<(), StoreError> {
-        let people = self.store.read(move |view| gone::behind(view, &inbox, PEOPLE)).await?;
+    async fn look_into(&self, rounds: &mut Rounds, inbox: String) -> Result<(), StoreError> {
+        let (asked, after) = (inbox.clone(), rounds.after(&inbox));
+        let look = move |view: &dyn View| gone::behind(view, &asked, after.as_deref(), PEOPLE);
+        let (people, last) = self.store.read(look).await?;
+        rounds.looked(inbox, &people, last);
         for actor in people {
             match self.fetcher.actor(&actor).await {
                 Err(FetchError::Gone) => self.gone(actor, false).await?,
@@ -74,7 +81,7 @@ impl Confirmer {
         &self,
         decision: impl FnOnce(&mut Draft<'_>) -> bool + Send + 'static,
     ) -> Result<bool, StoreError> {
-        let decide = |view: &dyn crate::model::View| {
+        let decide = |view: &dyn View| {
             let mut draft = Draft::new(view);
             let outcome = decision(&mut draft);
             (draft.into_changes(), outcome)

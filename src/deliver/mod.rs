@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activitypub::signature::PrivateKey;
 use crate::fetch::Fetcher;
-use crate::net::{Client, ClientOptions, NetError};
+use crate::net::{Client, NetError};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
@@ -32,8 +32,8 @@ pub struct DeliverOptions {
     pub per_host: usize,
     /// Threads that sign and send.
     pub threads: usize,
-    /// The client for these requests.
-    pub client: ClientOptions,
+    /// The client for these requests; delivery has connections of its own.
+    pub client: Client,
     /// Id of our key.
     pub key_id: String,
     /// Our key.
@@ -61,6 +61,8 @@ pub struct Delivery {
 
 /// Lower scheduling priority of delivery threads, in `nice` steps.
 const NICENESS: i32 = 10;
+/// Names looked up at once: the system's resolver holds a thread for each.
+const LOOKUPS: usize = 64;
 /// How long requests in flight may take to end when the program stops. What does not end is sent again later.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -81,8 +83,13 @@ impl Delivery {
                 builder
             }
         };
-        let runtime = runtime.thread_name("deliver").on_thread_start(lower_priority).enable_all().build()?;
-        let client = Client::new(options.client.clone())?;
+        let runtime = runtime
+            .thread_name("deliver")
+            .max_blocking_threads(LOOKUPS)
+            .on_thread_start(lower_priority)
+            .enable_all()
+            .build()?;
+        let client = options.client.for_another_runtime()?;
         let thread = std::thread::Builder::new().name("deliver-main".into()).spawn(move || {
             lower_priority();
             let (doubts, inboxes) = mpsc::channel(confirm::WAITING);

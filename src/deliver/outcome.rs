@@ -35,12 +35,13 @@ impl Outcome {
 
 /// Sorts an answer, counts it and says it in the log.
 pub(super) fn concluded(
-    held: Held,
+    mut held: Held,
     kind: OutgoingKind,
     sent: &Sent,
     metrics: &Metrics,
     doubts: &mpsc::Sender<String>,
 ) -> Outcome {
+    held.job.why = Some(sent.why.clone());
     let (Held { job, host, .. }, at) = (&held, Timestamp::now());
     let jitter = u64::from_be_bytes(crate::random::bytes());
     let Meaning { ending, contact, look_up, ours } =
@@ -52,6 +53,9 @@ pub(super) fn concluded(
         _ => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
     metrics.delivery(outcome);
+    if ending == Ending::Reached {
+        metrics.delivered(kind.into());
+    }
     let (attempt, why) = (job.tries + 1, sent.why.as_str());
     if ours {
         tracing::warn!(target: "herald::deliver", host, activity = %job.outgoing, ?kind, why, "a server cannot take what we sent");

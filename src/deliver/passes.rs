@@ -29,24 +29,27 @@ pub(super) struct Taken {
     pub(super) probe: bool,
 }
 
+/// What is in memory for a host: how many jobs, and whether one of them is its probe.
+pub(super) type InMemory<'v> = &'v dyn Fn(&str) -> (usize, bool);
+
 /// Whether each host may be asked, and how much of the window it may still take.
 pub(super) struct Shares<'v> {
     view: &'v dyn View,
     now: Timestamp,
-    held: HashMap<String, usize>,
-    probed: HashSet<String>,
+    in_memory: InMemory<'v>,
+    /// Taken beside what is in memory.
+    taken: HashMap<String, usize>,
     gates: HashMap<String, Gate>,
 }
 
 impl<'v> Shares<'v> {
-    /// Begins with what each host holds already, and with those whose probe is in memory.
-    pub(super) fn new(
-        view: &'v dyn View,
-        now: Timestamp,
-        held: HashMap<String, usize>,
-        probed: HashSet<String>,
-    ) -> Self {
-        Shares { view, now, held, probed, gates: HashMap::new() }
+    pub(super) fn new(view: &'v dyn View, now: Timestamp, in_memory: InMemory<'v>) -> Self {
+        Shares { view, now, in_memory, taken: HashMap::new(), gates: HashMap::new() }
+    }
+
+    /// Jobs of a host in memory and taken.
+    fn held(&self, host: &str) -> usize {
+        (self.in_memory)(host).0 + self.taken.get(host).copied().unwrap_or(0)
     }
 
     /// Takes one place for the host of an inbox. `None` if it has none left; else the host, and whether the job is to be
@@ -64,10 +67,11 @@ impl<'v> Shares<'v> {
         if gate != Gate::Free {
             return Some((host, true));
         }
-        let held = self.held.entry(host.clone()).or_default();
-        let free = *held < HOST_SHARE;
-        *held += usize::from(free);
-        free.then_some((host, false))
+        if self.held(&host) >= HOST_SHARE {
+            return None;
+        }
+        *self.taken.entry(host.clone()).or_default() += 1;
+        Some((host, false))
     }
 }
 
@@ -77,8 +81,46 @@ pub(super) struct Pass {
     pub(super) next: Option<u32>,
     /// An earlier process may have tried the inboxes below this number, and died before it could say so.
     pub(super) inherited: u32,
-    /// This process may try the inboxes below this number.
+    /// This process may try the inboxes below this number: that is on disk.
     pub(super) claimed: u32,
+    /// It has begun with those below this one.
+    begun: u32,
+    /// The first that may not be tried before it is claimed.
+    wanted: Option<u32>,
+}
+
+/// Inboxes claimed ahead of those that are tried: so many at most are thought to have a post that they do not have, after
+/// a crash. Enough for what starts while a claim is written.
+const CLAIM: u32 = 512;
+
+impl Pass {
+    fn from(claimed: u32, inherited: u32) -> Pass {
+        Pass { next: Some(0), inherited, claimed, begun: 0, wanted: None }
+    }
+
+    /// Whether an inbox may be tried; if not, it is to be claimed.
+    pub(super) fn begin(&mut self, number: u32) -> bool {
+        let claimed = number < self.claimed;
+        if claimed {
+            self.begun = self.begun.max(number + 1);
+        } else {
+            self.wanted = Some(self.wanted.map_or(number, |wanted| wanted.min(number)));
+        }
+        claimed
+    }
+
+    /// What to claim, if it is time to: if all goes well, before an inbox waits for it.
+    pub(super) fn to_claim(&self) -> Option<u32> {
+        let ahead = self.claimed.saturating_sub(self.begun);
+        let soon = self.next.filter(|_| ahead < CLAIM / 2).map(|_| self.begun);
+        Some(self.wanted.or(soon)?.saturating_add(CLAIM))
+    }
+
+    /// What was to be claimed is on disk.
+    pub(super) fn claim(&mut self, below: u32) {
+        self.claimed = below;
+        self.wanted = None;
+    }
 }
 
 /// Attempts that are due, oldest first; and when the next one is that is not.
@@ -120,16 +162,16 @@ pub(super) fn rested(
             next = Some(at);
             return false;
         }
-        if shares.probed.contains(host) {
+        if (shares.in_memory)(host).1 {
             return true;
         }
-        let in_memory = shares.held.entry(host.to_owned()).or_default();
+        let in_memory = shares.held(host);
         let gate = hosts::gate_of(view, host, now);
         // What is in memory of a host that fails is its probe, or was sent before.
         let share = match gate {
             Gate::Shut(_) => 0,
-            Gate::Probe => 1usize.saturating_sub(*in_memory),
-            Gate::Line | Gate::Free => HOST_SHARE.saturating_sub(*in_memory),
+            Gate::Probe => 1usize.saturating_sub(in_memory),
+            Gate::Line | Gate::Free => HOST_SHARE.saturating_sub(in_memory),
         };
         if share == 0 {
             return true;
@@ -147,7 +189,7 @@ pub(super) fn rested(
             }
             true
         });
-        *in_memory += found;
+        *shares.taken.entry(host.to_owned()).or_default() += found;
         if !any {
             idle.push((at, host.to_owned()));
         }
@@ -173,11 +215,11 @@ pub(super) fn first_passes(
     });
     passes.retain(|id, _| open.contains_key(id));
     for (id, claimed) in open {
-        let pass = passes.entry(id).or_insert(Pass { next: Some(0), inherited: claimed, claimed });
+        let pass = passes.entry(id).or_insert_with(|| Pass::from(claimed, claimed));
         if claimed < pass.claimed {
             // Opened again: a stream that came back. What is under way is held, and not read again; the others waited or
             // were given up, so none of them has it.
-            *pass = Pass { next: Some(0), inherited: 0, claimed };
+            *pass = Pass::from(claimed, 0);
         }
         let Some(from) = pass.next else { continue };
         let room = room.saturating_sub(jobs.len());
@@ -202,6 +244,7 @@ pub(super) fn first_passes(
                 tries: 0,
                 uncertain: number < inherited,
                 attempt: None,
+                why: None,
             },
             host,
             aside,
@@ -220,7 +263,7 @@ mod tests {
 
     fn attempt(number: u32, inbox: String) -> Attempt {
         let (due, outgoing) = (Timestamp::UNIX_EPOCH, Ulid(u128::from(number)));
-        Attempt { due, outgoing, inbox, number: None, tries: 1, uncertain: false }
+        Attempt { tries: 1, ..Attempt::personal(due, outgoing, inbox) }
     }
 
     fn resting(view: &mut MemoryView, numbers: std::ops::Range<u32>, failures: u32, until: i64) {
@@ -242,8 +285,8 @@ mod tests {
     /// What is taken at that second: how many, how many of them to probe, when to look again.
     fn taken(view: &MemoryView, second: i64, in_memory: usize, room: usize) -> (usize, usize, Option<i64>) {
         let now = Timestamp::from_second(second).unwrap();
-        let mut shares =
-            Shares::new(view, now, HashMap::from([("ill.example".to_owned(), in_memory)]), HashSet::new());
+        let in_memory = |_: &str| (in_memory, false);
+        let mut shares = Shares::new(view, now, &in_memory);
         let (mut jobs, mut idle) = (Vec::new(), Vec::new());
         let next = rested(&HashSet::new(), &mut shares, room, &mut jobs, &mut idle);
         assert!(idle.is_empty());
@@ -278,7 +321,7 @@ mod tests {
         view.apply(changes);
         for second in [1, 100] {
             let now = Timestamp::from_second(second).unwrap();
-            let mut shares = Shares::new(&view, now, HashMap::new(), HashSet::new());
+            let mut shares = Shares::new(&view, now, &|_| (0, false));
             let (jobs, _) = due(&HashSet::new(), &mut shares, 1000);
             assert_eq!((jobs.len(), jobs.iter().all(|taken| taken.aside)), (200, true), "{second}");
         }
@@ -294,8 +337,8 @@ mod tests {
         draft.put(&attempt(9000, "https://quick.example/inbox".into()));
         let changes = draft.into_changes();
         view.apply(changes);
-        let held = HashMap::from([("slow.example".to_owned(), 4)]);
-        let mut shares = Shares::new(&view, Timestamp::UNIX_EPOCH, held, HashSet::new());
+        let in_memory = |host: &str| (if host == "slow.example" { 4 } else { 0 }, false);
+        let mut shares = Shares::new(&view, Timestamp::UNIX_EPOCH, &in_memory);
         let (jobs, _) = due(&HashSet::new(), &mut shares, 1000);
         let slow = jobs.iter().filter(|taken| taken.host == "slow.example").count();
         assert_eq!((slow, jobs.len()), (HOST_SHARE - 4, HOST_SHARE - 3));
@@ -326,10 +369,9 @@ mod tests {
 
         fn take(&mut self) {
             let (jobs, idle) = {
-                let held = HashMap::from([("ill.example".to_owned(), self.asked.len())]);
-                let probed =
-                    self.asked.iter().filter(|(taken, _)| taken.probe).map(|(taken, _)| taken.host.clone());
-                let mut shares = Shares::new(&self.view, self.now(), held, probed.collect());
+                let probed = self.asked.iter().any(|(taken, _)| taken.probe);
+                let in_memory = |_: &str| (self.asked.len(), probed);
+                let mut shares = Shares::new(&self.view, self.now(), &in_memory);
                 let (mut jobs, _) = due(&self.held, &mut shares, 1000);
                 let mut idle = Vec::new();
                 rested(&self.held, &mut shares, 1000, &mut jobs, &mut idle);
@@ -373,6 +415,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn inboxes_are_claimed_before_they_are_wanted_and_not_all_of_them() {
+        let mut pass = Pass::from(0, 0);
+        assert!(!pass.begin(3) && !pass.begin(1) && !pass.begin(2));
+        assert_eq!(pass.to_claim(), Some(1 + CLAIM));
+        pass.claim(1 + CLAIM);
+        assert_eq!((pass.to_claim(), pass.begin(1)), (None, true));
+        assert!(pass.begin(CLAIM / 2));
+        assert_eq!(pass.to_claim(), None);
+        assert!(pass.begin(CLAIM / 2 + 1));
+        assert_eq!(pass.to_claim(), Some(CLAIM + CLAIM / 2 + 2), "before anybody waits for it");
+        // Numbers with a gap, as after a stream that came back.
+        assert!(!pass.begin(5000));
+        assert_eq!(pass.to_claim(), Some(5000 + CLAIM));
+        pass.claim(5000 + CLAIM);
+        pass.next = None;
+        assert!(pass.begin(5000 + CLAIM - 1));
+        assert_eq!(pass.to_claim(), None, "there are no others");
     }
 
     proptest::proptest! {

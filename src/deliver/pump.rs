@@ -27,7 +27,7 @@ use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
 use crate::model::host::HostCounts;
 use crate::model::{Draft, View};
-use crate::net::Client;
+use crate::net::{After, Client};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 
@@ -42,8 +42,6 @@ const OUTCOMES: usize = 256;
 /// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Shorter than the
 /// slots need to run empty.
 const GATHER: Duration = Duration::from_millis(5);
-/// Inboxes claimed at a time: so many at most are thought to have a post that they do not have, after a crash.
-const CLAIM: u32 = 256;
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -52,8 +50,13 @@ enum Event {
     SlotFree,
 }
 
-/// Written outcomes, and how things stand with the host where that was asked.
-type Written = Vec<(Held, Option<Gate>)>;
+/// What one commit wrote.
+struct Written {
+    /// Outcomes, and how things stand with the host where that was asked.
+    settled: Vec<(Held, Option<Gate>)>,
+    /// Claims: the inboxes of a fan-out below a number may be tried.
+    claimed: Vec<(Ulid, u32)>,
+}
 
 /// What is in memory for one host.
 #[derive(Default)]
@@ -108,7 +111,12 @@ impl Pump {
         let (events, inbound) = mpsc::channel(WINDOW * 2);
         Pump {
             store,
-            sender: Sender { client, key_id: options.key_id, key: options.key },
+            sender: Sender {
+                client,
+                key_id: options.key_id,
+                key: options.key,
+                schemes: Arc::clone(options.fetcher.schemes()),
+            },
             per_host: options.per_host.max(1),
             metrics,
             fast: Arc::new(Semaphore::new(options.concurrency.max(1))),
@@ -144,7 +152,7 @@ impl Pump {
                 written.mark_unchanged();
                 self.refill()?;
             }
-            while self.dispatch().await? {}
+            while self.dispatch()? {}
             self.write();
             let pause = self.pause();
             look = false;
@@ -183,8 +191,15 @@ impl Pump {
             }
         }
         // Nothing is under way: what waits has surely not been tried.
-        let unclaimed = self.passes.keys().map(|id| (*id, 0)).collect();
-        self.claim(unclaimed).await
+        let unclaim: Vec<(Ulid, u32)> = self.passes.iter().map(|(id, pass)| (*id, pass.claimed)).collect();
+        let unclaimed = move |view: &dyn View| {
+            let mut draft = Draft::new(view);
+            for (outgoing, claimed) in unclaim {
+                delivered::claim(&mut draft, outgoing, claimed, 0);
+            }
+            (draft.into_changes(), ())
+        };
+        self.store.commit(unclaimed).await
     }
 
     fn took(&mut self, event: Option<Event>) {
@@ -211,12 +226,11 @@ impl Pump {
             return Ok(());
         }
         let now = Timestamp::now();
-        let in_memory = self.hosts.iter().map(|(host, lane)| (host.clone(), lane.held)).collect();
-        let probed =
-            self.hosts.iter().filter(|(_, lane)| lane.probed).map(|(host, _)| host.clone()).collect();
+        let hosts = &self.hosts;
+        let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
         let (held, passes) = (&self.held, &mut self.passes);
         let (found, idle, next_due, counts) = self.store.look(|view| {
-            let mut shares = Shares::new(view, now, in_memory, probed);
+            let mut shares = Shares::new(view, now, &in_memory);
             let (mut jobs, next_due) = due(held, &mut shares, room);
             let mut idle = Vec::new();
             let next_alarm = rested(held, &mut shares, room, &mut jobs, &mut idle);
@@ -252,30 +266,34 @@ impl Pump {
         }
     }
 
-    /// Starts every waiting job that has a free slot, host and inbox, after a last look at whether it is still wanted.
-    /// True if some were not: their slots are free for others.
-    async fn dispatch(&mut self) -> Result<bool, StoreError> {
+    /// Starts every waiting job that has a free slot, host and inbox and is claimed, after a last look at whether it is
+    /// still wanted. True if some were not: their slots are free for others.
+    fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = Vec::new();
-        let mut kept = VecDeque::new();
+        let mut kept = Vec::new();
         while self.fast.available_permits() > 0
             && let Some(held) = self.waiting.pop_front()
         {
             let host = self.hosts.entry(held.host.clone()).or_default();
             let places = if host.probed { 1 } else { self.per_host };
-            if self.busy.contains(&held.job.inbox) || host.active >= places {
-                kept.push_back(held);
+            if self.busy.contains(&held.job.inbox)
+                || host.active >= places
+                || !begin(&mut self.passes, &held.job)
+            {
+                kept.push(held);
                 continue;
             }
             let Ok(permit) = Arc::clone(&self.fast).try_acquire_owned() else {
-                kept.push_back(held);
+                kept.push(held);
                 break;
             };
             self.busy.insert(held.job.inbox.clone());
             host.active += 1;
             starting.push((Held { started: true, ..held }, permit));
         }
-        kept.append(&mut self.waiting);
-        self.waiting = kept;
+        for held in kept.into_iter().rev() {
+            self.waiting.push_front(held);
+        }
         if starting.is_empty() {
             return Ok(false);
         }
@@ -304,51 +322,21 @@ impl Pump {
             }
             self.done.push(Outcome::unasked(held, ending, now));
         }
-        let claims = self.claims(sending.iter().map(|(held, ..)| &held.job));
-        self.claim(claims).await?;
         for (held, kind, letter, permit) in sending {
             self.start(held, kind, letter, permit);
         }
         Ok(self.done.len() > before)
     }
 
-    /// The claims that must be on disk before these jobs are tried.
-    fn claims<'j>(&mut self, jobs: impl Iterator<Item = &'j Job>) -> Vec<(Ulid, u32)> {
-        let mut claims = HashMap::new();
-        for job in jobs {
-            let (Some(number), Some(pass)) = (job.number, self.passes.get_mut(&job.outgoing)) else {
-                continue;
-            };
-            if number >= pass.claimed {
-                pass.claimed = number.saturating_add(CLAIM);
-                claims.insert(job.outgoing, pass.claimed);
-            }
-        }
-        claims.into_iter().collect()
-    }
-
-    async fn claim(&self, claims: Vec<(Ulid, u32)>) -> Result<(), StoreError> {
-        if claims.is_empty() {
-            return Ok(());
-        }
-        let claimed = move |view: &dyn View| {
-            let mut draft = Draft::new(view);
-            for (outgoing, below) in claims {
-                delivered::claim(&mut draft, outgoing, below);
-            }
-            (draft.into_changes(), ())
-        };
-        self.store.commit(claimed).await
-    }
-
     fn start(&self, held: Held, kind: OutgoingKind, letter: Letter, permit: OwnedSemaphorePermit) {
         let (sender, events, doubts) = (self.sender.clone(), self.events.clone(), self.doubts.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
         // Only for whoever is next at this host: else a fan-out leaves thousands of idle connections behind it.
-        let keep = self.hosts.get(&held.host).is_some_and(|host| host.held > 1);
+        let wanted = self.hosts.get(&held.host).is_some_and(|host| host.held > 1);
+        let after = if wanted { After::Keep } else { After::Close };
         tokio::spawn(async move {
-            let inbox = held.job.inbox.clone();
-            let mut request = std::pin::pin!(sender.send(&inbox, &letter, keep));
+            let (inbox, host) = (held.job.inbox.clone(), held.host.clone());
+            let mut request = std::pin::pin!(sender.send(&inbox, &host, &letter, after));
             let (sent, _lane) = tokio::select! {
                 sent = &mut request => (sent, Some(permit)),
                 lane = slow_lane(slow) => {
@@ -363,9 +351,14 @@ impl Pump {
         });
     }
 
-    /// Writes outcomes in one commit, unless one is under way.
+    /// Writes outcomes and claims in one commit, unless one is under way.
     fn write(&mut self) {
-        if (self.done.is_empty() && self.idle.is_empty()) || self.writing.is_some() {
+        if self.writing.is_some() {
+            return;
+        }
+        let claims: Vec<(Ulid, u32, u32)> =
+            self.passes.iter().filter_map(|(id, pass)| Some((*id, pass.claimed, pass.to_claim()?))).collect();
+        if self.done.is_empty() && self.idle.is_empty() && claims.is_empty() {
             return;
         }
         let done: Vec<Outcome> = self.done.drain(..self.done.len().min(OUTCOMES)).collect();
@@ -386,8 +379,13 @@ impl Pump {
                         contact.map(|contact| hosts::heard(&mut draft, &held.host, contact, at, jitter));
                     (held, gate)
                 });
-                let settled: Written = settled.collect();
-                (draft.into_changes(), settled)
+                let settled = settled.collect();
+                let claimed = claims
+                    .into_iter()
+                    .filter(|(id, from, below)| delivered::claim(&mut draft, *id, *from, *below))
+                    .map(|(id, _, below)| (id, below))
+                    .collect();
+                (draft.into_changes(), Written { settled, claimed })
             };
             store.commit(settle).await
         }));
@@ -396,8 +394,13 @@ impl Pump {
     /// Lets go of what is written: the next job of an inbox sees what became of the last. What waits for a host that is
     /// to be left alone from now on is set aside.
     fn let_go(&mut self, written: Written) {
+        for (id, below) in written.claimed {
+            if let Some(pass) = self.passes.get_mut(&id) {
+                pass.claim(below);
+            }
+        }
         let mut shut = HashSet::new();
-        for (Held { job, host, started }, gate) in written {
+        for (Held { job, host, started }, gate) in written.settled {
             if let Some(known) = self.hosts.get_mut(&host) {
                 known.held = known.held.saturating_sub(1);
                 if started {
@@ -427,6 +430,12 @@ impl Pump {
         let set_aside = |held| Outcome::unasked(held, Ending::SetAside { at: now }, now);
         self.done.extend(aside.into_iter().map(set_aside));
     }
+}
+
+/// Whether this job may be tried as far as claims go.
+fn begin(passes: &mut HashMap<Ulid, Pass>, job: &Job) -> bool {
+    let (Some(number), Some(pass)) = (job.number, passes.get_mut(&job.outgoing)) else { return true };
+    pass.begin(number)
 }
 
 /// The end of the commit under way; never, if there is none.

@@ -1,31 +1,42 @@
 //! One request: signed at the moment of sending, sent, its answer sorted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use url::Url;
 
 use super::classify::{Reply, retry_after};
-use crate::activitypub::signature::{PrivateKey, digest, sign_request};
-use crate::net::{Client, NetError};
+use crate::activitypub::signature::{PrivateKey, Scheme, SignError, digest};
+use crate::fetch::{Schemes, refuses_scheme};
+use crate::net::{After, Answer, Client, NetError};
 
 /// The media type of what we send.
 const ACTIVITY: &str = "application/activity+json";
 
-/// A body and its digest: made once per activity, sent to every inbox.
+/// A body and its digest in each scheme's form: made once per activity, sent to every inbox.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
     body: Bytes,
     digest: String,
+    content_digest: String,
 }
 
 impl Letter {
     pub(super) fn new(body: String) -> Self {
         let body = Bytes::from(body);
-        Letter { digest: digest::header_value(&body), body }
+        let (digest, content_digest) = (digest::header_value(&body), digest::content_header_value(&body));
+        Letter { body, digest, content_digest }
+    }
+
+    fn digest(&self, scheme: Scheme) -> &str {
+        match scheme {
+            Scheme::Cavage => &self.digest,
+            Scheme::Rfc9421 => &self.content_digest,
+        }
     }
 }
 
@@ -35,6 +46,14 @@ pub(super) struct Sender {
     pub(super) client: Client,
     pub(super) key_id: String,
     pub(super) key: PrivateKey,
+    pub(super) schemes: Arc<Schemes>,
+}
+
+/// What one knock came to.
+enum Knock {
+    Unsigned(SignError),
+    Answered(Answer),
+    Broken(NetError),
 }
 
 /// What came back, with a word for the log.
@@ -44,49 +63,68 @@ pub(super) struct Sent {
 }
 
 impl Sender {
-    /// Signs and sends one request. `keep`: the connection will be wanted again in a moment.
-    pub(super) async fn send(&self, inbox: &str, letter: &Letter, keep: bool) -> Sent {
-        let refused = |why: String| Sent { reply: Reply::Refused, why };
-        let Ok(url) = Url::parse(inbox) else { return refused("the inbox is not an address".into()) };
+    /// Signs and sends one request, and once more in the other scheme if the answer may mean that the first is not
+    /// verified there. `host` is that of the inbox; `after`: whether the connection will be wanted again.
+    pub(super) async fn send(&self, inbox: &str, host: &str, letter: &Letter, after: After) -> Sent {
+        let Ok(url) = Url::parse(inbox) else {
+            return Sent { reply: Reply::Refused, why: "the inbox is not an address".into() };
+        };
+        let scheme = self.schemes.first(host, Timestamp::now());
+        let first = self.knock(&url, letter, scheme, after).await;
+        match &first {
+            Knock::Answered(answer) if refuses_scheme(answer.status.as_u16()) => {}
+            _ => return told(first),
+        }
+        let second = self.knock(&url, letter, scheme.other(), after).await;
+        if let Knock::Answered(answer) = &second {
+            if answer.status.is_success() {
+                self.schemes.took(host, scheme.other(), Timestamp::now());
+            } else if refuses_scheme(answer.status.as_u16()) {
+                // Neither: then what it said of the scheme that nearly all verify is the better word.
+                return told(if scheme == Scheme::Cavage { first } else { second });
+            }
+        }
+        told(second)
+    }
+
+    async fn knock(&self, url: &Url, letter: &Letter, scheme: Scheme, after: After) -> Knock {
+        let (digest, key) = (Some(letter.digest(scheme)), &self.key);
         let now = Timestamp::now();
-        let signed = sign_request(
-            &Method::POST,
-            &url,
-            now,
-            Some(&letter.digest),
-            Some(ACTIVITY),
-            &self.key_id,
-            &self.key,
-        );
+        let signed = scheme.signs()(&Method::POST, url, now, digest, Some(ACTIVITY), &self.key_id, key);
         let mut headers: HeaderMap = match signed {
             Ok(headers) => headers.into_iter().collect(),
-            Err(cause) => return refused(cause.to_string()),
+            Err(cause) => return Knock::Unsigned(cause),
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ACTIVITY));
-        if !keep {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        match self.client.post(url, headers, letter.body.clone(), after).await {
+            Ok(answer) => Knock::Answered(answer),
+            Err(cause) => Knock::Broken(cause),
         }
-        match self.client.post(&url, headers, letter.body.clone()).await {
-            Ok(answer) => {
-                let asked: Option<Duration> = answer
-                    .headers
-                    .get(RETRY_AFTER)
-                    .and_then(|value| value.to_str().ok())
-                    .and_then(|value| retry_after(value, now));
-                let why = format!("status {}", answer.status.as_u16());
-                Sent { reply: Reply::Status(answer.status.as_u16(), asked), why }
-            }
-            Err(cause) => {
-                let reply = match &cause {
-                    NetError::Connect(_) | NetError::Tls(_) => Reply::NotConnected,
-                    NetError::Timeout(_)
-                    | NetError::Protocol(_)
-                    | NetError::TooLarge(_)
-                    | NetError::Encoding(_) => Reply::NoAnswer,
-                    _ => Reply::Refused,
-                };
-                Sent { reply, why: cause.to_string() }
-            }
+    }
+}
+
+fn told(knock: Knock) -> Sent {
+    match knock {
+        Knock::Unsigned(cause) => Sent { reply: Reply::Refused, why: cause.to_string() },
+        Knock::Answered(answer) => {
+            let asked: Option<Duration> = answer
+                .headers
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|value| retry_after(value, Timestamp::now()));
+            let why = format!("status {}", answer.status.as_u16());
+            Sent { reply: Reply::Status(answer.status.as_u16(), asked), why }
+        }
+        Knock::Broken(cause) => {
+            let reply = match &cause {
+                NetError::Connect(_) | NetError::Tls(_) => Reply::NotConnected,
+                NetError::Timeout(_)
+                | NetError::Protocol(_)
+                | NetError::TooLarge(_)
+                | NetError::Encoding(_) => Reply::NoAnswer,
+                _ => Reply::Refused,
+            };
+            Sent { reply, why: cause.to_string() }
         }
     }
 }

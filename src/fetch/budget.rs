@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::FetchError;
-use super::cache::Bounded;
+use crate::bounded::Bounded;
 
 /// The limits. What is over them is [`FetchError::Busy`], at once or after `wait`.
 #[derive(Clone, Copy, Debug)]

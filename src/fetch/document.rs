@@ -5,9 +5,10 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use url::Url;
 
-use super::{FetchError, Fetcher, Signer};
+use super::{FetchError, Fetcher, Signer, refuses_scheme};
 use crate::activitypub::json;
-use crate::activitypub::signature::{SignRequest, sign_request, sign_request_rfc9421};
+use crate::activitypub::signature::Scheme;
+use crate::model::handle::host_of;
 use crate::model::origin::{parse_remote, same_origin};
 use crate::net::{Answer, Limits};
 
@@ -48,10 +49,19 @@ impl Fetcher {
         let mut url = without_fragment(start);
         for _ in 0..=MAX_REDIRECTS {
             self.refuse_own_host(&url)?;
-            let mut answer = self.ask(&url, sign_request).await?;
+            let (host, now) = (host_of(url.as_str()), (self.clock)());
+            let scheme = self.schemes.first(&host, now);
+            let mut answer = self.ask(&url, scheme).await?;
             // How a peer in secure mode refuses a scheme that it does not verify.
-            if matches!(answer.status.as_u16(), 400 | 401) {
-                answer = self.ask(&url, sign_request_rfc9421).await?;
+            if refuses_scheme(answer.status.as_u16()) {
+                let second = self.ask(&url, scheme.other()).await?;
+                if second.status.is_success() {
+                    self.schemes.took(&host, scheme.other(), now);
+                }
+                // Of two refusals the clearer one.
+                if !(answer.status == 401 && refuses_scheme(second.status.as_u16())) {
+                    answer = second;
+                }
             }
             match answer.status.as_u16() {
                 200 => return Ok((read(&answer)?, url)),
@@ -66,11 +76,11 @@ impl Fetcher {
     }
 
     /// One GET, signed in one scheme.
-    async fn ask(&self, url: &Url, sign: SignRequest) -> Result<Answer, FetchError> {
+    async fn ask(&self, url: &Url, scheme: Scheme) -> Result<Answer, FetchError> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
         let Signer { key_id, key } = &self.signer;
-        headers.extend(sign(&Method::GET, url, (self.clock)(), None, None, key_id, key)?);
+        headers.extend(scheme.signs()(&Method::GET, url, (self.clock)(), None, None, key_id, key)?);
         let limits = Limits { max_bytes: json::MAX_BYTES, timeout: super::fetcher::TIMEOUT };
         Ok(self.client.get(url, headers, limits).await?)
     }

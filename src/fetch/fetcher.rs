@@ -9,10 +9,10 @@ use url::Url;
 
 use super::actor::{is_key_document, key_owner};
 use super::budget::{Budget, Turn};
-use super::cache::Bounded;
 use super::document::without_fragment;
-use super::{Budgets, FetchError, RemoteActor, RemoteKey};
+use super::{Budgets, FetchError, RemoteActor, RemoteKey, Schemes};
 use crate::activitypub::signature::PrivateKey;
+use crate::bounded::Bounded;
 use crate::model::origin::{Origin, RemotePolicy, parse_remote, same_origin};
 use crate::net::{Client, NetError};
 
@@ -52,6 +52,7 @@ pub struct Fetcher {
     pub(super) signer: Signer,
     pub(super) policy: RemotePolicy,
     pub(super) clock: Clock,
+    pub(super) schemes: Arc<Schemes>,
     own: Origin,
     budget: Budget,
     memory: Mutex<Memory>,
@@ -103,7 +104,14 @@ impl Fetcher {
             owners: Bounded::new(ACTORS),
             failures: Bounded::new(FAILURES),
         };
-        Self { client, signer, policy, clock, own, budget: Budget::new(budgets), memory: Mutex::new(memory) }
+        let (schemes, budget, memory) = (Arc::default(), Budget::new(budgets), Mutex::new(memory));
+        Self { client, signer, policy, clock, schemes, own, budget, memory }
+    }
+
+    /// Which way of signing each server takes, for whoever else asks them something.
+    #[must_use]
+    pub fn schemes(&self) -> &Arc<Schemes> {
+        &self.schemes
     }
 
     /// Our public origin.

@@ -6,10 +6,10 @@
 
 mod actor;
 mod budget;
-mod cache;
 mod document;
 mod error;
 mod fetcher;
+mod schemes;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -18,3 +18,4 @@ pub use actor::{RemoteActor, RemoteKey};
 pub use budget::Budgets;
 pub use error::FetchError;
 pub use fetcher::{Clock, FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer};
+pub use schemes::{Schemes, refuses_scheme};

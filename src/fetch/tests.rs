@@ -299,8 +299,9 @@ async fn redirects_stay_on_the_host_and_are_signed_anew() {
 async fn a_peer_that_demands_rfc_9421_gets_a_second_knock() {
     let rig = Rig::new(|base, hit| match hit.headers.contains_key("signature-input") {
         true if hit.target == "/u/a" => document(&actor(base, "/u/a", "/u/a#main-key")),
+        _ if hit.target == "/stern" => answer(403, &[], ""),
         true => answer(401, &[], ""),
-        false => answer(if hit.target == "/stern" { 403 } else { 400 }, &[], ""),
+        false => answer(400, &[], ""),
     })
     .await;
     rig.key("/u/a#main-key").await.unwrap();

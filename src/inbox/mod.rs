@@ -85,6 +85,10 @@ impl Inbox {
         let Some(engine) = self.engine.get() else {
             return Err(Problem::busy("identity-unknown", "this server does not know who it is yet", 60));
         };
+        if self.store.room().low {
+            self.metrics.inbox(InboxOutcome::Overloaded);
+            return Err(Problem::busy("no-space", "this server's disk is nearly full", 300));
+        }
         let Ok(_room) = self.room.try_acquire() else {
             self.metrics.inbox(InboxOutcome::Overloaded);
             return Err(Problem::busy("busy", "too many activities are arriving", 30));

@@ -77,6 +77,12 @@ pub fn chunk_key(outgoing: Ulid, chunk: u32) -> Vec<u8> {
     key
 }
 
+/// Reads the key of a chunk.
+pub fn read_chunk_key(key: &[u8]) -> Option<(Ulid, u32)> {
+    let (id, chunk) = key.split_first_chunk::<16>()?;
+    Some((Ulid::from_bytes(*id), u32::from_be_bytes(<[u8; 4]>::try_from(chunk).ok()?)))
+}
+
 /// What is known of one inbox in one fan-out: one byte in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -117,6 +123,60 @@ impl InboxState {
     }
 }
 
+/// How many inboxes of an activity are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Not tried yet.
+    pub waiting: u64,
+    /// Tried, surely not received, to be tried again.
+    pub retrying: u64,
+    /// Tried, perhaps received, to be tried again.
+    pub uncertain: u64,
+    /// Received.
+    pub reached: u64,
+    /// Given up.
+    pub failed: u64,
+    /// Given up without knowing whether it was received.
+    pub doubtful: u64,
+}
+
+impl Tally {
+    /// Counts the inboxes of a chunk.
+    pub fn count(&mut self, states: &[u8]) {
+        for byte in states {
+            self.add(InboxState::of(*byte));
+        }
+    }
+
+    /// Counts one inbox.
+    pub fn add(&mut self, state: InboxState) {
+        match state {
+            InboxState::None => {}
+            InboxState::Waiting => self.waiting += 1,
+            InboxState::Retrying => self.retrying += 1,
+            InboxState::Uncertain => self.uncertain += 1,
+            InboxState::Reached => self.reached += 1,
+            InboxState::Failed => self.failed += 1,
+            InboxState::Doubtful => self.doubtful += 1,
+        }
+    }
+
+    /// Inboxes of which something is still to come.
+    pub fn open(&self) -> u64 {
+        self.waiting + self.retrying + self.uncertain
+    }
+
+    /// Inboxes given up.
+    pub fn given_up(&self) -> u64 {
+        self.failed + self.doubtful
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.open() + self.reached + self.given_up()
+    }
+}
+
 /// One attempt that is due at some time: the retry of an inbox in a fan-out, or a single delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -132,6 +192,18 @@ pub struct Attempt {
     pub tries: u32,
     /// An earlier attempt may have been received.
     pub uncertain: bool,
+    /// What came of the last attempt, in [`WHY`] characters at most; `None` before the first.
+    pub why: Option<String>,
+}
+
+/// Characters of the reason that an attempt keeps.
+pub const WHY: usize = 160;
+
+impl Attempt {
+    /// The first attempt at the inbox of one person.
+    pub fn personal(due: Timestamp, outgoing: Ulid, inbox: String) -> Self {
+        Attempt { due, outgoing, inbox, number: None, tries: 0, uncertain: false, why: None }
+    }
 }
 
 impl Record for Attempt {
@@ -139,6 +211,12 @@ impl Record for Attempt {
     fn key(&self) -> Vec<u8> {
         attempt_key(self.due, self.outgoing, &self.inbox)
     }
+}
+
+/// Which activity an attempt is for, by its key.
+pub fn activity_of_attempt(key: &[u8]) -> Option<Ulid> {
+    let id = key.get(8..24).and_then(|id| <[u8; 16]>::try_from(id).ok())?;
+    Some(Ulid::from_bytes(id))
 }
 
 /// Key of an attempt.

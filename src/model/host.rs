@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use super::delivery::Attempt;
 use super::handle::host_of;
@@ -43,11 +44,6 @@ impl Host {
             changed: now,
         }
     }
-
-    /// When it may be tried again; `None` if it may be at any time.
-    pub fn ready(&self) -> Option<Timestamp> {
-        self.until.max(self.asked)
-    }
 }
 
 impl Record for Host {
@@ -78,6 +74,13 @@ pub fn resting_prefix(host: &str) -> Vec<u8> {
     // No host holds a line feed.
     key.push(b'\n');
     key
+}
+
+/// Which activity something that rests is for, by its key.
+pub fn activity_of_resting(key: &[u8]) -> Option<Ulid> {
+    let host = key.iter().position(|byte| *byte == b'\n')?;
+    let id = key.get(host + 1..host + 17).and_then(|id| <[u8; 16]>::try_from(id).ok())?;
+    Some(Ulid::from_bytes(id))
 }
 
 /// Key of an alarm.

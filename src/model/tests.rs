@@ -7,12 +7,14 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use super::block::{Block, BlockOwner, BlockTarget};
-use super::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target, attempt_key, chunk_key};
+use super::delivery::{
+    Attempt, InboxState, Outgoing, OutgoingKind, Target, activity_of_attempt, attempt_key, chunk_key,
+};
 use super::engagement::{Engagement, EngagementKind, Seen, engagement_key, engagement_prefix};
 use super::facts::{Facts, Identity, Profile, SocialHandle, Untold};
 use super::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
 use super::handle::{Person, host_of};
-use super::host::{Host, HostCounts, Resting, alarm_key, read_alarm_key};
+use super::host::{Host, HostCounts, Resting, activity_of_resting, alarm_key, read_alarm_key};
 use super::notices::{Notice, NoticeKind, Said};
 use super::post::{Audience, Picture, Post, PostState, Shows};
 use super::record::{decode, encode, full_key, kind};
@@ -135,7 +137,7 @@ proptest! {
     fn deliveries_come_back(
         ids in (id(), prop::option::of(id()), id()), what in 0..6usize, to in 0..3u8, body in text(),
         times in (time(), time()), number in prop::option::of(any::<u32>()), tries in any::<u32>(),
-        uncertain in any::<bool>(), inbox in text(),
+        uncertain in any::<bool>(), inbox in text(), why in prop::option::of(text()),
     ) {
         let target = match to {
             0 => Target::Inbox(inbox.clone()),
@@ -146,7 +148,7 @@ proptest! {
             id: ids.0, kind: OUTGOING[what], post: ids.1, body, target,
             created: times.0, expires: times.1, chunks: tries, cursor: number.unwrap_or(0),
         })?;
-        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain };
+        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain, why };
         back(Resting(attempt.clone()))?;
         back(attempt)?;
     }

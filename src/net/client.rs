@@ -1,4 +1,4 @@
-//! The client through which everything leaves: guarded for strangers, plain for the operator's own Owncast.
+//! The client through which everything leaves that is for strangers.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
+use native_tls::TlsConnector;
 use url::{Host, Url};
 
 use super::error::NetError;
-use super::guard;
-use super::resolve::GuardedResolver;
+use super::resolve::{GuardedResolver, Names};
+use super::{guard, tls};
 
 /// Most of a POST's answer that is read, in bytes; the rest is dropped with its connection.
 const POST_ANSWER_BYTES: usize = 64 * 1024;
@@ -81,48 +82,64 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// The outgoing HTTP client. Never follows redirects, uses no proxy of the environment, keeps no cookies, offers no
-/// compression. Cheap to clone. Its connections belong to the tokio runtime that first uses it: build one for each.
+/// The outgoing HTTP client. Every address is checked at the moment of dialling. Never follows redirects, uses no proxy of
+/// the environment, keeps no cookies, offers no compression. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    guard: Option<Arc<Guard>>,
-    timeout: Duration,
+    /// Keeps connections for a while.
+    pooled: reqwest::Client,
+    /// Keeps none, not even those of HTTP/2, which a pool shares and cannot be told to close.
+    lone: reqwest::Client,
+    shared: Arc<Shared>,
 }
 
+/// What all clients of the process have in common.
 #[derive(Debug)]
-struct Guard {
+struct Shared {
+    options: ClientOptions,
+    tls: TlsConnector,
     allow: Arc<[IpNet]>,
-    allow_http: bool,
-    own_hosts: Vec<String>,
+    names: Names,
+}
+
+/// Whether a connection is wanted again in a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// For the next request to the same host.
+    Keep,
+    /// Nothing else is on its way there: an idle connection only costs both sides memory.
+    Close,
 }
 
 impl Client {
-    /// A client for strangers: every address is checked at the moment of dialling.
+    /// A client of the calling runtime.
     ///
     /// # Errors
     /// [`NetError::Client`] if the extra authorities cannot be read or TLS cannot start.
-    pub fn new(options: ClientOptions) -> Result<Self, NetError> {
+    pub fn new(mut options: ClientOptions) -> Result<Self, NetError> {
+        let tls = tls::connector(options.extra_ca.as_deref())?;
         let allow: Arc<[IpNet]> = options.allow_private.iter().copied().collect();
-        let http = builder(&options)?
-            .dns_resolver(GuardedResolver { allow: Arc::clone(&allow) })
-            .https_only(!options.allow_http)
-            .build()
-            .map_err(|error| NetError::from_reqwest(error, options.timeout))?;
-        let own_hosts = options.own_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        let guard = Guard { allow, allow_http: options.allow_http, own_hosts };
-        Ok(Self { http, guard: Some(Arc::new(guard)), timeout: options.timeout })
+        options.own_hosts.iter_mut().for_each(|host| host.make_ascii_lowercase());
+        Self::build(Arc::new(Shared { options, tls, allow, names: Names::default() }))
     }
 
-    /// A client for addresses that the operator configured (Owncast itself): any address, http or https. Never use it
-    /// for an address that came from anybody else. `allow_private`, `allow_http` and `own_hosts` have no effect.
+    /// The same client for another tokio runtime: connections belong to the one that opened them. The authorities and
+    /// the looked-up names are shared.
     ///
     /// # Errors
-    /// As for [`Client::new`].
-    pub fn trusted(options: ClientOptions) -> Result<Self, NetError> {
-        let http =
-            builder(&options)?.build().map_err(|error| NetError::from_reqwest(error, options.timeout))?;
-        Ok(Self { http, guard: None, timeout: options.timeout })
+    /// [`NetError::Client`] if the system denies what it needs.
+    pub fn for_another_runtime(&self) -> Result<Self, NetError> {
+        Self::build(Arc::clone(&self.shared))
+    }
+
+    fn build(shared: Arc<Shared>) -> Result<Self, NetError> {
+        let build = |idle| {
+            builder(&shared, idle)
+                .build()
+                .map_err(|error| NetError::from_reqwest(error, shared.options.timeout))
+        };
+        let (pooled, lone) = (build(shared.options.idle_per_host)?, build(0)?);
+        Ok(Self { pooled, lone, shared })
     }
 
     /// Fetches `url`. The body is read whole, or not at all.
@@ -130,9 +147,9 @@ impl Client {
     /// # Errors
     /// See [`NetError`].
     pub async fn get(&self, url: &Url, headers: HeaderMap, limits: Limits) -> Result<Answer, NetError> {
-        let timeout = limits.timeout.min(self.timeout);
+        let timeout = limits.timeout.min(self.shared.options.timeout);
         let exchange = async {
-            let response = self.send(Method::GET, url, headers, None, timeout).await?;
+            let response = self.send(Method::GET, url, headers, None, After::Keep).await?;
             check_encoding(response.headers())?;
             let length = response
                 .headers()
@@ -151,11 +168,18 @@ impl Client {
     ///
     /// # Errors
     /// See [`NetError`].
-    pub async fn post(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<Answer, NetError> {
-        let deadline = tokio::time::Instant::now() + self.timeout;
-        let send = self.send(Method::POST, url, headers, Some(body), self.timeout);
+    pub async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        after: After,
+    ) -> Result<Answer, NetError> {
+        let timeout = self.shared.options.timeout;
+        let deadline = tokio::time::Instant::now() + timeout;
+        let send = self.send(Method::POST, url, headers, Some(body), after);
         let response =
-            tokio::time::timeout_at(deadline, send).await.unwrap_or(Err(NetError::Timeout(self.timeout)))?;
+            tokio::time::timeout_at(deadline, send).await.unwrap_or(Err(NetError::Timeout(timeout)))?;
         Ok(read_some(response, deadline).await)
     }
 
@@ -165,25 +189,30 @@ impl Client {
         url: &Url,
         mut headers: HeaderMap,
         body: Option<Bytes>,
-        timeout: Duration,
+        after: After,
     ) -> Result<reqwest::Response, NetError> {
-        if let Some(guard) = &self.guard {
-            guard.check(url)?;
-        }
+        self.shared.check(url)?;
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut request = self.http.request(method, url.clone()).headers(headers);
+        let http = match after {
+            After::Keep => &self.pooled,
+            After::Close => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                &self.lone
+            }
+        };
+        let mut request = http.request(method, url.clone()).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
         }
-        request.send().await.map_err(|error| NetError::from_reqwest(error, timeout))
+        request.send().await.map_err(|error| NetError::from_reqwest(error, self.shared.options.timeout))
     }
 }
 
-impl Guard {
+impl Shared {
     /// What can be said before any name is looked up; IP literals never reach the resolver.
     fn check(&self, url: &Url) -> Result<(), NetError> {
         let shown = || url.host_str().unwrap_or("an address without host").to_owned();
-        if url.scheme() != "https" && !(self.allow_http && url.scheme() == "http") {
+        if url.scheme() != "https" && !(self.options.allow_http && url.scheme() == "http") {
             return Err(NetError::RefusedScheme(shown()));
         }
         let literal = match url.host() {
@@ -197,37 +226,28 @@ impl Guard {
         }
         let host = shown();
         let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
-        if self.own_hosts.iter().any(|own| *own == host || *own == with_port) {
+        if self.options.own_hosts.iter().any(|own| *own == host || *own == with_port) {
             return Err(NetError::OwnHost(host));
         }
         Ok(())
     }
 }
 
-fn builder(options: &ClientOptions) -> Result<reqwest::ClientBuilder, NetError> {
-    let mut builder = reqwest::Client::builder()
+fn builder(shared: &Shared, idle_per_host: usize) -> reqwest::ClientBuilder {
+    let options = &shared.options;
+    reqwest::Client::builder()
         .user_agent(&options.user_agent)
-        .tls_backend_native()
-        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .tls_backend_preconfigured(shared.tls.clone())
+        .https_only(!options.allow_http)
+        .dns_resolver(GuardedResolver { allow: Arc::clone(&shared.allow), names: shared.names.clone() })
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
         .connect_timeout(options.connect_timeout)
-        .pool_max_idle_per_host(options.idle_per_host)
+        .pool_max_idle_per_host(idle_per_host)
         .pool_idle_timeout(options.idle_timeout)
         .http1_max_headers(MAX_HEADERS)
-        .http2_max_header_list_size(MAX_HEADER_BYTES);
-    if let Some(path) = &options.extra_ca {
-        let unusable = |what: String| NetError::Client(format!("{}: {what}", path.display()));
-        let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-        let bundle =
-            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
-        if bundle.is_empty() {
-            return Err(unusable("no certificate in PEM form in this file".to_owned()));
-        }
-        builder = builder.tls_certs_merge(bundle);
-    }
-    Ok(builder)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
 }
 
 fn check_encoding(headers: &HeaderMap) -> Result<(), NetError> {

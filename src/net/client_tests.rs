@@ -1,5 +1,7 @@
 //! The client against a server that misbehaves.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::net::test_server::{Reply, TestServer, answer, bytes};
 
@@ -112,15 +114,13 @@ async fn addresses_are_checked_as_literals_and_after_the_lookup() {
         let url = Url::parse(&format!("http://{host}:{port}/")).unwrap();
         let got = guarded.get(&url, HeaderMap::new(), LIMITS).await.unwrap_err();
         assert!(matches!(got, NetError::RefusedAddress(_)) && !got.is_transient(), "{host}: {got:?}");
-        let got = guarded.post(&url, HeaderMap::new(), Bytes::new()).await.unwrap_err();
+        let got = guarded.post(&url, HeaderMap::new(), Bytes::new(), After::Close).await.unwrap_err();
         assert!(matches!(got, NetError::RefusedAddress(_)), "{host}: {got:?}");
     }
     assert!(server.hits().is_empty());
     assert!(get(&server.url("/")).await.is_ok());
     let by_name = Url::parse(&format!("http://localhost:{port}/")).unwrap();
     assert!(get(&by_name).await.is_ok());
-    let trusted = Client::trusted(ClientOptions::default()).unwrap();
-    assert!(trusted.get(&server.url("/"), HeaderMap::new(), LIMITS).await.is_ok());
 }
 
 #[tokio::test]
@@ -179,7 +179,8 @@ async fn a_post_carries_its_bytes_and_counts_once_answered() {
     let server = TestServer::start(|_, _| answer(202, &[("retry-after", "5")], vec![b'x'; 100_000])).await;
     let mut headers = HeaderMap::new();
     headers.insert("content-type", "application/activity+json".parse().unwrap());
-    let got = client().post(&server.url("/inbox"), headers, Bytes::from_static(b"{}")).await.unwrap();
+    let got =
+        client().post(&server.url("/inbox"), headers, Bytes::from_static(b"{}"), After::Close).await.unwrap();
     assert_eq!((got.status.as_u16(), got.body.len()), (202, POST_ANSWER_BYTES));
     assert_eq!(got.headers["retry-after"], "5");
     let hit = &server.hits()[0];
@@ -191,11 +192,12 @@ async fn a_post_carries_its_bytes_and_counts_once_answered() {
     let drip = b"HTTP/1.1 202 Accepted\r\ncontent-length: 900\r\n\r\n".to_vec();
     let slow = TestServer::start(move |_, _| Reply::Drip(drip.clone(), Duration::from_millis(20))).await;
     let quick = Client::new(ClientOptions { timeout: Duration::from_millis(400), ..options() }).unwrap();
-    let got = quick.post(&slow.url("/inbox"), HeaderMap::new(), Bytes::new()).await.unwrap();
+    let got = quick.post(&slow.url("/inbox"), HeaderMap::new(), Bytes::new(), After::Close).await.unwrap();
     assert_eq!(got.status, StatusCode::ACCEPTED);
     let silent =
         TestServer::start(|_, _| Reply::Gated(Arc::new(tokio::sync::Semaphore::new(0)), Vec::new())).await;
-    let got = quick.post(&silent.url("/inbox"), HeaderMap::new(), Bytes::new()).await.unwrap_err();
+    let got =
+        quick.post(&silent.url("/inbox"), HeaderMap::new(), Bytes::new(), After::Close).await.unwrap_err();
     assert_eq!(got, NetError::Timeout(Duration::from_millis(400)));
 }
 
@@ -271,4 +273,71 @@ async fn certificates_count_unless_their_authority_is_configured() {
     assert_eq!(&got.body[..], b"over tls");
     let other_name = Url::parse(&format!("https://127.0.0.1:{port}/")).unwrap();
     assert!(matches!(knowing.get(&other_name, HeaderMap::new(), LIMITS).await, Err(NetError::Tls(_))));
+}
+
+/// A server over TLS that says which version of HTTP each request came in, and how many connections it took.
+async fn over_tls(offers: &'static [&'static str]) -> (Url, tempfile::NamedTempFile, Arc<AtomicUsize>) {
+    use openssl::asn1::Asn1Time;
+    use openssl::x509::extension::SubjectAlternativeName;
+    let key = openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let mut certificate = openssl::x509::X509::builder().unwrap();
+    certificate.set_version(2).unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    let name =
+        SubjectAlternativeName::new().ip("127.0.0.1").build(&certificate.x509v3_context(None, None)).unwrap();
+    certificate.append_extension(name).unwrap();
+    certificate.sign(&key, openssl::hash::MessageDigest::sha256()).unwrap();
+    let certificate = certificate.build().to_pem().unwrap();
+    let identity =
+        native_tls::Identity::from_pkcs8(&certificate, &key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    let acceptor = native_tls::TlsAcceptor::builder(identity).accept_alpn(offers).build().unwrap();
+    let acceptor = tokio_native_tls::TlsAcceptor::from(acceptor);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("https://{}/", listener.local_addr().unwrap())).unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let stream = hyper_util::rt::TokioIo::new(acceptor.accept(stream).await?);
+                let version = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| {
+                    let body = http_body_util::Full::new(Bytes::from(format!("{:?}", request.version())));
+                    async { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
+                });
+                let executor = hyper_util::rt::TokioExecutor::new();
+                let _ = hyper_util::server::conn::auto::Builder::new(executor)
+                    .serve_connection(stream, version)
+                    .await;
+                Ok::<_, native_tls::Error>(())
+            });
+        }
+    });
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, &certificate).unwrap();
+    (url, file, connections)
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_it_is_offered_and_a_lone_connection_is_not_kept() {
+    for (offers, version, after_three) in
+        [(&["h2", "http/1.1"][..], "HTTP/2.0", 3), (&["http/1.1"], "HTTP/1.1", 3)]
+    {
+        let (url, authority, connections) = over_tls(offers).await;
+        let trusting = ClientOptions { extra_ca: Some(authority.path().to_owned()), ..options() };
+        let client = Client::new(trusting).unwrap();
+        let post = async |after| {
+            let answer = client.post(&url, HeaderMap::new(), Bytes::from_static(b"x"), after).await.unwrap();
+            String::from_utf8(answer.body.to_vec()).unwrap()
+        };
+        for after in [After::Close, After::Close, After::Keep, After::Keep] {
+            assert_eq!(post(after).await, version, "{after:?}");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), after_three, "{version}");
+        let stranger = self::client().post(&url, HeaderMap::new(), Bytes::new(), After::Close).await;
+        assert!(matches!(stranger, Err(NetError::Tls(_))), "{stranger:?}");
+    }
 }

@@ -4,8 +4,9 @@ mod client;
 mod error;
 pub mod guard;
 mod resolve;
+mod tls;
 
-pub use client::{Answer, Client, ClientOptions, Limits};
+pub use client::{After, Answer, Client, ClientOptions, Limits};
 pub use error::NetError;
 
 #[cfg(test)]

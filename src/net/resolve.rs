@@ -1,16 +1,18 @@
 //! Name resolution that hands out only addresses which may be dialled.
 //!
 //! The check sits between the lookup and the dial of the same request, so that a name cannot answer well once and
-//! badly the second time (DNS rebinding).
+//! badly the second time (DNS rebinding). It is made at every dial, of what was remembered too.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 
 use super::guard::allowed;
+use crate::bounded::Bounded;
 
 /// Why a name gave no address. Travels inside reqwest's error.
 #[derive(Debug, Error)]
@@ -23,20 +25,62 @@ pub(super) enum ResolveError {
     Lookup(String, std::io::Error),
 }
 
+/// How long a looked-up name is used again. The system's resolver does not tell how long it may be; public servers
+/// allow a minute and more.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// Names remembered.
+const NAMES: usize = 4096;
+
+/// What a name was found to lead to, and when.
+#[derive(Debug)]
+struct Found(Vec<SocketAddr>, Instant);
+
+/// Names looked up lately.
+#[derive(Clone, Debug)]
+pub(super) struct Names(Arc<Mutex<Bounded<Found>>>);
+
+impl Default for Names {
+    fn default() -> Self {
+        Names(Arc::new(Mutex::new(Bounded::new(NAMES))))
+    }
+}
+
+impl Names {
+    fn known(&self, name: &str, now: Instant) -> Option<Vec<SocketAddr>> {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Found(found, at) = names.get(name)?;
+        (now.saturating_duration_since(*at) < REMEMBERED_FOR).then(|| found.clone())
+    }
+
+    fn remember(&self, name: &str, found: Vec<SocketAddr>, now: Instant) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name.to_owned(), Found(found, now));
+    }
+}
+
 /// The system's resolver behind the address guard.
 pub(super) struct GuardedResolver {
     pub(super) allow: Arc<[IpNet]>,
+    pub(super) names: Names,
 }
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow = Arc::clone(&self.allow);
+        let (allow, names) = (Arc::clone(&self.allow), self.names.clone());
         Box::pin(async move {
             let host = name.as_str();
-            let found = tokio::net::lookup_host((host, 0))
-                .await
-                .map_err(|error| ResolveError::Lookup(host.to_owned(), error))?;
-            let good = keep_allowed(host, found, &allow)?;
+            let found = match names.known(host, Instant::now()) {
+                Some(found) => found,
+                None => {
+                    let found: Vec<_> = tokio::net::lookup_host((host, 0))
+                        .await
+                        .map_err(|error| ResolveError::Lookup(host.to_owned(), error))?
+                        .collect();
+                    names.remember(host, found.clone(), Instant::now());
+                    found
+                }
+            };
+            let good = keep_allowed(host, found.into_iter(), &allow)?;
             Ok(Box::new(good.into_iter()) as Addrs)
         })
     }
@@ -54,6 +98,35 @@ fn keep_allowed(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_again_after_a_minute() {
+        let (names, now) = (Names::default(), Instant::now());
+        let found = vec![SocketAddr::from(([8, 8, 8, 8], 0))];
+        assert_eq!(names.known("x.example", now), None);
+        names.remember("x.example", found.clone(), now);
+        assert_eq!(names.known("x.example", now + Duration::from_secs(59)), Some(found));
+        assert_eq!(names.known("x.example", now + Duration::from_secs(60)), None);
+        assert_eq!(names.known("y.example", now), None);
+    }
+
+    /// Two clients of one process may not be allowed the same, and what a name says may change.
+    #[tokio::test]
+    async fn what_is_remembered_is_checked_at_every_dial() {
+        let names = Names::default();
+        let ask = |allow: &[&str]| {
+            let allow: Vec<IpNet> = allow.iter().map(|net| net.parse().unwrap()).collect();
+            let resolver = GuardedResolver { allow: allow.into(), names: names.clone() };
+            let name: Name = "localhost".parse().unwrap();
+            async move { resolver.resolve(name).await.map(Iterator::count) }
+        };
+        assert!(ask(&["127.0.0.0/8", "::1/128"]).await.is_ok());
+        assert!(names.known("localhost", Instant::now()).is_some());
+        for _ in 0..2 {
+            let refused = ask(&[]).await.unwrap_err();
+            assert!(matches!(refused.downcast_ref(), Some(ResolveError::Refused(_))), "{refused}");
+        }
+    }
 
     #[test]
     fn bad_addresses_of_a_name_are_dropped_and_nothing_left_is_a_refusal() {

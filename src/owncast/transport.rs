@@ -21,7 +21,7 @@ pub(super) const PICTURE_LIMIT: usize = 16 * 1024 * 1024;
 /// Redirects followed for one GET, all within Owncast's own origin.
 const MAX_REDIRECTS: usize = 3;
 /// How the agent names itself to Owncast.
-pub(super) const USER_AGENT: &str = concat!("owncast-herald/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT: &str = concat!("owncast-herald/", env!("CARGO_PKG_VERSION"));
 
 /// How long Owncast may take.
 #[derive(Debug, Clone, Copy)]
@@ -79,11 +79,7 @@ pub(super) struct Transport {
 impl Transport {
     pub fn new(base: Url, user: String, password: Secret, timeouts: Timeouts) -> Result<Self, OwncastError> {
         let base = checked_base(&base)?;
-        let client = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .referer(false)
-            .redirect(Policy::none())
+        let client = http_client(&base)
             .connect_timeout(timeouts.connect)
             .timeout(timeouts.total)
             .pool_max_idle_per_host(2)
@@ -223,6 +219,14 @@ pub(super) fn failed(url: &Url, error: &reqwest::Error) -> OwncastError {
         cause
     };
     OwncastError::Unreachable { url: shown(url), reason }
+}
+
+/// What clients of the Owncast at `base` have in common. Over http no certificate is ever looked at, and the system's
+/// authorities, some megabytes, are left out.
+pub(super) fn http_client(base: &Url) -> reqwest::ClientBuilder {
+    let builder =
+        reqwest::Client::builder().user_agent(USER_AGENT).no_proxy().referer(false).redirect(Policy::none());
+    if base.scheme() == "http" { builder.tls_certs_only([]) } else { builder }
 }
 
 /// Reads a body up to `limit` bytes.

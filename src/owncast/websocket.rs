@@ -9,7 +9,6 @@ use http::StatusCode;
 use http::header::{
     CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use reqwest::redirect::Policy;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_tungstenite::WebSocketStream;
@@ -23,7 +22,7 @@ use url::Url;
 use super::answer::Door;
 use super::error::{OwncastError, one_line, root_cause, shown};
 use super::frames::{self, Frame, MAX_MESSAGE};
-use super::transport::{USER_AGENT, checked_base, failed, read};
+use super::transport::{checked_base, failed, http_client, read};
 use crate::model::Secret;
 
 /// A live Owncast answers our pings: when nothing came for this long, the connection is dead.
@@ -150,11 +149,7 @@ impl Socket {
         if let Ok(mut path) = address.path_segments_mut() {
             path.pop_if_empty().push("ws");
         }
-        let client = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .referer(false)
-            .redirect(Policy::none())
+        let client = http_client(&address)
             .http1_only()
             .pool_max_idle_per_host(0)
             .connect_timeout(Duration::from_secs(3))

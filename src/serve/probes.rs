@@ -8,6 +8,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 
 use super::answer::{Answer, Document, JSON, Problem, json_answer};
+use crate::decide::delivered;
 use crate::store::Store;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
@@ -28,6 +29,10 @@ pub fn routes(health: Health, metrics: Arc<Metrics>, store: Store) -> BoxedFilte
                     "/readyz" => ready(&health, &store).await,
                     "/metrics" => {
                         metrics.store_bytes.set(store.size_on_disk());
+                        metrics.store_free_bytes.set(store.room().free);
+                        if let Ok(open) = store.read(delivered::open).await {
+                            metrics.delivery_queue.set(i64::try_from(open).unwrap_or(i64::MAX));
+                        }
                         Document::new(metrics.encode(), CONTENT_TYPE, 0).answer(&method, &headers)
                     }
                     _ => Problem::not_found().answer(),
@@ -37,11 +42,14 @@ pub fn routes(health: Health, metrics: Arc<Metrics>, store: Store) -> BoxedFilte
         .boxed()
 }
 
-/// Ready means that every part is up and the store answers a read.
+/// Ready means that every part is up, the store answers a read, and there is room for what may come.
 async fn ready(health: &Health, store: &Store) -> Answer {
     let mut missing: Vec<&str> = health.ready().err().unwrap_or_default();
     if store.read(|view| view.get_bytes(b"Mschema").is_some()).await.ok() != Some(true) {
         missing.push("store");
+    }
+    if store.room().low {
+        missing.push("disk-space");
     }
     let status = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_answer(status, JSON, &json!({ "ready": missing.is_empty(), "waiting_for": missing }))

@@ -5,6 +5,7 @@
 
 mod copy;
 mod disk;
+mod space;
 mod writer;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use crate::model::{Changes, View};
 
 pub use copy::copy;
 pub use disk::Disk;
+pub use space::Room;
 
 /// Commits that may wait for the writer; more wait at the channel, which slows their callers down.
 const WAITING_COMMITS: usize = 1024;
@@ -74,9 +76,10 @@ pub enum StoreError {
 }
 
 fn cure(cause: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind::{AlreadyExists, NotADirectory};
+    use std::io::ErrorKind::{AlreadyExists, NotADirectory, QuotaExceeded, StorageFull};
     match cause.kind() {
         AlreadyExists | NotADirectory => "a file stands there or on the way to it: remove it",
+        StorageFull | QuotaExceeded => "free some space on its disk",
         _ => "make it writable for the user that runs owncast-herald",
     }
 }
@@ -94,6 +97,7 @@ pub struct Store {
     commands: mpsc::Sender<writer::Command>,
     disk: Arc<Disk>,
     signals: Arc<Signals>,
+    space: Arc<space::Space>,
 }
 
 /// Counters that move when something of their kind was written; tasks wait for them instead of asking again and again.
@@ -144,7 +148,7 @@ impl Store {
             .name("store-writer".into())
             .spawn(move || writer.run())
             .map_err(|cause| StoreError::Folder { folder: folder.display().to_string(), cause })?;
-        Ok(Store { commands, disk, signals })
+        Ok(Store { commands, disk, signals, space: Arc::new(space::Space::new(folder)) })
     }
 
     /// Runs a decision against the newest state and applies its changes atomically and durably.
@@ -217,6 +221,16 @@ impl Store {
     /// Becomes true when the disk failed and the process must end.
     pub fn failed(&self) -> watch::Receiver<bool> {
         self.signals.failed.subscribe()
+    }
+
+    /// Sets below how many bytes of free space no new work is to be taken; 0 at first.
+    pub fn keep_free(&self, bytes: u64) {
+        self.space.keep_free(bytes);
+    }
+
+    /// How much room the disk has at this moment. Whoever brings new work asks before: what is under way may end.
+    pub fn room(&self) -> Room {
+        self.space.look()
     }
 
     /// Bytes the store takes on disk.

@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::model::delivery::OutgoingKind;
+
 /// The media type of [`Metrics::encode`] (OpenMetrics 1.0, "Protocol negotiation").
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -82,6 +84,33 @@ label! {
         Expired = "expired",
         /// Overtaken by a later activity, or blocked since.
         Dropped = "dropped",
+    }
+}
+label! {
+    /// What another server has taken.
+    Delivered as "kind" {
+        /// The answer to a Follow.
+        Answer = "answer",
+        /// A post.
+        Post = "post",
+        /// An edit of a post.
+        Edit = "edit",
+        /// A removal of a post.
+        Removal = "removal",
+        /// A changed profile.
+        Profile = "profile",
+    }
+}
+
+impl From<OutgoingKind> for Delivered {
+    fn from(kind: OutgoingKind) -> Self {
+        match kind {
+            OutgoingKind::Accept | OutgoingKind::Reject => Delivered::Answer,
+            OutgoingKind::Create => Delivered::Post,
+            OutgoingKind::Update => Delivered::Edit,
+            OutgoingKind::Delete => Delivered::Removal,
+            OutgoingKind::ActorUpdate => Delivered::Profile,
+        }
     }
 }
 label! {
@@ -167,8 +196,11 @@ pub struct Metrics {
     pub owncast_up: Gauge,
     /// Size of the store on disk in bytes.
     pub store_bytes: Gauge<u64, AtomicU64>,
+    /// Free space on the store's disk in bytes.
+    pub store_free_bytes: Gauge<u64, AtomicU64>,
     inbox: Counts<InboxOutcome>,
     deliveries: Counts<DeliveryOutcome>,
+    delivered: Counts<Delivered>,
     fetches: Counts<FetchOutcome>,
     notices: Counts<NoticeOutcome>,
     confirmations: Counts<Confirmation>,
@@ -193,6 +225,13 @@ impl Metrics {
         registry.register("owncast_up", "1 while Owncast answers", owncast_up.clone());
         let store_bytes = Gauge::<u64, AtomicU64>::default();
         registry.register_with_unit("store", "Size of the store on disk", Unit::Bytes, store_bytes.clone());
+        let store_free_bytes = Gauge::<u64, AtomicU64>::default();
+        registry.register_with_unit(
+            "store_free",
+            "Free space on the store's disk",
+            Unit::Bytes,
+            store_free_bytes.clone(),
+        );
         Self {
             followers,
             delivery_queue,
@@ -200,6 +239,12 @@ impl Metrics {
             hosts_parked,
             owncast_up,
             store_bytes,
+            store_free_bytes,
+            delivered: counts(
+                &mut registry,
+                "delivered_activities",
+                "Activities taken by other servers by kind",
+            ),
             inbox: counts(&mut registry, "inbox_requests", "Requests to the inbox by outcome"),
             deliveries: counts(&mut registry, "delivery_attempts", "Attempts to deliver by outcome"),
             fetches: counts(
@@ -226,6 +271,11 @@ impl Metrics {
     /// Counts an attempt to deliver.
     pub fn delivery(&self, outcome: DeliveryOutcome) {
         self.deliveries.get_or_create(&Only(outcome)).inc();
+    }
+
+    /// Counts an activity that another server has taken.
+    pub fn delivered(&self, kind: Delivered) {
+        self.delivered.get_or_create(&Only(kind)).inc();
     }
 
     /// Counts a look-up.
@@ -296,7 +346,9 @@ mod tests {
             "herald_owncast_up 0",
             "herald_store_bytes 0",
             "herald_inbox_requests_total{outcome=\"bad_signature\"} 0",
+            "herald_store_free_bytes 0",
             "herald_delivery_attempts_total{outcome=\"reached\"} 0",
+            "herald_delivered_activities_total{kind=\"post\"} 0",
             "herald_fetch_documents_total{outcome=\"cached\"} 0",
             "herald_chat_notices_total{outcome=\"merged\"} 0",
             "herald_published_posts_total{kind=\"go_live\"} 0",

@@ -45,7 +45,7 @@ impl Teller {
         let IdentityState::Settled { addresses, published, public_key } = &effective.identity else {
             return Ok(AT_MOST);
         };
-        if !effective.facts.known {
+        if !effective.facts.known || self.store.room().low {
             return Ok(AT_MOST);
         }
         let manual = effective.manual_approval();

@@ -37,7 +37,8 @@ impl Watcher {
         let stood: Stood = self.store.read(|view| view.meta()).await?;
         self.remember_what_stood(&stood, &seen).await?;
         let mut outcome = self.decide(&seen, Offer::NotAsked).await?;
-        if outcome.is_due {
+        // A post that is due is made once there is room for all of it; a stream that is over by then is not announced.
+        if outcome.is_due && !self.store.room().low {
             let mut offer = self.picture(memory, &seen).await?;
             // The post is due: what goes into it must be what Owncast says now. While its picture is waited for, that is
             // asked less often: each answer costs Owncast more than all pictures.

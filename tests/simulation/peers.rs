@@ -135,6 +135,7 @@ impl Peers {
                 tries: 0,
                 uncertain: number < inherited,
                 attempt: None,
+                why: None,
             }));
         }
         self.held.extend(found);
@@ -223,9 +224,9 @@ impl Peers {
         let Some(pass) = self.passes.get_mut(&job.outgoing).filter(|pass| number >= pass.claimed) else {
             return false;
         };
-        pass.claimed = number + 1;
+        let from = std::mem::replace(&mut pass.claimed, number + 1);
         let mut draft = Draft::new(&*view);
-        delivered::claim(&mut draft, job.outgoing, number + 1);
+        assert!(delivered::claim(&mut draft, job.outgoing, from, number + 1), "another claim stands");
         let changes = draft.into_changes();
         view.apply(changes);
         true

@@ -21,4 +21,4 @@ pub use algorithm::Algorithm;
 pub use key::{KeyError, MAX_RSA_BITS, MIN_RSA_BITS, PrivateKey, PublicKey};
 pub use policy::{CLOCK_AHEAD, CLOCK_BEHIND, Unverified, precheck};
 pub use problem::SignatureProblem;
-pub use sign::{SignError, SignRequest, sign_request, sign_request_rfc9421};
+pub use sign::{Scheme, SignError, SignRequest, sign_request, sign_request_rfc9421};

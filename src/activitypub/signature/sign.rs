@@ -23,6 +23,36 @@ pub enum SignError {
     Key(#[from] KeyError),
 }
 
+/// A form of HTTP signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// draft-cavage-http-signatures-12, which every known peer verifies unless it was told not to.
+    #[default]
+    Cavage,
+    /// RFC 9421.
+    Rfc9421,
+}
+
+impl Scheme {
+    /// The one to try when this one was refused.
+    #[must_use]
+    pub fn other(self) -> Scheme {
+        match self {
+            Scheme::Cavage => Scheme::Rfc9421,
+            Scheme::Rfc9421 => Scheme::Cavage,
+        }
+    }
+
+    /// What signs a request in this form.
+    #[must_use]
+    pub fn signs(self) -> SignRequest {
+        match self {
+            Scheme::Cavage => sign_request,
+            Scheme::Rfc9421 => sign_request_rfc9421,
+        }
+    }
+}
+
 /// A way to sign a request: [`sign_request`] or [`sign_request_rfc9421`].
 pub type SignRequest = fn(
     &Method,

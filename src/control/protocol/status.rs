@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WishList;
 use crate::agent::board::{Shown, Sources};
+use crate::model::delivery::{OutgoingKind, Tally};
 use crate::model::follower::FollowerCounts;
 use crate::model::post::{Audience, PostState};
 use crate::model::stream::Phase;
@@ -147,10 +148,27 @@ pub struct Reach {
 }
 
 /// What is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deliveries {
     /// Pairs of activity and inbox not settled yet.
     pub waiting: u64,
+    /// Activities of which some inboxes have not been tried yet, the newest few, newest first.
+    pub fan_outs: Vec<FanOut>,
+}
+
+/// An activity on its first way to everybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FanOut {
+    /// Its id.
+    pub activity: String,
+    /// What it is.
+    pub kind: OutgoingKind,
+    /// Address of the post it is about.
+    pub post: Option<String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Its inboxes by what became of it there.
+    pub inboxes: Tally,
 }
 
 /// Addresses really bound, `address:port`.

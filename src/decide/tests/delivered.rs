@@ -11,7 +11,7 @@ use crate::model::follower::NextInbox;
 use crate::model::host::Resting;
 
 /// So many inboxes with a follower each.
-fn crowd(world: &mut World, inboxes: u32) {
+pub(super) fn crowd(world: &mut World, inboxes: u32) {
     world.act(at(0), |draft, _| {
         for number in 0..inboxes {
             let url = format!("https://s{number}.example/inbox");
@@ -22,9 +22,17 @@ fn crowd(world: &mut World, inboxes: u32) {
     });
 }
 
-fn numbered(world: &World, outgoing: Ulid, number: u32) -> Job {
+pub(super) fn numbered(world: &World, outgoing: Ulid, number: u32) -> Job {
     let inbox: DeliveryInbox = world.view().get(&number.to_be_bytes()).unwrap();
-    Job { outgoing, inbox: inbox.url, number: Some(number), tries: 0, uncertain: false, attempt: None }
+    Job {
+        outgoing,
+        inbox: inbox.url,
+        number: Some(number),
+        tries: 0,
+        uncertain: false,
+        attempt: None,
+        why: None,
+    }
 }
 
 #[test]
@@ -228,6 +236,7 @@ impl Worker {
                 tries: 0,
                 uncertain: false,
                 attempt: None,
+                why: None,
             })
         });
         let rested = world.all::<Resting>().into_iter().map(Job::resting);

@@ -121,10 +121,44 @@ fn only_those_are_asked_about_who_are_reached_at_the_inbox() {
     for who in [&ana, &bo, &hermit("cy", "peer.example"), &person("di", "peer.example.org")] {
         world.follow(at(0), who);
     }
-    let behind = |world: &World, inbox: &str, most| gone::behind(world.view(), inbox, most);
+    let behind = |world: &World, inbox: &str, most| gone::behind(world.view(), inbox, None, most).0;
     assert_eq!(behind(&world, ana.delivery_inbox(), 9), [ana.actor.as_str(), &bo.actor]);
     assert_eq!(behind(&world, ana.delivery_inbox(), 1), [ana.actor.as_str()]);
     assert_eq!(behind(&world, &bo.inbox, 9), [bo.actor.as_str()]);
     assert!(behind(&world, "https://peer.example/none", 9).is_empty());
     assert!(behind(&world, "no address", 9).is_empty());
+}
+
+#[test]
+fn everybody_behind_an_inbox_is_looked_at_in_rounds() {
+    let mut world = World::default();
+    for number in 0..120 {
+        world.follow(at(0), &person(&format!("n{number:03}"), "peer.example"));
+    }
+    world.follow(at(0), &hermit("alone", "peer.example"));
+    world.follow(at(0), &person("ana", "peer.example.org"));
+    let inbox = "https://peer.example/inbox";
+    let mut rounds = gone::Rounds::new(1);
+    for round in 0..2 {
+        let mut seen = std::collections::BTreeSet::new();
+        for many in [50, 50, 20] {
+            let (actors, last) = gone::behind(world.view(), inbox, rounds.after(inbox).as_deref(), 50);
+            assert_eq!((actors.len(), last), (many, many == 20), "round {round}");
+            rounds.looked(inbox.to_owned(), &actors, last);
+            seen.extend(actors);
+        }
+        assert_eq!(seen.len(), 120, "round {round}");
+    }
+    // Who was looked at last may have left meanwhile, and exactly as many as are looked at are all.
+    let (actors, _) = gone::behind(world.view(), inbox, None, 50);
+    world.act(at(1), |draft, moment| gone::deleted(draft, moment, &actors[49]));
+    let (next, _) = gone::behind(world.view(), inbox, Some(&actors[49]), 50);
+    assert_eq!(next[0], person("n050", "peer.example").actor);
+    assert!(gone::behind(world.view(), inbox, None, 119).1);
+    let (one, last) = gone::behind(world.view(), &hermit("alone", "peer.example").inbox, None, 50);
+    assert_eq!((one.len(), last), (1, true));
+    // Room for one.
+    rounds.looked("https://a.example/inbox".to_owned(), &actors, false);
+    rounds.looked(inbox.to_owned(), &actors, false);
+    assert_eq!(rounds.after("https://a.example/inbox"), None);
 }

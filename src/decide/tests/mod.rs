@@ -9,6 +9,7 @@ mod gone;
 mod hosts;
 mod profile;
 mod publish;
+mod redeliver;
 mod schedule;
 mod stream;
 mod stream_clocks;

@@ -4,25 +4,25 @@ use std::collections::HashMap;
 
 /// At most `cap` entries by text key; when full, the eighth that was used least recently goes.
 #[derive(Debug)]
-pub(super) struct Bounded<V> {
+pub(crate) struct Bounded<V> {
     entries: HashMap<String, (u64, V)>,
     cap: usize,
     tick: u64,
 }
 
 impl<V> Bounded<V> {
-    pub(super) fn new(cap: usize) -> Self {
+    pub(crate) fn new(cap: usize) -> Self {
         Self { entries: HashMap::new(), cap: cap.max(1), tick: 0 }
     }
 
-    pub(super) fn get(&mut self, key: &str) -> Option<&mut V> {
+    pub(crate) fn get(&mut self, key: &str) -> Option<&mut V> {
         self.tick += 1;
         let (used, value) = self.entries.get_mut(key)?;
         *used = self.tick;
         Some(value)
     }
 
-    pub(super) fn insert(&mut self, key: String, value: V) {
+    pub(crate) fn insert(&mut self, key: String, value: V) {
         if self.entries.len() >= self.cap && !self.entries.contains_key(&key) {
             self.make_room();
         }
@@ -30,7 +30,7 @@ impl<V> Bounded<V> {
         self.entries.insert(key, (self.tick, value));
     }
 
-    pub(super) fn remove(&mut self, key: &str) {
+    pub(crate) fn remove(&mut self, key: &str) {
         self.entries.remove(key);
     }
 

@@ -1,0 +1,265 @@
+//! What the operator wants of what is under way.
+
+use proptest::prelude::*;
+
+use super::delivered::{crowd, numbered};
+use super::*;
+use crate::decide::delivered::{self, Ending, Job, Worth, state_of};
+use crate::decide::hosts::{self, Contact, Gate, OPEN_AT};
+use crate::decide::redeliver::{self, Cursor, Dropped, Retried, Selection};
+use crate::model::host::Resting;
+
+/// One step is enough.
+const ALL: usize = 1_000_000;
+
+fn any_of() -> Selection {
+    Selection::default()
+}
+
+fn to_host(host: &str) -> Selection {
+    Selection { host: Some(host.to_owned()), ..Selection::default() }
+}
+
+fn of_activity(activity: Ulid) -> Selection {
+    Selection { activity: Some(activity), ..Selection::default() }
+}
+
+impl World {
+    fn retry(&mut self, selection: &Selection, given_up: bool, now: i64, look: usize) -> Retried {
+        let (mut all, mut from) = (Retried::default(), Some(Cursor::new()));
+        while let Some(cursor) = from {
+            let step = self.act(at(now), |draft, _| {
+                redeliver::retry(draft, selection, given_up, &cursor, at(now), look)
+            });
+            all.add(step.0);
+            from = step.1;
+        }
+        all
+    }
+
+    fn give_up(&mut self, selection: &Selection, look: usize) -> Dropped {
+        let (mut all, mut from) = (Dropped::new(), Some(Cursor::new()));
+        while let Some(cursor) = from {
+            let step = self.act(at(9), |draft, _| redeliver::give_up(draft, selection, &cursor, look));
+            for (kind, many) in step.0 {
+                *all.entry(kind).or_default() += many;
+            }
+            from = step.1;
+        }
+        all
+    }
+
+    fn attempt_at(&self, number: u32) -> Attempt {
+        self.all::<Attempt>().into_iter().find(|attempt| attempt.number == Some(number)).unwrap()
+    }
+}
+
+/// A post to five inboxes: 0 is to be tried again at 100, 1 at 200 and may have it, 2 rests for a server that fails, 3 was
+/// given up, 4 was given up in doubt.
+fn scene() -> (World, Ulid) {
+    let mut world = World::default();
+    crowd(&mut world, 5);
+    let create = world.announce(1).create;
+    let retry = |due, uncertain| Ending::Retry { due: at(due), uncertain };
+    for (number, ending) in
+        [(0, retry(100, false)), (1, retry(200, true)), (3, Ending::Failed), (4, retry(300, true))]
+    {
+        let job = numbered(&world, create, number);
+        world.settle(&job, ending);
+    }
+    let doubtful = Job::of(world.attempt_at(4));
+    world.settle(&doubtful, Ending::Failed);
+    world.act(at(2), |draft, _| {
+        for _ in 0..OPEN_AT {
+            hosts::heard(draft, "s2.example", Contact::Failed(None), at(2), 200);
+        }
+    });
+    let resting = numbered(&world, create, 2);
+    world.settle(&resting, Ending::SetAside { at: at(2) });
+    (world, create)
+}
+
+fn states(world: &World, id: Ulid) -> Vec<InboxState> {
+    (0..5).map(|number| state_of(world.view(), id, number)).collect()
+}
+
+#[test]
+fn what_is_to_be_tried_later_is_due_now() {
+    for (host, due, resting) in
+        [(None, vec![0, 1], 1), (Some("s1.example"), vec![1], 0), (Some("s2.example"), vec![], 1)]
+    {
+        let (mut world, create) = scene();
+        let before = states(&world, create);
+        let selection = host.map_or_else(any_of, to_host);
+        let retried = world.retry(&selection, false, 50, ALL);
+        let want = Retried { due: due.len() as u64, resting, ..Retried::default() };
+        assert_eq!(retried, want, "{host:?}");
+        for number in [0, 1] {
+            let attempt = world.attempt_at(number);
+            assert_eq!(attempt.due == at(50), due.contains(&number), "{host:?} {number}");
+            assert_eq!((attempt.tries, attempt.uncertain), (1, number == 1));
+        }
+        let gate = hosts::gate_of(world.view(), "s2.example", at(50));
+        let want = if resting > 0 { Gate::Probe } else { Gate::Shut(at(62)) };
+        assert_eq!(gate, want, "{host:?}");
+        assert_eq!((world.all::<Attempt>().len(), world.all::<Resting>().len()), (2, 1));
+        assert_eq!(states(&world, create), before, "nothing has become of anything yet");
+        assert_eq!(world.retry(&selection, false, 50, ALL).due, 0, "it is due already");
+    }
+    let (mut world, _) = scene();
+    assert_eq!(world.retry(&of_activity(Ulid(1)), true, 50, ALL), Retried::default(), "of another");
+}
+
+#[test]
+fn a_server_that_asked_for_a_pause_keeps_it() {
+    let (mut world, _) = scene();
+    world.act(at(3), |draft, _| hosts::heard(draft, "s2.example", Contact::Failed(Some(at(900))), at(3), 0));
+    let retried = world.retry(&any_of(), false, 50, ALL);
+    assert_eq!(retried.asked, [("s2.example".to_owned(), at(900))].into());
+    assert_eq!(hosts::gate_of(world.view(), "s2.example", at(50)), Gate::Shut(at(900)));
+}
+
+#[test]
+fn what_was_given_up_is_tried_anew_while_it_is_worth_it() {
+    let (mut world, create) = scene();
+    let retried = world.retry(&any_of(), true, 50, ALL);
+    assert_eq!((retried.due, retried.anew, retried.over), (2, 2, 0));
+    let tried: Vec<_> =
+        [3, 4].map(|number| world.attempt_at(number)).map(|a| (a.due, a.tries, a.uncertain)).into();
+    assert_eq!(tried, [(at(50), 0, false), (at(50), 0, true)]);
+    use InboxState::{Retrying, Uncertain};
+    assert_eq!(states(&world, create), [Retrying, Uncertain, Retrying, Retrying, Uncertain]);
+
+    let (mut world, create) = scene();
+    let post = world.outgoing(create).post.unwrap();
+    world.end(10, post);
+    let retried = world.retry(&of_activity(create), true, 50, ALL);
+    assert_eq!((retried.anew, retried.over), (0, 2), "the stream is over");
+    assert_eq!(state_of(world.view(), create, 3), InboxState::Failed);
+}
+
+#[test]
+fn what_is_given_up_is_settled_as_if_its_time_were_over() {
+    use InboxState::{Doubtful, Failed, Retrying};
+    let (mut world, create) = scene();
+    assert_eq!(world.give_up(&to_host("s2.example"), ALL), [("post", 1)].into());
+    assert_eq!(states(&world, create)[..3], [Retrying, InboxState::Uncertain, Failed]);
+    assert_eq!(world.give_up(&of_activity(create), ALL), [("post", 2)].into());
+    assert_eq!(states(&world, create), [Failed, Doubtful, Failed, Failed, Doubtful]);
+    assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
+    assert_eq!(world.give_up(&of_activity(create), ALL), Dropped::new());
+}
+
+#[test]
+fn what_was_not_tried_is_given_up_and_what_may_have_been_is_in_doubt() {
+    let mut world = World::default();
+    crowd(&mut world, 5);
+    let create = world.announce(1).create;
+    assert!(world.act(at(2), |draft, _| delivered::claim(draft, create, 0, 2)));
+    assert_eq!(world.give_up(&to_host("s3.example"), ALL), [("post", 1)].into());
+    assert_eq!(world.fan_outs(), [create]);
+    assert_eq!(world.give_up(&of_activity(create), ALL), [("post", 4)].into());
+    use InboxState::{Doubtful, Failed};
+    assert_eq!(states(&world, create), [Doubtful, Doubtful, Failed, Failed, Failed]);
+    assert!(world.fan_outs().is_empty(), "the pass is done");
+    assert_eq!(world.outgoing(create).cursor, world.outgoing(create).chunks);
+}
+
+#[test]
+fn an_answer_to_one_person_that_is_given_up_is_gone() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow(at(0), &ana);
+    let accept = world.all::<Outgoing>()[0].id;
+    assert_eq!(world.give_up(&to_host("other.example"), ALL), Dropped::new());
+    assert_eq!(world.give_up(&of_activity(accept), ALL), [("accept", 1)].into());
+    assert!(world.all::<Attempt>().is_empty() && world.all::<Outgoing>().is_empty());
+}
+
+/// A request is under way while the operator decides otherwise.
+#[test]
+fn what_comes_of_a_request_that_was_given_up_meanwhile() {
+    use InboxState::{Doubtful, Failed, Reached};
+    let again = |uncertain| Ending::Retry { due: at(500), uncertain };
+    for (ending, want) in [
+        (Ending::Reached, Reached),
+        (again(false), Failed),
+        (again(true), Doubtful),
+        (Ending::Failed, Failed),
+        (Ending::SetAside { at: at(3) }, Failed),
+        (Ending::Later { due: at(500) }, Failed),
+    ] {
+        for first_pass in [false, true] {
+            let mut world = World::default();
+            crowd(&mut world, 5);
+            let create = world.announce(1).create;
+            let mut job = numbered(&world, create, 0);
+            if !first_pass {
+                world.settle(&job, again(false));
+                job = Job::of(world.attempt_at(0));
+            }
+            world.give_up(&of_activity(create), ALL);
+            assert_eq!(delivered::worth_there(world.view(), &world.outgoing(create), &job), Worth::Skip);
+            world.settle(&job, ending);
+            assert_eq!(state_of(world.view(), create, 0), want, "{ending:?}");
+            assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty(), "{ending:?}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_of_a_request_that_was_made_due_meanwhile() {
+    for (ending, left) in
+        [(Ending::Reached, 0), (Ending::Retry { due: at(500), uncertain: false }, 1), (Ending::Failed, 1)]
+    {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        world.follow(at(0), &ana);
+        let first = Job::of(world.all::<Attempt>().remove(0));
+        world.settle(&first, Ending::Retry { due: at(100), uncertain: false });
+        let under_way = Job::of(world.all::<Attempt>().remove(0));
+        assert_eq!(world.retry(&any_of(), false, 99, ALL).due, 1);
+        world.settle(&under_way, ending);
+        assert_eq!(world.all::<Attempt>().len(), left, "{ending:?}");
+        assert_eq!(world.all::<Outgoing>().len(), left, "{ending:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(random(60))]
+    /// However small the steps are, everything is come to, and once.
+    #[test]
+    fn steps_of_any_size_do_the_same(
+        endings in prop::collection::vec(0..5u8, 1..30), look in 1..40usize, given_up: bool, drops: bool,
+    ) {
+        let mut worlds = [World::default(), World::default()];
+        let mut answers = Vec::new();
+        for (world, look) in worlds.iter_mut().zip([ALL, look]) {
+            crowd(world, endings.len() as u32);
+            let create = world.announce(1).create;
+            for (ending, number) in endings.iter().zip(0..) {
+                let job = numbered(world, create, number);
+                match ending {
+                    0 => {}
+                    1 => world.settle(&job, Ending::Retry { due: at(100), uncertain: false }),
+                    2 => world.settle(&job, Ending::SetAside { at: at(2) }),
+                    3 => world.settle(&job, Ending::Failed),
+                    _ => world.settle(&job, Ending::Reached),
+                }
+            }
+            let retried = (!drops).then(|| world.retry(&any_of(), given_up, 50, look));
+            let dropped = drops.then(|| world.give_up(&any_of(), look));
+            answers.push((retried, dropped));
+        }
+        prop_assert_eq!(&answers[0], &answers[1]);
+        prop_assert_eq!(worlds[0].all::<Attempt>(), worlds[1].all::<Attempt>());
+        prop_assert_eq!(worlds[0].all::<Resting>(), worlds[1].all::<Resting>());
+        let of = |ending: u8| endings.iter().filter(|this| **this == ending).count() as u64;
+        if let Some(retried) = &answers[0].0 {
+            let anew = if given_up { of(3) } else { 0 };
+            prop_assert_eq!((retried.due, retried.resting, retried.anew), (of(1), of(2), anew));
+        }
+        if let Some(dropped) = &answers[0].1 {
+            prop_assert_eq!(dropped.values().sum::<u64>(), of(0) + of(1) + of(2));
+            prop_assert!(worlds[1].fan_outs().is_empty());
+        }
+    }
+}
