@@ -93,6 +93,18 @@ impl Stage {
     }
 }
 
+/// The crowd of a bare loop: as many of these as it does not wait for the answers of too long. What it spends on each is
+/// the same for fewer.
+pub fn sample(crowd: Crowd, concurrency: usize) -> Crowd {
+    const LONGEST: Duration = Duration::from_secs(30);
+    let mut crowd = crowd;
+    while waiting(crowd, concurrency) > LONGEST {
+        crowd.inboxes /= 2;
+        crowd.hosts = (crowd.hosts / 2).max(1);
+    }
+    crowd
+}
+
 /// What waiting for the answers takes at this concurrency, whatever the CPU does.
 fn waiting(crowd: Crowd, concurrency: usize) -> Duration {
     let turns = u32::try_from(crowd.inboxes.div_ceil(concurrency.max(1))).unwrap_or(u32::MAX);
