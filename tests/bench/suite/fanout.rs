@@ -49,11 +49,18 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (size, inboxes) in [("1k", 1_000), ("10k", 10_000)] {
         for millis in [0, 100, 1_000] {
-            for (kind, hosts, tls) in
-                [("new", inboxes, false), ("reused", inboxes / PER_HOST, false), ("tls", inboxes, true)]
-            {
+            for (kind, hosts, tls) in [
+                ("new", inboxes, false),
+                ("reused", inboxes / PER_HOST, false),
+                ("tls", inboxes, true),
+                ("h2", inboxes, true),
+            ] {
+                let h2 = kind == "h2";
+                if h2 && millis > 100 {
+                    continue;
+                }
                 let latency = Duration::from_millis(millis);
-                let crowd = Crowd { inboxes, hosts, latency, tls, refused: 5, silent: 1 };
+                let crowd = Crowd { inboxes, hosts, latency, tls, h2, refused: 5, silent: 1 };
                 let quick = inboxes == 1_000 && (millis == 0 || millis == 100 && kind != "reused");
                 let rounds = if inboxes == 1_000 { 3 } else { 1 };
                 cases.push(Case { name: format!("{kind}-{size}-{millis}ms"), crowd, quick, rounds });
@@ -180,6 +187,7 @@ async fn against_owncast(parts: &Parts) -> anyhow::Result<()> {
         hosts: OWNCAST_INBOXES,
         latency: OWNCAST_LATENCY,
         tls: false,
+        h2: false,
         refused: 0,
         silent: 0,
     };

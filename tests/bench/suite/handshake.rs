@@ -43,7 +43,7 @@ impl Write for End {
 /// one that the machine disturbed least.
 pub fn cost(rounds: usize) -> anyhow::Result<Duration> {
     let authority = Authority::new()?;
-    let context = authority.context()?;
+    let context = authority.context(false)?;
     let address = RECEIVERS.address(0)?;
     let certificate = authority.server(address)?;
     let mut connector = SslConnector::builder(SslMethod::tls_client())?;

@@ -22,6 +22,7 @@ mod people;
 mod posts;
 mod process;
 mod receive;
+mod receive_h2;
 mod receivers;
 mod report;
 mod serve;

@@ -23,6 +23,7 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
         hosts: inboxes,
         latency: Duration::from_millis(100),
         tls: true,
+        h2: false,
         refused: 5,
         silent: 1,
     };

@@ -25,6 +25,8 @@ pub struct Crowd {
     pub latency: Duration,
     /// Whether they speak TLS.
     pub tls: bool,
+    /// Whether they offer HTTP/2, which needs TLS.
+    pub h2: bool,
     /// Hosts of a hundred that refuse connections.
     pub refused: usize,
     /// Hosts of a hundred that take a request and never answer.
@@ -74,6 +76,7 @@ impl Receivers {
         command.args([receive::RECEIVE, &crowd.hosts.to_string(), &crowd.inboxes.to_string()]);
         if crowd.tls {
             command.arg(folder.path().join("ca.pem"));
+            command.args(crowd.h2.then_some("h2"));
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take().context("no input")?;
