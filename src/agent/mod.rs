@@ -237,7 +237,12 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         );
     }
     let waited = wait(signals, &store, &reload, &wake, &stop).await;
-    let ended = tasks.ended.get().map_or(waited, |what| Err(AgentError::TaskEnded(what)));
+    // Tasks end when the disk fails, too, and some may be quicker to say so.
+    let ended = match tasks.ended.get() {
+        Some(_) if *store.failed().borrow() => Err(AgentError::DiskFailed),
+        Some(what) => Err(AgentError::TaskEnded(what)),
+        None => waited,
+    };
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
     tasks.tracker.close();

@@ -31,7 +31,7 @@ pub struct Job {
     /// Full key of the attempt record this came from.
     pub attempt: Option<Vec<u8>>,
     /// What came of the last attempt.
-    pub why: Option<String>,
+    pub why: Option<Box<str>>,
 }
 
 impl Job {
@@ -55,7 +55,7 @@ impl Job {
             tries: attempt.tries,
             uncertain: attempt.uncertain,
             attempt: Some(key),
-            why: attempt.why,
+            why: attempt.why.map(String::into_boxed_str),
         }
     }
 

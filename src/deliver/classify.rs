@@ -242,6 +242,46 @@ mod tests {
         }
 
         #[test]
+        fn what_a_reply_tells_of_the_host_and_of_arrival_depends_on_nothing_else(
+            status in 100u16..600, way in 0..4u8, kind in 0..3usize, tries in 0..60u32, entropy: u64,
+        ) {
+            let kind = [OutgoingKind::Create, OutgoingKind::Accept, OutgoingKind::Delete][kind];
+            let reply = match way {
+                0 => Reply::NotConnected,
+                1 => Reply::NoAnswer,
+                2 => Reply::Refused,
+                _ => Reply::Status(status, None),
+            };
+            let got = meaning(&reply, kind, tries, NOW, entropy);
+            let broken = matches!(reply, Reply::Status(500..=599, _)) && reply != Reply::Status(501, None);
+            let silent = matches!(reply, Reply::NotConnected | Reply::NoAnswer);
+            prop_assert_eq!(host(got.contact), match reply {
+                Reply::Refused => "not asked",
+                Reply::Status(429, _) => "busy",
+                _ if broken || silent => "ill",
+                _ => "well",
+            });
+            let base = schedule::attempt(kind, tries, 0);
+            match got.ending {
+                Ending::Retry { due, uncertain } => {
+                    let unknown = broken && reply != Reply::Status(503, None);
+                    prop_assert_eq!(uncertain, unknown || reply == Reply::NoAnswer);
+                    let passes = matches!(reply, Reply::Status(401 | 408 | 425 | 429, _));
+                    prop_assert!(broken || silent || passes, "{:?} will not pass", reply);
+                    prop_assert!(base.is_some_and(|base| due >= later(NOW, base)), "too soon");
+                }
+                Ending::Failed => {
+                    let given_up = base.is_none()
+                        || !(broken || silent || matches!(reply, Reply::Status(401 | 408 | 425 | 429, _)))
+                        || (reply == Reply::Status(401, None) && tries >= UNAUTHORISED_TRIES);
+                    prop_assert!(given_up, "{:?} after {} tries", reply, tries);
+                }
+                ending => prop_assert_eq!(ending, Ending::Reached),
+            }
+            prop_assert!(!got.look_up || !broken, "a broken server tells nothing of its people");
+        }
+
+        #[test]
         fn retry_after_never_panics_and_stays_in_bounds(text in ".{0,40}", at in -1_000_000_000i64..4_000_000_000) {
             let now = Timestamp::from_second(at).unwrap();
             if let Some(pause) = retry_after(&text, now) {

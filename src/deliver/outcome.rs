@@ -41,7 +41,7 @@ pub(super) fn concluded(
     metrics: &Metrics,
     doubts: &mpsc::Sender<String>,
 ) -> Outcome {
-    held.job.why = Some(sent.why.clone());
+    held.job.why = Some(sent.why.as_str().into());
     let (Held { job, host, .. }, at) = (&held, Timestamp::now());
     let jitter = u64::from_be_bytes(crate::random::bytes());
     let Meaning { ending, contact, look_up, ours } =

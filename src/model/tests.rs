@@ -450,4 +450,25 @@ proptest! {
         });
         prop_assert_eq!(all, model);
     }
+
+    /// In the store an attempt that is due earlier stands first, then the one of the older activity; what rests for a host
+    /// stands in the order of the activities. From each key its activity can be read.
+    #[test]
+    fn what_is_first_in_the_store_goes_first(
+        one in (0..3i64, 0..3u128, 0..2usize), other in (0..3i64, 0..3u128, 0..2usize),
+    ) {
+        let attempt = |(due, id, inbox): (i64, u128, usize)| {
+            let inbox = ["https://peer.example/inbox", "https://peer.example/users/z/inbox"][inbox];
+            let due = Timestamp::from_millisecond(1_700_000_000_000 + due * 255).unwrap();
+            Attempt::personal(due, Ulid((1 << 80) + id * 257), inbox.to_owned())
+        };
+        let (a, b) = (attempt(one), attempt(other));
+        let order = (a.due, a.outgoing, &a.inbox).cmp(&(b.due, b.outgoing, &b.inbox));
+        prop_assert_eq!(a.key().cmp(&b.key()), order);
+        prop_assert_eq!(activity_of_attempt(&a.key()), Some(a.outgoing));
+        let order = (a.outgoing, &a.inbox).cmp(&(b.outgoing, &b.inbox));
+        let (a, b) = (Resting(a), Resting(b));
+        prop_assert_eq!(a.key().cmp(&b.key()), order);
+        prop_assert_eq!(activity_of_resting(&a.key()), Some(a.0.outgoing));
+    }
 }

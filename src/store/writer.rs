@@ -72,7 +72,10 @@ impl Writer {
         let outcome = match self.disk.fault() {
             Some(fault) => Err(fault),
             None if writes.is_empty() => Ok(()),
-            None => self.disk.apply(writes).map_err(|cause| cause.to_string()),
+            None => self.disk.apply(writes).map_err(|cause| match cause {
+                StoreError::Disk(why) => why,
+                other => other.to_string(),
+            }),
         };
         match outcome {
             Ok(()) => {

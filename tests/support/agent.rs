@@ -194,6 +194,15 @@ impl TestAgent {
         assert!(status.success(), "the stop was not orderly: {status}");
     }
 
+    /// How the process ended, if it has ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().unwrap();
+        if status.is_some() {
+            self.child = None;
+        }
+        status
+    }
+
     async fn terminate(&mut self) -> ExitStatus {
         let child = self.child.as_mut().expect("it runs");
         kill_process(Pid::from_child(child), Signal::TERM).unwrap();

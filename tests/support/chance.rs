@@ -12,6 +12,14 @@ impl Chance {
         Chance(seed.max(1))
     }
 
+    /// Others that look as random: one of many of the same seed.
+    pub fn another(mut self, number: u64) -> Chance {
+        for _ in 0..=number {
+            self.below(2);
+        }
+        Chance(self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15).max(1))
+    }
+
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;

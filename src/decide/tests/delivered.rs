@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::delivered::{Ending, Job, Worth, behind, settle, state_of, waiting, worth};
-use crate::model::delivery::CHUNK_SIZE;
+use crate::decide::delivered::{
+    Ending, Job, Worth, behind, claim, over, settle, state_of, tally, waiting, worth,
+};
+use crate::model::delivery::{CHUNK_SIZE, chunk_key};
+use crate::model::facts::Profile;
 use crate::model::follower::NextInbox;
 use crate::model::host::Resting;
+use crate::model::post::PostState;
 
 /// So many inboxes with a follower each.
 pub(super) fn crowd(world: &mut World, inboxes: u32) {
@@ -351,6 +355,117 @@ proptest! {
                     prop_assert_eq!(state, InboxState::Reached);
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(random(300))]
+    /// An activity is over when its time is, and when something later has told otherwise; and then for good.
+    #[test]
+    fn an_activity_is_over_when_it_is_not_true_any_more(
+        kind in 0..4usize, state in 0..4usize, updated in prop::option::of(0..4i64), made in 0..4i64,
+        life in 1..6i64, now in 0..12i64, newest in 0..3u8,
+    ) {
+        let kind = [OutgoingKind::Create, OutgoingKind::Update, OutgoingKind::Delete, OutgoingKind::ActorUpdate][kind];
+        let mut world = World::default();
+        crowd(&mut world, 1);
+        let mut post = world.announce(0);
+        let state = [Some(PostState::Live), Some(PostState::Ended), Some(PostState::Deleted), None][state];
+        post.updated = updated.map(at);
+        let outgoing = Outgoing {
+            kind,
+            created: at(made),
+            expires: at(made + life),
+            post: Some(post.id),
+            ..world.outgoing(post.create)
+        };
+        let update = match newest {
+            0 => None,
+            1 => Some(outgoing.id),
+            _ => Some(Ulid(7)),
+        };
+        world.act(at(0), |draft, _| {
+            match state {
+                Some(state) => draft.put(&Post { state, ..post.clone() }),
+                None => draft.delete::<Post>(&post.id.to_bytes()),
+            }
+            draft.put_meta(&Profile { update, ..Profile::default() });
+        });
+        let said = match kind {
+            OutgoingKind::Create => state == Some(PostState::Live),
+            OutgoingKind::Update => {
+                matches!(state, Some(PostState::Live | PostState::Ended)) && updated.is_none_or(|at| at <= made)
+            }
+            OutgoingKind::ActorUpdate => newest != 2,
+            _ => true,
+        };
+        let is_over = |now: i64| over(world.view(), &outgoing, at(now));
+        prop_assert_eq!(is_over(now), !said || now >= made + life);
+        prop_assert!(!is_over(now) || is_over(now + 1), "not for good");
+    }
+
+    /// Whatever order outcomes are written in, the cursor stands at the first chunk in which something waits, the pass is
+    /// open for as long as anything does, and exactly that is given out.
+    #[test]
+    fn the_cursor_passes_by_nothing_that_waits(
+        numbers in prop::collection::btree_set(0..3 * CHUNK_SIZE, 1..25), order in any::<u64>(), from in 0..3 * CHUNK_SIZE,
+        endings in prop::collection::vec(0..5u8, 25),
+    ) {
+        let mut world = World::default();
+        let id = Ulid(9);
+        world.act(at(0), |draft, _| {
+            for chunk in 0..3 {
+                let mut states = vec![InboxState::None as u8; CHUNK_SIZE as usize];
+                for number in numbers.iter().filter(|number| **number / CHUNK_SIZE == chunk) {
+                    states[(number % CHUNK_SIZE) as usize] = InboxState::Waiting as u8;
+                    let url = format!("https://s{number}.example/inbox");
+                    draft.put(&DeliveryInbox { number: *number, url, followers: 1, changed: at(0) });
+                }
+                draft.put_raw(kind::CHUNK, &chunk_key(id, chunk), states);
+            }
+            draft.put_raw(kind::FANOUT, &id.to_bytes(), Vec::new());
+            draft.put(&Outgoing {
+                id,
+                kind: OutgoingKind::ActorUpdate,
+                post: None,
+                body: String::new(),
+                target: Target::Everybody,
+                created: at(0),
+                expires: at(9),
+                chunks: 3,
+                cursor: 0,
+            });
+        });
+        let mut left: Vec<u32> = numbers.iter().copied().collect();
+        for ending in endings {
+            if left.is_empty() {
+                break;
+            }
+            let number = left.remove((order.rotate_left(left.len() as u32) % left.len() as u64) as usize);
+            let ending = match ending {
+                0 => Ending::Reached,
+                1 => Ending::Failed,
+                2 => Ending::Skipped,
+                3 => Ending::SetAside { at: at(1) },
+                _ => Ending::Retry { due: at(5), uncertain: false },
+            };
+            let job = numbered(&world, id, number);
+            world.settle(&job, ending);
+            let first = left.iter().min().map_or(3, |number| number / CHUNK_SIZE);
+            // It moves only when a chunk is done: at the start it may stand before chunks without recipients.
+            let cursor = world.outgoing(id).cursor;
+            prop_assert!(cursor <= first, "{} is passed by", first);
+            prop_assert!(cursor == first || left.iter().any(|one| one / CHUNK_SIZE == number / CHUNK_SIZE));
+            prop_assert_eq!(world.fan_outs().len(), usize::from(!left.is_empty()));
+            let (found, next) = waiting(world.view(), id, from, 100, &mut |_| true);
+            let given: Vec<u32> = found.iter().map(|(number, _)| *number).collect();
+            let want: Vec<u32> = left.iter().copied().filter(|number| *number >= from).collect();
+            prop_assert_eq!((given, next), (want, None));
+            let tally = tally(world.view(), &world.outgoing(id));
+            prop_assert_eq!(tally.waiting, left.len() as u64);
+            world.act(at(2), |draft, _| claim(draft, id, 0, number));
+            prop_assert_eq!(world.fan_outs().len(), usize::from(!left.is_empty()), "a pass that is done is not opened");
         }
     }
 }
