@@ -387,7 +387,16 @@ fn follower(handle: &str, name: &str) -> Follower {
         url: None,
     };
     let state = FollowerState::Pending;
-    Follower { person, state, parked_from: None, follow_id: None, since, stamp: since, changed: since }
+    Follower {
+        person,
+        state,
+        parked_from: None,
+        moved_to: None,
+        follow_id: None,
+        since,
+        stamp: since,
+        changed: since,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,9 @@ _owncast__herald() {
             owncast__herald,reload)
                 cmd="owncast__herald__subcmd__reload"
                 ;;
+            owncast__herald,reports)
+                cmd="owncast__herald__subcmd__reports"
+                ;;
             owncast__herald,resume)
                 cmd="owncast__herald__subcmd__resume"
                 ;;
@@ -199,6 +202,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,reload)
                 cmd="owncast__herald__subcmd__help__subcmd__reload"
                 ;;
+            owncast__herald__subcmd__help,reports)
+                cmd="owncast__herald__subcmd__help__subcmd__reports"
+                ;;
             owncast__herald__subcmd__help,resume)
                 cmd="owncast__herald__subcmd__help__subcmd__resume"
                 ;;
@@ -247,6 +253,30 @@ _owncast__herald() {
             owncast__herald__subcmd__help__subcmd__go__subcmd__live,skip)
                 cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__skip"
                 ;;
+            owncast__herald__subcmd__help__subcmd__reports,clear)
+                cmd="owncast__herald__subcmd__help__subcmd__reports__subcmd__clear"
+                ;;
+            owncast__herald__subcmd__help__subcmd__reports,list)
+                cmd="owncast__herald__subcmd__help__subcmd__reports__subcmd__list"
+                ;;
+            owncast__herald__subcmd__reports,clear)
+                cmd="owncast__herald__subcmd__reports__subcmd__clear"
+                ;;
+            owncast__herald__subcmd__reports,help)
+                cmd="owncast__herald__subcmd__reports__subcmd__help"
+                ;;
+            owncast__herald__subcmd__reports,list)
+                cmd="owncast__herald__subcmd__reports__subcmd__list"
+                ;;
+            owncast__herald__subcmd__reports__subcmd__help,clear)
+                cmd="owncast__herald__subcmd__reports__subcmd__help__subcmd__clear"
+                ;;
+            owncast__herald__subcmd__reports__subcmd__help,help)
+                cmd="owncast__herald__subcmd__reports__subcmd__help__subcmd__help"
+                ;;
+            owncast__herald__subcmd__reports__subcmd__help,list)
+                cmd="owncast__herald__subcmd__reports__subcmd__help__subcmd__list"
+                ;;
             *)
                 ;;
         esac
@@ -254,7 +284,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run demo adopt status followers block go-live deliveries pause resume reload check-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1080,7 +1110,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block go-live deliveries pause resume reload check-config completions man help"
+            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1443,6 +1473,48 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__reports)
+            opts="list clear"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__reports__subcmd__clear)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__reports__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1536,6 +1608,128 @@ _owncast__herald() {
         owncast__subcmd__herald__subcmd__reload)
             opts="-h --config --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__reports)
+            opts="-h --config --socket --json --help list clear help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__reports__subcmd__clear)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__reports__subcmd__help)
+            opts="list clear help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__reports__subcmd__help__subcmd__clear)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__reports__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__reports__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__reports__subcmd__list)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

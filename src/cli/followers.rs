@@ -120,8 +120,11 @@ fn shown(page: &FollowerPage, state: Option<FollowerState>, now: Timestamp) -> S
     }
     // The name comes last: letters read from right to left would turn around what stands behind them.
     let mut table = Table::new(["STATE", "WHO", "SINCE", "NAME"]);
-    for FollowerRow { handle, name, state, since, .. } in &page.followers {
-        let name = short(name.as_deref().unwrap_or_default(), NAME);
+    for FollowerRow { handle, name, state, since, moved_to, .. } in &page.followers {
+        let mut name = short(name.as_deref().unwrap_or_default(), NAME);
+        if let Some(target) = moved_to {
+            name = format!("{name} (moved to {})", line(target)).trim_start().to_owned();
+        }
         table.row([word(*state).to_owned(), format!("@{}", line(handle)), ago(now, *since), name]);
     }
     let mut text = table.to_string();
@@ -161,6 +164,7 @@ mod tests {
             name: name.map(str::to_owned),
             url: None,
             state: FollowerState::Approved,
+            moved_to: None,
             since,
             changed: since,
         }
@@ -178,6 +182,13 @@ approved  @b@c.example       a moment ago
 The newest 2 of 120; --all shows every one.
 ";
         assert_eq!(shown(&page, None, Timestamp::UNIX_EPOCH), want);
+        let moved = FollowerRow {
+            moved_to: Some("https://new.example/\u{202e}ana".to_owned()),
+            ..row("a@b.example", Some("Ana"), 0)
+        };
+        let page = FollowerPage { total: 1, followers: vec![moved], next: None };
+        let text = shown(&page, None, Timestamp::UNIX_EPOCH);
+        assert!(text.ends_with("a moment ago  Ana (moved to https://new.example/ana)\n"), "{text}");
         let none = FollowerPage { total: 0, followers: Vec::new(), next: None };
         assert_eq!(shown(&none, None, Timestamp::UNIX_EPOCH), "Nobody follows yet.\n");
         let pending = shown(&none, Some(FollowerState::Pending), Timestamp::UNIX_EPOCH);

@@ -16,6 +16,7 @@ mod man;
 mod outcome;
 mod pause;
 mod reload;
+mod reports;
 mod run;
 mod status;
 mod table;
@@ -72,6 +73,9 @@ pub enum Command {
     /// Block domains and people
     #[command(subcommand)]
     Block(block::Command),
+    /// Read what other servers report
+    #[command(subcommand)]
+    Reports(reports::Command),
     /// See and steer the post that announces a stream
     #[command(subcommand)]
     GoLive(go_live::Command),
@@ -108,6 +112,7 @@ impl Command {
             Command::Status(_) => ("status", [true, true, true]),
             Command::Followers(_) => ("followers", [true, true, true]),
             Command::Block(_) => ("block", [true, true, true]),
+            Command::Reports(_) => ("reports", [true, true, true]),
             Command::GoLive(_) => ("go-live", [true, true, true]),
             Command::Deliveries(_) => ("deliveries", [true, true, true]),
             Command::Pause(_) => ("pause", [true, true, true]),
@@ -160,6 +165,7 @@ impl Cli {
             Command::Status(args) => status::status(&places, &args, json),
             Command::Followers(command) => followers::followers(&places, command, json),
             Command::Block(command) => block::block(&places, command, json),
+            Command::Reports(command) => reports::reports(&places, command, json),
             Command::GoLive(command) => go_live::go_live(&places, command, json),
             Command::Deliveries(args) => deliveries::deliveries(&places, args, json),
             Command::Pause(args) => pause::pause(&places, &args, json),

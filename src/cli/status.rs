@@ -441,6 +441,7 @@ mod tests {
             followers: FollowerCounts { approved: 1, pending: 2, rejected: 0, parked: 3 },
             deliveries: Deliveries { waiting: 12, fan_outs: Vec::new() },
             blocks: 4,
+            reports: 0,
             listen: ListenStatus {
                 public: "127.0.0.1:8585".to_owned(),
                 webhook: "127.0.0.1:8586".to_owned(),

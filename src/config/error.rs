@@ -128,20 +128,24 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Complaint { file, line, field, problem, found, allowed, example } = &*self.0;
+        let mut words = String::new();
         if let Some(file) = file {
-            write!(f, "{}", file.display())?;
+            words.push_str(&file.display().to_string());
             if let Some(line) = line {
-                write!(f, ", line {line}")?;
+                words.push_str(&format!(", line {line}"));
             }
-            f.write_str(": ")?;
+            words.push_str(": ");
         }
         if let Some(field) = field {
-            write!(f, "{field}: ")?;
+            words.push_str(&format!("{field}: "));
         }
-        f.write_str(problem)?;
+        words.push_str(problem);
+        // What stands in the file may steer a terminal.
+        let inert = |text: &str| text.replace(char::is_control, "\u{fffd}");
+        f.write_str(&inert(&words))?;
         for (title, text) in [("found", found), ("allowed", allowed), ("example", example)] {
             if let Some(text) = text {
-                write!(f, "\n  {title}: {text}")?;
+                write!(f, "\n  {title}: {}", inert(text))?;
             }
         }
         Ok(())

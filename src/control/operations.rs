@@ -7,16 +7,18 @@ use jiff::Timestamp;
 
 use super::protocol::{
     Answer, Ask, BlockKind, BlockList, BlockRow, Blocked, ChangedSetting, FollowerPage, FollowerRow, Judged,
-    LARGEST_PAGE, ListedBy, Position, Refusal, RefusalCode, Reloaded, Unblocked,
+    LARGEST_PAGE, ListedBy, Position, Refusal, RefusalCode, Reloaded, ReportList, ReportRow, ReportsCleared,
+    Unblocked,
 };
 use super::{Control, deliveries, names, preview, redeliver, status, wishes};
 use crate::agent::effective::IdentityState;
 use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
-use crate::decide::{Moment, blocks};
+use crate::decide::{Moment, blocks, reports};
 use crate::model::block::{Block, BlockOwner, BlockTarget};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::record::full_key;
+use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
 use crate::store::StoreError;
 
@@ -53,6 +55,21 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
                 (a.kind == BlockKind::Actor, &a.target).cmp(&(b.kind == BlockKind::Actor, &b.target))
             });
             Answer::Blocks(BlockList { blocks: rows })
+        }
+        Ask::Reports => {
+            let reports = control.store.read(reports::all).await?;
+            Answer::Reports(ReportList { reports: reports.into_iter().map(row_of_report).collect() })
+        }
+        Ask::ClearReports => {
+            let forgotten = control
+                .store
+                .commit(|view| {
+                    let mut draft = Draft::new(view);
+                    let forgotten = reports::clear(&mut draft);
+                    (draft.into_changes(), forgotten)
+                })
+                .await?;
+            Answer::ReportsCleared(ReportsCleared { forgotten: forgotten as u64 })
         }
         Ask::Reload => Answer::Reloaded(reload(control).await?),
         Ask::Preview => Answer::Preview(Box::new(preview::preview(control, now).await?)),
@@ -111,9 +128,15 @@ fn row_of_follower(follower: Follower) -> FollowerRow {
         name: follower.person.name,
         url: follower.person.url,
         state: follower.state,
+        moved_to: follower.moved_to,
         since: follower.since,
         changed: follower.changed,
     }
+}
+
+fn row_of_report(report: Report) -> ReportRow {
+    let Report { actor, handle, about, text, at, .. } = report;
+    ReportRow { actor, handle, about, text, at }
 }
 
 fn row_of_block(block: Block) -> BlockRow {

@@ -82,6 +82,10 @@ pub enum Ask {
     },
     /// What is blocked.
     Blocks,
+    /// What other servers reported.
+    Reports,
+    /// Forget what other servers reported.
+    ClearReports,
     /// Read the configuration again.
     Reload,
     /// The post as it would go out now.
@@ -167,6 +171,10 @@ pub enum Answer {
     Unblocked(Unblocked),
     /// To [`Ask::Blocks`].
     Blocks(BlockList),
+    /// To [`Ask::Reports`].
+    Reports(ReportList),
+    /// To [`Ask::ClearReports`].
+    ReportsCleared(ReportsCleared),
     /// To [`Ask::Reload`].
     Reloaded(Reloaded),
     /// To [`Ask::Preview`].
@@ -256,6 +264,8 @@ pub struct FollowerRow {
     pub url: Option<String>,
     /// Where it stands.
     pub state: FollowerState,
+    /// Where it says that it has moved to.
+    pub moved_to: Option<String>,
     /// When it came.
     pub since: Timestamp,
     /// When its state last changed.
@@ -341,6 +351,35 @@ pub struct BlockRow {
     pub listed_by: ListedBy,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// What other servers reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportList {
+    /// Newest first.
+    pub reports: Vec<ReportRow>,
+}
+
+/// One report. Handle and text are strangers' words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportRow {
+    /// Actor id of who reports, often a server's own actor.
+    pub actor: String,
+    /// `user@host`.
+    pub handle: String,
+    /// What of ours it is about: the actor, posts, or both.
+    pub about: Vec<String>,
+    /// What the reporter wrote.
+    pub text: Option<String>,
+    /// When it arrived.
+    pub at: Timestamp,
+}
+
+/// The reports were forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportsCleared {
+    /// How many there were.
+    pub forgotten: u64,
 }
 
 /// What reading the configuration again changed.

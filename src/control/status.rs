@@ -31,6 +31,7 @@ struct Stored {
     waiting: u64,
     fan_outs: Vec<FanOut>,
     blocks: u64,
+    reports: u64,
     session: Option<SessionStatus>,
     announcement: Option<Announcement>,
     wishes: WishList,
@@ -50,6 +51,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
             waiting: delivered::open(view),
             fan_outs: fan_outs(view, &ours),
             blocks: count(view, kind::BLOCK),
+            reports: count(view, kind::REPORT),
             session: view.meta::<Stream>().session.map(session),
             announcement: announcement(view, &ours),
             wishes: wishes::list(view, now),
@@ -68,6 +70,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
             &control.reload.on_disk(),
             &control.store.room(),
             stored.followers.pending,
+            stored.reports,
         ),
         identity,
         owncast: OwncastStatus {
@@ -86,6 +89,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         followers: stored.followers,
         deliveries: Deliveries { waiting: stored.waiting, fan_outs: stored.fan_outs },
         blocks: stored.blocks,
+        reports: stored.reports,
         listen: ListenStatus {
             public: control.listening.public.to_string(),
             webhook: control.listening.webhook.to_string(),
@@ -102,6 +106,7 @@ fn attention(
     on_disk: &OnDisk,
     room: &Room,
     pending: u64,
+    reports: u64,
 ) -> Vec<String> {
     let mut needed = Vec::new();
     if room.low {
@@ -135,6 +140,12 @@ fn attention(
         let (wait, follower) = if pending == 1 { ("waits", "follower") } else { ("wait", "followers") };
         needed.push(format!(
             "{pending} {follower} {wait} for your approval: owncast-herald followers list --state pending"
+        ));
+    }
+    if reports > 0 {
+        let (waits, report) = if reports == 1 { ("waits", "report") } else { ("wait", "reports") };
+        needed.push(format!(
+            "{reports} {report} from other servers {waits} to be read: owncast-herald reports list"
         ));
     }
     // The same fault may be known in two places.
@@ -310,8 +321,14 @@ mod tests {
 
     #[test]
     fn what_needs_attention_is_named_once_with_its_cure() {
-        let calm =
-            attention(&effective(Facts::default(), true), &Board::default(), &OnDisk::default(), &roomy(), 0);
+        let calm = attention(
+            &effective(Facts::default(), true),
+            &Board::default(),
+            &OnDisk::default(),
+            &roomy(),
+            0,
+            0,
+        );
         assert_eq!(calm, Vec::<String>::new());
 
         let mut board = Board { problem: Some("no key".to_owned()), ..Board::default() };
@@ -328,7 +345,7 @@ mod tests {
             needs_restart: true,
         }];
         let on_disk = OnDisk { refused: Some(refused), waiting };
-        let needed = attention(&effective(Facts::default(), false), &board, &on_disk, &roomy(), 1);
+        let needed = attention(&effective(Facts::default(), false), &board, &on_disk, &roomy(), 1, 2);
         for (text, part) in needed.iter().zip([
             "no key",
             "line 2: owncast.url",
@@ -336,15 +353,17 @@ mod tests {
             "the webhook does not reach us",
             "90 s behind",
             "1 follower waits for your approval",
+            "2 reports from other servers wait to be read",
         ]) {
             assert!(text.contains(part), "{part} is not in {text}");
         }
-        assert_eq!(needed.len(), 6, "neither twice, nor a connection that ended once: {needed:?}");
+        assert_eq!(needed.len(), 7, "neither twice, nor a connection that ended once: {needed:?}");
 
         // The watcher shows the clock as Owncast's problem where there is no greater one.
         board =
             Board { problem: Some(clock_words(-400)), clock_offset_seconds: Some(-400), ..Board::default() };
-        let needed = attention(&effective(Facts::default(), true), &board, &OnDisk::default(), &roomy(), 0);
+        let needed =
+            attention(&effective(Facts::default(), true), &board, &OnDisk::default(), &roomy(), 0, 0);
         assert_eq!(needed, [clock_words(-400)]);
     }
 

@@ -121,6 +121,7 @@ fn follower(actor: &str, handle: &str, state: FollowerState, second: i64) -> Fol
         },
         state,
         parked_from: None,
+        moved_to: None,
         follow_id: None,
         since,
         stamp: since,
@@ -156,7 +157,7 @@ async fn status_tells_everything() {
     let json = serde_json::to_value(&*status).unwrap();
     let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     let want = "version ready uptime_seconds attention identity owncast stream session announcement wishes sources notices \
-         followers deliveries blocks listen settings";
+         followers deliveries blocks reports listen settings";
     assert_eq!(keys.join(" "), want);
     assert_eq!(json["sources"]["webhook"]["way"]["state"], "broken");
     assert_eq!(status.attention.len(), 2, "the webhook, and who waits: {:?}", status.attention);

@@ -226,7 +226,16 @@ mod tests {
         };
         let now = Timestamp::UNIX_EPOCH;
         let state = FollowerState::Approved;
-        Follower { person, state, parked_from: None, follow_id: None, since: now, stamp: now, changed: now }
+        Follower {
+            person,
+            state,
+            parked_from: None,
+            moved_to: None,
+            follow_id: None,
+            since: now,
+            stamp: now,
+            changed: now,
+        }
     }
 
     #[test]

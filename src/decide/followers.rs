@@ -6,6 +6,7 @@ use crate::model::Draft;
 use crate::model::follower::{
     DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox,
 };
+use crate::model::handle::Person;
 
 /// Writes a follower, and moves counts and delivery inboxes from what was stored to what is now.
 pub fn settle(draft: &mut Draft<'_>, follower: &Follower) {
@@ -36,6 +37,17 @@ pub fn change_state(draft: &mut Draft<'_>, actor: &str, state: FollowerState, no
     follower.state = state;
     follower.changed = now;
     settle(draft, &follower);
+    true
+}
+
+/// What an actor's document says now is what is shown, and where it is reached. False if that was known, or nobody
+/// knows the actor.
+pub fn refresh(draft: &mut Draft<'_>, person: &Person, now: Timestamp) -> bool {
+    let known: Option<Follower> = draft.view().get(person.actor.as_bytes());
+    let Some(known) = known.filter(|known| known.person != *person) else { return false };
+    let elsewhere = known.person.delivery_inbox() != person.delivery_inbox();
+    let changed = if elsewhere { now } else { known.changed };
+    settle(draft, &Follower { person: person.clone(), changed, ..known });
     true
 }
 

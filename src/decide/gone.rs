@@ -13,7 +13,9 @@ use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::Seen;
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
+use crate::model::notices::Notice;
 use crate::model::record::{decode, full_key};
+use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
 
 /// An actor that is not found must still not be found so long after: a server that is being mended answers 404, too.
@@ -40,6 +42,25 @@ pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
         followers::forget(draft, actor, moment.now);
     }
     engage::forget(draft, actor);
+    for report in draft.view().all::<Report>(&Report::prefix_of_actor(actor)) {
+        draft.delete::<Report>(&report.key());
+    }
+    // What chat has not been told yet, it is not told any more. That it was told stays known: an account that comes and
+    // goes is no news each time.
+    for notice in draft.view().all::<Notice>(b"") {
+        if notice.actor == actor {
+            draft.delete::<Notice>(&notice.key());
+        }
+    }
+}
+
+/// An actor says that it has moved: kept for the operator to see. Nobody is added: the account there follows if its
+/// owner wants it to. False if that actor does not follow, or said so before.
+pub fn moved(draft: &mut Draft<'_>, actor: &str, target: &str) -> bool {
+    let known: Option<Follower> = draft.view().get(actor.as_bytes());
+    let Some(known) = known.filter(|known| known.moved_to.as_deref() != Some(target)) else { return false };
+    draft.put(&Follower { moved_to: Some(target.to_owned()), ..known });
+    true
 }
 
 /// An actor blocked us: it stops following, quietly.

@@ -15,6 +15,7 @@ pub mod moment;
 pub mod profile;
 pub mod publish;
 pub mod redeliver;
+pub mod reports;
 pub mod rules;
 pub mod schedule;
 pub mod seen;

@@ -13,6 +13,7 @@ use crate::model::host::{Host, Resting};
 use crate::model::notices::Said;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
+use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
 
 /// A blocked follower can be restored for this long.
@@ -117,6 +118,9 @@ fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
         Said::KIND => decode::<Said>(value).is_some_and(|said| {
             older(said.at, now, if said.post.is_some() { SAID_LIFE } else { ENGAGED_LIFE })
         }),
+        Report::KIND => {
+            decode::<Report>(value).is_some_and(|report| older(report.at, now, super::reports::LIFE))
+        }
         Engagement::KIND => decode::<Engagement>(value).is_some_and(|done| {
             // What was taken back stands for nothing; its Undo is remembered for itself.
             older(done.at, now, if done.undone { super::seen::UNDONE_MEMORY } else { ENGAGED_LIFE })

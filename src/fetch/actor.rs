@@ -64,7 +64,7 @@ impl RemoteActor {
     /// # Errors
     /// [`FetchError::Gone`] for a Tombstone, [`FetchError::Denied`] for an actor without inbox (a stripped document for
     /// those who may not read it), else [`FetchError::Rejected`].
-    pub(super) fn read(document: &Value, policy: &RemotePolicy) -> Result<Self, FetchError> {
+    pub fn read(document: &Value, policy: &RemotePolicy) -> Result<Self, FetchError> {
         if kind(document, &["Tombstone"]).is_some() {
             return Err(FetchError::Gone);
         }

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::gate::not_verified;
+use super::sift::reported;
 use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, ours};
 use crate::decide::follow::{self, Followed};
-use crate::decide::{Moment, Rules, blocks, gone, hosts, seen};
+use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, reports, seen};
 use crate::model::engagement::EngagementKind;
 use crate::model::handle::{Person, host_of};
 use crate::model::{Addresses, Draft};
@@ -86,7 +87,7 @@ fn decide(
                 _ => Took::Followed,
             }
         }
-        Kind::Like | Kind::Announce => {
+        Kind::Like | Kind::EmojiReact | Kind::Announce => {
             let kind = engagement(&activity.kind);
             let (Some(kind), Some(object)) = (kind, object.and_then(|id| ours(addresses, id))) else {
                 return Ok(Took::Ignored);
@@ -100,13 +101,27 @@ fn decide(
             gone::blocked_us(draft, &moment, verified.actor(), verified.stamp());
             Took::Undone
         }
+        Kind::Update if followers::refresh(draft, person, moment.now) => Took::Updated,
+        Kind::Move => match &activity.target {
+            Some(target) if gone::moved(draft, verified.actor(), target) => Took::Updated,
+            _ => Took::Ignored,
+        },
+        Kind::Flag => {
+            let about: Vec<String> = reported(activity, addresses).cloned().collect();
+            let id = id.unwrap_or_default();
+            match reports::keep(draft, &moment, person, id, about, activity.text.clone()) {
+                true => Took::Reported,
+                false => Took::Repeated,
+            }
+        }
         _ => Took::Ignored,
     })
 }
 
+/// A reaction with an emoji counts as a like.
 fn engagement(kind: &Kind) -> Option<EngagementKind> {
     match kind {
-        Kind::Like => Some(EngagementKind::Like),
+        Kind::Like | Kind::EmojiReact => Some(EngagementKind::Like),
         Kind::Announce => Some(EngagementKind::Announce),
         _ => None,
     }

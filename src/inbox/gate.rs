@@ -10,7 +10,7 @@ use super::sift::{Sifted, sift};
 use super::{Arrival, Engine, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
-use crate::activitypub::vocab::read::Incoming;
+use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, gone};
 use crate::fetch::{FetchError, RemoteActor};
 use crate::model::handle::host_of;
@@ -23,7 +23,8 @@ use crate::store::Store;
 pub(super) enum Checked {
     /// Taken, and changes nothing.
     Nothing,
-    /// An actor says that it deletes itself. Who is known here must not show, so it is answered before it is looked into.
+    /// An actor says that it deletes, changes or moves itself. Who is known here must not show, so it is answered before
+    /// it is looked into.
     Leaving(Claim),
     /// Somebody says something; it is to be proved.
     Claim(Claim),
@@ -48,9 +49,7 @@ pub(super) fn check(engine: &Engine, arrival: Arrival) -> Result<Checked, Proble
     match sift(&incoming, &engine.addresses) {
         Sifted::Ignore => Ok(Checked::Nothing),
         // The answer is 202 whatever comes of it: the difference would tell who is known here.
-        Sifted::SelfDelete => {
-            Ok(sound(engine, &arrival, incoming).map_or(Checked::Nothing, Checked::Leaving))
-        }
+        Sifted::OfItself => Ok(sound(engine, &arrival, incoming).map_or(Checked::Nothing, Checked::Leaving)),
         Sifted::Verify => sound(engine, &arrival, incoming).map(Checked::Claim),
     }
 }
@@ -107,7 +106,7 @@ fn sound(engine: &Engine, arrival: &Arrival, incoming: Incoming) -> Result<Claim
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "own-host", detail));
     }
     if let Some(inner) = &incoming.object.actor
-        && incoming.kind == crate::activitypub::vocab::read::Kind::Undo
+        && incoming.kind == Kind::Undo
         && address("undone activity's actor", inner)? != actor
     {
         let detail = "the undone activity is another actor's";
@@ -132,6 +131,12 @@ pub(super) fn not_verified(key_id: &str) -> Problem {
     )
 }
 
+/// The signed date, or the arrival if that was earlier: in whole seconds, as dates are, so that what is signed in the
+/// second in which something else arrived is not older than it.
+fn stamp(unverified: &Unverified, arrived: Timestamp) -> Timestamp {
+    unverified.signed_at.min(Timestamp::from_second(arrived.as_second()).unwrap_or(arrived))
+}
+
 fn unavailable(key_id: &str) -> Problem {
     Problem::busy("key-unavailable", format!("the key {key_id} cannot be fetched now"), 60)
 }
@@ -151,7 +156,7 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
     };
     match looked {
         Ok(Some(owner)) if owner.id == actor => {
-            let stamp = unverified.signed_at.min(arrived);
+            let stamp = stamp(&unverified, arrived);
             Ok(Verified::by_signature(incoming, owner.person(), stamp, unverified))
         }
         Ok(_) => Err(not_verified(&unverified.key_id)),
@@ -181,7 +186,7 @@ async fn signer(
     }
 }
 
-/// A self-Delete of an actor we know: proved by its signature, or by its document being gone.
+/// What an actor we know says of itself: proved by its signature, or of a Delete by its document being gone.
 pub(super) async fn left(engine: &Engine, store: &Store, claim: Claim) -> Option<Verified> {
     let Claim { incoming, unverified, actor, arrived, source } = claim;
     let asked = actor.to_string();
@@ -189,11 +194,17 @@ pub(super) async fn left(engine: &Engine, store: &Store, claim: Claim) -> Option
     if !store.read(counts).await.unwrap_or(false) {
         return None;
     }
-    let stamp = unverified.signed_at.min(arrived);
+    let stamp = stamp(&unverified, arrived);
     match signer(engine, &unverified, source).await {
         Ok(Some(owner)) if owner.id == actor => {
-            Some(Verified::by_signature(incoming, owner.person(), stamp, unverified))
+            // What an Update embeds is not believed: the document itself is read.
+            let owner = match incoming.kind {
+                Kind::Update => engine.fetcher.actor(actor.as_str()).await.ok()?,
+                _ => owner,
+            };
+            (owner.id == actor).then(|| Verified::by_signature(incoming, owner.person(), stamp, unverified))
         }
+        _ if incoming.kind != Kind::Delete => None,
         // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
         // actor's own document tells.
         _ => match engine.fetcher.actor_again(actor.as_str(), source).await {

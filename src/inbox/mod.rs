@@ -180,6 +180,9 @@ enum Took {
     Engaged,
     Undone,
     Deleted,
+    /// An actor's profile, or where it has moved.
+    Updated,
+    Reported,
     Repeated,
     Ignored,
 }
@@ -187,7 +190,12 @@ enum Took {
 impl Took {
     fn counted(self) -> InboxOutcome {
         match self {
-            Took::Followed | Took::Engaged | Took::Undone | Took::Deleted => InboxOutcome::Accepted,
+            Took::Followed
+            | Took::Engaged
+            | Took::Undone
+            | Took::Deleted
+            | Took::Updated
+            | Took::Reported => InboxOutcome::Accepted,
             Took::Repeated => InboxOutcome::Duplicate,
             Took::Ignored => InboxOutcome::Ignored,
         }

@@ -9,8 +9,9 @@ use crate::model::Addresses;
 pub enum Sifted {
     /// It cannot matter here: 202, no work.
     Ignore,
-    /// An actor says that it deletes itself: its key may be gone.
-    SelfDelete,
+    /// An actor deletes, changes or moves itself. That matters only of those we know, and the key of one who is deleted
+    /// may be gone.
+    OfItself,
     /// Verify it and see.
     Verify,
 }
@@ -22,18 +23,29 @@ pub fn sift(incoming: &Incoming, addresses: &Addresses) -> Sifted {
     let about_ours = |id: &Option<String>| id.as_deref().is_some_and(|id| ours(addresses, id).is_some());
     let verify = match incoming.kind {
         Kind::Follow | Kind::Block => about_us(&object.id),
-        Kind::Like | Kind::Announce => about_ours(&object.id),
+        Kind::Like | Kind::EmojiReact | Kind::Announce => about_ours(&object.id),
         Kind::Undo => match &object.kind {
             // Only the id: it may be one of theirs that we know.
             None => object.id.is_some(),
             Some(Kind::Follow) => object.object.is_none() || about_us(&object.object),
-            Some(Kind::Like | Kind::Announce) => object.object.is_none() || about_ours(&object.object),
+            Some(Kind::Like | Kind::EmojiReact | Kind::Announce) => {
+                object.object.is_none() || about_ours(&object.object)
+            }
             Some(_) => false,
         },
-        Kind::Delete if object.id.as_deref() == Some(incoming.actor.as_str()) => return Sifted::SelfDelete,
+        Kind::Delete | Kind::Update | Kind::Move if object.id.as_deref() == Some(incoming.actor.as_str()) => {
+            return Sifted::OfItself;
+        }
+        Kind::Flag => reported(incoming, addresses).next().is_some(),
         _ => false,
     };
     if verify { Sifted::Verify } else { Sifted::Ignore }
+}
+
+/// What of ours a report names.
+pub fn reported<'a>(incoming: &'a Incoming, addresses: &'a Addresses) -> impl Iterator<Item = &'a String> {
+    let named = incoming.object.id.iter().chain(&incoming.more);
+    named.filter(|id| same_id(id, &addresses.actor()) || ours(addresses, id).is_some())
 }
 
 /// Ids are compared as URLs: a peer may write the host in capitals or name the default port.
@@ -67,8 +79,17 @@ mod tests {
             ("Undo", json!({"type": "Follow", "object": they}), Sifted::Ignore),
             ("Undo", json!({"type": "Like", "object": note}), Sifted::Verify),
             ("Undo", json!({"type": "Block", "object": actor}), Sifted::Ignore),
-            ("Delete", json!(they), Sifted::SelfDelete),
-            ("Delete", json!({"id": they, "type": "Person"}), Sifted::SelfDelete),
+            ("Delete", json!(they), Sifted::OfItself),
+            ("Delete", json!({"id": they, "type": "Person"}), Sifted::OfItself),
+            ("Update", json!({"id": they, "type": "Person"}), Sifted::OfItself),
+            ("Update", json!({"id": "https://peer.example/n/1", "type": "Note"}), Sifted::Ignore),
+            ("Move", json!(they), Sifted::OfItself),
+            ("Move", json!("https://peer.example/b"), Sifted::Ignore),
+            ("EmojiReact", json!(note), Sifted::Verify),
+            ("Undo", json!({"type": "EmojiReact", "object": note}), Sifted::Verify),
+            ("Flag", json!([they, note]), Sifted::Verify),
+            ("Flag", json!([they]), Sifted::Ignore),
+            ("QuoteRequest", json!(note), Sifted::Ignore),
             ("Delete", json!({"id": "https://peer.example/n/1", "type": "Tombstone"}), Sifted::Ignore),
             ("Block", json!(actor), Sifted::Verify),
             ("Create", json!({"type": "Note", "id": "https://peer.example/n/2"}), Sifted::Ignore),

@@ -34,6 +34,8 @@ pub struct Follower {
     pub state: FollowerState,
     /// State to return to when a block is lifted.
     pub parked_from: Option<FollowerState>,
+    /// Where it says that it has moved to. Only shown: the account there follows if its owner wants it to.
+    pub moved_to: Option<String>,
     /// Id of the newest Follow, verbatim: an Accept must repeat it. Absent for imported rows without one.
     pub follow_id: Option<String>,
     /// Since when, by our clock.

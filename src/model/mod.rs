@@ -13,6 +13,7 @@ pub mod notices;
 pub mod origin;
 pub mod post;
 pub mod record;
+pub mod report;
 pub mod secret;
 pub mod source;
 pub mod stood;

@@ -122,6 +122,7 @@ proptest! {
             person,
             state: FOLLOWER_STATES[state],
             parked_from: parked.map(|state| FOLLOWER_STATES[state]),
+            moved_to: None,
             follow_id,
             since: times.0,
             stamp: times.1,

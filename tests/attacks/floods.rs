@@ -19,7 +19,7 @@ fn resident(stage: &Stage) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c_25_two_thousand_unknown_keys() {
+async fn c_25_c_26_two_thousand_unknown_keys() {
     let target = Target::start().await;
     let mut hosts = Vec::new();
     for _ in 0..4 {

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use openssl::hash::MessageDigest;
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::{Id, PKey, Private};
 use openssl::rsa::Rsa;
 use openssl::sha::sha256;
 use openssl::sign::Signer;
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Mallory {
     /// The actor's id.
     pub id: String,
+    /// What its requests name as their key.
+    pub key_id: String,
     key: PKey<Private>,
     /// Stays for as long as somebody lives on it.
     _server: Server,
@@ -34,16 +36,38 @@ impl Mallory {
     pub fn on(server: &Server, name: &str) -> Mallory {
         let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
         let pem = String::from_utf8(key.public_key_to_pem().unwrap()).unwrap();
-        let id = format!("{}/by-hand/{name}", server.url());
-        let actor = json!({
-            "@context": ["https://www.w3.org/ns/activitystreams", "https://w3id.org/security/v1"],
-            "id": id, "type": "Person", "preferredUsername": name, "inbox": format!("{}/users/{name}/inbox", server.url()),
-            "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem},
-        });
+        let mallory = Mallory::unseen(server, name, key);
+        let (id, key_id) = (&mallory.id, &mallory.key_id);
+        mallory.show(json!({"publicKey": {"id": key_id, "owner": id, "publicKeyPem": pem}}));
+        mallory
+    }
+
+    /// An actor with this key, whose document is not there yet.
+    pub fn unseen(server: &Server, name: &str, key: PKey<Private>) -> Mallory {
         // Its inbox is that of a person who takes what comes.
         server.person(name);
-        server.place(&format!("/by-hand/{name}"), Document::activity(&actor));
-        Mallory { id, key, _server: server.clone() }
+        let id = format!("{}/by-hand/{name}", server.url());
+        Mallory { key_id: format!("{id}#main-key"), id, key, _server: server.clone() }
+    }
+
+    /// Puts its document there, with these fields beside the usual ones.
+    pub fn show(&self, fields: Value) {
+        let name = self.id.rsplit('/').next().unwrap();
+        let inbox = format!("{}/users/{name}/inbox", self._server.url());
+        let mut actor = json!({
+            "@context": ["https://www.w3.org/ns/activitystreams", "https://w3id.org/security/v1"],
+            "id": self.id, "type": "Person", "preferredUsername": name, "inbox": inbox,
+        });
+        actor.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        self._server.place(&format!("/by-hand/{name}"), Document::activity(&actor));
+    }
+
+    fn sign(&self, text: &str) -> String {
+        let mut signer = match self.key.id() {
+            Id::ED25519 => Signer::new_without_digest(&self.key).unwrap(),
+            _ => Signer::new(MessageDigest::sha256(), &self.key).unwrap(),
+        };
+        STANDARD.encode(signer.sign_oneshot_to_vec(text.as_bytes()).unwrap())
     }
 
     /// A whole signed request to `path` of `stage`, dated so many seconds ago.
@@ -58,9 +82,14 @@ impl Mallory {
         let date = httpdate::fmt_http_date(at.into());
         let digest = format!("SHA-256={}", STANDARD.encode(sha256(body.as_bytes())));
         let text = format!("(request-target): post {path}\nhost: {host}\ndate: {date}\ndigest: {digest}");
-        let mut signer = Signer::new(MessageDigest::sha256(), &self.key).unwrap();
-        let signature = STANDARD.encode(signer.sign_oneshot_to_vec(text.as_bytes()).unwrap());
-        head(path, &host, &date, &digest, &format!("{}#main-key", self.id), &signature, &body)
+        let request = head(path, &host, &date, &digest, &self.key_id, &self.sign(&text), &body);
+        match self.key.id() {
+            // Its key says that it is Ed25519.
+            Id::ED25519 => {
+                String::from_utf8(request).unwrap().replacen("rsa-sha256", "hs2019", 1).into_bytes()
+            }
+            _ => request,
+        }
     }
 
     /// As [`Mallory::request`], signed by RFC 9421.
@@ -69,14 +98,13 @@ impl Mallory {
         let created = Timestamp::now().as_second() - ago;
         let digest = format!("sha-256=:{}:", STANDARD.encode(sha256(body.as_bytes())));
         let parameters = format!(
-            "(\"@method\" \"@target-uri\" \"content-digest\");created={created};keyid=\"{}#main-key\"",
-            self.id
+            "(\"@method\" \"@target-uri\" \"content-digest\");created={created};keyid=\"{}\"",
+            self.key_id
         );
         let text = format!(
             "\"@method\": POST\n\"@target-uri\": http://{host}{path}\n\"content-digest\": {digest}\n\"@signature-params\": {parameters}"
         );
-        let mut signer = Signer::new(MessageDigest::sha256(), &self.key).unwrap();
-        let signature = STANDARD.encode(signer.sign_oneshot_to_vec(text.as_bytes()).unwrap());
+        let signature = self.sign(&text);
         format!(
             "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Digest: {digest}\r\n\
              Content-Type: application/activity+json\r\nContent-Length: {}\r\nConnection: close\r\n\

@@ -11,23 +11,23 @@ use crate::target::{Target, never_contacted, refusal};
 const PATH: &str = "/federation/user/streamer/inbox";
 const OTHER: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
 
-fn plain() -> SignOptions {
+pub fn plain() -> SignOptions {
     SignOptions { scheme: Some(Scheme::Rfc9421), ..SignOptions::default() }
 }
 
-fn covering(list: &str) -> SignOptions {
+pub fn covering(list: &str) -> SignOptions {
     SignOptions { covered: Some(list.split(' ').map(str::to_owned).collect()), ..plain() }
 }
 
-fn input(rewrite: fn(&str) -> String) -> SignOptions {
+pub fn input(rewrite: fn(&str) -> String) -> SignOptions {
     SignOptions { rewrite_input: Some(rewrite), ..plain() }
 }
 
-fn both(input: fn(&str) -> String, signature: fn(&str) -> String) -> SignOptions {
+pub fn both(input: fn(&str) -> String, signature: fn(&str) -> String) -> SignOptions {
     SignOptions { rewrite_input: Some(input), rewrite_signature: Some(signature), ..plain() }
 }
 
-fn with(name: &str, value: &str) -> SignOptions {
+pub fn with(name: &str, value: &str) -> SignOptions {
     SignOptions { headers: vec![(name.into(), value.into())], ..plain() }
 }
 

@@ -3,44 +3,43 @@
 use jiff::SignedDuration;
 use owncast_herald::sim::fediverse::{Flavour, Scheme, SignOptions, SigningKey};
 
-use crate::target::{Target, never_contacted, refusal};
+use crate::target::{Target, asked_once, never_contacted, refusal};
 
-fn plain() -> SignOptions {
+pub fn plain() -> SignOptions {
     SignOptions::default()
 }
 
-fn covering(list: &str) -> SignOptions {
+pub fn covering(list: &str) -> SignOptions {
     SignOptions { covered: Some(list.split(' ').map(str::to_owned).collect()), ..plain() }
 }
 
-fn rewritten(rewrite: fn(&str) -> String) -> SignOptions {
+pub fn rewritten(rewrite: fn(&str) -> String) -> SignOptions {
     SignOptions { rewrite_signature: Some(rewrite), ..plain() }
 }
 
-fn with(name: &str, value: &str) -> SignOptions {
+pub fn with(name: &str, value: &str) -> SignOptions {
     SignOptions { headers: vec![(name.into(), value.into())], ..plain() }
 }
 
 /// The `Signature` header with something else in place of the list of what it covers.
-fn without_list(text: &str, instead: &str) -> String {
+pub fn without_list(text: &str, instead: &str) -> String {
     let (before, list) = text.split_once("headers=\"").unwrap();
     let (_, after) = list.split_once("\",").unwrap();
     format!("{before}{instead}{after}")
 }
 
-/// Each is refused with its code, changes nothing, and nothing is asked of the server it came from.
+/// Each is refused with its code and changes nothing, and nobody came to the server it is from, whose key we never saw:
+/// what came there afterwards is what the same person's honest Follow caused, and nothing else.
 pub async fn refused_without_a_request(attacks: Vec<(SignOptions, &str)>) {
     let target = Target::start().await;
-    let eve = target.stranger(Flavour::Mastodon).await;
-    for (options, code) in attacks {
+    for (place, (options, code)) in attacks.into_iter().enumerate() {
+        let eve = target.cold(Flavour::Mastodon).await;
         let reply = target.try_follow(&eve, &options).await;
         assert_eq!(refusal(&reply), (401, code.to_owned()), "{options:?}: {}", reply.body);
+        target.unchanged_but_for(place as u64).await;
+        target.stage.follow(&eve).await;
+        asked_once(&eve);
     }
-    never_contacted(eve.server());
-    target.unchanged().await;
-    // The same person, honestly.
-    assert_eq!(target.try_follow(&eve, &plain()).await.status, 202);
-    target.stage.wait_followers(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,6 +132,12 @@ async fn c_02_clock() {
         (created(-2), "clock-offset"),
     ])
     .await;
+    let target = Target::start().await;
+    let eve = target.cold(Flavour::Mastodon).await;
+    for (hours, direction) in [(3, "s behind our clock"), (-3, "s ahead of our clock")] {
+        let reply = target.try_follow(&eve, &aged(hours)).await;
+        assert!(reply.body.contains("Date is 1") && reply.body.contains(direction), "{}", reply.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

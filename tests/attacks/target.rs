@@ -37,6 +37,11 @@ impl Target {
         self.stage.server(flavour).await.person("eve")
     }
 
+    /// As [`Target::stranger`], somebody whose key takes no time to make.
+    pub async fn cold(&self, flavour: Flavour) -> Person {
+        self.stage.server(flavour).await.crowd(1).remove(0)
+    }
+
     /// A Follow of us, as `actor` would send it.
     pub fn follow_by(&self, actor: &str) -> Value {
         self.activity(actor, "Follow", json!(self.stage.actor()))
@@ -65,6 +70,12 @@ impl Target {
         self.count(1, 0).await;
     }
 
+    /// As [`Target::unchanged`], when so many have followed since.
+    pub async fn unchanged_but_for(&self, followers: u64) {
+        assert_eq!(self.stage.followers().await, 1 + followers, "followers");
+        self.count(1, 0).await;
+    }
+
     /// So many likes and shares.
     pub async fn count(&self, likes: u64, shares: u64) {
         let note = self.stage.document(&self.note).await;
@@ -88,4 +99,10 @@ pub fn never_contacted(server: &Server) {
         (Vec::new(), 0),
         "requests that a stranger caused"
     );
+}
+
+/// Somebody's document was looked at once, and nothing else was asked of that server.
+pub fn asked_once(person: &Person) {
+    let asked: Vec<String> = person.server().requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(asked, [person.id().strip_prefix(&person.server().url()).unwrap()]);
 }

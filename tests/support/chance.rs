@@ -12,6 +12,11 @@ impl Chance {
         Chance(seed.max(1))
     }
 
+    /// From a number.
+    pub fn of(seed: u64) -> Chance {
+        Chance(seed.max(1))
+    }
+
     /// Others that look as random: one of many of the same seed.
     pub fn another(mut self, number: u64) -> Chance {
         for _ in 0..=number {

@@ -43,6 +43,8 @@ pub struct Status {
     pub deliveries: Deliveries,
     /// Number of blocks, those of Owncast's list included.
     pub blocks: u64,
+    /// Number of reports from other servers that were not cleared.
+    pub reports: u64,
     /// Addresses bound.
     pub listen: ListenStatus,
     /// Every key with its effective value.

@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::decide::engage::{Ours, engage};
-use crate::decide::gone;
+use crate::decide::{followers, gone, reports};
 use crate::model::delivery::{InboxState, OutgoingKind, Target, chunk_key};
 use crate::model::engagement::{Engagement, EngagementKind};
 use crate::model::follower::FollowerState::{Approved, Left, Rejected};
 use crate::model::record::kind;
+use crate::model::report::Report;
 
 #[test]
 fn who_deletes_itself_leaves_nothing_behind() {
@@ -23,6 +24,61 @@ fn who_deletes_itself_leaves_nothing_behind() {
     let before = world.view.len();
     world.act(at(3), |draft, moment| gone::deleted(draft, moment, "https://peer.example/users/zoe"));
     assert_eq!(world.view.len(), before);
+}
+
+#[test]
+fn who_deletes_itself_is_not_told_of_and_has_reported_nothing() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let bob = person("bob", "peer.example");
+    for who in [&ana, &bob] {
+        world.follow(at(0), who);
+        world.act(at(1), |draft, moment| {
+            reports::keep(draft, moment, who, "https://peer.example/flags/1", Vec::new(), None)
+        });
+    }
+    world.act(at(2), |draft, moment| gone::deleted(draft, moment, &ana.actor));
+    assert_eq!(world.notices().iter().map(|notice| notice.actor.as_str()).collect::<Vec<_>>(), [&bob.actor]);
+    assert_eq!(world.all::<Report>().iter().map(|report| &report.actor).collect::<Vec<_>>(), [&bob.actor]);
+    // An account that comes and goes is no news each time.
+    world.follow(at(3), &ana);
+    assert_eq!(world.notices().len(), 1);
+}
+
+#[test]
+fn who_has_moved_is_marked_and_nobody_is_added() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let target = "https://new.example/users/ana";
+    let moved = |world: &mut World| world.act(at(5), |draft, _| gone::moved(draft, &ana.actor, target));
+    assert!(!moved(&mut world), "nobody knows her");
+    world.follow(at(0), &ana);
+    assert!(moved(&mut world));
+    assert!(!moved(&mut world), "again");
+    let follower = world.follower(&ana).unwrap();
+    assert_eq!((follower.moved_to.as_deref(), follower.state), (Some(target), Approved));
+    assert_eq!(world.all::<Follower>().len(), 1);
+    // Who follows again from there has not moved.
+    world.follow(at(9), &ana);
+    assert_eq!(world.follower(&ana).unwrap().moved_to, None);
+    world.assert_consistent();
+}
+
+#[test]
+fn what_a_profile_says_now_is_shown() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let refresh = |world: &mut World, now, who: &Person| {
+        world.act(at(now), |draft, m| followers::refresh(draft, who, m.now))
+    };
+    let renamed = Person { name: Some("Ana B.".to_owned()), ..ana.clone() };
+    assert!(!refresh(&mut world, 0, &renamed), "nobody knows her");
+    world.follow(at(0), &ana);
+    assert!(!refresh(&mut world, 1, &ana));
+    assert!(refresh(&mut world, 2, &renamed));
+    let follower = world.follower(&ana).unwrap();
+    assert_eq!((&follower.person, follower.changed, follower.stamp), (&renamed, at(0), at(0)));
+    let elsewhere = hermit("ana", "peer.example");
+    assert!(refresh(&mut world, 3, &elsewhere));
+    assert_eq!(world.follower(&ana).unwrap().changed, at(3));
+    world.assert_consistent();
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod hosts;
 mod profile;
 mod publish;
 mod redeliver;
+mod reports;
 mod schedule;
 mod stream;
 mod stream_clocks;

@@ -49,12 +49,27 @@ pub(super) fn sent(raw: &str) -> String {
 /// What a viewer's page holds for a line: an action goes in raw, everything else through the page's HTML filter, which
 /// makes links of bare addresses, and known emoji become pictures.
 pub(super) fn page(line: &ChatLine, emoji: &[String]) -> String {
-    match line.kind {
-        ChatKind::Action => html::with_emoji(&line.html, emoji),
+    shown(line.kind, &line.html, emoji)
+}
+
+fn shown(kind: ChatKind, html: &str, emoji: &[String]) -> String {
+    match kind {
+        ChatKind::Action => html::with_emoji(html, emoji),
         ChatKind::System | ChatKind::Bot | ChatKind::Person | ChatKind::Fediverse => {
-            html::with_emoji(&html::with_links(&html::page_filter(&line.html)), emoji)
+            html::with_emoji(&html::with_links(&html::page_filter(html)), emoji)
         }
     }
+}
+
+/// What a viewer's page holds for a body that is sent as a message of that kind, without a server around it.
+pub fn page_of(kind: ChatKind, body: &str, emoji: &[String]) -> String {
+    let html = match kind {
+        ChatKind::System | ChatKind::Fediverse => system(body),
+        ChatKind::Action => action(body),
+        ChatKind::Bot => sent(body),
+        ChatKind::Person => spoken(body),
+    };
+    shown(kind, &html, emoji)
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use chat::page_of;
 pub use options::{
     Config, Faults, FederationAction, Follower, FollowerState, Options, Refusal, SocialHandle, SocketRefusal,
     Timeline, Version,

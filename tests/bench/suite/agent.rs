@@ -215,6 +215,7 @@ fn follower(actor: String, inbox: String, now: Timestamp) -> Follower {
         },
         state: FollowerState::Approved,
         parked_from: None,
+        moved_to: None,
         follow_id: None,
         since: now,
         stamp: now,

@@ -33,6 +33,10 @@ pub fn webfinger(addresses: &Addresses, facts: &Facts, resource: &str) -> Result
     if resource.is_empty() {
         return Err(WebfingerProblem::Missing);
     }
+    // A parser of addresses would take some of these out and find us in what is left.
+    if resource.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return Err(WebfingerProblem::Malformed);
+    }
     let ours = match strip_scheme(resource, "acct") {
         Some(account) => is_our_account(addresses, account)?,
         None => is_our_address(addresses, resource)?,
@@ -95,7 +99,7 @@ fn is_our_account(addresses: &Addresses, account: &str) -> Result<bool, Webfinge
     // People paste handles with the sign in front.
     let account = account.strip_prefix('@').unwrap_or(account);
     let (user, host) = account.split_once('@').ok_or(WebfingerProblem::Malformed)?;
-    if user.is_empty() || host.is_empty() || host.contains(['@', '/']) {
+    if user.is_empty() || host.is_empty() || host.contains(['@', '/', '\\', '?', '#']) {
         return Err(WebfingerProblem::Malformed);
     }
     let base = Url::parse(&addresses.base).map_err(|_| WebfingerProblem::Unknown)?;
@@ -162,6 +166,11 @@ mod tests {
             ("acct:a@b@c", Malformed),
             ("acct:streamer@", Malformed),
             ("acct:streamer@live.example/x", Malformed),
+            ("acct:streamer@live.example?x", Malformed),
+            ("acct:streamer@live.example#x", Malformed),
+            ("acct:streamer@live.ex\tample", Malformed),
+            ("https://live.ex\tample/federation/user/streamer", Malformed),
+            ("https://live.example/\nfederation/user/streamer", Malformed),
             ("mailto:streamer@live.example", Malformed),
             ("acct:nobody@live.example", Unknown),
             ("acct:streamer@other.example", Unknown),

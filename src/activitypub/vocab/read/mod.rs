@@ -63,7 +63,7 @@ impl Kind {
             "Block" => Kind::Block,
             "Flag" => Kind::Flag,
             "QuoteRequest" | "https://w3id.org/fep/044f#QuoteRequest" => Kind::QuoteRequest,
-            other => Kind::Other(other.to_owned()),
+            _ => Kind::Other(name.to_owned()),
         }
     }
 
@@ -103,10 +103,15 @@ pub struct Incoming {
     pub more: Vec<String>,
     /// Where a Move goes.
     pub target: Option<String>,
+    /// What a Flag says, at most [`MAX_TEXT`] characters of it.
+    pub text: Option<String>,
 }
 
 /// Longest id or type read, in bytes: Mastodon and Misskey stay below it, and ids become keys of the store.
 pub const MAX_ID: usize = 2048;
+
+/// Most characters of a Flag's text that are kept.
+pub const MAX_TEXT: usize = 2000;
 
 /// Most further objects of a Flag that are kept.
 pub const MAX_MORE: usize = 64;
@@ -159,8 +164,15 @@ impl Incoming {
                 (read_object(object)?, Vec::new())
             }
         };
+        let text = ["content", "summary"]
+            .iter()
+            .find_map(|field| document.get(*field)?.as_str())
+            .filter(|_| kind == Kind::Flag);
         Ok(Incoming {
             id: string(document.get("id"), "id")?,
+            text: text
+                .map(|text| text.chars().take(MAX_TEXT).collect())
+                .filter(|text: &String| !text.is_empty()),
             kind,
             actor,
             object,

@@ -34,6 +34,7 @@ fn every_peers_dialect_is_understood() {
             "in_reply_to": read.object.in_reply_to,
             "target": read.target,
             "more": read.more,
+            "text": read.text,
         });
         for (field, expected) in case["read"].as_object().unwrap() {
             assert_eq!(&got[field], expected, "{peer}: {field}");
