@@ -30,7 +30,12 @@ const POSTS: usize = 10;
 /// # Errors
 /// Whatever broke.
 pub fn run(quick: bool) -> anyhow::Result<()> {
-    let strangers = if quick { 10_000 } else { 1_000_000 };
+    let full = std::env::args().any(|argument| argument == "--full");
+    let strangers = match (quick, full) {
+        (_, true) => 1_000_000,
+        (true, _) => 10_000,
+        _ => 50_000,
+    };
     tokio::runtime::Runtime::new()?.block_on(async {
         headline(&format!("{strangers} strangers, {PER_MINUTE} a minute"));
         let folder = tempfile::tempdir()?;
