@@ -100,6 +100,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
     const MINUTE: Duration = Duration::from_secs(60);
+    /// Statuses that mean something of their own.
+    const TELLING: [u16; 11] = [200, 400, 401, 408, 410, 425, 429, 500, 501, 503, 504];
 
     fn sorted(reply: &Reply, tries: u32) -> Meaning {
         meaning(reply, OutgoingKind::Update, tries, NOW, 7)
@@ -243,7 +245,8 @@ mod tests {
 
         #[test]
         fn what_a_reply_tells_of_the_host_and_of_arrival_depends_on_nothing_else(
-            status in 100u16..600, way in 0..4u8, kind in 0..3usize, tries in 0..60u32, entropy: u64,
+            status in prop_oneof![100u16..600, prop::sample::select(TELLING.to_vec())],
+            way in 0..8u8, kind in 0..3usize, tries in 0..60u32, entropy: u64,
         ) {
             let kind = [OutgoingKind::Create, OutgoingKind::Accept, OutgoingKind::Delete][kind];
             let reply = match way {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::support::stage::Stage;
 
 /// Pause before somebody who was not heard tries again.
-const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// What somebody did, all of it acknowledged.
 pub struct Life {
