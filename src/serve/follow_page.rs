@@ -68,14 +68,18 @@ fn no_answer(host: &str) -> String {
 
 /// Why nobody is sent to where a server says that one can follow.
 #[derive(Debug, PartialEq, Eq)]
-enum BadTemplate {
+pub enum BadTemplate {
     /// There is none, or it is no address with exactly one place for us.
     Unusable,
     /// It is of neither the host asked nor the one that answered: anybody could be sent anywhere.
     Elsewhere,
 }
 
-fn target(described: &Described, us: &str, policy: &RemotePolicy) -> Result<Url, BadTemplate> {
+/// Where a server says that `us` can be followed.
+///
+/// # Errors
+/// See [`BadTemplate`].
+pub fn target(described: &Described, us: &str, policy: &RemotePolicy) -> Result<Url, BadTemplate> {
     let links = described.document.get("links").and_then(Value::as_array).ok_or(BadTemplate::Unusable)?;
     let template = links
         .iter()

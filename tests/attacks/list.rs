@@ -52,3 +52,24 @@ fn every_check_is_attacked() {
     )
     .unwrap();
 }
+
+/// A proof is made in one place, and what acts on activities takes nothing else.
+#[test]
+fn only_the_gate_proves() {
+    let inbox = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/inbox");
+    let read = |name: &str| {
+        let text = fs::read_to_string(inbox.join(name)).unwrap();
+        text.split("#[cfg(test)]").next().unwrap().to_owned()
+    };
+    let verified = read("verified.rs");
+    assert_eq!(verified.matches(") -> Self").count(), 2, "two ways to be proved");
+    assert_eq!(verified.matches("pub(super) fn by_").count(), 2, "neither to be had outside of the inbox");
+    for file in fs::read_dir(&inbox).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let makes = read(&name).matches("Verified::by_").count();
+        assert_eq!(makes > 0, name == "gate.rs", "{name} makes {makes} proofs");
+        let compares = read(&name).matches("same_origin(").count();
+        assert_eq!(compares > 0, name == "gate.rs", "{name} compares origins itself");
+    }
+    assert!(read("apply.rs").contains("verified: Verified"));
+}

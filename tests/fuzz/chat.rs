@@ -22,7 +22,7 @@ fn notice(parts: &[String], kind: NoticeKind) -> Notice {
         name: Some(part(0)).filter(|name| !name.is_empty()),
         handle: part(1),
         link: part(3),
-        live_post: parts.len() % 2 == 0,
+        live_post: parts.len().is_multiple_of(2),
         at: jiff::Timestamp::UNIX_EPOCH,
     }
 }

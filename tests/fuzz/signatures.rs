@@ -47,10 +47,17 @@ impl Request {
 fn signed(key: &PrivateKey, sign: SignRequest, sum: String, query: &str) -> Vec<u8> {
     let url = Url::parse(&format!("{INBOX}{query}")).unwrap();
     let now = Timestamp::from_second(NOW).unwrap();
-    let kind = Some("application/activity+json");
-    let made =
-        sign(&Method::POST, &url, now, Some(&sum), kind, "https://peer.example/users/ana#main-key", key);
-    let mut text = format!("POST {}{query}\nhost: live.example\ncontent-type: {}", url.path(), kind.unwrap());
+    let kind = "application/activity+json";
+    let made = sign(
+        &Method::POST,
+        &url,
+        now,
+        Some(&sum),
+        Some(kind),
+        "https://peer.example/users/ana#main-key",
+        key,
+    );
+    let mut text = format!("POST {}{query}\nhost: live.example\ncontent-type: {}", url.path(), kind);
     for (name, value) in made.unwrap() {
         text.push_str(&format!("\n{name}: {}", value.to_str().unwrap()));
     }
