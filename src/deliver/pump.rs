@@ -265,7 +265,6 @@ impl Pump {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.hosts_shut.set(gauge(counts.shut));
         self.metrics.hosts_parked.set(gauge(counts.parked));
-        self.metrics.delivery_queue.set(i64::try_from(self.held.len()).unwrap_or(i64::MAX));
         Ok(())
     }
 

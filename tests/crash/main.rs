@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use owncast_herald::sim::fediverse::{Answer, Flavour, Server};
+use owncast_herald::sim::fediverse::{Answer, Flavour, Received, Server};
 use owncast_herald::sim::owncast::SimOwncast;
 use tokio::task::JoinSet;
 
@@ -62,7 +62,8 @@ struct Scene {
     servers: Vec<Server>,
     /// One that is not, most of the time: what is for it is tried again and rests.
     ill: Server,
-    killed: Vec<Timestamp>,
+    /// When the program was killed: since when it may have been dead, and since when it was.
+    killed: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Scene {
@@ -103,8 +104,9 @@ impl Scene {
                 // It may not be there to be asked.
                 self.stage.agent.cli(&["deliveries", "retry", "--all"]).await;
             }
-            self.killed.push(Timestamp::now());
+            let before = Timestamp::now();
             self.stage.agent.kill9();
+            self.killed.push((before, Timestamp::now()));
             self.stage.agent.launch();
             if kill % 20 == 0 {
                 let acknowledged = crowd.acknowledged();
@@ -205,33 +207,26 @@ impl Scene {
     fn each_came_once_and_in_order(&self, server: &Server) {
         let received = server.received();
         assert!(received.iter().all(|one| one.verdict.is_ok()), "{:?} refused a signature", server.flavour());
-        let life = |at: Timestamp| self.killed.iter().filter(|killed| **killed < at).count();
-        let mut taken: BTreeMap<(&str, &str), Timestamp> = BTreeMap::new();
+        // Arrivals are dated late on a machine that has much to do; what is signed is dated when it is sent.
+        let killed = |from: &Received, to: &Received| {
+            let sent = from.headers.get("date").and_then(|date| date.to_str().ok()).unwrap();
+            let sent = Timestamp::try_from(httpdate::parse_http_date(sent).unwrap()).unwrap();
+            self.killed.iter().any(|(perhaps, surely)| *perhaps <= to.at && *surely >= sent)
+        };
+        let mut taken: BTreeMap<(&str, &str), &Received> = BTreeMap::new();
         let mut newest: BTreeMap<(&str, &str), (u8, &str)> = BTreeMap::new();
         for one in received.iter().filter(|one| one.effective) {
             if one.answered.is_some_and(|status| status < 300)
-                && let Some(before) = taken.insert((&one.inbox, one.id()), one.at)
+                && let Some(before) = taken.insert((&one.inbox, one.id()), one)
             {
-                let then = life(before);
-                assert!(
-                    then < life(one.at),
-                    "{} came at {before} and at {}, and no kill between",
-                    one.id(),
-                    one.at
-                );
-                let next = received.iter().find(|next| {
-                    next.inbox == one.inbox
-                        && next.at > before
-                        && next.id() != one.id()
-                        && life(next.at) == then
-                });
+                let (id, at) = (one.id(), one.at);
+                assert!(killed(before, one), "{id} came at {} and at {at}, and no kill between", before.at);
                 // An inbox gets the next thing only once it is on disk what became of the last.
-                assert!(
-                    next.is_none(),
-                    "{} came again at {} though it was settled: {next:?}",
-                    one.id(),
-                    one.at
-                );
+                let next = received.iter().find(|next| {
+                    let behind = next.inbox == one.inbox && next.at > before.at && next.id() != id;
+                    behind && !killed(before, next)
+                });
+                assert!(next.is_none(), "{id} came again at {at} though it was settled: {next:?}");
             }
             let rank = match one.kind() {
                 "Create" => 0,

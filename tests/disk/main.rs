@@ -180,7 +180,7 @@ async fn a_full_disk_ends_it_cleanly_and_the_next_start_goes_on() {
     let mut there = 1;
     for round in 0..2 {
         // Full to the last byte, and in the middle of some work.
-        disk.fill(round * 128 * 1024);
+        disk.fill(round * 32 * 1024);
         let (acknowledged, code) = follow_to_the_end(&mut stage, &server, round).await;
         assert_eq!(code, 74, "{}", stage.agent.log());
         let log = stage.agent.log();
