@@ -81,6 +81,7 @@ fn the_shipped_defaults_are_the_programs() {
     assert_eq!(all.notices, minimal.notices);
     assert_eq!(all.followers, minimal.followers);
     assert_eq!(all.federation, minimal.federation);
+    assert_eq!(all.limits, minimal.limits);
     assert_eq!(all.delivery, minimal.delivery);
     assert_eq!(all.store, minimal.store);
     assert_eq!(all.log, minimal.log);
@@ -89,7 +90,7 @@ fn the_shipped_defaults_are_the_programs() {
 #[test]
 fn every_key_is_in_the_shipped_file_and_in_status() {
     let sections = known_to_parser("");
-    assert_eq!(sections.len(), 10, "{sections:?}");
+    assert_eq!(sections.len(), 11, "{sections:?}");
     let known: BTreeSet<String> = sections
         .iter()
         .flat_map(|section| known_to_parser(section).into_iter().map(move |key| format!("{section}.{key}")))

@@ -245,7 +245,8 @@ mod tests {
              admin-socket = \"/s\"\n[identity]\npublic-url = \"https://l.example\"\nusername = \"u\"\n\
              key-file = \"/k\"\n[go-live]\ndelay = \"5s\"\n[federation]\nallow-http = true\n\
              allow-private-addresses = [\"10.0.0.0/8\"]\nextra-ca-file = \"/ca\"\n[delivery]\nconcurrency = 1\n\
-             per-host = 1\nsign-threads = 2\nconnect-timeout = \"1s\"\ntimeout = \"2s\"\n[store]\npath = \"/p\"\n",
+             per-host = 1\nsign-threads = 2\nconnect-timeout = \"1s\"\ntimeout = \"2s\"\n[store]\npath = \"/p\"\n\
+             free-space-mib = 7\n",
         );
         let fixed = FIELDS.iter().filter(|field| field.keep.is_some()).count();
         let waiting = diff(&running, &new).into_iter().filter(|change| change.needs_restart).count();

@@ -169,9 +169,12 @@ fn followers_at(view: &dyn View, number: u32) -> u64 {
 
 /// The state of an inbox in a fan-out.
 pub fn state_of(view: &dyn View, outgoing: Ulid, number: u32) -> InboxState {
-    let chunk = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing, number / CHUNK_SIZE)));
-    let byte = chunk.and_then(|states| states.get((number % CHUNK_SIZE) as usize).copied());
-    InboxState::of(byte.unwrap_or(0))
+    InboxState::of(byte_of(view, outgoing, number).unwrap_or(0))
+}
+
+fn byte_of(view: &dyn View, outgoing: Ulid, number: u32) -> Option<u8> {
+    let chunk = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing, number / CHUNK_SIZE)))?;
+    chunk.get((number % CHUNK_SIZE) as usize).copied()
 }
 
 /// How many deliveries are not settled: attempts that are due at some time or rest, and inboxes that the first pass of a
@@ -222,9 +225,10 @@ pub fn behind(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -
 fn taken_back(view: &dyn View, job: &Job) -> bool {
     match (&job.attempt, job.number) {
         (Some(key), _) => view.get_bytes(key).is_none(),
-        (None, Some(number)) => {
-            matches!(state_of(view, job.outgoing, number), InboxState::Failed | InboxState::Doubtful)
-        }
+        (None, Some(number)) => byte_of(view, job.outgoing, number).is_some_and(|byte| {
+            use InboxState::{Doubtful, Failed, None};
+            matches!(InboxState::of(byte), Failed | Doubtful | None)
+        }),
         (None, None) => false,
     }
 }
@@ -238,6 +242,10 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         _ => return,
     };
     let known = job.number.map(|number| state_of(draft.view(), job.outgoing, number));
+    if known == Some(InboxState::None) {
+        // Whose block recalled it gets nothing more either.
+        return;
+    }
     if state == InboxState::Reached {
         let mut again = Vec::new();
         draft.view().scan_bytes(&[kind::ATTEMPT], &[kind::ATTEMPT], &mut |key, value| {

@@ -24,9 +24,11 @@ pub enum Reply {
     Status(u16, Option<Duration>),
     /// No connection: surely not received.
     NotConnected,
+    /// Nothing was sent, for a reason on our own side.
+    NotSent,
     /// The request went out and no answer came: may have been received.
     NoAnswer,
-    /// The address may not be dialled, or is no address. No retry helps.
+    /// It is no address, not https, or our own. No retry helps.
     Refused,
 }
 
@@ -68,6 +70,7 @@ pub fn meaning(reply: &Reply, kind: OutgoingKind, tries: u32, now: Timestamp, en
         Reply::Status(500..=599, asked) => (again(true, asked), Some(Contact::Failed(asked_until(asked)))),
         Reply::Status(..) => (Ending::Failed, answered),
         Reply::NotConnected => (again(false, None), no_answer),
+        Reply::NotSent => (again(false, None), None),
         Reply::NoAnswer => (again(true, None), no_answer),
         Reply::Refused => (Ending::Failed, None),
     };
@@ -168,6 +171,7 @@ mod tests {
         }
         for (reply, want, of_host) in [
             (Reply::NotConnected, "retry", "ill"),
+            (Reply::NotSent, "retry", "not asked"),
             (Reply::NoAnswer, "uncertain", "ill"),
             (Reply::Refused, "failed", "not asked"),
         ] {

@@ -62,7 +62,7 @@ pub struct Delivery {
 /// Lower scheduling priority of delivery threads, in `nice` steps.
 const NICENESS: i32 = 10;
 /// Names looked up at once: the system's resolver holds a thread for each.
-const LOOKUPS: usize = 64;
+const LOOKUPS: usize = 128;
 /// How long requests in flight may take to end when the program stops. What does not end is sent again later.
 const DRAIN: Duration = Duration::from_secs(3);
 

@@ -87,6 +87,8 @@ pub(super) struct Pass {
     begun: u32,
     /// The first that may not be tried before it is claimed.
     wanted: Option<u32>,
+    /// What is known here is not what the store says: nothing is claimed before that was read.
+    stale: bool,
 }
 
 /// Inboxes claimed ahead of those that are tried: so many at most are thought to have a post that they do not have, after
@@ -95,7 +97,7 @@ const CLAIM: u32 = 512;
 
 impl Pass {
     fn from(claimed: u32, inherited: u32) -> Pass {
-        Pass { next: Some(0), inherited, claimed, begun: 0, wanted: None }
+        Pass { next: Some(0), inherited, claimed, begun: 0, wanted: None, stale: false }
     }
 
     /// Whether an inbox may be tried; if not, it is to be claimed.
@@ -111,38 +113,47 @@ impl Pass {
 
     /// What to claim, if it is time to: if all goes well, before an inbox waits for it.
     pub(super) fn to_claim(&self) -> Option<u32> {
+        if self.stale {
+            return None;
+        }
         let ahead = self.claimed.saturating_sub(self.begun);
         let soon = self.next.filter(|_| ahead < CLAIM / 2).map(|_| self.begun);
         Some(self.wanted.or(soon)?.saturating_add(CLAIM))
     }
 
-    /// What was to be claimed is on disk.
-    pub(super) fn claim(&mut self, below: u32) {
-        self.claimed = below;
-        self.wanted = None;
+    /// What was to be claimed is on disk; or is not, since the pass is another by now.
+    pub(super) fn claim(&mut self, below: Option<u32>) {
+        match below {
+            Some(below) => (self.claimed, self.wanted) = (below, None),
+            None => self.stale = true,
+        }
     }
 }
 
-/// Attempts that are due, oldest first; and when the next one is that is not.
+/// Attempts that are due, oldest first; and when to look for the next.
 pub(super) fn due(
     held: &HashSet<(Ulid, String)>,
     shares: &mut Shares<'_>,
     room: usize,
 ) -> (Vec<Taken>, Option<Timestamp>) {
-    let (mut jobs, mut next) = (Vec::new(), None);
+    let (mut jobs, mut next, mut overdue) = (Vec::new(), None, None);
     shares.view.scan::<Attempt>(b"", &mut |attempt| {
         if attempt.due > shares.now {
             next = Some(attempt.due);
             return false;
         }
-        if !held.contains(&(attempt.outgoing, attempt.inbox.clone()))
-            && let Some((host, aside)) = shares.take(&attempt.inbox)
-        {
-            jobs.push(Taken { job: Job::of(attempt), host, aside, probe: false });
+        if !held.contains(&(attempt.outgoing, attempt.inbox.clone())) {
+            match shares.take(&attempt.inbox) {
+                Some((host, aside)) => {
+                    jobs.push(Taken { job: Job::of(attempt), host, aside, probe: false });
+                }
+                // It comes to its turn when others of its host are done, which nothing else tells.
+                None => overdue = Some(shares.now),
+            }
         }
         jobs.len() < room
     });
-    (jobs, next)
+    (jobs, overdue.or(next))
 }
 
 /// What rests for hosts whose pause is over, oldest activity first: all of it if the host is well, one thing to try it
@@ -198,15 +209,8 @@ pub(super) fn rested(
     next
 }
 
-/// Waiting inboxes of the fan-outs whose first pass is not done, oldest activity first.
-pub(super) fn first_passes(
-    held: &HashSet<(Ulid, String)>,
-    shares: &mut Shares<'_>,
-    passes: &mut HashMap<Ulid, Pass>,
-    room: usize,
-    jobs: &mut Vec<Taken>,
-) {
-    let view = shares.view;
+/// Brings what is known of first passes up to date: which there are, and which were opened again.
+pub(super) fn open_passes(view: &dyn View, passes: &mut BTreeMap<Ulid, Pass>) {
     let mut open = BTreeMap::new();
     view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, value| {
         let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok());
@@ -218,9 +222,23 @@ pub(super) fn first_passes(
         let pass = passes.entry(id).or_insert_with(|| Pass::from(claimed, claimed));
         if claimed < pass.claimed {
             // Opened again: a stream that came back. What is under way is held, and not read again; the others waited or
-            // were given up, so none of them has it.
-            *pass = Pass::from(claimed, 0);
+            // were given up, so none of them has it from this process.
+            *pass = Pass::from(claimed, pass.inherited);
         }
+        pass.stale = false;
+    }
+}
+
+/// Waiting inboxes of the fan-outs whose first pass is not done, oldest activity first.
+pub(super) fn first_passes(
+    held: &HashSet<(Ulid, String)>,
+    shares: &mut Shares<'_>,
+    passes: &mut BTreeMap<Ulid, Pass>,
+    room: usize,
+    jobs: &mut Vec<Taken>,
+) {
+    let view = shares.view;
+    for (&id, pass) in passes {
         let Some(from) = pass.next else { continue };
         let room = room.saturating_sub(jobs.len());
         if room == 0 {
@@ -422,7 +440,7 @@ mod tests {
         let mut pass = Pass::from(0, 0);
         assert!(!pass.begin(3) && !pass.begin(1) && !pass.begin(2));
         assert_eq!(pass.to_claim(), Some(1 + CLAIM));
-        pass.claim(1 + CLAIM);
+        pass.claim(Some(1 + CLAIM));
         assert_eq!((pass.to_claim(), pass.begin(1)), (None, true));
         assert!(pass.begin(CLAIM / 2));
         assert_eq!(pass.to_claim(), None);
@@ -431,10 +449,13 @@ mod tests {
         // Numbers with a gap, as after a stream that came back.
         assert!(!pass.begin(5000));
         assert_eq!(pass.to_claim(), Some(5000 + CLAIM));
-        pass.claim(5000 + CLAIM);
+        pass.claim(Some(5000 + CLAIM));
         pass.next = None;
         assert!(pass.begin(5000 + CLAIM - 1));
         assert_eq!(pass.to_claim(), None, "there are no others");
+        assert!(!pass.begin(9000) && pass.to_claim().is_some());
+        pass.claim(None);
+        assert_eq!(pass.to_claim(), None, "not again before the store was looked at");
     }
 
     proptest::proptest! {

@@ -5,9 +5,9 @@
 //! Memory is bounded by the window, however long the queue in the store is. It runs on a thread of its own, so it reads
 //! the store where it stands.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -17,7 +17,7 @@ use ulid::Ulid;
 
 use super::look::{Activity, Look, last_look};
 use super::outcome::{Held, Outcome, concluded};
-use super::passes::{Pass, Shares, Taken, due, first_passes, rested};
+use super::passes::{Pass, Shares, Taken, due, first_passes, open_passes, rested};
 use super::send::{Letter, Sender};
 use super::{DRAIN, DeliverOptions};
 use crate::decide::delivered::{self, Ending, Job, Worth};
@@ -44,6 +44,8 @@ const OUTCOMES: usize = 256;
 const GATHER: Duration = Duration::from_millis(5);
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// And this often while something is due whose turn has not come.
+const OVERDUE: Duration = Duration::from_millis(200);
 
 enum Event {
     Done(Outcome),
@@ -54,8 +56,8 @@ enum Event {
 struct Written {
     /// Outcomes, and how things stand with the host where that was asked.
     settled: Vec<(Held, Option<Gate>)>,
-    /// Claims: the inboxes of a fan-out below a number may be tried.
-    claimed: Vec<(Ulid, u32)>,
+    /// Claims: the inboxes of a fan-out below a number may be tried; none if the fan-out is another by now.
+    claimed: Vec<(Ulid, Option<u32>)>,
 }
 
 /// What is in memory for one host.
@@ -85,7 +87,7 @@ pub(super) struct Pump {
     busy: HashSet<String>,
     hosts: HashMap<String, Host>,
     /// The fan-outs whose first pass is not done.
-    passes: HashMap<Ulid, Pass>,
+    passes: BTreeMap<Ulid, Pass>,
     /// The activities of the last requests started.
     activities: HashMap<Ulid, Activity>,
     next_due: Option<Timestamp>,
@@ -97,6 +99,10 @@ pub(super) struct Pump {
     writing: Option<JoinHandle<Result<Written, StoreError>>>,
     /// The store holds more than there was room for.
     more: bool,
+    /// Something was written that may be work.
+    look: bool,
+    /// When the store was last looked at.
+    looked: Instant,
 }
 
 impl Pump {
@@ -128,13 +134,15 @@ impl Pump {
             held: HashSet::new(),
             busy: HashSet::new(),
             hosts: HashMap::new(),
-            passes: HashMap::new(),
+            passes: BTreeMap::new(),
             activities: HashMap::new(),
             next_due: None,
             done: Vec::new(),
             idle: Vec::new(),
             writing: None,
             more: false,
+            look: true,
+            looked: Instant::now(),
         }
     }
 
@@ -146,16 +154,14 @@ impl Pump {
 
     async fn work(&mut self, cancel: CancellationToken) -> Result<(), StoreError> {
         let mut written = self.store.outgoing_written();
-        let mut look = true;
         loop {
-            if look || (self.more && self.held.len() <= WINDOW / 2) {
+            if self.look || (self.more && self.held.len() <= WINDOW / 2) {
                 written.mark_unchanged();
                 self.refill()?;
             }
             while self.dispatch()? {}
             self.write();
             let pause = self.pause();
-            look = false;
             tokio::select! {
                 () = cancel.cancelled() => break,
                 event = self.inbound.recv() => {
@@ -167,9 +173,9 @@ impl Pump {
                     if changed.is_err() {
                         break;
                     }
-                    look = true;
+                    self.look = true;
                 }
-                () = tokio::time::sleep(pause) => look = true,
+                () = tokio::time::sleep(pause) => self.look = true,
             }
             while let Ok(event) = self.inbound.try_recv() {
                 self.took(Some(event));
@@ -182,7 +188,7 @@ impl Pump {
     /// again after a restart.
     async fn finish(&mut self) -> Result<(), StoreError> {
         let deadline = tokio::time::Instant::now() + DRAIN;
-        while !self.busy.is_empty() {
+        while !self.busy.is_empty() || self.writing.is_some() {
             self.write();
             tokio::select! {
                 event = self.inbound.recv() => self.took(event),
@@ -190,12 +196,13 @@ impl Pump {
                 () = tokio::time::sleep_until(deadline) => return Ok(()),
             }
         }
-        // Nothing is under way: what waits has surely not been tried.
-        let unclaim: Vec<(Ulid, u32)> = self.passes.iter().map(|(id, pass)| (*id, pass.claimed)).collect();
+        // Nothing is under way: what waits has surely not been tried, at least not by this process.
+        let unclaim: Vec<(Ulid, u32, u32)> =
+            self.passes.iter().map(|(id, pass)| (*id, pass.claimed, pass.inherited)).collect();
         let unclaimed = move |view: &dyn View| {
             let mut draft = Draft::new(view);
-            for (outgoing, claimed) in unclaim {
-                delivered::claim(&mut draft, outgoing, claimed, 0);
+            for (outgoing, claimed, inherited) in unclaim {
+                delivered::claim(&mut draft, outgoing, claimed, inherited.min(claimed));
             }
             (draft.into_changes(), ())
         };
@@ -208,40 +215,53 @@ impl Pump {
         }
     }
 
+    /// How long to wait for something to happen before looking again, counted from the last look: on a busy day
+    /// something happens all the time.
     fn pause(&self) -> Duration {
-        let Some(due) = self.next_due else { return LOOK_AGAIN };
+        let since = self.looked.elapsed();
+        let rest = LOOK_AGAIN.saturating_sub(since);
+        let Some(due) = self.next_due else { return rest };
         let until = due.duration_since(Timestamp::now());
-        if until.is_negative() {
-            // Due already, but the window is full or the inbox is busy: an outcome will wake us.
-            return Duration::from_millis(200);
+        if until.is_negative() || until.is_zero() {
+            // Due already, but it is not its turn.
+            return OVERDUE.saturating_sub(since);
         }
-        until.unsigned_abs().min(LOOK_AGAIN).max(Duration::from_millis(1))
+        until.unsigned_abs().min(rest).max(Duration::from_millis(1))
     }
 
     /// Takes due attempts, what rests for hosts that may be asked, and waiting inboxes from the store while there is room.
     fn refill(&mut self) -> Result<(), StoreError> {
+        (self.look, self.looked) = (false, Instant::now());
         let room = WINDOW.saturating_sub(self.held.len());
-        self.more = room == 0;
-        if room == 0 {
-            return Ok(());
-        }
         let now = Timestamp::now();
         let hosts = &self.hosts;
         let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
         let (held, passes) = (&self.held, &mut self.passes);
-        let (found, idle, next_due, counts) = self.store.look(|view| {
+        let found = self.store.look(|view| {
+            open_passes(view, passes);
+            if room == 0 {
+                return None;
+            }
             let mut shares = Shares::new(view, now, &in_memory);
             let (mut jobs, next_due) = due(held, &mut shares, room);
             let mut idle = Vec::new();
             let next_alarm = rested(held, &mut shares, room, &mut jobs, &mut idle);
             first_passes(held, &mut shares, passes, room, &mut jobs);
             let next = [next_due, next_alarm].into_iter().flatten().min();
-            (jobs, idle, next, view.meta::<HostCounts>())
+            Some((jobs, idle, next, view.meta::<HostCounts>()))
         })?;
-        self.next_due = next_due;
-        self.more = found.len() >= room || self.passes.values().any(|pass| pass.next.is_some());
+        let Some((found, idle, next, counts)) = found else {
+            self.more = true;
+            return Ok(());
+        };
+        self.more = found.len() >= room;
+        // What waits for others of its host comes to its turn when they are done.
+        let passed_by = !self.more && self.passes.values().any(|pass| pass.next.is_some());
+        self.next_due = if passed_by { Some(next.map_or(now, |next| next.min(now))) } else { next };
         self.admit(found, now);
-        self.idle.extend(idle);
+        if self.idle.is_empty() {
+            self.idle = idle;
+        }
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.hosts_shut.set(gauge(counts.shut));
         self.metrics.hosts_parked.set(gauge(counts.parked));
@@ -382,8 +402,9 @@ impl Pump {
                 let settled = settled.collect();
                 let claimed = claims
                     .into_iter()
-                    .filter(|(id, from, below)| delivered::claim(&mut draft, *id, *from, *below))
-                    .map(|(id, _, below)| (id, below))
+                    .map(|(id, from, below)| {
+                        (id, delivered::claim(&mut draft, id, from, below).then_some(below))
+                    })
                     .collect();
                 (draft.into_changes(), Written { settled, claimed })
             };
@@ -397,6 +418,7 @@ impl Pump {
         for (id, below) in written.claimed {
             if let Some(pass) = self.passes.get_mut(&id) {
                 pass.claim(below);
+                self.look |= below.is_none();
             }
         }
         let mut shut = HashSet::new();
@@ -433,7 +455,7 @@ impl Pump {
 }
 
 /// Whether this job may be tried as far as claims go.
-fn begin(passes: &mut HashMap<Ulid, Pass>, job: &Job) -> bool {
+fn begin(passes: &mut BTreeMap<Ulid, Pass>, job: &Job) -> bool {
     let (Some(number), Some(pass)) = (job.number, passes.get_mut(&job.outgoing)) else { return true };
     pass.begin(number)
 }

@@ -117,7 +117,9 @@ fn told(knock: Knock) -> Sent {
         }
         Knock::Broken(cause) => {
             let reply = match &cause {
-                NetError::Connect(_) | NetError::Tls(_) => Reply::NotConnected,
+                // One wrong answer of a name server must not lose anything for good; the address is checked every time.
+                NetError::Connect(_) | NetError::Tls(_) | NetError::RefusedAddress(_) => Reply::NotConnected,
+                NetError::Ourselves(_) => Reply::NotSent,
                 NetError::Timeout(_)
                 | NetError::Protocol(_)
                 | NetError::TooLarge(_)

@@ -35,7 +35,13 @@ impl Inbox {
             .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
         match outcome {
             Ok(outcome) => {
-                tracing::info!(target: "herald::inbox", ?kind, actor, ?outcome, "took an activity");
+                match outcome {
+                    // A stream that is liked a thousand times in a minute must not fill the log.
+                    Took::Engaged | Took::Repeated | Took::Ignored => {
+                        tracing::debug!(target: "herald::inbox", ?kind, actor, ?outcome, "took an activity");
+                    }
+                    _ => tracing::info!(target: "herald::inbox", ?kind, actor, ?outcome, "took an activity"),
+                }
                 Ok(outcome)
             }
             // Blocked between the check and the commit.

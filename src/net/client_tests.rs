@@ -277,6 +277,23 @@ async fn certificates_count_unless_their_authority_is_configured() {
 
 /// A server over TLS that says which version of HTTP each request came in, and how many connections it took.
 async fn over_tls(offers: &'static [&'static str]) -> (Url, tempfile::NamedTempFile, Arc<AtomicUsize>) {
+    over_tls_with(offers, |stream| async move {
+        let version = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| {
+            let body = http_body_util::Full::new(Bytes::from(format!("{:?}", request.version())));
+            async { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
+        });
+        let _ = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new())
+            .serve_connection(hyper_util::rt::TokioIo::new(stream), version)
+            .await;
+    })
+    .await
+}
+
+/// A server over TLS that does as told with each connection; its certificate, and how many connections it took.
+async fn over_tls_with<T: Future<Output = ()> + Send + 'static>(
+    offers: &'static [&'static str],
+    each: impl Fn(tokio_native_tls::TlsStream<tokio::net::TcpStream>) -> T + Send + Clone + 'static,
+) -> (Url, tempfile::NamedTempFile, Arc<AtomicUsize>) {
     use openssl::asn1::Asn1Time;
     use openssl::x509::extension::SubjectAlternativeName;
     let key = openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
@@ -301,24 +318,38 @@ async fn over_tls(offers: &'static [&'static str]) -> (Url, tempfile::NamedTempF
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
-            let acceptor = acceptor.clone();
+            let (acceptor, each) = (acceptor.clone(), each.clone());
             tokio::spawn(async move {
-                let stream = hyper_util::rt::TokioIo::new(acceptor.accept(stream).await?);
-                let version = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| {
-                    let body = http_body_util::Full::new(Bytes::from(format!("{:?}", request.version())));
-                    async { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
-                });
-                let executor = hyper_util::rt::TokioExecutor::new();
-                let _ = hyper_util::server::conn::auto::Builder::new(executor)
-                    .serve_connection(stream, version)
-                    .await;
-                Ok::<_, native_tls::Error>(())
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    each(stream).await;
+                }
             });
         }
     });
     let mut file = tempfile::NamedTempFile::new().unwrap();
     std::io::Write::write_all(&mut file, &certificate).unwrap();
     (url, file, connections)
+}
+
+/// Where a failure came decides whether the request may have arrived.
+#[tokio::test]
+async fn what_fails_before_the_connection_stands_was_surely_not_received_and_what_fails_later_may_have_been()
+{
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("https://{}/", silent.local_addr().unwrap())).unwrap();
+    let hasty = ClientOptions { connect_timeout: Duration::from_millis(50), ..options() };
+    let got = Client::new(hasty).unwrap().post(&url, HeaderMap::new(), Bytes::new(), After::Close).await;
+    assert!(matches!(got, Err(NetError::Connect(_))), "no handshake in time: {got:?}");
+
+    let (url, authority, _) = over_tls_with(&["http/1.1"], |mut stream| async move {
+        let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 4096]).await;
+        // Dropped without a word of TLS.
+    })
+    .await;
+    let trusting = ClientOptions { extra_ca: Some(authority.path().to_owned()), ..options() };
+    let body = Bytes::from_static(b"x");
+    let got = Client::new(trusting).unwrap().post(&url, HeaderMap::new(), body, After::Close).await;
+    assert!(matches!(got, Err(NetError::Protocol(_))), "it may have been taken: {got:?}");
 }
 
 #[tokio::test]

@@ -18,13 +18,16 @@ pub enum NetError {
     /// Our own host: fetching from ourselves helps only an attacker (C-28).
     #[error("{0} is our own host")]
     OwnHost(String),
-    /// The exchange did not end before its deadline.
+    /// The request was sent, or may have been, and the exchange did not end before its deadline.
     #[error("no complete answer within {0:?}")]
     Timeout(std::time::Duration),
-    /// Name not found, connection refused or broken before an answer.
+    /// Name not found, connection refused or not made in time: no request was sent.
     #[error("no connection: {0}")]
     Connect(String),
-    /// The TLS handshake or the certificate failed.
+    /// Our own side lacks something: file descriptors, memory, a route to the network. It says nothing of the peer.
+    #[error("not sent, for want of something on this machine: {0}")]
+    Ourselves(String),
+    /// The TLS handshake or the certificate failed: no request was sent.
     #[error("TLS failed: {0}")]
     Tls(String),
     /// The body is larger than this caller reads.
@@ -45,19 +48,28 @@ impl NetError {
     /// Whether the same exchange may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::Connect(_) | Self::Tls(_) | Self::Protocol(_))
+        matches!(
+            self,
+            Self::Timeout(_) | Self::Connect(_) | Self::Ourselves(_) | Self::Tls(_) | Self::Protocol(_)
+        )
     }
 
     /// Sorts what reqwest reports; the address is not repeated, the caller knows it.
     pub(super) fn from_reqwest(error: reqwest::Error, timeout: std::time::Duration) -> Self {
         let error = error.without_url();
+        // Timeouts and TLS failures on the way to a connection included: nothing can have arrived then. The same failures
+        // later tell nothing about what arrived.
+        let connecting = error.is_connect();
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
         let mut last = error.to_string();
         while let Some(inner) = cause {
             if let Some(ResolveError::Refused(host)) = inner.downcast_ref() {
                 return Self::RefusedAddress(host.clone());
             }
-            if inner.is::<openssl::ssl::Error>() || inner.is::<openssl::error::ErrorStack>() {
+            if connecting && inner.downcast_ref().is_some_and(of_ourselves) {
+                return Self::Ourselves(inner.to_string());
+            }
+            if connecting && (inner.is::<openssl::ssl::Error>() || inner.is::<openssl::error::ErrorStack>()) {
                 return Self::Tls(inner.to_string());
             }
             last = inner.to_string();
@@ -65,12 +77,28 @@ impl NetError {
         }
         if error.is_builder() {
             Self::Client(last)
+        } else if connecting {
+            Self::Connect(last)
         } else if error.is_timeout() {
             Self::Timeout(timeout)
-        } else if error.is_connect() {
-            Self::Connect(last)
         } else {
             Self::Protocol(last)
         }
     }
+}
+
+/// Whether the system denied something that has nothing to do with the peer.
+fn of_ourselves(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ADDRNOTAVAIL,
+        Errno::NETUNREACH,
+        Errno::NETDOWN,
+    ]
+    .iter()
+    .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

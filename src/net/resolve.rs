@@ -22,18 +22,21 @@ pub(super) enum ResolveError {
     Refused(String),
     /// The lookup failed.
     #[error("{0} cannot be resolved: {1}")]
-    Lookup(String, std::io::Error),
+    Lookup(String, String),
 }
 
 /// How long a looked-up name is used again. The system's resolver does not tell how long it may be; public servers
 /// allow a minute and more.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// How long a name is not asked for again that was not found. A name server that is dead holds a thread for ten seconds and
+/// more, longer than anybody waits for it.
+const NOT_FOUND_FOR: Duration = Duration::from_secs(30);
 /// Names remembered.
 const NAMES: usize = 4096;
 
 /// What a name was found to lead to, and when.
 #[derive(Debug)]
-struct Found(Vec<SocketAddr>, Instant);
+struct Found(Result<Vec<SocketAddr>, String>, Instant);
 
 /// Names looked up lately.
 #[derive(Clone, Debug)]
@@ -46,13 +49,14 @@ impl Default for Names {
 }
 
 impl Names {
-    fn known(&self, name: &str, now: Instant) -> Option<Vec<SocketAddr>> {
+    fn known(&self, name: &str, now: Instant) -> Option<Result<Vec<SocketAddr>, String>> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Found(found, at) = names.get(name)?;
-        (now.saturating_duration_since(*at) < REMEMBERED_FOR).then(|| found.clone())
+        let life = if found.is_ok() { REMEMBERED_FOR } else { NOT_FOUND_FOR };
+        (now.saturating_duration_since(*at) < life).then(|| found.clone())
     }
 
-    fn remember(&self, name: &str, found: Vec<SocketAddr>, now: Instant) {
+    fn remember(&self, name: &str, found: Result<Vec<SocketAddr>, String>, now: Instant) {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         names.insert(name.to_owned(), Found(found, now));
     }
@@ -71,19 +75,24 @@ impl Resolve for GuardedResolver {
             let host = name.as_str();
             let found = match names.known(host, Instant::now()) {
                 Some(found) => found,
-                None => {
-                    let found: Vec<_> = tokio::net::lookup_host((host, 0))
-                        .await
-                        .map_err(|error| ResolveError::Lookup(host.to_owned(), error))?
-                        .collect();
-                    names.remember(host, found.clone(), Instant::now());
-                    found
-                }
+                None => looked_up(host.to_owned(), names).await,
             };
+            let found = found.map_err(|why| ResolveError::Lookup(host.to_owned(), why))?;
             let good = keep_allowed(host, found.into_iter(), &allow)?;
             Ok(Box::new(good.into_iter()) as Addrs)
         })
     }
+}
+
+/// Asks the system, and remembers what it says even if nobody waits for it any more.
+async fn looked_up(host: String, names: Names) -> Result<Vec<SocketAddr>, String> {
+    let lookup = tokio::spawn(async move {
+        let found = tokio::net::lookup_host((host.as_str(), 0)).await;
+        let found = found.map(Iterator::collect).map_err(|cause| cause.to_string());
+        names.remember(&host, found.clone(), Instant::now());
+        found
+    });
+    lookup.await.unwrap_or_else(|cause| Err(cause.to_string()))
 }
 
 fn keep_allowed(
@@ -104,9 +113,12 @@ mod tests {
         let (names, now) = (Names::default(), Instant::now());
         let found = vec![SocketAddr::from(([8, 8, 8, 8], 0))];
         assert_eq!(names.known("x.example", now), None);
-        names.remember("x.example", found.clone(), now);
-        assert_eq!(names.known("x.example", now + Duration::from_secs(59)), Some(found));
+        names.remember("x.example", Ok(found.clone()), now);
+        assert_eq!(names.known("x.example", now + Duration::from_secs(59)), Some(Ok(found)));
         assert_eq!(names.known("x.example", now + Duration::from_secs(60)), None);
+        names.remember("z.example", Err("no such name".into()), now);
+        assert!(names.known("z.example", now + Duration::from_secs(29)).is_some_and(|found| found.is_err()));
+        assert_eq!(names.known("z.example", now + Duration::from_secs(30)), None);
         assert_eq!(names.known("y.example", now), None);
     }
 

@@ -8,6 +8,9 @@ use super::error::NetError;
 
 /// Reads the system's authorities, and those in the PEM file `extra_ca`. To be shared: they take megabytes.
 ///
+/// The system's come from its bundle. Where there is none they are looked up in its folder of certificates, which OpenSSL
+/// then searches at every handshake for the certificates between, which are never there.
+///
 /// HTTP/2 is offered, and nothing below TLS 1.2.
 ///
 /// # Errors
@@ -15,6 +18,12 @@ use super::error::NetError;
 pub(super) fn connector(extra_ca: Option<&Path>) -> Result<TlsConnector, NetError> {
     let mut builder = TlsConnector::builder();
     builder.min_protocol_version(Some(Protocol::Tlsv12)).request_alpns(&["h2", "http/1.1"]);
+    let bundle = openssl_probe::probe().cert_file.and_then(|path| std::fs::read(path).ok());
+    let bundle = bundle.and_then(|pem| Certificate::stack_from_pem(&pem).ok()).unwrap_or_default();
+    builder.disable_built_in_roots(!bundle.is_empty());
+    for certificate in bundle {
+        builder.add_root_certificate(certificate);
+    }
     if let Some(path) = extra_ca {
         let unusable = |what: String| NetError::Client(format!("{}: {what}", path.display()));
         let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;

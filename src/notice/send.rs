@@ -58,6 +58,16 @@ pub struct Speaker {
     pub metrics: Arc<Metrics>,
 }
 
+/// When the queue is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rest {
+    /// At the latest after so long.
+    pause: Duration,
+    /// As soon as something new waits. Not while nothing may be said whatever comes: two thousand likes would have the
+    /// queue read two thousand times.
+    listens: bool,
+}
+
 /// What may be said now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mouth {
@@ -76,16 +86,16 @@ impl Speaker {
         let mut pace = Pace::default();
         loop {
             written.mark_unchanged();
-            let again = self.round(&mut pace).await?;
+            let rest = self.round(&mut pace).await?;
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
-                changed = written.changed() => if changed.is_err() { return Ok(()) },
-                () = tokio::time::sleep(again) => {}
+                changed = written.changed(), if rest.listens => if changed.is_err() { return Ok(()) },
+                () = tokio::time::sleep(rest.pause) => {}
             }
         }
     }
 
-    async fn round(&self, pace: &mut Pace) -> Result<Duration, StoreError> {
+    async fn round(&self, pace: &mut Pace) -> Result<Rest, StoreError> {
         let (queue, stream, untold): (Vec<Notice>, Stream, Untold) =
             self.store.read(|view| (queue(view), view.meta(), view.meta())).await?;
         let live = stream.session.is_some_and(|session| session.phase != Phase::Ended);
@@ -93,12 +103,12 @@ impl Speaker {
         let token = self.token.borrow().clone();
         let reachable = self.board.borrow().reachable;
         if queue.is_empty() && (untold.follows == 0 || !live) {
-            return Ok(LOOK_AGAIN);
+            return Ok(Rest { pause: LOOK_AGAIN, listens: true });
         }
         match (self.mouth(&effective, live, reachable), token) {
             (Mouth::Shut, _) => {
                 self.withhold(&queue).await?;
-                Ok(LOOK_AGAIN)
+                Ok(Rest { pause: LOOK_AGAIN, listens: false })
             }
             (Mouth::Open, Some(token)) => {
                 if untold.follows > 0 {
@@ -119,10 +129,11 @@ impl Speaker {
                 for say in say {
                     self.say(&token, say, &queue).await?;
                 }
-                let wait = again.map_or(LOOK_AGAIN, |again| again.duration_since(now).unsigned_abs());
-                Ok(wait.clamp(Duration::from_millis(1), LOOK_AGAIN))
+                let pause = again.map_or(LOOK_AGAIN, |again| again.duration_since(now).unsigned_abs());
+                let pause = pause.clamp(Duration::from_millis(1), LOOK_AGAIN);
+                Ok(Rest { pause, listens: again.is_none() })
             }
-            _ => Ok(LOOK_AGAIN / 4),
+            _ => Ok(Rest { pause: LOOK_AGAIN / 4, listens: false }),
         }
     }
 

@@ -185,8 +185,8 @@ impl Store {
         }
     }
 
-    /// Looks at the store as it is on disk, on the calling thread: only for threads of one's own, since a read may wait
-    /// for the disk.
+    /// Looks at the store as it is on disk, on the calling thread: for threads of one's own, since a read may wait for the
+    /// disk, and for a few keys that are in memory as good as always.
     ///
     /// # Errors
     /// [`StoreError::Disk`] if something could not be read.

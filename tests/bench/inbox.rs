@@ -1,4 +1,4 @@
-//! Verified Likes into the real agent against the sum of their parts.
+//! Likes and floods into the real agent.
 //!
 //! `cargo bench --bench inbox [-- --quick]`
 

@@ -1,6 +1,6 @@
-//! What a million strangers leave in the store.
+//! What strangers leave in the store, and what becomes of it.
 //!
-//! `cargo bench --bench strangers [-- --quick]`
+//! `cargo bench --bench strangers [-- --quick | --full]`; `--full` means a million of them, and six times over
 
 mod suite;
 

@@ -9,7 +9,7 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{Ssl, SslContext, SslMethod};
+use openssl::ssl::{AlpnError, Ssl, SslContext, SslMethod, SslMode, select_next_proto};
 use openssl::x509::extension::{BasicConstraints, KeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509NameBuilder, X509Ref};
 
@@ -42,9 +42,15 @@ impl Authority {
         certificate(&name, Some(&self.between), &self.server_key, &self.between_key, Kind::Server(address))
     }
 
-    /// What all servers share.
-    pub fn context(&self) -> anyhow::Result<SslContext> {
+    /// What all servers share; `h2`: they offer HTTP/2.
+    pub fn context(&self, h2: bool) -> anyhow::Result<SslContext> {
         let mut context = SslContext::builder(SslMethod::tls_server())?;
+        context.set_mode(SslMode::ENABLE_PARTIAL_WRITE | SslMode::ACCEPT_MOVING_WRITE_BUFFER);
+        if h2 {
+            context.set_alpn_select_callback(|_, offered| {
+                select_next_proto(b"\x02h2", offered).ok_or(AlpnError::NOACK)
+            });
+        }
         context.add_extra_chain_cert(self.between.clone())?;
         Ok(context.build())
     }

@@ -17,7 +17,7 @@ const AT_ONCE: Timeline = Timeline { online_after: Duration::ZERO, thumbnail_aft
 /// How often is looked how far things are.
 const LOOK: Duration = Duration::from_millis(20);
 /// What the agent may take at most, beside twice what waiting for the answers takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the agent did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,6 +91,18 @@ impl Stage {
         let memory = process::resident(pid)?.peak - idle;
         Ok(Ran { cpu, reached: self.receivers.marks(start)?, memory, descriptors, repeated })
     }
+}
+
+/// The crowd of a bare loop: as many of these as it does not wait for the answers of too long. What it spends on each is
+/// the same for fewer.
+pub fn sample(crowd: Crowd, concurrency: usize) -> Crowd {
+    const LONGEST: Duration = Duration::from_secs(30);
+    let mut crowd = crowd;
+    while waiting(crowd, concurrency) > LONGEST {
+        crowd.inboxes /= 2;
+        crowd.hosts = (crowd.hosts / 2).max(1);
+    }
+    crowd
 }
 
 /// What waiting for the answers takes at this concurrency, whatever the CPU does.

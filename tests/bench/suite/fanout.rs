@@ -23,6 +23,8 @@ struct Case {
     crowd: Crowd,
     /// Part of the short run.
     quick: bool,
+    /// How often it is measured, the bare loop in between. The least of each counts: that the machine disturbed least.
+    rounds: u32,
 }
 
 /// What everything is measured against.
@@ -47,13 +49,21 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (size, inboxes) in [("1k", 1_000), ("10k", 10_000)] {
         for millis in [0, 100, 1_000] {
-            for (kind, hosts, tls) in
-                [("new", inboxes, false), ("reused", inboxes / PER_HOST, false), ("tls", inboxes, true)]
-            {
+            for (kind, hosts, tls) in [
+                ("new", inboxes, false),
+                ("reused", inboxes / PER_HOST, false),
+                ("tls", inboxes, true),
+                ("h2", inboxes, true),
+            ] {
+                let h2 = kind == "h2";
+                if h2 && millis > 100 {
+                    continue;
+                }
                 let latency = Duration::from_millis(millis);
-                let crowd = Crowd { inboxes, hosts, latency, tls, refused: 5, silent: 1 };
+                let crowd = Crowd { inboxes, hosts, latency, tls, h2, refused: 5, silent: 1 };
                 let quick = inboxes == 1_000 && (millis == 0 || millis == 100 && kind != "reused");
-                cases.push(Case { name: format!("{kind}-{size}-{millis}ms"), crowd, quick });
+                let rounds = if inboxes == 1_000 { 3 } else { 1 };
+                cases.push(Case { name: format!("{kind}-{size}-{millis}ms"), crowd, quick, rounds });
             }
         }
     }
@@ -72,7 +82,10 @@ pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
     };
     let all = cases();
     let names: Vec<_> = all.iter().map(|case| case.name.clone()).chain([OWNCAST.to_owned()]).collect();
-    let cases: Vec<_> = all.into_iter().filter(|case| wanted(&case.name, case.quick)).collect();
+    let mut cases: Vec<_> = all.into_iter().filter(|case| wanted(&case.name, case.quick)).collect();
+    if quick {
+        cases.iter_mut().for_each(|case| case.rounds = 1);
+    }
     let with_owncast = wanted(OWNCAST, true);
     anyhow::ensure!(!cases.is_empty() || with_owncast, "no such case; there are: {}", names.join(", "));
 
@@ -106,8 +119,17 @@ pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
 async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
     let Case { name, crowd, .. } = case;
     headline(&format!("{name}: {} inboxes on {} hosts, 5 % refused, 1 % silent", crowd.inboxes, crowd.hosts));
-    let ran = fanning::agent(*crowd, parts.delivery.concurrency as usize).await?;
-    let (bare, bare_took) = fanning::bare(*crowd, &parts.delivery).await?;
+    let concurrency = parts.delivery.concurrency as usize;
+    let mut ran = fanning::agent(*crowd, concurrency).await?;
+    let sample = fanning::sample(*crowd, concurrency);
+    let (mut bare, mut bare_took) = fanning::bare(sample, &parts.delivery).await?;
+    for _ in 1..case.rounds {
+        let again = fanning::agent(*crowd, concurrency).await?;
+        let cpu = ran.cpu.min(again.cpu);
+        ran = Ran { cpu, ..if again.whole() < ran.whole() { again } else { ran } };
+        let (cpu, took) = fanning::bare(sample, &parts.delivery).await?;
+        (bare, bare_took) = (bare.min(cpu), bare_took.min(took));
+    }
     let ours = each(ran.cpu.saturating_sub(parts.start), crowd.inboxes);
     let each_part = parts.each(crowd);
     let of_bare = ratio(ours, bare);
@@ -131,7 +153,9 @@ async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
         let name = "time to 100 % / (n × signature ÷ threads + 2 L)";
         figure(name, &format!("{} ×", number(ratio(ran.whole(), bound))));
     }
-    figure("time to 100 % / bare loop's", &format!("{} ×", number(ratio(ran.whole(), bare_took))));
+    if sample.inboxes == crowd.inboxes {
+        figure("time to 100 % / bare loop's", &format!("{} ×", number(ratio(ran.whole(), bare_took))));
+    }
     let [first, half, most, all] = ran.reached.map(|time| format!("{:.3} s", time.as_secs_f64()));
     figure("first, 50 %, 99 %, 100 % after the encoder connects", &format!("{first}, {half}, {most}, {all}"));
     figure("memory at its peak above idle", &format!("{:.1} MiB", ran.memory));
@@ -163,6 +187,7 @@ async fn against_owncast(parts: &Parts) -> anyhow::Result<()> {
         hosts: OWNCAST_INBOXES,
         latency: OWNCAST_LATENCY,
         tls: false,
+        h2: false,
         refused: 0,
         silent: 0,
     };

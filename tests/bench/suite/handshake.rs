@@ -10,7 +10,7 @@ use openssl::ssl::{Error, ErrorCode, SslConnector, SslMethod, SslStream};
 use openssl::x509::X509;
 
 use super::certificates::Authority;
-use super::receive;
+use super::loopback::RECEIVERS;
 
 /// One direction of a connection that is only memory.
 type Way = Rc<RefCell<VecDeque<u8>>>;
@@ -39,12 +39,12 @@ impl Write for End {
     }
 }
 
-/// Time of the calling side for a handshake with one of the [`receive`] servers, its certificate checked: of `rounds` the
+/// Time of the calling side for a handshake with a server of the fan-outs, its certificate checked: of `rounds` the
 /// one that the machine disturbed least.
 pub fn cost(rounds: usize) -> anyhow::Result<Duration> {
     let authority = Authority::new()?;
-    let context = authority.context()?;
-    let address = receive::address(0)?;
+    let context = authority.context(false)?;
+    let address = RECEIVERS.address(0)?;
     let certificate = authority.server(address)?;
     let mut connector = SslConnector::builder(SslMethod::tls_client())?;
     connector.cert_store_mut().add_cert(X509::from_pem(&authority.pem()?)?)?;

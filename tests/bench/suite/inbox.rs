@@ -1,91 +1,90 @@
-//! Verified Likes, key known: what the agent spends on each, against the sum of its parts.
+//! Verified Likes, key known: what the agent spends on each, against the sum of its parts; and how an honest follower
+//! fares beside them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use jiff::Timestamp;
-use owncast_herald::activitypub::signature::{PrivateKey, digest, sign_request};
 use owncast_herald::decide::{Moment, publish};
+use owncast_herald::model::Draft;
 use owncast_herald::model::engagement::{Engagement, EngagementKind};
 use owncast_herald::model::facts::Facts;
-use owncast_herald::model::{Addresses, Draft};
-use owncast_herald::serve::accept::{AcceptLimits, serve};
 use owncast_herald::store::Store;
-use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
-use url::Url;
-use warp::Filter as _;
 
-use super::agent::Home;
+use super::agent::{Agent, Home};
+use super::honest::{Honest, Waited};
+use super::people::{Letter, People, client};
 use super::report::{Budget, against, each, figure, headline, micros, number, rate, ratio};
-use super::{load, posts, process, signatures};
+use super::{flood, load, posts, process, signatures};
 
 /// Connections kept open by the load.
-const CONNECTIONS: usize = 64;
-/// People who like: few, so that their keys are known after the first round.
-pub const PEOPLE: usize = 16;
+pub const CONNECTIONS: usize = 64;
+/// People who like, each on a server of their own.
+pub const PEOPLE: usize = 500;
+/// Their keys are fetched so many at a time.
+const FETCHES: usize = 8;
+/// How long an honest follower is watched while nothing else happens.
+const IDLE: Duration = Duration::from_secs(4);
+/// Chat is told though no stream runs.
+pub const TOLD: &str = "[notices]\nwhen = \"always\"";
 /// What a real Owncast 0.1.3 took of Likes in the same harness: per second, and CPU for each.
 const OWNCAST_RATE: f64 = 259.0;
 const OWNCAST_CPU: Duration = Duration::from_micros(5800);
 
+/// `only`: parts of names, of which a case must have one; none means all.
+///
 /// # Errors
 /// Whatever broke.
-pub fn run(quick: bool) -> anyhow::Result<()> {
-    let likes = if quick { 4_000 } else { 20_000 };
-    let verify = signatures::costs(if quick { 20 } else { 60 })?.verify;
+pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
+    let likes = if quick { 8_000 } else { 40_000 };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = three_marginal_writes(if quick { 10_000 } else { 40_000 }).await?;
-        for (name, age) in [
-            ("Likes of posts of this moment: chat is told", Duration::ZERO),
-            ("Likes of posts of two days ago: counted only", Duration::from_secs(48 * 3600)),
-        ] {
-            headline(&format!("{name}; {likes} from {PEOPLE} people"));
-            compare(likes, age, verify, store).await?;
+        let cases = [
+            ("likes-told", "Likes of posts of this moment: chat is told", Duration::ZERO),
+            ("likes-counted", "Likes of posts of two days ago: counted only", Duration::from_secs(48 * 3600)),
+        ];
+        if cases.iter().any(|(name, ..)| wanted(name)) {
+            let verify = signatures::costs(if quick { 20 } else { 60 })?.verify;
+            let store = three_marginal_writes(if quick { 10_000 } else { 40_000 }).await?;
+            for (name, what, age) in cases {
+                if wanted(name) {
+                    headline(&format!("{name}: {what}; {likes} from {PEOPLE} people"));
+                    compare(likes, age, verify, store).await?;
+                }
+            }
         }
-        Ok(())
+        flood::run(quick, &wanted).await
     })
 }
 
 async fn compare(likes: usize, age: Duration, verify: Duration, store: Duration) -> anyhow::Result<()> {
     let home = Home::new().await?;
-    let peers = Peers::start().await?;
+    let people = People::start(PEOPLE).await?;
     // One post more than the Likes need: the first round, which makes the keys known, likes that one.
     let posts = announced(&home, likes.div_ceil(PEOPLE) + 1, age).await?;
     let (warming, rest) = posts.split_at(1);
-    let first = peers.likes(&home.addresses, warming, PEOPLE)?;
-    let all = peers.likes(&home.addresses, rest, likes)?;
-    let agent = home.start("").await?;
+    let first = people.likes(&home.addresses, warming, PEOPLE)?;
+    // One half is measured alone, the other beside an honest follower.
+    let mut alone = people.likes(&home.addresses, rest, likes)?;
+    let beside = alone.split_off(likes / 2);
+    let agent = home.start(TOLD).await?;
     home.settled().await?;
-    let taken = |outcome: &load::Outcome, class: usize, count: usize| {
-        let all = outcome.statuses.get(class) == Some(&count);
-        anyhow::ensure!(all, "not all answers were {class}xx: {:?}", outcome.statuses);
-        Ok(())
-    };
-    taken(&load::run(home.public(), 2, Arc::new(first), PEOPLE).await?, 2, PEOPLE)?;
+    taken(&load::run(home.public(), FETCHES, Arc::new(first), PEOPLE).await?, 2, PEOPLE)?;
+    let idle = idle(&home, 0).await?;
+    let empty = empty_post(&home, &agent, likes).await?;
 
-    let host = home.addresses.host();
-    let path = format!("/federation/user/{}/inbox", home.addresses.username);
-    let kind = [("content-type", "application/activity+json")];
-    let empty = Arc::new(vec![load::request("POST", host, &path, &kind, b"")]);
-    load::run(home.public(), CONNECTIONS, Arc::clone(&empty), likes / 10).await?;
-    let cpu = process::cpu(agent.pid())?;
-    taken(&load::run(home.public(), CONNECTIONS, empty, likes).await?, 4, likes)?;
-    let empty = each(process::cpu(agent.pid())?.saturating_sub(cpu), likes);
-
-    let before = home.counter("herald_inbox_requests_total{outcome=\"accepted\"}").await?;
-    let cpu = process::cpu(agent.pid())?;
-    let outcome = load::run(home.public(), CONNECTIONS, Arc::new(all), likes).await?;
+    let (count, before) = (alone.len(), accepted(&home).await?);
+    process::forget_peak(agent.pid())?;
+    let (said, cpu) = (home.owncast.chat().len(), process::cpu(agent.pid())?);
+    let outcome = load::run(home.public(), CONNECTIONS, Arc::new(alone), count).await?;
     // What follows from a Like belongs to it: the word in chat, or that there is none.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let cpu = each(process::cpu(agent.pid())?.saturating_sub(cpu), likes);
-    taken(&outcome, 2, likes)?;
-    let after = home.counter("herald_inbox_requests_total{outcome=\"accepted\"}").await?;
-    anyhow::ensure!(rate_of(after - before) == likes, "{} Likes of {likes} had an effect", after - before);
-    agent.stop().await?;
+    let cpu = each(process::cpu(agent.pid())?.saturating_sub(cpu), count);
+    taken(&outcome, 2, count)?;
+    let effects = accepted(&home).await? - before;
+    anyhow::ensure!(effects as usize == count, "{effects} Likes of {count} had an effect");
 
     let parts = verify + empty + store;
     against("agent's CPU per Like / sum of the parts", ratio(cpu, parts), Budget::AtMost(1.0), "×");
@@ -94,20 +93,78 @@ async fn compare(likes: usize, age: Duration, verify: Duration, store: Duration)
         "parts: verification, empty POST, 3 marginal writes",
         &format!("{}, {}, {}", micros(verify), micros(empty), micros(store)),
     );
-    let per_second = rate(likes, outcome.took);
+    let per_second = rate(count, outcome.took);
     against("Likes", per_second, Budget::AtLeast(8000.0), "/s");
     against("Likes per second / Owncast 0.1.3's", per_second / OWNCAST_RATE, Budget::AtLeast(20.0), "×");
     figure("CPU per Like / Owncast 0.1.3's", &format!("{} ×", number(ratio(cpu, OWNCAST_CPU))));
+
+    let honest = Honest::start(&home, 1000)?;
+    let count = beside.len();
+    let outcome = load::run(home.public(), CONNECTIONS, Arc::new(beside), count).await?;
+    let honest = honest.finish()?;
+    taken(&outcome, 2, count)?;
+    print_honest(idle, honest);
+    memory(&agent)?;
+    figure("calls to chat", &(home.owncast.chat().len() - said).to_string());
+    agent.stop().await
+}
+
+/// All answers must be of this class.
+pub fn taken(outcome: &load::Outcome, class: usize, count: usize) -> anyhow::Result<()> {
+    let all = outcome.statuses.get(class) == Some(&count);
+    anyhow::ensure!(all, "not all answers were {class}xx: {:?}", outcome.statuses);
     Ok(())
 }
 
-fn rate_of(count: f64) -> usize {
-    // A counter of whole steps, far below 2^52.
-    count.max(0.0) as usize
+/// Activities that had an effect so far.
+async fn accepted(home: &Home) -> anyhow::Result<f64> {
+    home.counter("herald_inbox_requests_total{outcome=\"accepted\"}").await
+}
+
+/// The agent's CPU for a POST without body to the inbox, from many clients.
+pub async fn empty_post(home: &Home, agent: &Agent, count: usize) -> anyhow::Result<Duration> {
+    let empty = (0..PEOPLE).map(|number| Letter::unsigned(Vec::new(), client(number)).bytes(&home.addresses));
+    let empty = Arc::new(empty.collect::<Vec<_>>());
+    load::run(home.public(), CONNECTIONS, Arc::clone(&empty), count / 10).await?;
+    let cpu = process::cpu(agent.pid())?;
+    taken(&load::run(home.public(), CONNECTIONS, empty, count).await?, 4, count)?;
+    Ok(each(process::cpu(agent.pid())?.saturating_sub(cpu), count))
+}
+
+/// How an honest follower fares while nothing else happens.
+pub async fn idle(home: &Home, first: usize) -> anyhow::Result<Waited> {
+    let honest = Honest::start(home, first)?;
+    tokio::time::sleep(IDLE).await;
+    honest.finish()
+}
+
+/// How one fared beside something, against that.
+pub fn print_honest(idle: Waited, beside: Waited) {
+    let budget = Budget::AtMost(3.0);
+    let [(answered, answered_idle), (accepted, accepted_idle)] =
+        [(beside.answered, idle.answered), (beside.accepted, idle.accepted)]
+            .map(|([now, _], [idle, _])| (now, idle));
+    against("an honest Follow's time to its answer / idle", ratio(answered, answered_idle), budget, "×");
+    against("an honest Follow's time to its Accept / idle", ratio(accepted, accepted_idle), budget, "×");
+    let millis = |time: Duration| format!("{} ms", number(time.as_secs_f64() * 1e3));
+    let ([_, slowest], [_, latest]) = (beside.answered, beside.accepted);
+    figure("median answer, Accept; idle", &{
+        let [a, b, c, d] = [answered, accepted, answered_idle, accepted_idle].map(millis);
+        format!("{a}, {b}; {c}, {d}")
+    });
+    figure("the slowest answer, Accept", &format!("{}, {}", millis(slowest), millis(latest)));
+    figure("honest Follows accepted, not", &format!("{}, {}", beside.count, beside.refused));
+}
+
+/// The agent's peak since it was last forgotten.
+pub fn memory(agent: &Agent) -> anyhow::Result<()> {
+    let peak = process::resident(agent.pid())?.peak;
+    against("resident memory at its peak", peak, Budget::AtMost(60.0), "MiB");
+    Ok(())
 }
 
 /// Public posts, made `age` ago, with nobody to be told.
-async fn announced(home: &Home, count: usize, age: Duration) -> anyhow::Result<Vec<Ulid>> {
+pub async fn announced(home: &Home, count: usize, age: Duration) -> anyhow::Result<Vec<Ulid>> {
     let rules = posts::rules(&home.addresses);
     let facts = Facts { name: "New Owncast Server".into(), ..Facts::default() };
     let made = Timestamp::now().checked_sub(age)?;
@@ -175,91 +232,4 @@ async fn writes(commits: usize, records: u128) -> anyhow::Result<Duration> {
         task.await??;
     }
     Ok(each(process::own_cpu()?.saturating_sub(cpu), commits))
-}
-
-/// Actors with documents at real addresses, all with one key.
-pub struct Peers {
-    address: SocketAddr,
-    key: PrivateKey,
-    stop: CancellationToken,
-}
-
-impl Peers {
-    /// Serves them on a free port.
-    pub async fn start() -> anyhow::Result<Peers> {
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let key = PrivateKey::generate()?;
-        let pem = key.public_pem()?;
-        let routes = warp::path!("users" / usize).map(move |number: usize| {
-            let id = actor(address, number);
-            let document = json!({
-                "@context": ["https://www.w3.org/ns/activitystreams", "https://w3id.org/security/v1"],
-                "id": id, "type": "Person", "preferredUsername": format!("ana{number}"),
-                "inbox": format!("{id}/inbox"),
-                "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem},
-            });
-            let kind = "application/activity+json";
-            warp::reply::with_header(document.to_string(), http::header::CONTENT_TYPE, kind)
-        });
-        let missing =
-            routes.recover(|_| async { Ok::<_, std::convert::Infallible>(http::StatusCode::NOT_FOUND) });
-        let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, missing, AcceptLimits::default(), stop.clone()));
-        Ok(Peers { address, key, stop })
-    }
-
-    /// Signed requests of `count` Likes, no two alike: every person likes every post once.
-    pub fn likes(&self, addresses: &Addresses, posts: &[Ulid], count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
-        let half = count / 2;
-        // Signing is the dear part: the two halves on two threads.
-        std::thread::scope(|scope| {
-            let other = scope.spawn(|| self.some_likes(addresses, posts, 0..half));
-            let mut mine = self.some_likes(addresses, posts, half..count)?;
-            let other = other.join().map_err(|_| anyhow::anyhow!("signing panicked"))?;
-            mine.extend(other?);
-            Ok(mine)
-        })
-    }
-
-    fn some_likes(
-        &self,
-        addresses: &Addresses,
-        posts: &[Ulid],
-        numbers: std::ops::Range<usize>,
-    ) -> anyhow::Result<Vec<Vec<u8>>> {
-        let inbox = Url::parse(&format!("{}/inbox", addresses.actor()))?;
-        numbers
-            .map(|number| {
-                let actor = actor(self.address, number % PEOPLE);
-                let post = posts.get(number / PEOPLE).copied().unwrap_or_default();
-                let body = json!({
-                    "@context": "https://www.w3.org/ns/activitystreams",
-                    "id": format!("{actor}#likes/{post}"), "type": "Like",
-                    "actor": actor, "object": addresses.note(post),
-                })
-                .to_string();
-                let digest = digest::header_value(body.as_bytes());
-                let kind = "application/activity+json";
-                let key_id = format!("{actor}#main-key");
-                let (post, now) = (Method::POST, Timestamp::now());
-                let signed = sign_request(&post, &inbox, now, Some(&digest), Some(kind), &key_id, &self.key)?;
-                let mut headers = vec![("content-type", kind)];
-                for (name, value) in &signed {
-                    headers.push((name.as_str(), value.to_str()?));
-                }
-                Ok(load::request("POST", addresses.host(), inbox.path(), &headers, body.as_bytes()))
-            })
-            .collect()
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-fn actor(address: SocketAddr, number: usize) -> String {
-    format!("http://{address}/users/{number}")
 }

@@ -74,6 +74,13 @@ pub async fn get(target: SocketAddr, host: &str, path: &str) -> anyhow::Result<(
     Ok((status, buffer))
 }
 
+/// One request on a connection of its own: the status.
+pub async fn once(target: SocketAddr, request: &[u8]) -> anyhow::Result<u16> {
+    let mut stream = TcpStream::connect(target).await?;
+    stream.write_all(request).await?;
+    answer(&mut stream, &mut Vec::new()).await
+}
+
 /// The bytes of a request.
 pub fn request(method: &str, host: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n");

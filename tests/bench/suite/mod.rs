@@ -3,18 +3,26 @@
 //! Every bench prints ratios of things measured in one run, and where each stands against its budget. No timing fails a
 //! run: it ends with an error only if something breaks. One crate holds all of them, so each can run the others' parts.
 
+mod abuse;
 mod agent;
 mod bare;
 mod certificates;
+mod encoder;
 mod fanning;
 mod fanout;
+mod flood;
 mod handshake;
+mod honest;
 mod inbox;
 mod load;
+mod loopback;
 mod memory;
+mod neighbour;
+mod people;
 mod posts;
 mod process;
 mod receive;
+mod receive_h2;
 mod receivers;
 mod report;
 mod serve;
@@ -32,6 +40,7 @@ pub fn main(bench: &str) -> anyhow::Result<()> {
     match arguments.get(1).map(String::as_str) {
         Some(bare::DELIVER) => return bare::deliver(&arguments),
         Some(bare::EMPTY_ROUTE) => return bare::empty_route(&arguments),
+        Some(honest::FOLLOW) => return honest::follow(&arguments),
         Some(receive::RECEIVE) => return receive::receive(&arguments),
         _ => {}
     }
@@ -47,7 +56,8 @@ pub fn main(bench: &str) -> anyhow::Result<()> {
     match bench {
         "signatures" => signatures::run(quick),
         "fanout" => fanout::run(quick, &only),
-        "inbox" => inbox::run(quick),
+        "inbox" => inbox::run(quick, &only),
+        "neighbour" => neighbour::run(quick),
         "serve" => serve::run(quick),
         "memory" => memory::run(quick),
         "strangers" => strangers::run(quick),

@@ -4,7 +4,7 @@
 //! standard input and output; it ends with its input.
 
 use std::io::{self, BufRead as _, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,34 +15,20 @@ use openssl::x509::X509;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::certificates::Authority;
+use super::loopback::{self, RECEIVERS};
+use super::receive_h2;
 
-/// Argument for [`receive`]: `<number of hosts> <number of inboxes> [<file for the authority's certificate>]`. With a
-/// file it speaks TLS.
+/// Argument for [`receive`]: `<number of hosts> <number of inboxes> [<file for the authority's certificate> [h2]]`.
+/// With a file it speaks TLS.
 pub const RECEIVE: &str = "--receive";
 /// How an inbox that answers begins: its number and `/inbox` follow.
 pub const INBOX: &str = "/users/";
 /// How one begins that takes everything and never answers.
 pub const SILENT: &str = "/silent/";
 
-/// Hosts in one 127.100.x network: none of them ends in 0 or 255.
-const PER_NETWORK: usize = 250;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 const ANSWER: &[u8] = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
-
-/// Where a host is.
-pub fn address(host: usize) -> anyhow::Result<Ipv4Addr> {
-    let network = u8::try_from(host / PER_NETWORK).context("more hosts than loopback addresses for them")?;
-    let last = u8::try_from(host % PER_NETWORK + 1)?;
-    Ok(Ipv4Addr::new(127, 100, network, last))
-}
-
-/// Which host is there.
-fn host(address: SocketAddr) -> Option<usize> {
-    let IpAddr::V4(address) = address.ip() else { return None };
-    let [_, _, network, last] = address.octets();
-    Some(usize::from(network) * PER_NETWORK + usize::from(last.checked_sub(1)?))
-}
 
 /// What came, and when.
 struct Heard {
@@ -54,7 +40,7 @@ struct Heard {
     requests: usize,
 }
 
-struct Shared {
+pub(super) struct Shared {
     heard: Mutex<Heard>,
     latency: AtomicU64,
     tls: Option<Tls>,
@@ -72,10 +58,10 @@ struct Tls {
 /// Arguments, or no port.
 pub fn receive(arguments: &[String]) -> anyhow::Result<()> {
     let [_, _, hosts, inboxes, rest @ ..] = arguments else {
-        anyhow::bail!("{RECEIVE} <hosts> <inboxes> [<file>]");
+        anyhow::bail!("{RECEIVE} <hosts> <inboxes> [<file> [h2]]");
     };
     let (hosts, inboxes): (usize, usize) = (hosts.parse()?, inboxes.parse()?);
-    let tls = rest.first().map(|file| Tls::new(hosts, file)).transpose()?;
+    let tls = rest.first().map(|file| Tls::new(hosts, file, rest.len() > 1)).transpose()?;
     let heard = Heard { seen: vec![false; inboxes], first: Vec::new(), requests: 0 };
     let shared = Arc::new(Shared { heard: Mutex::new(heard), latency: AtomicU64::new(0), tls });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -136,17 +122,18 @@ fn talk(shared: &Shared) -> anyhow::Result<()> {
 }
 
 impl Tls {
-    fn new(hosts: usize, file: &str) -> anyhow::Result<Tls> {
+    fn new(hosts: usize, file: &str, h2: bool) -> anyhow::Result<Tls> {
         let authority = Authority::new()?;
         std::fs::write(file, authority.pem()?).with_context(|| file.to_owned())?;
-        let certificates =
-            (0..hosts).map(|host| authority.server(address(host)?)).collect::<anyhow::Result<_>>()?;
-        Ok(Tls { context: authority.context()?, authority, certificates })
+        let certificates = (0..hosts)
+            .map(|host| authority.server(RECEIVERS.address(host)?))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Tls { context: authority.context(h2)?, authority, certificates })
     }
 }
 
 /// A stream that OpenSSL can read and write without waiting.
-struct Raw(TcpStream);
+pub(super) struct Raw(pub(super) TcpStream);
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -172,7 +159,7 @@ enum Wire {
 impl Wire {
     async fn open(stream: TcpStream, shared: &Shared) -> anyhow::Result<Wire> {
         let Some(tls) = &shared.tls else { return Ok(Wire::Plain(Raw(stream))) };
-        let host = host(stream.local_addr()?).and_then(|host| tls.certificates.get(host));
+        let host = loopback::number(stream.local_addr()?).and_then(|host| tls.certificates.get(host));
         let ssl = tls.authority.session(&tls.context, host.context("no such host")?)?;
         let mut stream = SslStream::new(ssl, Raw(stream))?;
         while waits(stream.accept())?.is_none() {
@@ -225,9 +212,14 @@ fn waits<T>(step: Result<T, openssl::ssl::Error>) -> Result<Option<T>, openssl::
     }
 }
 
-async fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<()> {
+async fn serve(stream: TcpStream, shared: &Arc<Shared>) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
-    let mut wire = Wire::open(stream, shared).await?;
+    let mut wire = match Wire::open(stream, shared).await? {
+        Wire::Tls(stream) if stream.ssl().selected_alpn_protocol() == Some(b"h2") => {
+            return receive_h2::serve(*stream, shared).await;
+        }
+        wire => wire,
+    };
     let mut buffer = vec![0; 16 * 1024];
     let mut filled = 0;
     loop {
@@ -248,10 +240,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<()> {
             return Ok(());
         };
         shared.count(inbox)?;
-        let latency = shared.latency.load(Ordering::Relaxed);
-        if latency > 0 {
-            tokio::time::sleep(Duration::from_micros(latency)).await;
-        }
+        shared.wait().await;
         wire.write(ANSWER)?;
         if request.last {
             return Ok(());
@@ -262,7 +251,15 @@ async fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<()> {
 }
 
 impl Shared {
-    fn count(&self, inbox: usize) -> anyhow::Result<()> {
+    /// As long as an answer takes.
+    pub(super) async fn wait(&self) {
+        let latency = self.latency.load(Ordering::Relaxed);
+        if latency > 0 {
+            tokio::time::sleep(Duration::from_micros(latency)).await;
+        }
+    }
+
+    pub(super) fn count(&self, inbox: usize) -> anyhow::Result<()> {
         let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.requests += 1;
@@ -271,6 +268,11 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The number of an inbox; `None` if it is one that never answers.
+pub(super) fn inbox(path: &str) -> Option<usize> {
+    path.strip_prefix(INBOX)?.strip_suffix("/inbox")?.parse().ok()
 }
 
 /// What matters of a request.
@@ -297,7 +299,7 @@ impl Request {
             }
         }
         let end = head + 4 + length;
-        let inbox = path.strip_prefix(INBOX).and_then(|rest| rest.strip_suffix("/inbox")?.parse().ok());
+        let inbox = inbox(path);
         (bytes.len() >= end).then_some((Request { inbox, last }, end))
     }
 }

@@ -6,7 +6,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use rustix::process::Pid;
 
+use super::loopback::RECEIVERS;
 use super::receive::{self, INBOX, SILENT};
 
 /// Nothing listens here.
@@ -23,6 +25,8 @@ pub struct Crowd {
     pub latency: Duration,
     /// Whether they speak TLS.
     pub tls: bool,
+    /// Whether they offer HTTP/2, which needs TLS.
+    pub h2: bool,
     /// Hosts of a hundred that refuse connections.
     pub refused: usize,
     /// Hosts of a hundred that take a request and never answer.
@@ -72,6 +76,7 @@ impl Receivers {
         command.args([receive::RECEIVE, &crowd.hosts.to_string(), &crowd.inboxes.to_string()]);
         if crowd.tls {
             command.arg(folder.path().join("ca.pem"));
+            command.args(crowd.h2.then_some("h2"));
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take().context("no input")?;
@@ -81,6 +86,11 @@ impl Receivers {
         let latency = receivers.crowd.latency.as_micros();
         receivers.ask(&format!("latency {latency}"))?;
         Ok(receivers)
+    }
+
+    /// Lets everything else go first.
+    pub fn step_back(&self) -> anyhow::Result<()> {
+        Ok(rustix::process::setpriority_process(Some(Pid::from_child(&self.child)), 19)?)
     }
 
     /// The authority of their certificates.
@@ -93,7 +103,7 @@ impl Receivers {
         (0..self.crowd.inboxes)
             .map(|number| {
                 let host = number % self.crowd.hosts;
-                let address = receive::address(host)?;
+                let address = RECEIVERS.address(host)?;
                 let manner = self.crowd.manner(host);
                 let port = if manner == Manner::Refuses { CLOSED } else { self.port };
                 let path = if manner == Manner::IsSilent { SILENT } else { INBOX };

@@ -8,12 +8,14 @@ use owncast_herald::sim::owncast::Timeline;
 use ulid::Ulid;
 
 use super::agent::{Home, wait};
-use super::inbox::{PEOPLE, Peers};
+use super::people::People;
 use super::report::{Budget, against, figure, headline, number, ratio};
 use super::{load, process};
 
 /// A stream that is online at once.
 const AT_ONCE: Timeline = Timeline { online_after: Duration::ZERO, thumbnail_after: Duration::ZERO };
+/// People who like.
+const PEOPLE: usize = 16;
 /// Nothing is said in chat for this long before a Like: more than the burst window that the bench configures.
 const QUIET: Duration = Duration::from_millis(400);
 /// A measured moment that takes longer is broken.
@@ -63,12 +65,12 @@ async fn first_delivery(rounds: u64) -> anyhow::Result<()> {
 async fn first_like() -> anyhow::Result<()> {
     headline(&format!("a Like after quiet, {} times, key known but for the first", PEOPLE - 1));
     let home = Home::new().await?;
-    let peers = Peers::start().await?;
+    let people = People::start(PEOPLE).await?;
     let agent = home.start("[notices]\nburst-window = \"100ms\"\nmax-per-minute = 60").await?;
     home.settled().await?;
     home.owncast.go_live_with(AT_ONCE);
     let post = announced(&home).await?;
-    let likes = peers.likes(&home.addresses, &[post], PEOPLE)?;
+    let likes = people.likes(&home.addresses, &[post], PEOPLE)?;
     let mut times = Vec::new();
     for like in likes {
         let before = home.owncast.chat().len();
