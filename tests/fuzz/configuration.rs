@@ -28,7 +28,11 @@ fn every_key() -> String {
 fn secret_in_its_place(text: &str) -> bool {
     let mut lines = text.lines().filter(|line| line.contains("hunter2"));
     let found = lines.clone().next().is_some();
-    found && lines.all(|line| line.trim_start().starts_with("admin-password"))
+    let value = |line: &str| {
+        let rest = line.trim_start().strip_prefix("admin-password")?.trim_start().strip_prefix('=')?;
+        Some(rest.contains("hunter2"))
+    };
+    found && lines.all(|line| value(line) == Some(true))
 }
 
 #[test]

@@ -110,6 +110,10 @@ fn is_our_account(addresses: &Addresses, account: &str) -> Result<bool, Webfinge
 }
 
 fn is_our_address(addresses: &Addresses, resource: &str) -> Result<bool, WebfingerProblem> {
+    // No address of ours has one; before a host it is somebody's account, which a parser passes over.
+    if resource.contains('@') {
+        return Err(WebfingerProblem::Malformed);
+    }
     let asked = Url::parse(resource).map_err(|_| WebfingerProblem::Malformed)?;
     if !matches!(asked.scheme(), "http" | "https") {
         return Err(WebfingerProblem::Malformed);
@@ -171,6 +175,9 @@ mod tests {
             ("acct:streamer@live.ex\tample", Malformed),
             ("https://live.ex\tample/federation/user/streamer", Malformed),
             ("https://live.example/\nfederation/user/streamer", Malformed),
+            ("https://@live.example/", Malformed),
+            ("https://ana@live.example/", Malformed),
+            ("https:////@live.example/", Malformed),
             ("mailto:streamer@live.example", Malformed),
             ("acct:nobody@live.example", Unknown),
             ("acct:streamer@other.example", Unknown),
