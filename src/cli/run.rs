@@ -18,6 +18,10 @@ use crate::telemetry::log::{self, Surroundings};
 /// How long threads that wait for the disk or a name server may hold up the end of the process.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
+/// Open files and connections at most. Deliveries, peers that answer slowly and visitors each have limits of their own, which
+/// add up to less; many systems allow a process only 1,024 unless it asks.
+const OPEN_FILES: u64 = 4095;
+
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -66,6 +70,7 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
         observer: args.observe.then(|| Observer::new(tell)),
         stop: CancellationToken::new(),
     };
+    ask_for_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -74,6 +79,18 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     runtime.shutdown_timeout(LAST_WORK);
     ended?;
     Ok(String::new())
+}
+
+fn ask_for_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = OPEN_FILES.min(maximum.unwrap_or(OPEN_FILES));
+    if current == Some(wanted) {
+        return;
+    }
+    if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
+        tracing::warn!(target: "herald::agent", %cause, ?current, wanted, "the limit of open files stays as it is");
+    }
 }
 
 /// What an observer has to say is the result of the command; the log goes to standard error as ever.

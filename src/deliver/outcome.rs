@@ -14,8 +14,10 @@ use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 pub(super) struct Held {
     pub(super) job: Job,
     pub(super) host: String,
-    /// It has a place at its host and its inbox.
+    /// It has a place at its inbox, and had one at its host.
     pub(super) started: bool,
+    /// Its place at its host is free for others already.
+    pub(super) left: bool,
 }
 
 /// A job, how it ended, and what that told of its host.

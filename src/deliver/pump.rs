@@ -21,7 +21,7 @@ use super::passes::{Pass, Shares, Taken, due, first_passes, open_passes, rested}
 use super::send::{Letter, Sender};
 use super::{DRAIN, DeliverOptions};
 use crate::decide::delivered::{self, Ending, Job, Worth};
-use crate::decide::hosts::{self, Gate};
+use crate::decide::hosts::{self, Contact, Gate};
 use crate::decide::schedule;
 use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
@@ -209,10 +209,17 @@ impl Pump {
         self.store.commit(unclaimed).await
     }
 
+    /// Notes an outcome. A host that answered is free for its next request; its inbox is only once that is on disk, so that
+    /// order holds, and so is a host that did not answer, which may have to be left alone.
     fn took(&mut self, event: Option<Event>) {
-        if let Some(Event::Done(outcome)) = event {
-            self.done.push(outcome);
+        let Some(Event::Done(mut outcome)) = event else { return };
+        if outcome.contact == Some(Contact::Answered)
+            && let Some(host) = self.hosts.get_mut(&outcome.held.host).filter(|host| !host.probed)
+        {
+            host.active = host.active.saturating_sub(1);
+            outcome.held.left = true;
         }
+        self.done.push(outcome);
     }
 
     /// How long to wait for something to happen before looking again, counted from the last look: on a busy day
@@ -276,7 +283,7 @@ impl Pump {
             let lane = self.hosts.entry(host.clone()).or_default();
             lane.held += 1;
             lane.probed |= probe;
-            let held = Held { job, host, started: false };
+            let held = Held { job, host, started: false, left: false };
             if aside {
                 self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
             } else {
@@ -421,11 +428,11 @@ impl Pump {
             }
         }
         let mut shut = HashSet::new();
-        for (Held { job, host, started }, gate) in written.settled {
+        for (Held { job, host, started, left }, gate) in written.settled {
             if let Some(known) = self.hosts.get_mut(&host) {
                 known.held = known.held.saturating_sub(1);
                 if started {
-                    known.active = known.active.saturating_sub(1);
+                    known.active = known.active.saturating_sub(usize::from(!left));
                     known.probed = false;
                 }
                 if known.held == 0 {

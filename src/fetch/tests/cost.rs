@@ -1,0 +1,152 @@
+//! What strangers can make us spend, and what they cannot.
+
+use super::*;
+
+#[tokio::test]
+async fn a_slow_address_is_left_alone_and_its_host_is_not() {
+    let stalling = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n".to_vec();
+    let rig = Rig::new(move |base, hit| match hit.target.as_str() {
+        "/slow" => Reply::Drip(stalling.clone(), Duration::from_millis(50)),
+        path => document(&actor(base, path, &format!("{path}#main-key"))),
+    })
+    .await;
+    let got = rig.key("/slow#main-key").await.unwrap_err();
+    assert!(matches!(got, FetchError::Net(NetError::Timeout(_))), "{got:?}");
+    rig.key("/u/a#main-key").await.unwrap();
+    assert_eq!(rig.key("/slow#main-key").await.unwrap_err(), got);
+    assert_eq!(rig.hits(), 2);
+}
+
+#[tokio::test]
+async fn what_has_become_of_an_actor_is_looked_up_now_and_then() {
+    let rig = Rig::new(|base, hit| match hit.headers["date"].to_str().unwrap() {
+        "Fri, 15 Jan 2027 08:05:00 GMT" => answer(410, &[], ""),
+        _ => document(&actor(base, "/u/a", "/u/a#main-key")),
+    })
+    .await;
+    let again = async || rig.fetcher.actor_again(&rig.url("/u/a"), None).await;
+    for _ in 0..20 {
+        again().await.unwrap();
+    }
+    assert_eq!(rig.hits(), 1);
+    rig.pass(REFETCH_PAUSE);
+    for _ in 0..20 {
+        assert_eq!(again().await, Err(FetchError::Gone));
+    }
+    assert_eq!(rig.hits(), 2);
+}
+
+#[tokio::test]
+async fn one_client_that_invents_keys_leaves_fetches_to_others() {
+    let rig = Rig::new(|base, hit| match hit.target.as_str() {
+        "/u/a" => document(&actor(base, "/u/a", "/u/a#main-key")),
+        _ => answer(404, &[], ""),
+    })
+    .await;
+    let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
+    let mut refused = 0;
+    for n in 0..200 {
+        let got = rig.fetcher.key(&rig.url(&format!("/nobody{n}#main-key")), from(1)).await.unwrap_err();
+        refused += usize::from(got == FetchError::Busy);
+    }
+    let limit = Budgets::default().source_at_host.per_minute as usize;
+    assert_eq!((rig.hits(), refused), (limit, 200 - limit));
+    rig.fetcher.key(&rig.url("/u/a#main-key"), from(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pretended_search_looks_like_one_and_asks_nobody() {
+    let limit = 6;
+    let source_at_host = Share { per_minute: 6, ..Budgets::default().source_at_host };
+    let budgets = Budgets { source_at_host, ..Budgets::default() };
+    let rig = Rig::with(budgets, |_, _| answer(404, &[], "")).await;
+    let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
+    let fresh = |n: usize| rig.url(&format!("/nobody{n}#main-key"));
+    // What is spent shows as it would: half of a minute's fetches pretended, half made.
+    for n in 0..limit / 2 {
+        assert_eq!(rig.fetcher.pretend(&fresh(n), from(1)).await, Ok(()));
+    }
+    assert_eq!(rig.hits(), 0);
+    // Once looked for, a key is not looked for again for a while.
+    assert_eq!(rig.fetcher.pretend(&fresh(0), from(1)).await, Ok(()));
+    for n in limit / 2..limit {
+        assert_eq!(rig.fetcher.key(&fresh(n), from(1)).await.unwrap_err(), FetchError::NotFound);
+    }
+    assert_eq!(rig.fetcher.key(&fresh(limit), from(1)).await.unwrap_err(), FetchError::Busy);
+    assert_eq!(rig.fetcher.pretend(&fresh(limit), from(1)).await, Err(FetchError::Busy));
+    assert_eq!(rig.fetcher.pretend(&fresh(0), from(1)).await, Ok(()), "known without a fetch");
+    assert_eq!(rig.fetcher.pretend(&fresh(limit - 1), from(1)).await, Err(FetchError::NotFound));
+    assert_eq!(rig.hits(), limit / 2);
+}
+
+#[tokio::test]
+async fn invented_fragments_and_wrong_signatures_cause_few_fetches() {
+    let rig = Rig::new(|base, _| document(&actor(base, "/u/a", "/u/a#main-key"))).await;
+    for n in 0..100 {
+        assert!(rig.key(&format!("/u/a#{n}")).await.is_err());
+        assert_eq!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key"), None).await, Ok(None));
+    }
+    assert_eq!(rig.hits(), 1);
+    rig.pass(REFETCH_PAUSE);
+    assert!(rig.key("/u/a#new").await.is_err());
+    assert_eq!(rig.hits(), 2);
+    rig.pass(REFETCH_PAUSE);
+    assert!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key"), None).await.unwrap().is_some());
+    assert_eq!(rig.fetcher.key_fresh(&rig.url("/u/a#main-key"), None).await, Ok(None));
+    assert_eq!(rig.hits(), 3);
+}
+
+#[tokio::test]
+async fn a_flood_of_keys_stays_within_the_budget() {
+    let gate = Arc::new(Semaphore::new(0));
+    let script_gate = Arc::clone(&gate);
+    let rig = Arc::new(
+        Rig::with(host(Share { queue: 10, ..Budgets::default().host }), move |base, hit| {
+            let body = actor(base, &hit.target, &format!("{}#main-key", hit.target)).to_string();
+            Reply::Gated(Arc::clone(&script_gate), bytes(200, &[TYPE], body))
+        })
+        .await,
+    );
+    let calls: Vec<_> = (0..200)
+        .map(|n| {
+            let rig = Arc::clone(&rig);
+            tokio::spawn(async move { rig.key(&format!("/u/{n}#main-key")).await })
+        })
+        .collect();
+    let mut busy = 0;
+    let mut waiting = Vec::new();
+    for call in calls {
+        // On this single-threaded runtime every call has run to its first wait once the task is polled here.
+        tokio::task::yield_now().await;
+        if call.is_finished() {
+            assert_eq!(call.await.unwrap().unwrap_err(), FetchError::Busy);
+            busy += 1;
+        } else {
+            waiting.push(call);
+        }
+    }
+    assert_eq!((busy, waiting.len()), (190, 10));
+    gate.add_permits(10);
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(rig.hits(), 10);
+    assert!(rig.server.most_at_once() <= 2);
+}
+
+#[tokio::test]
+async fn simultaneous_calls_for_one_key_make_one_request() {
+    let gate = Arc::new(Semaphore::new(0));
+    let script_gate = Arc::clone(&gate);
+    let rig = Rig::with(host(Share { at_once: 1, ..Budgets::default().host }), move |base, _| {
+        let body = actor(base, "/u/a", "/u/a#main-key").to_string();
+        Reply::Gated(Arc::clone(&script_gate), bytes(200, &[TYPE], body))
+    })
+    .await;
+    gate.add_permits(1);
+    let calls = (0..20).map(|_| rig.key("/u/a#main-key"));
+    for got in futures_util::future::join_all(calls).await {
+        got.unwrap();
+    }
+    assert_eq!(rig.hits(), 1);
+}
