@@ -1,4 +1,4 @@
-//! Likes and announces of our posts, and their Undo.
+//! Likes and announces of our posts and their Undo, and replies.
 
 use std::time::Duration;
 
@@ -95,6 +95,35 @@ pub fn engage(
     Engaged::Counted
 }
 
+/// Somebody replies: remembered, so that edits and the removal of the post go to their server as well.
+pub fn replied(
+    draft: &mut Draft<'_>,
+    moment: &Moment,
+    person: &Person,
+    post: Ulid,
+    activity: &str,
+) -> Engaged {
+    let stands =
+        draft.view().get::<Post>(&post.to_bytes()).is_some_and(|post| post.state != PostState::Deleted);
+    if !stands {
+        return Engaged::NotOurs;
+    }
+    let key = engagement_key(Some(post), EngagementKind::Reply, &person.actor);
+    if draft.view().get_bytes(&full_key(Engagement::KIND, &key)).is_some() {
+        return Engaged::Nothing;
+    }
+    draft.put(&Engagement {
+        post: Some(post),
+        kind: EngagementKind::Reply,
+        actor: person.actor.clone(),
+        inbox: person.delivery_inbox().to_owned(),
+        activity: activity.to_owned(),
+        at: moment.now,
+        undone: false,
+    });
+    Engaged::Counted
+}
+
 /// Somebody takes a like or announce back: found by the activity's id, else by kind and object.
 ///
 /// `inner` is the id of the undone activity, `about` its kind and object where the Undo embeds it.
@@ -160,6 +189,7 @@ fn count(draft: &mut Draft<'_>, mut post: Post, kind: EngagementKind, up: bool) 
     let count = match kind {
         EngagementKind::Like => &mut post.likes,
         EngagementKind::Announce => &mut post.shares,
+        EngagementKind::Reply => return,
     };
     *count = if up { *count + 1 } else { count.saturating_sub(1) };
     draft.put(&post);
@@ -177,6 +207,7 @@ fn tell(
     let kind = match kind {
         EngagementKind::Like => NoticeKind::Like,
         EngagementKind::Announce => NoticeKind::Announce,
+        EngagementKind::Reply => return,
     };
     let key = Said::key_of(kind, &person.actor, post);
     if draft.view().get_bytes(&full_key(Said::KIND, &key)).is_some() {

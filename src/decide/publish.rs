@@ -308,7 +308,7 @@ fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
     }
 }
 
-/// Inboxes of those who liked or shared a post, except where they are blocked.
+/// Inboxes of those who liked, shared or answered a post, except where they are blocked.
 fn engaged(view: &dyn View, post: Ulid) -> BTreeSet<String> {
     let mut inboxes = BTreeSet::new();
     view.scan::<Engagement>(&engagement_prefix(Some(post)), &mut |engagement| {

@@ -6,7 +6,7 @@ use super::gate::not_verified;
 use super::sift::reported;
 use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
-use crate::decide::engage::{self, Engaged, ours};
+use crate::decide::engage::{self, Engaged, Ours, ours};
 use crate::decide::follow::{self, Followed};
 use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, reports, seen};
 use crate::model::engagement::EngagementKind;
@@ -101,6 +101,17 @@ fn decide(
             // Old software sends no id; the object stands for it.
             let id = id.or(activity.object.id.as_deref()).unwrap_or_default();
             counted(engage::engage(draft, &mut moment, kind, person, object, id))
+        }
+        Kind::Create => {
+            let post = activity.object.in_reply_to.as_deref().and_then(|id| ours(addresses, id));
+            // What is embedded counts as far as it is the sender's own.
+            let own = activity.object.actor.as_deref() == Some(verified.actor());
+            match post {
+                Some(Ours::Post(post)) if own => {
+                    counted(engage::replied(draft, &moment, person, post, id.unwrap_or_default()))
+                }
+                _ => Took::Ignored,
+            }
         }
         Kind::Undo => undo(draft, &moment, addresses, verified, person),
         Kind::Block => {

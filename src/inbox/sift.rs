@@ -36,6 +36,7 @@ pub fn sift(incoming: &Incoming, addresses: &Addresses) -> Sifted {
         Kind::Delete | Kind::Update | Kind::Move if object.id.as_deref() == Some(incoming.actor.as_str()) => {
             return Sifted::OfItself;
         }
+        Kind::Create => about_ours(&object.in_reply_to),
         Kind::Flag => reported(incoming, addresses).next().is_some(),
         _ => false,
     };
@@ -93,6 +94,11 @@ mod tests {
             ("Delete", json!({"id": "https://peer.example/n/1", "type": "Tombstone"}), Sifted::Ignore),
             ("Block", json!(actor), Sifted::Verify),
             ("Create", json!({"type": "Note", "id": "https://peer.example/n/2"}), Sifted::Ignore),
+            (
+                "Create",
+                json!({"type": "Note", "id": "https://peer.example/n/2", "inReplyTo": note}),
+                Sifted::Verify,
+            ),
             ("View", json!(note), Sifted::Ignore),
         ] {
             let activity =

@@ -1,4 +1,4 @@
-//! Likes and announces, and the memory of what has been handled.
+//! Likes, announces and replies, and the memory of what has been handled.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,14 +14,16 @@ pub enum EngagementKind {
     Like,
     /// Shared it with their followers.
     Announce,
+    /// Replied to it. Neither counted nor shown: their server shows our post, and is to learn of its edits.
+    Reply,
 }
 
-/// One like or announce, keyed by post, kind and actor: doing it twice is doing it once.
+/// One like, announce or reply, keyed by post, kind and actor: doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Engagement {
     /// The post; `None` when the actor itself was liked or shared.
     pub post: Option<Ulid>,
-    /// Like or announce.
+    /// Like, announce or reply.
     pub kind: EngagementKind,
     /// Who.
     pub actor: String,
@@ -46,6 +48,7 @@ pub fn engagement_key(post: Option<Ulid>, kind: EngagementKind, actor: &str) -> 
     key.push(match kind {
         EngagementKind::Like => b'l',
         EngagementKind::Announce => b'a',
+        EngagementKind::Reply => b'r',
     });
     key.extend_from_slice(actor.as_bytes());
     key

@@ -159,6 +159,32 @@ async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
     no_complaints(&sour);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_replied_learns_how_the_post_ends_and_who_did_not_learns_nothing() {
+    let stage = Stage::start(quick(), &[]).await;
+    let (follower, _) = stage.follower(Flavour::Mastodon).await;
+    let post = stage.post(&follower).await;
+    let (replies, silent) = (stage.server(Flavour::Mastodon).await, stage.server(Flavour::Mastodon).await);
+    let (ana, bo) = (replies.person("ana"), silent.person("bo"));
+    let inbox = stage.inbox();
+    // Bo embeds what somebody else wrote.
+    for (who, author) in [(&bo, &ana), (&ana, &ana)] {
+        let id = format!("{}/notes/1", who.id());
+        let reply = json!({
+            "@context": "https://www.w3.org/ns/activitystreams", "id": format!("{id}/activity"), "type": "Create",
+            "actor": who.id(),
+            "object": {"id": id, "type": "Note", "attributedTo": author.id(), "inReplyTo": post.note, "content": "hi"},
+        });
+        assert_eq!(who.custom(&inbox, &reply).await.unwrap().status, 202);
+    }
+    stage.owncast.end_stream();
+    let edits = |server: &Server| server.received().iter().filter(|one| one.kind() == "Update").count();
+    assert!(follower.wait_post(LONG, |post| post.html.contains("The stream is over")).await.is_some());
+    eventually("the edit", LONG, async || (edits(&replies) == 1).then_some(())).await;
+    wait_metric(&stage, "herald_delivery_queue 0").await;
+    assert_eq!(edits(&silent), 0);
+}
+
 /// Somewhere where each of so many followers has an inbox of their own.
 async fn hermits(stage: &Stage, count: usize) -> (Server, Vec<Person>) {
     let server = stage.server(Flavour::Pleroma).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::decide::delivered::{Ending, Job, Worth, settle, worth};
-use crate::decide::engage::{Ours, engage};
+use crate::decide::engage::{Engaged, Ours, engage, replied};
 use crate::decide::publish::Announcement;
 use crate::decide::{blocks, publish};
 use crate::model::block::BlockOwner;
@@ -261,6 +261,22 @@ fn who_engaged_gets_the_edits_besides_the_followers() {
     assert_eq!(world.singles(update), [bo.delivery_inbox()], "cy's server gets it as a follower's");
     let delete = world.delete(4, post.id);
     assert_eq!(world.singles(delete), [bo.delivery_inbox()]);
+}
+
+#[test]
+fn who_replied_gets_the_edits_and_counts_for_nothing() {
+    let (mut world, bo) = (World::default(), person("bo", "b.example"));
+    let post = world.announce(1);
+    let mut reply = |now, to| world.act(at(now), |draft, moment| replied(draft, moment, &bo, to, "1"));
+    assert_eq!(reply(2, post.id), Engaged::Counted);
+    assert_eq!((reply(3, post.id), reply(3, Ulid(404))), (Engaged::Nothing, Engaged::NotOurs));
+    assert_eq!((world.post(post.id).likes, world.post(post.id).shares), (0, 0));
+    let update = world.retitle(4, post.id, "B");
+    assert_eq!(world.singles(update), [bo.delivery_inbox()]);
+    let delete = world.delete(5, post.id);
+    assert_eq!(world.singles(delete), [bo.delivery_inbox()]);
+    let late = world.act(at(6), |draft, moment| replied(draft, moment, &bo, post.id, "2"));
+    assert_eq!(late, Engaged::NotOurs, "the post is gone");
 }
 
 #[test]
