@@ -28,7 +28,7 @@ const SOON: Timeline =
 async fn real_peer_snac_follows_reads_boosts_likes_and_leaves() {
     let owncast =
         SimOwncast::start(Options { name: "Ana's stream".into(), ..Options::default() }).await.unwrap();
-    let mut agent = TestAgent::start(&owncast, &[]).await;
+    let mut agent = TestAgent::start(&owncast, &[("go-live.repost-after", "\"0s\"")]).await;
     let us = agent.actor().await;
     let snac = Snac::start("bo").await;
 
@@ -62,6 +62,17 @@ async fn real_peer_snac_follows_reads_boosts_likes_and_leaves() {
         notes.into_iter().find(|edited| edited["content"] != note["content"])
     });
     assert_eq!(over.await["id"], note["id"]);
+
+    agent.set("go-live.on-end", "\"delete\"");
+    agent.cli_json(&["reload"]).await;
+    owncast.go_live_with(SOON);
+    eventually("snac has another post", SNAC, async || (snac.notes_by(&us).len() == 2).then_some(())).await;
+    owncast.end_stream();
+    let left = eventually("snac shows one post less", SNAC, async || {
+        let notes = snac.notes_by(&us);
+        (notes.len() == 1).then_some(notes)
+    });
+    assert_eq!(left.await[0]["id"], note["id"]);
 
     snac.tell("unfollow", &us);
     eventually("the follower is gone", SNAC, async || {
