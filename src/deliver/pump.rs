@@ -39,9 +39,9 @@ const SLOW_AFTER: Duration = Duration::from_secs(1);
 const SLOW_LANE: usize = 1024;
 /// Outcomes written in one commit at most.
 const OUTCOMES: usize = 256;
-/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Shorter than the
+/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Far shorter than the
 /// slots need to run empty.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// And this often while something is due whose turn has not come.

@@ -107,8 +107,9 @@ impl Speaker {
         }
         match (self.mouth(&effective, live, reachable), token) {
             (Mouth::Shut, _) => {
+                // At once: what came before a stream is not to be told as if it came with it.
                 self.withhold(&queue).await?;
-                Ok(Rest { pause: LOOK_AGAIN, listens: false })
+                Ok(Rest { pause: LOOK_AGAIN, listens: true })
             }
             (Mouth::Open, Some(token)) => {
                 if untold.follows > 0 {

@@ -13,7 +13,7 @@ use crate::model::record::{full_key, kind};
 /// Version of the records' layout as a whole.
 const SCHEMA: u32 = 1;
 /// Memory for cached pages. The default of the database is 1 GiB, far above our budget.
-const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a process that was killed a moment ago may still hold the files.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 
