@@ -8,6 +8,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::agent::TestAgent;
+use super::port::free_port;
 use super::wait::{LONG, eventually};
 
 /// What a peer asks for.
@@ -50,7 +51,9 @@ impl Stage {
 
     /// As [`Stage::start`], without starting the program.
     pub async fn prepare(options: Options, overrides: &[(&str, &str)]) -> Stage {
-        let owncast = SimOwncast::start(options).await.unwrap();
+        // Where it stays though it is off for a while: among the ports of outgoing connections, one of these might take it.
+        let address = ([127, 0, 0, 1], free_port()).into();
+        let owncast = SimOwncast::start_on(address, options).await.unwrap();
         Stage::beside(owncast, overrides).await
     }
 

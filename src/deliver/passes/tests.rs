@@ -1,0 +1,239 @@
+//! What is taken from the store, when, and how much of it.
+
+use super::*;
+use crate::decide::delivered::Ending;
+use crate::decide::hosts::Contact;
+use crate::model::Draft;
+use crate::model::view::MemoryView;
+
+fn attempt(number: u32, inbox: String) -> Attempt {
+    let (due, outgoing) = (Timestamp::UNIX_EPOCH, Ulid(u128::from(number)));
+    Attempt { tries: 1, ..Attempt::personal(due, outgoing, inbox) }
+}
+
+fn resting(view: &mut MemoryView, numbers: std::ops::Range<u32>, failures: u32, until: i64) {
+    let (mut draft, now) = (Draft::new(view), Timestamp::UNIX_EPOCH);
+    for number in numbers {
+        hosts::set_aside(&mut draft, attempt(number, format!("https://ill.example/{number}/inbox")), now);
+    }
+    for _ in 0..failures {
+        hosts::heard(&mut draft, "ill.example", hosts::Contact::Failed(None), now, 200);
+    }
+    if until > 0 {
+        let busy = hosts::Contact::Busy(Timestamp::from_second(until).unwrap());
+        hosts::heard(&mut draft, "ill.example", busy, now, 0);
+    }
+    let changes = draft.into_changes();
+    view.apply(changes);
+}
+
+/// What is taken at that second: how many, how many of them to probe, when to look again.
+fn taken(view: &MemoryView, second: i64, in_memory: usize, room: usize) -> (usize, usize, Option<i64>) {
+    let now = Timestamp::from_second(second).unwrap();
+    let in_memory = |_: &str| (in_memory, false);
+    let mut shares = Shares::new(view, now, &in_memory);
+    let (mut jobs, mut idle) = (Vec::new(), Vec::new());
+    let next = rested(&HashSet::new(), &mut shares, room, &mut jobs, &mut idle);
+    assert!(idle.is_empty());
+    let probes = jobs.iter().filter(|taken| taken.probe).count();
+    (jobs.len(), probes, next.map(Timestamp::as_second))
+}
+
+#[test]
+fn what_rests_is_taken_when_its_host_may_be_asked() {
+    let mut view = MemoryView::default();
+    resting(&mut view, 0..100, hosts::OPEN_AT, 0);
+    assert_eq!(taken(&view, 59, 0, 1000), (0, 0, Some(60)), "shut");
+    assert_eq!(taken(&view, 60, 0, 1000), (1, 1, None), "one to try it with");
+    assert_eq!(taken(&view, 60, 1, 1000), (0, 0, None), "which is under way");
+    let mut view = MemoryView::default();
+    resting(&mut view, 0..100, 0, 9);
+    assert_eq!(taken(&view, 8, 0, 1000), (0, 0, Some(9)), "it asked for a pause");
+    assert_eq!(taken(&view, 9, 0, 1000), (HOST_SHARE, 0, None));
+    assert_eq!(taken(&view, 9, 60, 1000), (4, 0, None));
+    assert_eq!(taken(&view, 9, 0, 7), (7, 0, None));
+}
+
+#[test]
+fn jobs_of_a_host_that_is_not_well_are_set_aside_without_taking_room() {
+    let mut view = MemoryView::default();
+    resting(&mut view, 0..1, hosts::OPEN_AT, 0);
+    let mut draft = Draft::new(&view);
+    for number in 100..300 {
+        draft.put(&attempt(number, format!("https://ill.example/{number}/inbox")));
+    }
+    let changes = draft.into_changes();
+    view.apply(changes);
+    for second in [1, 100] {
+        let now = Timestamp::from_second(second).unwrap();
+        let mut shares = Shares::new(&view, now, &|_| (0, false));
+        let (jobs, _) = due(&HashSet::new(), &mut shares, 1000);
+        assert_eq!((jobs.len(), jobs.iter().all(|taken| taken.aside)), (200, true), "{second}");
+    }
+}
+
+#[test]
+fn one_host_takes_no_more_than_its_share_of_the_window() {
+    let mut view = MemoryView::default();
+    let mut draft = Draft::new(&view);
+    for number in 0..5000 {
+        draft.put(&attempt(number, format!("https://slow.example/{number}/inbox")));
+    }
+    draft.put(&attempt(9000, "https://quick.example/inbox".into()));
+    let changes = draft.into_changes();
+    view.apply(changes);
+    let in_memory = |host: &str| (if host == "slow.example" { 4 } else { 0 }, false);
+    let mut shares = Shares::new(&view, Timestamp::UNIX_EPOCH, &in_memory);
+    let (jobs, _) = due(&HashSet::new(), &mut shares, 1000);
+    let slow = jobs.iter().filter(|taken| taken.host == "slow.example").count();
+    assert_eq!((slow, jobs.len()), (HOST_SHARE - 4, HOST_SHARE - 3));
+}
+
+/// What a pump does with one host, in the words of its rules: it takes, asks, and writes what came of it.
+#[derive(Default)]
+struct Model {
+    view: MemoryView,
+    now: i64,
+    held: HashSet<(Ulid, String)>,
+    asked: Vec<(Taken, Gate)>,
+    reached: HashSet<Ulid>,
+}
+
+impl Model {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.now).unwrap()
+    }
+
+    fn write<T>(&mut self, decide: impl FnOnce(&mut Draft<'_>) -> T) -> T {
+        let mut draft = Draft::new(&self.view);
+        let outcome = decide(&mut draft);
+        let changes = draft.into_changes();
+        self.view.apply(changes);
+        outcome
+    }
+
+    fn take(&mut self) {
+        let (jobs, idle) = {
+            let probed = self.asked.iter().any(|(taken, _)| taken.probe);
+            let in_memory = |_: &str| (self.asked.len(), probed);
+            let mut shares = Shares::new(&self.view, self.now(), &in_memory);
+            let (mut jobs, _) = due(&self.held, &mut shares, 1000);
+            let mut idle = Vec::new();
+            rested(&self.held, &mut shares, 1000, &mut jobs, &mut idle);
+            (jobs, idle)
+        };
+        let now = self.now();
+        for (at, host) in idle {
+            self.write(|draft| hosts::tidy(draft, &host, at, now));
+        }
+        let gate = hosts::gate_of(&self.view, "ill.example", now);
+        for taken in jobs {
+            if taken.aside {
+                self.write(|draft| delivered::settle(draft, &taken.job, Ending::SetAside { at: now }));
+            } else {
+                self.held.insert((taken.job.outgoing, taken.job.inbox.clone()));
+                self.asked.push((taken, gate));
+            }
+        }
+    }
+
+    /// One request comes to an end.
+    fn end(&mut self, place: usize, ending: Ending, contact: Contact) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let (taken, _) = self.asked.remove(place % self.asked.len());
+        let (now, entropy) = (self.now(), u64::try_from(self.now).unwrap());
+        let gate = self.write(|draft| {
+            delivered::settle(draft, &taken.job, ending);
+            hosts::heard(draft, &taken.host, contact, now, entropy)
+        });
+        self.held.remove(&(taken.job.outgoing, taken.job.inbox.clone()));
+        if ending == Ending::Reached {
+            self.reached.insert(taken.job.outgoing);
+        }
+        if let Gate::Shut(_) = gate {
+            for (taken, _) in std::mem::take(&mut self.asked) {
+                // Not all of them would have been sent, but it might be so.
+                self.held.remove(&(taken.job.outgoing, taken.job.inbox.clone()));
+                self.write(|draft| delivered::settle(draft, &taken.job, Ending::SetAside { at: now }));
+            }
+        }
+    }
+}
+
+#[test]
+fn inboxes_are_claimed_before_they_are_wanted_and_not_all_of_them() {
+    let mut pass = Pass::from(0, 0);
+    assert!(!pass.begin(3) && !pass.begin(1) && !pass.begin(2));
+    assert_eq!(pass.to_claim(), Some(1 + CLAIM));
+    pass.claim(Some(1 + CLAIM));
+    assert_eq!((pass.to_claim(), pass.begin(1)), (None, true));
+    assert!(pass.begin(CLAIM / 2));
+    assert_eq!(pass.to_claim(), None);
+    assert!(pass.begin(CLAIM / 2 + 1));
+    assert_eq!(pass.to_claim(), Some(CLAIM + CLAIM / 2 + 2), "before anybody waits for it");
+    // Numbers with a gap, as after a stream that came back.
+    assert!(!pass.begin(5000));
+    assert_eq!(pass.to_claim(), Some(5000 + CLAIM));
+    pass.claim(Some(5000 + CLAIM));
+    pass.next = None;
+    assert!(pass.begin(5000 + CLAIM - 1));
+    assert_eq!(pass.to_claim(), None, "there are no others");
+    assert!(!pass.begin(9000) && pass.to_claim().is_some());
+    pass.claim(None);
+    assert_eq!(pass.to_claim(), None, "not again before the store was looked at");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: 200, failure_persistence: None, ..Default::default()
+    })]
+    /// While a host fails it is asked one thing at a time and nothing before its pause is over; once it answers,
+    /// everything arrives.
+    #[test]
+    fn a_failing_host_has_one_probe_and_everything_arrives_in_the_end(
+        happenings in proptest::collection::vec((0..6u8, 0..50usize, 1..5000i64), 1..80),
+    ) {
+        let mut model = Model::default();
+        let mut made = 0;
+        for (what, place, seconds) in happenings {
+            let now = model.now();
+            match what {
+                0 => {
+                    made += 1;
+                    let one = Attempt { due: now, ..attempt(made, "https://ill.example/inbox".into()) };
+                    model.write(|draft| draft.put(&one));
+                }
+                1 => model.now += seconds,
+                2 => model.end(place, Ending::Reached, Contact::Answered),
+                3 => model.write(|draft| hosts::spoke(draft, "ill.example", now)),
+                _ => {
+                    let due = crate::decide::seen::later(now, std::time::Duration::from_secs(30));
+                    model.end(place, Ending::Retry { due, uncertain: false }, Contact::Failed(None));
+                }
+            }
+            let before = model.asked.len();
+            model.take();
+            let taken = model.asked.len() - before;
+            match hosts::gate_of(&model.view, "ill.example", model.now()) {
+                Gate::Shut(_) => proptest::prop_assert_eq!(taken, 0),
+                Gate::Probe => proptest::prop_assert!(model.asked.len() <= before.max(1), "more than one probe"),
+                Gate::Line | Gate::Free => {}
+            }
+        }
+        for _ in 0..200 {
+            model.now += 30;
+            model.take();
+            if model.asked.is_empty() {
+                model.now += 29 * 3600;
+            }
+            model.end(0, Ending::Reached, Contact::Answered);
+        }
+        model.take();
+        proptest::prop_assert_eq!(model.reached.len(), made as usize);
+        let mut kinds = HashSet::new();
+        model.view.scan_bytes(b"", b"", &mut |key, _| kinds.insert(key[0]));
+        proptest::prop_assert!(kinds.is_subset(&HashSet::from([kind::META])), "{:?} stay behind", kinds);
+    }
+}
