@@ -294,7 +294,8 @@ impl SimOwncast {
         };
         tasks.wait().await;
         // Without it, the port would be anybody's; power_on says so if it cannot be had.
-        *lock(&shared.off) = reserve(shared.address).ok();
+        let reserved = reserve(shared.address).await.ok();
+        *lock(&shared.off) = reserved;
         let mut state = lock(&shared.state);
         // The last end that Owncast noticed comes back, even if it is older than the stream that was cut off.
         let saved_disconnect = state.stream.saved_disconnect;
@@ -442,9 +443,18 @@ impl SimOwncast {
 }
 
 /// A socket that has the address and does not listen.
-fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+async fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let mut tries = 0;
+    loop {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address) {
+            // A program that is just being started by this process holds a copy of its listeners for a moment.
+            Err(cause) if cause.kind() == io::ErrorKind::AddrInUse && tries < 250 => {
+                tries += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            bound => return bound.map(|()| socket),
+        }
+    }
 }
