@@ -183,7 +183,7 @@ impl Fetcher {
     /// a Multikey) and a bare actor address. The key counts only if its owner's own document lists it (C-4).
     ///
     /// # Errors
-    /// See [`FetchError`]; answer 503 where it [is transient](FetchError::is_transient), else 401.
+    /// See [`FetchError`]. To whom proves nothing, only [`FetchError::Busy`] may be answered differently from the others.
     pub async fn key(
         &self,
         key_id: &str,

@@ -119,8 +119,9 @@ fn unsigned(problem: SignatureProblem) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, problem.code(), problem.to_string())
 }
 
-/// The one answer for a block, a wrong signature, a key that cannot be had and a key of somebody else: byte for byte
-/// the same, so that it tells nothing about us.
+/// The one answer for a block, a wrong signature, a key that cannot be had, now or ever, and a key of somebody else: byte
+/// for byte the same, so that it tells nothing about us. Of a host that is blocked nobody here knows whether it would have
+/// answered, so whether another did must not show.
 pub(super) fn not_verified(key_id: &str) -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
@@ -138,7 +139,11 @@ fn stamp(unverified: &Unverified, arrived: Timestamp) -> Timestamp {
 }
 
 fn unavailable(key_id: &str) -> Problem {
-    Problem::busy("key-unavailable", format!("the key {key_id} cannot be fetched now"), 60)
+    Problem::busy(
+        "key-unavailable",
+        format!("too much is being fetched to look for the key {key_id} now"),
+        60,
+    )
 }
 
 /// Proves a claim, or says why not.
@@ -160,7 +165,8 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
             Ok(Verified::by_signature(incoming, owner.person(), stamp, unverified))
         }
         Ok(_) => Err(not_verified(&unverified.key_id)),
-        Err(error) if error.is_transient() => Err(unavailable(&unverified.key_id)),
+        // Our own budget, which those who are blocked use up as well. Whatever a peer does is no reason for this answer.
+        Err(FetchError::Busy) => Err(unavailable(&unverified.key_id)),
         Err(error) => {
             let key_id = unverified.key_id;
             tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
