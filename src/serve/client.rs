@@ -45,12 +45,15 @@ impl Client {
                 _ => Client::Known(Source::of(peer)),
             };
         }
-        let nearest_first = named.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        // A header may hold any byte: one that is no text spoils its own piece and none after it.
+        let nearest_first = named.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let mut nearest = peer;
         for name in nearest_first.take(HOPS) {
-            match address(name) {
-                Some(hop) if is_trusted(hop) => {}
+            match std::str::from_utf8(name).ok().and_then(address) {
+                Some(hop) if is_trusted(hop) => nearest = hop,
                 Some(client) => return Client::Known(Source::of(client)),
-                None => break,
+                // Whoever it is, it came from there; what nobody can read must not be what frees from every limit.
+                None => return Client::Known(Source::of(nearest)),
             }
         }
         Client::Untold
@@ -162,12 +165,14 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
-    fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> Client {
+    fn client(peer: &str, forwarded: &[impl AsRef<[u8]>], trusted: &[&str]) -> Client {
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append(FORWARDED_FOR, line.parse().unwrap());
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_ref()).unwrap());
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
         Client::of(peer.parse().unwrap(), &headers, &trusted)
@@ -197,11 +202,15 @@ mod tests {
             ("127.0.0.1", &["[2a00::1]:4711"], known("2a00::1")),
             ("127.0.0.1", &["2a00::1"], known("2a00::1")),
             ("127.0.0.1", &["::ffff:8.8.4.4"], known("8.8.4.4")),
-            // They name nobody, or nobody that can be read.
+            // They name nobody.
             ("127.0.0.1", &[], Client::Untold),
             ("127.0.0.1", &["127.0.0.1"], Client::Untold),
-            ("127.0.0.1", &["1.1.1.1, unknown"], Client::Untold),
-            ("127.0.0.1", &["1.1.1.1, "], Client::Untold),
+            // Nobody that can be read: whatever is behind the nearest that can.
+            ("127.0.0.1", &["1.1.1.1, unknown"], known("127.0.0.1")),
+            ("127.0.0.1", &["1.1.1.1, "], known("127.0.0.1")),
+            ("127.0.0.1", &["unknown, 10.1.2.3"], known("10.1.2.3")),
+            ("127.0.0.1", &["ü, 8.8.4.4"], known("8.8.4.4")),
+            ("127.0.0.1", &["ü", "8.8.4.4, 10.1.2.3"], known("8.8.4.4")),
             // Somebody of the same network, and a proxy that was forgotten.
             ("192.168.1.2", &[], known("192.168.1.2")),
             ("192.168.1.2", &["8.8.4.4"], Client::Unlisted(local)),
@@ -209,6 +218,10 @@ mod tests {
         ] {
             assert_eq!(client(peer, forwarded, proxies), want, "{peer} {forwarded:?}");
         }
+        for spoilt in [b"\xff, 8.8.4.4".as_slice(), b"1.1.1.1\x80,8.8.4.4", b"\xc3,8.8.4.4,127.0.0.1"] {
+            assert_eq!(client("127.0.0.1", &[spoilt], proxies), known("8.8.4.4"), "{spoilt:?}");
+        }
+        assert_eq!(client("127.0.0.1", &[b"8.8.4.4, \xff"], proxies), known("127.0.0.1"));
         assert!(matches!(client("127.0.0.1", &["8.8.4.4"], &[]), Client::Unlisted(_)));
         let many = "127.0.0.1,".repeat(10_000) + "127.0.0.1";
         assert_eq!(client("127.0.0.1", &[&many], proxies), Client::Untold);
