@@ -42,7 +42,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Whether asking again later may help: the caller answers 503 rather than 401.
+    /// Whether asking again later may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {

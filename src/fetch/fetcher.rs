@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
@@ -19,6 +19,8 @@ use crate::net::{Client, NetError};
 
 /// How long a fetched actor is used without asking again.
 pub const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// How long a fetched key is used where it cannot be asked for again now.
+pub const USABLE_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Shortest time between two fetches that one key's failures can cause.
 pub const REFETCH_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// Longest single GET.
@@ -29,7 +31,10 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a final failure is remembered.
 const FINAL_FOR: SignedDuration = SignedDuration::from_mins(15);
 /// How long a failure that may pass is remembered.
-const TRANSIENT_FOR: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const TRANSIENT_FOR: SignedDuration = SignedDuration::from_mins(1);
+/// A search that takes so long makes its host a slow one, whatever comes of it: it is the turns held that matter, and a
+/// host that drops packets holds them as long as one that never ends its answers.
+const SLOW: Duration = Duration::from_secs(2);
 /// Bytes of actors remembered, keys that are documents of their own included: some 2,000 of the usual ones.
 const ACTORS: usize = 10 << 20;
 /// Addresses of keys remembered that are not their owners'.
@@ -138,14 +143,15 @@ impl Fetcher {
         &self.own
     }
 
-    /// Fetches an actor now, whatever is remembered of it; only a recent failure answers without a request.
+    /// Fetches an actor now, on the word of `source` if somebody outside causes it, whatever is remembered of it; only a
+    /// recent failure answers without a request.
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn actor(&self, id: &str) -> Result<Arc<RemoteActor>, FetchError> {
+    pub async fn actor(&self, id: &str, source: Option<Source>) -> Result<Arc<RemoteActor>, FetchError> {
         let address = without_fragment(&self.address(id)?);
         self.known_failure(&address)?;
-        let _turn = self.turn(&address, None).await?;
+        let _turn = self.turn(&address, source).await?;
         self.known_failure(&address)?;
         self.fetch_actor(&address).await
     }
@@ -183,7 +189,7 @@ impl Fetcher {
     /// a Multikey) and a bare actor address. The key counts only if its owner's own document lists it (C-4).
     ///
     /// # Errors
-    /// See [`FetchError`]; answer 503 where it [is transient](FetchError::is_transient), else 401.
+    /// See [`FetchError`]. To whom proves nothing, only [`FetchError::Busy`] may be answered differently from the others.
     pub async fn key(
         &self,
         key_id: &str,
@@ -201,6 +207,16 @@ impl Fetcher {
         }
         self.known_failure(&key_id)?;
         self.fetch_key(&key_id).await
+    }
+
+    /// The key with this id as it was fetched within [`USABLE_FOR`]: for when [`Fetcher::key`] fails for the moment, so that
+    /// who uses up our fetches, or a host that is away, does not silence those whom we have met lately.
+    #[must_use]
+    pub fn known_key(&self, key_id: &str) -> Option<(RemoteKey, Arc<RemoteActor>)> {
+        let key_id = self.address(key_id).ok()?;
+        let known = self.remembered(&key_id).filter(|known| self.age(known) < USABLE_FOR)?;
+        let key = known.actor.key(&key_id).ok()?;
+        Some((key, known.actor))
     }
 
     /// Does everything that [`Fetcher::key`] does and that others could notice, but asks nobody: for keys of those whom we
@@ -290,12 +306,16 @@ impl Fetcher {
     }
 
     async fn fetch_actor(&self, address: &Url) -> Result<Arc<RemoteActor>, FetchError> {
+        let watch = self.watch(address);
         let fetched = in_time(self.resolve_actor(address)).await;
+        drop(watch);
         self.remember(address, fetched)
     }
 
     async fn fetch_key(&self, key_id: &Url) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
+        let watch = self.watch(key_id);
         let fetched = in_time(self.resolve_key(key_id)).await;
+        drop(watch);
         let actor = self.remember(&without_fragment(key_id), fetched)?;
         Ok((actor.key(key_id)?, actor))
     }
@@ -350,7 +370,19 @@ impl Fetcher {
         Some(known)
     }
 
-    fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
+    /// Watches how long a host takes until this is dropped: also when nobody waits for it any more.
+    pub(super) fn watch(&self, address: &Url) -> Watch<'_> {
+        Watch { fetcher: self, host: authority(address), began: Instant::now() }
+    }
+
+    /// Remembers for a while that nothing can be had at an address.
+    pub(super) fn remember_failure(&self, address: &Url, error: &FetchError, time: SignedDuration) {
+        let until = (self.clock)().checked_add(time).unwrap_or(Timestamp::MAX);
+        let place = digest(&without_fragment(address));
+        self.memory().failures.insert_weighing(error.weight(), place, (error.clone(), until));
+    }
+
+    pub(super) fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
         let now = (self.clock)();
         match self.memory().failures.get(&digest(&without_fragment(url))) {
             Some((error, until)) if now < *until => Err(error.clone()),
@@ -385,15 +417,27 @@ impl Fetcher {
                 if error == FetchError::Gone {
                     memory.actors.remove(address.as_str());
                 }
-                let keep = if error.is_transient() { TRANSIENT_FOR } else { FINAL_FOR };
-                let until = now.checked_add(keep).unwrap_or(Timestamp::MAX);
-                memory.failures.insert_weighing(error.weight(), digest(address), (error.clone(), until));
                 drop(memory);
-                if let FetchError::Net(NetError::Timeout(_)) = error {
-                    self.budget.is_slow_until(&authority(address), until);
-                }
+                let keep = if error.is_transient() { TRANSIENT_FOR } else { FINAL_FOR };
+                self.remember_failure(address, &error, keep);
                 Err(error)
             }
+        }
+    }
+}
+
+/// See [`Fetcher::watch`].
+pub(super) struct Watch<'a> {
+    fetcher: &'a Fetcher,
+    host: String,
+    began: Instant,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.began.elapsed() >= SLOW {
+            let until = (self.fetcher.clock)().checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX);
+            self.fetcher.budget.is_slow_until(&self.host, until);
         }
     }
 }

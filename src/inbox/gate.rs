@@ -119,8 +119,9 @@ fn unsigned(problem: SignatureProblem) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, problem.code(), problem.to_string())
 }
 
-/// The one answer for a block, a wrong signature, a key that cannot be had and a key of somebody else: byte for byte
-/// the same, so that it tells nothing about us.
+/// The one answer for a block, a wrong signature, a key that cannot be had, now or ever, and a key of somebody else: byte
+/// for byte the same, so that it tells nothing about us. Of a host that is blocked nobody here knows whether it would have
+/// answered, so whether another did must not show.
 pub(super) fn not_verified(key_id: &str) -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
@@ -138,7 +139,11 @@ fn stamp(unverified: &Unverified, arrived: Timestamp) -> Timestamp {
 }
 
 fn unavailable(key_id: &str) -> Problem {
-    Problem::busy("key-unavailable", format!("the key {key_id} cannot be fetched now"), 60)
+    Problem::busy(
+        "key-unavailable",
+        format!("too much is being fetched to look for the key {key_id} now"),
+        60,
+    )
 }
 
 /// Proves a claim, or says why not.
@@ -160,7 +165,8 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
             Ok(Verified::by_signature(incoming, owner.person(), stamp, unverified))
         }
         Ok(_) => Err(not_verified(&unverified.key_id)),
-        Err(error) if error.is_transient() => Err(unavailable(&unverified.key_id)),
+        // Our own budget, which those who are blocked use up as well. Whatever a peer does is no reason for this answer.
+        Err(FetchError::Busy) => Err(unavailable(&unverified.key_id)),
         Err(error) => {
             let key_id = unverified.key_id;
             tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
@@ -175,7 +181,16 @@ async fn signer(
     unverified: &Unverified,
     source: Option<Source>,
 ) -> Result<Option<Arc<RemoteActor>>, FetchError> {
-    let (key, owner) = engine.fetcher.key(&unverified.key_id, source).await?;
+    let (key, owner) = match engine.fetcher.key(&unverified.key_id, source).await {
+        Ok(found) => found,
+        // What does not verify with the old one fails as it would without: how many looks it took must not show.
+        Err(error) if error.is_transient() => {
+            let known = engine.fetcher.known_key(&unverified.key_id);
+            let by_known = known.filter(|(key, _)| unverified.verify(&key.key).is_ok());
+            return by_known.map(|(_, owner)| Some(owner)).ok_or(error);
+        }
+        Err(error) => return Err(error),
+    };
     if unverified.verify(&key.key).is_ok() {
         return Ok(Some(owner));
     }
@@ -186,20 +201,34 @@ async fn signer(
     }
 }
 
-/// What an actor we know says of itself: proved by its signature, or of a Delete by its document being gone.
-pub(super) async fn left(engine: &Engine, store: &Store, claim: Claim) -> Option<Verified> {
-    let Claim { incoming, unverified, actor, arrived, source } = claim;
-    let asked = actor.to_string();
-    let counts = move |view: &dyn View| gone::is_known(view, &asked) && !blocks::actor_blocked(view, &asked);
-    if !store.read(counts).await.unwrap_or(false) {
-        return None;
+impl Claim {
+    /// Whether it is an actor's own Delete.
+    pub(super) fn is_delete(&self) -> bool {
+        self.incoming.kind == Kind::Delete
     }
+
+    /// The server whose word is asked for it, with its port.
+    pub(super) fn server(&self) -> String {
+        Origin::of(&self.actor).map(|origin| origin.authority()).unwrap_or_default()
+    }
+
+    /// Whether it is of somebody whom it matters of.
+    pub(super) fn counts(&self, view: &dyn View) -> bool {
+        let actor = self.actor.as_str();
+        gone::is_known(view, actor) && !blocks::actor_blocked(view, actor)
+    }
+}
+
+/// What an actor that [counts](Claim::counts) says of itself: proved by its signature, or of a Delete by its document being
+/// gone.
+pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
+    let Claim { incoming, unverified, actor, arrived, source } = claim;
     let stamp = stamp(&unverified, arrived);
     match signer(engine, &unverified, source).await {
         Ok(Some(owner)) if owner.id == actor => {
             // What an Update embeds is not believed: the document itself is read.
             let owner = match incoming.kind {
-                Kind::Update => engine.fetcher.actor(actor.as_str()).await.ok()?,
+                Kind::Update => engine.fetcher.actor(actor.as_str(), source).await.ok()?,
                 _ => owner,
             };
             (owner.id == actor).then(|| Verified::by_signature(incoming, owner.person(), stamp, unverified))
@@ -222,7 +251,7 @@ mod tests {
 
     use super::*;
     use crate::activitypub::signature::{PrivateKey, digest, sign_request, sign_request_rfc9421};
-    use crate::fetch::{Fetcher, REFETCH_PAUSE, Signer};
+    use crate::fetch::{FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer, USABLE_FOR};
     use crate::model::Addresses;
     use crate::model::origin::RemotePolicy;
     use crate::net::test_server::{TestServer, answer};
@@ -237,7 +266,8 @@ mod tests {
         let current = Arc::new(AtomicUsize::new(0));
         let shown = Arc::clone(&current);
         let server = TestServer::start(move |base, _| {
-            let (id, pem) = (format!("{base}/u/a"), &pems[shown.load(Ordering::SeqCst)]);
+            let id = format!("{base}/u/a");
+            let Some(pem) = pems.get(shown.load(Ordering::SeqCst)) else { return answer(503, &[], "") };
             let actor = json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox"),
                 "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem}});
             answer(200, &[("content-type", "application/activity+json")], actor.to_string())
@@ -292,5 +322,17 @@ mod tests {
             assert!(!believed(signed(key, true)).await && !believed(signed(key, false)).await);
         }
         assert_eq!(server.hits().len(), 2);
+
+        // Its server is away: what the known key has signed counts for a day, and nothing else does.
+        current.store(keys.len(), Ordering::SeqCst);
+        now.fetch_add(FRESH_FOR.as_secs(), Ordering::SeqCst);
+        let away = async |unverified: Unverified| {
+            signer(&engine, &unverified, None).await.is_err_and(|error| error.is_transient())
+        };
+        assert!(believed(signed(1, true)).await && believed(signed(1, false)).await);
+        assert!(away(signed(0, true)).await && away(signed(2, false)).await);
+        assert_eq!(server.hits().len(), 3);
+        now.fetch_add(USABLE_FOR.as_secs(), Ordering::SeqCst);
+        assert!(away(signed(1, true)).await);
     }
 }

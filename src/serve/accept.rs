@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use warp::{Filter, Reply};
 
-use super::connections::{Connection, Connections, Entry, Open};
+use super::connections::{Connection, Connections, Entry, Open, Proxies};
 use super::patient::Patient;
 
 /// Most bytes of a request's line and headers.
@@ -60,12 +60,17 @@ impl Default for AcceptLimits {
 }
 
 /// Serves `routes` on `listener` until `cancel`, then lets open requests end within the limit.
-pub async fn serve<F>(listener: TcpListener, routes: F, limits: AcceptLimits, cancel: CancellationToken)
-where
+pub async fn serve<F>(
+    listener: TcpListener,
+    routes: F,
+    limits: AcceptLimits,
+    proxies: Proxies,
+    cancel: CancellationToken,
+) where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply + Send,
 {
-    let connections = Connections::new(limits.connections, limits.connections_per_client);
+    let connections = Connections::new(limits.connections, limits.connections_per_client, proxies);
     serve_on(connections, listener, routes, limits, cancel).await;
 }
 
@@ -188,7 +193,8 @@ mod tests {
                 .or(warp::any().map(move || large.clone()));
             let routes = routes.unify().map(http::Response::new);
             let cancel = CancellationToken::new();
-            let connections = Connections::new(limits.connections, limits.connections_per_client);
+            let (most, most_of_one) = (limits.connections, limits.connections_per_client);
+            let connections = Connections::new(most, most_of_one, Proxies::default());
             tokio::spawn(serve_on(Arc::clone(&connections), listener, routes, limits, cancel.clone()));
             Rig { address, connections, cancel }
         }

@@ -13,7 +13,6 @@ use super::answer::Problem;
 use super::limit::{Crowd, Inside, Rates};
 use crate::agent::effective::Effective;
 use crate::model::Source;
-use crate::net::guard;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Most addresses of an `X-Forwarded-For` that are looked at, the nearest first.
@@ -26,7 +25,8 @@ pub enum Client {
     Known(Source),
     /// A trusted proxy does not say.
     Untold,
-    /// A private peer names somebody and is not trusted to: a proxy, most likely, that nobody has listed.
+    /// It came through this private address, which is not trusted to name anybody: a proxy, most likely, that nobody has
+    /// listed, and so everybody. Whether it names somebody does not matter: not every proxy does by itself.
     Unlisted(IpAddr),
 }
 
@@ -37,20 +37,23 @@ impl Client {
     pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Client {
         let peer = peer.to_canonical();
         let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
-        let mut named = headers.get_all(FORWARDED_FOR).iter().rev().peekable();
+        let told = |address: IpAddr| match is_private(address) {
+            true => Client::Unlisted(address),
+            false => Client::Known(Source::of(address)),
+        };
         if !is_trusted(peer) {
-            let private = !guard::allowed(peer, &[]);
-            return match named.peek() {
-                Some(_) if private => Client::Unlisted(peer),
-                _ => Client::Known(Source::of(peer)),
-            };
+            return told(peer);
         }
-        let nearest_first = named.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        let named = headers.get_all(FORWARDED_FOR).iter().rev();
+        // A header may hold any byte: one that is no text spoils its own piece and none after it.
+        let nearest_first = named.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let mut nearest = peer;
         for name in nearest_first.take(HOPS) {
-            match address(name) {
-                Some(hop) if is_trusted(hop) => {}
-                Some(client) => return Client::Known(Source::of(client)),
-                None => break,
+            match std::str::from_utf8(name).ok().and_then(address) {
+                Some(hop) if is_trusted(hop) => nearest = hop,
+                Some(client) => return told(client),
+                // Whoever it is, it came from there; what nobody can read must not be what frees from every limit.
+                None => return Client::Known(Source::of(nearest)),
             }
         }
         Client::Untold
@@ -63,6 +66,19 @@ impl Client {
             Client::Known(source) => Some(source),
             Client::Untold | Client::Unlisted(_) => None,
         }
+    }
+}
+
+/// Whether an address is one of a machine, of a container network or of a local one. Addresses that only documents use
+/// are not.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let carriers = first == 100 && second & 0xc0 == 64;
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || carriers
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 
@@ -130,8 +146,9 @@ impl ClientLimits {
         tracing::warn!(
             target: "herald::serve",
             %proxy,
-            "{proxy} sends X-Forwarded-For and is not believed, so limits for each client's address are off; if it is \
-             your proxy, add \"{proxy}\" to [listen] trusted-proxies"
+            "requests come from {proxy}, which may be a proxy and is not believed, so limits for each client's address \
+             are off for them; if it is your proxy, add \"{proxy}\" to [listen] trusted-proxies and let it send \
+             X-Forwarded-For"
         );
     }
 
@@ -162,12 +179,14 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
-    fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> Client {
+    fn client(peer: &str, forwarded: &[impl AsRef<[u8]>], trusted: &[&str]) -> Client {
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append(FORWARDED_FOR, line.parse().unwrap());
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_ref()).unwrap());
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
         Client::of(peer.parse().unwrap(), &headers, &trusted)
@@ -192,24 +211,41 @@ mod tests {
             ("::1", &["1.1.1.1, 8.8.4.4"], known("8.8.4.4")),
             ("127.0.0.1", &["1.1.1.1,8.8.4.4 , 10.1.2.3"], known("8.8.4.4")),
             ("127.0.0.1", &["1.1.1.1", "8.8.4.4", "10.1.2.3, 127.0.0.1"], known("8.8.4.4")),
-            ("127.0.0.1", &["10.9.9.9"], known("10.9.9.9")),
             ("127.0.0.1", &["8.8.4.4:4711"], known("8.8.4.4")),
             ("127.0.0.1", &["[2a00::1]:4711"], known("2a00::1")),
             ("127.0.0.1", &["2a00::1"], known("2a00::1")),
             ("127.0.0.1", &["::ffff:8.8.4.4"], known("8.8.4.4")),
-            // They name nobody, or nobody that can be read.
+            // They name nobody.
             ("127.0.0.1", &[], Client::Untold),
             ("127.0.0.1", &["127.0.0.1"], Client::Untold),
-            ("127.0.0.1", &["1.1.1.1, unknown"], Client::Untold),
-            ("127.0.0.1", &["1.1.1.1, "], Client::Untold),
-            // Somebody of the same network, and a proxy that was forgotten.
-            ("192.168.1.2", &[], known("192.168.1.2")),
+            // Nobody that can be read: whatever is behind the nearest that can.
+            ("127.0.0.1", &["1.1.1.1, unknown"], known("127.0.0.1")),
+            ("127.0.0.1", &["1.1.1.1, "], known("127.0.0.1")),
+            ("127.0.0.1", &["unknown, 10.1.2.3"], known("10.1.2.3")),
+            ("127.0.0.1", &["ü, 8.8.4.4"], known("8.8.4.4")),
+            ("127.0.0.1", &["ü", "8.8.4.4, 10.1.2.3"], known("8.8.4.4")),
+            // A proxy that was forgotten, whatever it says, or somebody of the same network, who cannot be told from one.
+            ("192.168.1.2", &[], Client::Unlisted(local)),
             ("192.168.1.2", &["8.8.4.4"], Client::Unlisted(local)),
             ("::ffff:192.168.1.2", &["8.8.4.4"], Client::Unlisted(local)),
+            ("127.0.0.1", &["8.8.4.4, 192.168.1.2"], Client::Unlisted(local)),
+            ("127.0.0.1", &["8.8.4.4, 192.168.1.2, 10.1.2.3"], Client::Unlisted(local)),
         ] {
             assert_eq!(client(peer, forwarded, proxies), want, "{peer} {forwarded:?}");
         }
-        assert!(matches!(client("127.0.0.1", &["8.8.4.4"], &[]), Client::Unlisted(_)));
+        for spoilt in [b"\xff, 8.8.4.4".as_slice(), b"1.1.1.1\x80,8.8.4.4", b"\xc3,8.8.4.4,127.0.0.1"] {
+            assert_eq!(client("127.0.0.1", &[spoilt], proxies), known("8.8.4.4"), "{spoilt:?}");
+        }
+        assert_eq!(client("127.0.0.1", &[b"8.8.4.4, \xff"], proxies), known("127.0.0.1"));
+        let silent: [&str; 0] = [];
+        for private in
+            ["127.0.0.1", "10.9.9.9", "172.17.0.2", "100.64.0.1", "169.254.1.1", "::1", "fd00::1", "fe80::1"]
+        {
+            assert_eq!(client(private, &silent, &[]), Client::Unlisted(private.parse().unwrap()));
+        }
+        for public in ["8.8.4.4", "172.32.0.1", "100.128.0.1", "203.0.113.1", "2a00::1"] {
+            assert_eq!(client(public, &silent, &[]), known(public));
+        }
         let many = "127.0.0.1,".repeat(10_000) + "127.0.0.1";
         assert_eq!(client("127.0.0.1", &[&many], proxies), Client::Untold);
     }

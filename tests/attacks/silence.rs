@@ -124,6 +124,30 @@ async fn who_is_blocked_does_not_show() {
     target.stage.wait_followers(2).await;
 }
 
+/// Of a host that is blocked nobody asks whether it lives, so what a dead one is answered must tell nothing either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_host_is_answered_as_a_blocked_one() {
+    let target = Target::start().await;
+    for blocked in ["shut.example", "127.0.0.78"] {
+        block(&target, blocked).await;
+    }
+    for (what, one, other) in [
+        ("no such name", "open.example", "shut.example"),
+        ("no such name below", "nx.open.example", "nx.shut.example"),
+        ("nothing listens", "127.0.0.77:9", "127.0.0.78:9"),
+    ] {
+        let person = |host: &str| format!("http://{host}/users/eve");
+        let pair = Pair { target: &target, one: person(one), other: person(other) };
+        for (number, (kind, _)) in pair.claims(&pair.one, "main-key").iter().enumerate() {
+            pair.same(&format!("{kind}, {what}"), "203.0.113.5", |name| {
+                pair.claims(name, "main-key")[number].1.clone()
+            })
+            .await;
+        }
+    }
+    target.unchanged().await;
+}
+
 /// Somebody whose fetches are used up is told so, whoever is asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spent_budget_does_not_tell_who_is_blocked() {
