@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::seen::later;
+use super::seen::{self, later};
 use super::{Moment, Rules, followers};
 use crate::activitypub::vocab;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
@@ -81,6 +81,7 @@ pub fn follow(
         _ => Followed::Waits,
     };
     followers::settle(draft, &follower);
+    seen::followed(draft, &follower.person.actor);
     followed
 }
 
@@ -111,6 +112,7 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
         },
     };
     followers::settle(draft, &left);
+    seen::unfollowed(draft, &person.actor, moment.now);
     true
 }
 

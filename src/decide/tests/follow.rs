@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::follow::{Followed, NotAnswered, Verdict, follow, judge, undo};
-use crate::decide::{blocks, delivered};
+use crate::decide::{blocks, delivered, seen};
 use crate::model::block::BlockOwner;
 use crate::model::follower::FollowerState::{Approved, Left, Parked, Pending, Rejected};
 
@@ -167,6 +167,31 @@ fn equal_stamps_count_in_the_order_of_arrival() {
     assert_eq!(world.state(&ana), Some(Left));
     world.follow_as(0, &rules(), &ana, "1", 0);
     assert_eq!(world.state(&ana), Some(Approved));
+}
+
+#[test]
+fn the_same_bytes_follow_again_after_an_undo_and_only_then() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    // As the inbox does: what repeats a signature is not looked at.
+    let follow_again = |world: &mut World, now: i64| {
+        let first = world.act(at(now), |draft, _| seen::first_time(draft, "hash", Some(&ana.actor), at(now)));
+        first && world.follow_as(now, &rules(), &ana, "same", 0) != Followed::Ignored
+    };
+    assert!(follow_again(&mut world, 0));
+    assert!(!follow_again(&mut world, 0));
+    for _ in 0..2 {
+        assert!(world.unfollow(0, &ana, 0));
+        assert!(follow_again(&mut world, 0));
+        assert!(!follow_again(&mut world, 0));
+        assert_eq!(world.state(&ana), Some(Approved));
+    }
+    // Nobody comes back by it whom the operator has removed, nor who has left by a later Undo.
+    world.judge(1, &ana, Verdict::Remove).unwrap();
+    assert!(!follow_again(&mut world, 2));
+    world.follow_as(3, &rules(), &ana, "other", 3);
+    world.unfollow(4, &ana, 4);
+    assert!(!follow_again(&mut world, 5));
+    assert_eq!(world.state(&ana), Some(Left));
 }
 
 #[test]

@@ -35,8 +35,8 @@ impl World {
 fn memories_go_when_their_time_is_over() {
     let mut world = World::default();
     world.act(at(0), |draft, _| {
-        assert!(seen::first_time(draft, "hash", at(0)));
-        assert!(!seen::first_time(draft, "hash", at(1)));
+        assert!(seen::first_time(draft, "hash", None, at(0)));
+        assert!(!seen::first_time(draft, "hash", None, at(1)));
         seen::undone(draft, "https://a.example/u", "like", secs(60), at(0));
     });
     let life = i64::try_from(seen::SIGNATURE_MEMORY.as_secs()).unwrap();
@@ -44,7 +44,7 @@ fn memories_go_when_their_time_is_over() {
         world.sweep(now, 1);
         assert_eq!(world.all::<Seen>().len(), left, "{now}");
     }
-    assert!(world.act(at(life), |draft, _| seen::first_time(draft, "hash", at(life))));
+    assert!(world.act(at(life), |draft, _| seen::first_time(draft, "hash", None, at(life))));
 }
 
 #[test]
@@ -182,7 +182,7 @@ proptest! {
         for (number, (leaves, when)) in left.into_iter().enumerate() {
             let who = person(&format!("p{number}"), &format!("s{}.example", number % 7));
             world.follow(at(when), &who);
-            world.act(at(when), |draft, _| seen::first_time(draft, &number.to_string(), at(when)));
+            world.act(at(when), |draft, _| seen::first_time(draft, &number.to_string(), None, at(when)));
             if leaves {
                 world.act(at(when), |draft, moment| crate::decide::follow::undo(draft, moment, &who, at(when)));
             }
