@@ -8,7 +8,7 @@ use crate::decide::engage::{Ours, engage, undo};
 use crate::decide::sweep::{Cursor, PARKED_LIFE};
 use crate::decide::{blocks, seen, sweep};
 use crate::model::block::BlockOwner;
-use crate::model::engagement::{Engagement, EngagementKind, Seen};
+use crate::model::engagement::{EngagementKind, Seen};
 use crate::model::follower::FollowerState::{Approved, Left, Parked};
 use crate::model::notices::Said;
 
@@ -160,6 +160,7 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
     assert_eq!((world.all::<Engagement>().len(), world.all::<Seen>().len()), (2, 51));
     let mut memories = |now: i64| {
         world.sweep(now, 7);
+        world.assert_consistent();
         let counted = sweep::memories(world.view(), &Cursor::new(), &Cursor::new());
         let all = (world.all::<Engagement>().len(), world.all::<Seen>().len());
         assert_eq!(counted as usize, all.0 + all.1 + world.all::<Said>().len());
