@@ -393,6 +393,7 @@ fn follower(handle: &str, name: &str) -> Follower {
         parked_from: None,
         moved_to: None,
         follow_id: None,
+        answer: None,
         since,
         stamp: since,
         changed: since,

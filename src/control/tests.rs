@@ -123,6 +123,7 @@ fn follower(actor: &str, handle: &str, state: FollowerState, second: i64) -> Fol
         parked_from: None,
         moved_to: None,
         follow_id: None,
+        answer: None,
         since,
         stamp: since,
         changed: since,

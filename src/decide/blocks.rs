@@ -232,6 +232,7 @@ mod tests {
             parked_from: None,
             moved_to: None,
             follow_id: None,
+            answer: None,
             since: now,
             stamp: now,
             changed: now,

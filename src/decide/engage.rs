@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Moment, seen};
-use crate::model::engagement::{Engagement, EngagementKind, engagement_key};
+use crate::model::engagement::{Engagement, EngagementKind, engaged_prefix, engagement_key};
 use crate::model::handle::Person;
 use crate::model::notices::{Notice, NoticeKind, Said};
 use crate::model::post::{Post, PostState};
-use crate::model::record::full_key;
+use crate::model::record::{full_key, kind};
 use crate::model::{Addresses, Draft, Record};
 use ulid::Ulid;
 
@@ -68,12 +68,12 @@ pub fn engage(
         // The newest of several stands for all: an Undo of an older one, which may come late, takes nothing back.
         if known.activity != activity {
             seen::overtaken(draft, &person.actor, &known.activity, now);
-            draft.put(&Engagement { activity: activity.to_owned(), ..known });
+            keep(draft, &Engagement { activity: activity.to_owned(), ..known });
             seen::remember(draft, &person.actor, activity, &key, now);
         }
         return Engaged::Nothing;
     }
-    draft.put(&Engagement {
+    let engagement = Engagement {
         post: post_id,
         kind,
         actor: person.actor.clone(),
@@ -81,7 +81,8 @@ pub fn engage(
         activity: activity.to_owned(),
         at: now,
         undone: false,
-    });
+    };
+    keep(draft, &engagement);
     seen::remember(draft, &person.actor, activity, &key, now);
     let tell =
         post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
@@ -112,7 +113,7 @@ pub fn replied(
     if draft.view().get_bytes(&full_key(Engagement::KIND, &key)).is_some() {
         return Engaged::Nothing;
     }
-    draft.put(&Engagement {
+    let engagement = Engagement {
         post: Some(post),
         kind: EngagementKind::Reply,
         actor: person.actor.clone(),
@@ -120,7 +121,8 @@ pub fn replied(
         activity: activity.to_owned(),
         at: moment.now,
         undone: false,
-    });
+    };
+    keep(draft, &engagement);
     Engaged::Counted
 }
 
@@ -158,7 +160,7 @@ pub fn undo(
     }
     let Some(mut engagement) = standing else { return Engaged::Nothing };
     engagement.undone = true;
-    draft.put(&engagement);
+    keep(draft, &engagement);
     if let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes())) {
         count(draft, post, engagement.kind, false);
     }
@@ -167,22 +169,34 @@ pub fn undo(
 
 /// All engagements of an actor are taken back and forgotten.
 pub fn forget(draft: &mut Draft<'_>, actor: &str) {
-    let mut theirs = Vec::new();
-    draft.view().scan_bytes(&[Engagement::KIND], &[Engagement::KIND], &mut |key, value| {
-        // 1 kind byte, 16 of the post, 1 of the engagement's kind, then the actor.
-        if key.get(18..) == Some(actor.as_bytes()) {
-            theirs.extend(crate::model::record::decode::<Engagement>(value));
-        }
+    let prefix = full_key(kind::ENGAGED, &engaged_prefix(actor));
+    let mut keys = Vec::new();
+    draft.view().scan_bytes(&prefix, &prefix, &mut |key, _| {
+        let what = key.get(prefix.len()..).unwrap_or_default();
+        keys.push([what, actor.as_bytes()].concat());
         true
     });
+    let theirs: Vec<Engagement> = keys.iter().filter_map(|key| draft.view().get(key)).collect();
     for engagement in theirs {
         if !engagement.undone
             && let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes()))
         {
             count(draft, post, engagement.kind, false);
         }
-        draft.delete::<Engagement>(&engagement.key());
+        discard(draft, &engagement);
     }
+}
+
+/// Writes an engagement, and whose it is: an actor that is no more is forgotten without a look at all the others.
+fn keep(draft: &mut Draft<'_>, engagement: &Engagement) {
+    draft.put(engagement);
+    draft.put_raw(kind::ENGAGED, &engagement.engaged_key(), Vec::new());
+}
+
+/// Deletes an engagement, and whose it was.
+pub(super) fn discard(draft: &mut Draft<'_>, engagement: &Engagement) {
+    draft.delete::<Engagement>(&engagement.key());
+    draft.delete_raw(kind::ENGAGED, &engagement.engaged_key());
 }
 
 fn count(draft: &mut Draft<'_>, mut post: Post, kind: EngagementKind, up: bool) {

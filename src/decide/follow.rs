@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::seen::later;
+use super::seen::{self, later};
 use super::{Moment, Rules, followers};
 use crate::activitypub::vocab;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
@@ -52,33 +52,37 @@ pub fn follow(
         _ => FollowerState::Approved,
     };
     let again = known.as_ref().filter(|known| known.state == state);
-    let follower = Follower {
+    let mut follower = Follower {
         person,
         state,
         parked_from: None,
         moved_to: None,
         follow_id,
+        answer: known.as_ref().and_then(|known| known.answer),
         since: again.map_or(moment.now, |known| known.since),
         stamp,
         changed: again.map_or(moment.now, |known| known.changed),
     };
-    followers::settle(draft, &follower);
-    match (state, before) {
+    let addresses = &rules.addresses;
+    let followed = match (state, before) {
         (FollowerState::Approved, Some(FollowerState::Approved)) => {
-            answer(draft, moment, &rules.addresses, &follower, OutgoingKind::Accept);
+            answer(draft, moment, addresses, &mut follower, OutgoingKind::Accept);
             Followed::AcceptedAgain
         }
         (FollowerState::Approved, _) => {
-            answer(draft, moment, &rules.addresses, &follower, OutgoingKind::Accept);
+            answer(draft, moment, addresses, &mut follower, OutgoingKind::Accept);
             tell(draft, moment, &follower);
             Followed::Accepted
         }
         (FollowerState::Rejected, _) => {
-            answer(draft, moment, &rules.addresses, &follower, OutgoingKind::Reject);
+            answer(draft, moment, addresses, &mut follower, OutgoingKind::Reject);
             Followed::Refused
         }
         _ => Followed::Waits,
-    }
+    };
+    followers::settle(draft, &follower);
+    seen::followed(draft, &follower.person.actor);
+    followed
 }
 
 /// Somebody takes a Follow back. Matched by the pair of actors, never by id. True if something changed.
@@ -101,12 +105,14 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
             parked_from: None,
             moved_to: None,
             follow_id: None,
+            answer: None,
             since: moment.now,
             stamp,
             changed: moment.now,
         },
     };
     followers::settle(draft, &left);
+    seen::unfollowed(draft, &person.actor, moment.now);
     true
 }
 
@@ -157,28 +163,31 @@ pub fn judge(
     }
     follower.state = state;
     follower.changed = moment.now;
-    followers::settle(draft, &follower);
     match verdict {
         Verdict::Approve => {
-            answer(draft, moment, addresses, &follower, OutgoingKind::Accept);
+            answer(draft, moment, addresses, &mut follower, OutgoingKind::Accept);
             tell(draft, moment, &follower);
         }
         Verdict::Reject | Verdict::Remove => {
-            answer(draft, moment, addresses, &follower, OutgoingKind::Reject)
+            answer(draft, moment, addresses, &mut follower, OutgoingKind::Reject)
         }
     }
+    followers::settle(draft, &follower);
     Ok(())
 }
 
-/// Queues an Accept or Reject to the follower's personal inbox (PeerTube refuses it at a shared one).
+/// Queues an Accept or Reject to the follower's personal inbox (PeerTube refuses it at a shared one). It takes the place
+/// of an answer that still waits: who follows again and again from a server that is down leaves one behind, not one each.
 fn answer(
     draft: &mut Draft<'_>,
     moment: &mut Moment,
     addresses: &Addresses,
-    follower: &Follower,
+    follower: &mut Follower,
     kind: OutgoingKind,
 ) {
     let id = moment.ulid();
+    withdraw(draft, follower);
+    follower.answer = Some(id);
     let (follow_id, actor) = (follower.follow_id.as_deref(), follower.person.actor.as_str());
     let body = match kind {
         OutgoingKind::Reject => vocab::follow::reject(addresses, id, follow_id, actor),
@@ -197,6 +206,13 @@ fn answer(
         cursor: 0,
     });
     draft.put(&Attempt::personal(moment.now, id, inbox));
+}
+
+/// Takes back the answer to a follower, if it still waits. Its attempt finds it gone, and goes with it.
+pub(super) fn withdraw(draft: &mut Draft<'_>, follower: &Follower) {
+    if let Some(id) = follower.answer {
+        draft.delete::<Outgoing>(&id.to_bytes());
+    }
 }
 
 /// Queues the chat notice of a new follower: one per follower, ever.

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::delivered::state_of;
 use super::seen::later;
-use super::{Moment, engage, followers};
+use super::{Moment, engage, follow, followers};
 use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::Seen;
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
@@ -38,6 +38,9 @@ pub fn is_known(view: &dyn View, actor: &str) -> bool {
 /// for a moment would be the way around it.
 pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
     let known: Option<Follower> = draft.view().get(actor.as_bytes());
+    if let Some(known) = &known {
+        follow::withdraw(draft, known);
+    }
     if known.is_none_or(|known| known.state != FollowerState::Rejected) {
         followers::forget(draft, actor, moment.now);
     }

@@ -20,13 +20,44 @@ pub fn later(now: Timestamp, by: Duration) -> Timestamp {
 }
 
 /// Remembers the exact signature of a request. False if it was seen before: the request then does nothing.
-pub fn first_time(draft: &mut Draft<'_>, signature_hash: &str, now: Timestamp) -> bool {
+///
+/// `follower` is who follows, if that is what is requested: where ids are used again, a Follow, its Undo and the next
+/// Follow within one second begin and end with the very same bytes, and the last of them is to count.
+pub fn first_time(
+    draft: &mut Draft<'_>,
+    signature_hash: &str,
+    follower: Option<&str>,
+    now: Timestamp,
+) -> bool {
     let what = format!("s\n{signature_hash}");
-    if draft.view().get::<Seen>(what.as_bytes()).is_some_and(|seen| seen.expires > now) {
+    let since_it_left = follower.is_some_and(|actor| lives(draft.view(), &unfollowed_by(actor), now));
+    if lives(draft.view(), &what, now) && !since_it_left {
         return false;
     }
     draft.put(&Seen { what, leads_to: None, undone: false, expires: later(now, SIGNATURE_MEMORY) });
     true
+}
+
+fn lives(view: &dyn View, what: &str, now: Timestamp) -> bool {
+    view.get::<Seen>(what.as_bytes()).is_some_and(|seen| seen.expires > now)
+}
+
+fn unfollowed_by(actor: &str) -> String {
+    format!("u\n{actor}")
+}
+
+/// Remembers that an actor took its Follow back, for as long as a signature is remembered.
+pub fn unfollowed(draft: &mut Draft<'_>, actor: &str, now: Timestamp) {
+    let expires = later(now, SIGNATURE_MEMORY);
+    draft.put(&Seen { what: unfollowed_by(actor), leads_to: None, undone: false, expires });
+}
+
+/// The actor follows again.
+pub fn followed(draft: &mut Draft<'_>, actor: &str) {
+    let what = unfollowed_by(actor);
+    if draft.view().get::<Seen>(what.as_bytes()).is_some() {
+        draft.delete::<Seen>(what.as_bytes());
+    }
 }
 
 fn activity(actor: &str, id: &str) -> String {

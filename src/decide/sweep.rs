@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::delivered::{self, Ending, Job};
-use super::{followers, hosts};
+use super::{engage, followers, hosts};
 use crate::model::delivery::{Outgoing, Target};
 use crate::model::engagement::{Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, InboxNumber};
@@ -47,7 +47,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     let mut next = None;
     let mut over = Vec::new();
     let mut left = Vec::new();
-    let (mut late, mut servers) = (Vec::new(), Vec::new());
+    let (mut late, mut servers, mut engaged) = (Vec::new(), Vec::new(), Vec::new());
     let mut seen = 0;
     draft.view().scan_bytes(b"", cursor, &mut |key, value| {
         if seen == look {
@@ -66,6 +66,9 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             Some(&Resting::KIND) => {
                 late.extend(decode(value).filter(|resting| too_late(draft, resting, now)))
             }
+            Some(&Engagement::KIND) => {
+                engaged.extend(decode(value).filter(|engagement| stands_for_nothing(engagement, now)));
+            }
             Some(&Host::KIND) => servers.extend(decode::<Host>(value)),
             Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
             _ => {}
@@ -76,6 +79,9 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         if let Some((kind, key)) = key.split_first() {
             draft.delete_raw(*kind, key);
         }
+    }
+    for engagement in engaged {
+        engage::discard(draft, &engagement);
     }
     for actor in left {
         followers::forget(draft, &actor, now);
@@ -121,12 +127,14 @@ fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
         Report::KIND => {
             decode::<Report>(value).is_some_and(|report| older(report.at, now, super::reports::LIFE))
         }
-        Engagement::KIND => decode::<Engagement>(value).is_some_and(|done| {
-            // What was taken back stands for nothing; its Undo is remembered for itself.
-            older(done.at, now, if done.undone { super::seen::UNDONE_MEMORY } else { ENGAGED_LIFE })
-        }),
         _ => false,
     }
+}
+
+/// True if a like, announce or reply has served its time. One that was taken back needs none; its Undo is remembered for
+/// itself.
+fn stands_for_nothing(done: &Engagement, now: Timestamp) -> bool {
+    older(done.at, now, if done.undone { super::seen::UNDONE_MEMORY } else { ENGAGED_LIFE })
 }
 
 /// The actor of a follower record that has served its time.

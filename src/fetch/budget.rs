@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub struct Share {
     pub at_once: usize,
     /// Fetches running or waiting.
     pub queue: usize,
-    /// Fetches begun in one minute.
+    /// Requests in one minute: no fetch begins once there were so many.
     pub per_minute: u32,
 }
 
@@ -102,9 +103,7 @@ impl<K: Hash + Eq + Clone> Lanes<K> {
     }
 
     fn enter(&mut self, key: &K, minute: i64) -> Arc<Semaphore> {
-        let mut rate = self.rates.get(key).copied().unwrap_or_default();
-        rate.count(minute);
-        self.rates.insert(key.clone(), rate);
+        self.count(key, minute);
         let turns = self.limit.at_once;
         let lane = self
             .open
@@ -112,6 +111,12 @@ impl<K: Hash + Eq + Clone> Lanes<K> {
             .or_insert_with(|| Lane { turns: Arc::new(Semaphore::new(turns)), users: 0 });
         lane.users += 1;
         Arc::clone(&lane.turns)
+    }
+
+    fn count(&mut self, key: &K, minute: i64) {
+        let mut rate = self.rates.get(key).copied().unwrap_or_default();
+        rate.count(minute);
+        self.rates.insert(key.clone(), rate);
     }
 
     fn leave(&mut self, key: &K) {
@@ -124,7 +129,7 @@ impl<K: Hash + Eq + Clone> Lanes<K> {
     }
 }
 
-/// Fetches begun in the minute that is running.
+/// Requests counted in the minute that is running.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
     minute: i64,
@@ -145,7 +150,27 @@ impl Window {
 /// The right to fetch, given back when dropped.
 pub(super) struct Turn {
     _permits: Vec<OwnedSemaphorePermit>,
-    _place: Place,
+    place: Place,
+    asked: AtomicBool,
+}
+
+impl Turn {
+    /// A request is made. The first is paid for by the turn; each further one, which a redirect or a refusal asks for,
+    /// counts like a turn of its own, but a search that has begun is not broken off for it.
+    pub(super) fn asks(&self, now: Timestamp) {
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let minute = now.as_second() / 60;
+        let host = &self.place.host;
+        let mut state = lock(&self.place.state);
+        state.minute.count(minute);
+        state.hosts.count(host, minute);
+        if let Some(source) = self.place.source {
+            state.sources.count(&source, minute);
+            state.pairs.count(&(source, host.clone()), minute);
+        }
+    }
 }
 
 /// A place in the queue, given back when dropped: also when the caller gives up while waiting.
@@ -215,7 +240,7 @@ impl Budget {
         };
         let permits =
             tokio::time::timeout(self.limits.wait, all).await.ok().flatten().ok_or(FetchError::Busy)?;
-        Ok(Turn { _permits: permits, _place: place })
+        Ok(Turn { _permits: permits, place, asked: AtomicBool::new(false) })
     }
 
     /// A host took long: until then it shares a few turns and places with others of its kind. A few such hosts could
@@ -342,6 +367,31 @@ mod tests {
         assert_eq!(begun + hosts, limits().source.per_minute);
         assert!(budget.turn("other", from(2), at(0)).await.is_ok());
         assert!(budget.turn("victim", from(1), at(60)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn every_request_of_a_turn_counts_for_everybody_it_is_made_for() {
+        let budget = Budget::new(limits());
+        let mut asked = 0;
+        while let Ok(turn) = budget.turn("victim", from(1), at(0)).await {
+            for _ in 0..3 {
+                turn.asks(at(0));
+                asked += 1;
+            }
+        }
+        assert_eq!(asked, limits().source_at_host.per_minute);
+        {
+            let state = lock(&budget.state);
+            assert_eq!(
+                (state.minute.begun, state.hosts.rates.len(), state.sources.rates.len()),
+                (asked, 1, 1)
+            );
+        }
+        while let Ok(turn) = budget.turn("victim", from(2), at(0)).await {
+            turn.asks(at(0));
+            asked += 1;
+        }
+        assert_eq!(asked, limits().host.per_minute, "what one client leaves is the others'");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use url::Url;
 
+use super::budget::Turn;
 use super::{FetchError, Fetcher, Signer, refuses_scheme};
 use crate::activitypub::json;
 use crate::activitypub::signature::Scheme;
@@ -22,8 +23,8 @@ const AS_PROFILE: &str = "https://www.w3.org/ns/activitystreams";
 impl Fetcher {
     /// Fetches a document and makes sure that it is the one at its own id (C-3): the `id`, without fragment, equals
     /// the address it came from; if not, but on the same host, it is fetched once more from that `id`.
-    pub(super) async fn authentic(&self, start: &Url) -> Result<Value, FetchError> {
-        let (document, came_from) = self.get(start).await?;
+    pub(super) async fn authentic(&self, start: &Url, turn: &Turn) -> Result<Value, FetchError> {
+        let (document, came_from) = self.get(start, turn).await?;
         let id = self.id_of(&document)?;
         if id == came_from {
             return Ok(document);
@@ -31,7 +32,7 @@ impl Fetcher {
         if !same_origin(&id, &came_from) {
             return Err(FetchError::rejected("its id is on another host than its address"));
         }
-        let (document, came_from) = self.get(&id).await?;
+        let (document, came_from) = self.get(&id, turn).await?;
         if self.id_of(&document)? != came_from {
             return Err(FetchError::rejected("its id is not its address"));
         }
@@ -45,16 +46,16 @@ impl Fetcher {
     }
 
     /// The document and the address that finally gave it.
-    async fn get(&self, start: &Url) -> Result<(Value, Url), FetchError> {
+    async fn get(&self, start: &Url, turn: &Turn) -> Result<(Value, Url), FetchError> {
         let mut url = without_fragment(start);
         for _ in 0..=MAX_REDIRECTS {
             self.refuse_own_host(&url)?;
             let (host, now) = (host_of(url.as_str()), (self.clock)());
             let scheme = self.schemes.first(&host, now);
-            let mut answer = self.ask(&url, scheme).await?;
+            let mut answer = self.ask(&url, scheme, turn).await?;
             // How a peer in secure mode refuses a scheme that it does not verify.
             if refuses_scheme(answer.status.as_u16()) {
-                let second = self.ask(&url, scheme.other()).await?;
+                let second = self.ask(&url, scheme.other(), turn).await?;
                 if second.status.is_success() {
                     self.schemes.took(&host, scheme.other(), now);
                 }
@@ -76,7 +77,8 @@ impl Fetcher {
     }
 
     /// One GET, signed in one scheme.
-    async fn ask(&self, url: &Url, scheme: Scheme) -> Result<Answer, FetchError> {
+    async fn ask(&self, url: &Url, scheme: Scheme, turn: &Turn) -> Result<Answer, FetchError> {
+        turn.asks((self.clock)());
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
         let Signer { key_id, key } = &self.signer;

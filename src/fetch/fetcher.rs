@@ -151,9 +151,9 @@ impl Fetcher {
     pub async fn actor(&self, id: &str, source: Option<Source>) -> Result<Arc<RemoteActor>, FetchError> {
         let address = without_fragment(&self.address(id)?);
         self.known_failure(&address)?;
-        let _turn = self.turn(&address, source).await?;
+        let turn = self.turn(&address, source).await?;
         self.known_failure(&address)?;
-        self.fetch_actor(&address).await
+        self.fetch_actor(&address, &turn).await
     }
 
     /// An actor's document for `source`, who says that something has become of it: fetched unless that was done within
@@ -175,12 +175,12 @@ impl Fetcher {
             return Ok(actor);
         }
         self.known_failure(&address)?;
-        let _turn = self.turn(&address, source).await?;
+        let turn = self.turn(&address, source).await?;
         if let Some(actor) = recent() {
             return Ok(actor);
         }
         self.known_failure(&address)?;
-        self.fetch_actor(&address).await
+        self.fetch_actor(&address, &turn).await
     }
 
     /// The key with this id and the actor that owns it, from memory if fetched within [`FRESH_FOR`].
@@ -200,13 +200,13 @@ impl Fetcher {
             return answer;
         }
         self.known_failure(&key_id)?;
-        let _turn = self.turn(&key_id, source).await?;
+        let turn = self.turn(&key_id, source).await?;
         // Somebody else may have fetched it while this call waited.
         if let Some(answer) = self.usable(&key_id) {
             return answer;
         }
         self.known_failure(&key_id)?;
-        self.fetch_key(&key_id).await
+        self.fetch_key(&key_id, &turn).await
     }
 
     /// The key with this id as it was fetched within [`USABLE_FOR`]: for when [`Fetcher::key`] fails for the moment, so that
@@ -277,12 +277,12 @@ impl Fetcher {
             return Ok(None);
         }
         self.known_failure(&key_id)?;
-        let _turn = self.turn(&key_id, source).await?;
+        let turn = self.turn(&key_id, source).await?;
         if recent() {
             return Ok(None);
         }
         self.known_failure(&key_id)?;
-        self.fetch_key(&key_id).await.map(Some)
+        self.fetch_key(&key_id, &turn).await.map(Some)
     }
 
     /// Refuses our own host under any of its ports, or where it has a port of its own (tests), that one.
@@ -305,28 +305,32 @@ impl Fetcher {
         self.budget.turn(&authority(url), source, (self.clock)()).await
     }
 
-    async fn fetch_actor(&self, address: &Url) -> Result<Arc<RemoteActor>, FetchError> {
+    async fn fetch_actor(&self, address: &Url, turn: &Turn) -> Result<Arc<RemoteActor>, FetchError> {
         let watch = self.watch(address);
-        let fetched = in_time(self.resolve_actor(address)).await;
+        let fetched = in_time(self.resolve_actor(address, turn)).await;
         drop(watch);
         self.remember(address, fetched)
     }
 
-    async fn fetch_key(&self, key_id: &Url) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
+    async fn fetch_key(
+        &self,
+        key_id: &Url,
+        turn: &Turn,
+    ) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
         let watch = self.watch(key_id);
-        let fetched = in_time(self.resolve_key(key_id)).await;
+        let fetched = in_time(self.resolve_key(key_id, turn)).await;
         drop(watch);
         let actor = self.remember(&without_fragment(key_id), fetched)?;
         Ok((actor.key(key_id)?, actor))
     }
 
-    async fn resolve_actor(&self, id: &Url) -> Result<RemoteActor, FetchError> {
-        RemoteActor::read(&self.authentic(id).await?, &self.policy)
+    async fn resolve_actor(&self, id: &Url, turn: &Turn) -> Result<RemoteActor, FetchError> {
+        RemoteActor::read(&self.authentic(id, turn).await?, &self.policy)
     }
 
     /// The actor that owns a key. Redirects and refetches stay within one origin, so the owner is of the key's.
-    async fn resolve_key(&self, key_id: &Url) -> Result<RemoteActor, FetchError> {
-        let document = self.authentic(key_id).await?;
+    async fn resolve_key(&self, key_id: &Url, turn: &Turn) -> Result<RemoteActor, FetchError> {
+        let document = self.authentic(key_id, turn).await?;
         if !is_key_document(&document) {
             return RemoteActor::read(&document, &self.policy);
         }
@@ -335,7 +339,7 @@ impl Fetcher {
         if !same_origin(&owner, key_id) {
             return Err(FetchError::rejected("the key document's owner is on another host"));
         }
-        let mut actor = self.resolve_actor(&owner).await?;
+        let mut actor = self.resolve_actor(&owner, turn).await?;
         if actor.id != owner {
             return Err(FetchError::rejected("the key document's owner has another id"));
         }

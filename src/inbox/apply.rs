@@ -64,7 +64,10 @@ fn decide(
     if blocks::actor_blocked(draft.view(), verified.actor()) {
         return Err(Blocked { key_id: verified.key_id().to_owned() });
     }
-    if verified.proof() == Proof::Signature && !seen::first_time(draft, verified.signature(), moment.now) {
+    let follower = (verified.activity().kind == Kind::Follow).then(|| verified.actor());
+    if verified.proof() == Proof::Signature
+        && !seen::first_time(draft, verified.signature(), follower, moment.now)
+    {
         return Ok(Took::Repeated);
     }
     if verified.proof() == Proof::Signature {

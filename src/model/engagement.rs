@@ -54,6 +54,21 @@ pub fn engagement_key(post: Option<Ulid>, kind: EngagementKind, actor: &str) -> 
     key
 }
 
+/// Key prefix of what says which engagements are an actor's. No address has a line break in it.
+pub fn engaged_prefix(actor: &str) -> Vec<u8> {
+    format!("{actor}\n").into_bytes()
+}
+
+impl Engagement {
+    /// Key that says that this engagement is its actor's.
+    pub fn engaged_key(&self) -> Vec<u8> {
+        let mut key = engaged_prefix(&self.actor);
+        let own = self.key();
+        key.extend_from_slice(own.strip_suffix(self.actor.as_bytes()).unwrap_or(&own));
+        key
+    }
+}
+
 impl Record for Engagement {
     const KIND: u8 = kind::ENGAGEMENT;
     fn key(&self) -> Vec<u8> {

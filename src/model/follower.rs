@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use super::{
     handle::Person,
@@ -38,6 +39,8 @@ pub struct Follower {
     pub moved_to: Option<String>,
     /// Id of the newest Follow, verbatim: an Accept must repeat it. Absent for imported rows without one.
     pub follow_id: Option<String>,
+    /// The newest answer to a Follow: while it waits to be delivered, a newer one takes its place.
+    pub answer: Option<Ulid>,
     /// Since when, by our clock.
     pub since: Timestamp,
     /// Order of what was applied: min(signed date, arrival) of the newest Follow, Undo or Block.

@@ -25,6 +25,8 @@ pub mod kind {
     pub const POST: u8 = b'P';
     /// Likes and announces by post, kind and actor.
     pub const ENGAGEMENT: u8 = b'E';
+    /// Which engagements are an actor's: actor, post and kind, the value empty.
+    pub const ENGAGED: u8 = b'e';
     /// Ids and signatures already handled, with an expiry.
     pub const SEEN: u8 = b'S';
     /// Activities on their way out.

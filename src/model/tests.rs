@@ -116,6 +116,7 @@ proptest! {
     #[test]
     fn followers_and_inboxes_come_back(
         person in person(), state in 0..5usize, parked in prop::option::of(0..5usize), follow_id in some_text(),
+        answer in any::<Option<u128>>(),
         times in (time(), time(), time()), number in any::<u32>(), count in any::<u64>(), url in text(),
     ) {
         back(Follower {
@@ -124,6 +125,7 @@ proptest! {
             parked_from: parked.map(|state| FOLLOWER_STATES[state]),
             moved_to: None,
             follow_id,
+            answer: answer.map(Ulid),
             since: times.0,
             stamp: times.1,
             changed: times.2,

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use warp::{Filter, Reply};
 
 use super::connections::{Connection, Connections, Entry, Open, Proxies};
-use super::patient::Patient;
+use super::patient::{Patience, Patient, Requests};
 
 /// Most bytes of a request's line and headers.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -41,6 +41,9 @@ pub struct AcceptLimits {
     pub connections_per_client: usize,
     /// Time for a request's headers.
     pub headers: Duration,
+    /// Time for the first bytes of a request on a connection that may be a proxy's. Longer than proxies keep a connection
+    /// on which nothing happens: one that we close is perhaps about to carry a request, which the proxy cannot repeat.
+    pub idle: Duration,
     /// Time for a client to take some of an answer that it is slow to read.
     pub answer: Duration,
     /// Time for open requests to end when the program stops.
@@ -53,6 +56,7 @@ impl Default for AcceptLimits {
             connections: 1024,
             connections_per_client: 128,
             headers: Duration::from_secs(10),
+            idle: Duration::from_secs(150),
             answer: Duration::from_secs(10),
             drain: Duration::from_secs(3),
         }
@@ -89,7 +93,7 @@ async fn serve_on<F>(
     // HTTP/1 only, which is what proxies speak to what is behind them: telling the versions apart waits for bytes
     // without any limit.
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(HEADER_BYTES);
+    builder.timer(TokioTimer::new()).max_buf_size(HEADER_BYTES);
     loop {
         let accepted = tokio::select! {
             () = cancel.cancelled() => break,
@@ -113,29 +117,37 @@ async fn serve_on<F>(
         let _ = stream.set_nodelay(true);
         let service = service.clone();
         let connection = Arc::clone(&open.connection);
+        let requests = Requests::default();
+        let turns = requests.clone();
         let with_peer =
             hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
                 connection.works();
+                turns.turn();
                 request.extensions_mut().insert(Peer { address: peer, connection: Arc::clone(&connection) });
                 let answer = TowerToHyperService::new(service.clone()).call(request);
-                let connection = Arc::clone(&connection);
+                let (connection, turns) = (Arc::clone(&connection), turns.clone());
                 async move {
                     let answer = answer.await;
+                    turns.turn();
                     connection.waits();
                     answer
                 }
             });
-        let (builder, watcher) = (builder.clone(), graceful.watcher());
+        // hyper counts from the answer before on, the connection from a request's first bytes.
+        let idle = if open.is_shared() { limits.idle } else { limits.headers };
+        let (mut builder, watcher) = (builder.clone(), graceful.watcher());
+        builder.header_read_timeout(idle);
         tokio::spawn(async move {
             // Who says nothing at all is not let in: hyper holds memory for every connection.
             let first = tokio::select! {
                 () = open.given_up() => return,
-                first = tokio::time::timeout(limits.headers, stream.readable()) => first,
+                first = tokio::time::timeout(idle, stream.readable()) => first,
             };
             if first.is_err() {
                 return;
             }
-            let stream = TokioIo::new(Patient::new(stream, limits.answer));
+            let patience = Patience { answer: limits.answer, headers: limits.headers };
+            let stream = TokioIo::new(Patient::new(stream, patience, requests));
             let served = watcher.watch(builder.serve_connection(stream, with_peer));
             tokio::select! {
                 () = open.given_up() => {}
@@ -265,10 +277,32 @@ mod tests {
 
     #[tokio::test]
     async fn kept_connections_on_which_nothing_comes_are_closed() {
-        let hurried = AcceptLimits { headers: Duration::from_millis(200), ..AcceptLimits::default() };
+        let hurried = AcceptLimits { idle: Duration::from_millis(200), ..AcceptLimits::default() };
         let rig = Rig::new(hurried).await;
         let answer = rest(rig.open("GET /small HTTP/1.1\r\nHost: a\r\n\r\n").await).await;
         assert!(answer.ends_with("hello"), "{answer}");
         rig.until(0).await;
+    }
+
+    #[tokio::test]
+    async fn a_proxy_may_keep_a_connection_for_long_but_not_begin_a_request_and_leave_it() {
+        let short = Duration::from_millis(100);
+        let rig = Rig::new(AcceptLimits { headers: short, idle: LONG, ..AcceptLimits::default() }).await;
+        let asked = "GET /small HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut kept = rig.open("").await;
+        let mut answer = [0; 512];
+        for _ in 0..3 {
+            tokio::time::sleep(short * 3).await;
+            kept.write_all(asked.as_bytes()).await.unwrap();
+            let mut got = String::new();
+            while !got.ends_with("hello") {
+                let read = tokio::time::timeout(LONG, kept.read(&mut answer)).await.unwrap().unwrap();
+                assert!(read > 0, "it was closed: {got}");
+                got.push_str(std::str::from_utf8(&answer[..read]).unwrap());
+            }
+        }
+        kept.write_all(b"GET /small HTTP/1.1\r\n").await.unwrap();
+        assert_eq!(rest(kept).await, "");
+        assert_eq!(rest(rig.open("GET ").await).await, "");
     }
 }

@@ -100,6 +100,11 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// Whether it may be a proxy's, and so everybody's.
+    pub(super) fn is_shared(&self) -> bool {
+        self.client.is_none()
+    }
+
     /// Returns when the connection is to be closed for another.
     pub(super) async fn given_up(&self) {
         self.connection.given_up.cancelled().await;

@@ -7,6 +7,7 @@ use http::StatusCode;
 use tokio::sync::watch;
 
 use super::answer::{ACTIVITY_JSON, Answer, Document, JRD_JSON, JSON, Problem, Rendered, Wants, wants};
+use super::pages::{self, Asked};
 use super::public::Request;
 use crate::activitypub::vocab;
 use crate::activitypub::vocab::discovery::WebfingerProblem;
@@ -29,6 +30,7 @@ const KEPT_BYTES: usize = 32 * 1024;
 pub struct Documents {
     current: Mutex<Option<(Arc<Effective>, Arc<Standing>)>>,
     kept: Mutex<Kept>,
+    pub(super) followers: pages::Order,
 }
 
 /// A state of settings and store: a document belongs to one.
@@ -48,7 +50,7 @@ impl Moment {
 #[derive(Debug, Default)]
 struct Kept {
     of: Option<Moment>,
-    documents: HashMap<(String, Option<String>, Wants), Document>,
+    documents: HashMap<(String, Asked, Wants), Document>,
 }
 
 /// Whether we know who we are, and the documents if we do.
@@ -123,8 +125,8 @@ impl Documents {
     }
 }
 
-fn address(request: &Request) -> (String, Option<String>, Wants) {
-    (request.path.clone(), request.query.clone(), wants(&request.headers))
+fn address(request: &Request) -> (String, Asked, Wants) {
+    (request.path.clone(), Asked::of(request), wants(&request.headers))
 }
 
 impl Standing {
@@ -188,9 +190,7 @@ impl Settled {
 
     /// WebFinger for whatever names us.
     pub(super) fn webfinger(&self, request: &Request) -> Result<Rendered, Problem> {
-        let resource = url::form_urlencoded::parse(request.query.as_deref().unwrap_or_default().as_bytes())
-            .find_map(|(name, value)| (name == "resource").then_some(value))
-            .unwrap_or_default();
+        let resource = Asked::of(request).resource.unwrap_or_default();
         match vocab::discovery::webfinger(&self.addresses, &self.facts, &resource) {
             Ok(found) => Ok(Document::new(found.to_string(), JRD_JSON, DISCOVERY).into()),
             Err(problem @ WebfingerProblem::Unknown) => {
@@ -258,6 +258,9 @@ mod tests {
         {
             assert!(!kept(&now, &other), "{other:?}");
         }
+        for same in ["page=01", "x=7&page=1", "page=1&page=2", "page=true&limit=50"] {
+            assert!(kept(&now, &get("/n", Some(same), json)), "{same}");
+        }
         let written = Moment { standing, written: 8 };
         let set = Moment { standing: Arc::new(Standing::Waiting), written: 7 };
         assert!(!kept(&written, &asked) && !kept(&set, &asked));
@@ -271,7 +274,7 @@ mod tests {
         let moment = Moment { standing: Arc::new(Standing::Waiting), written: 0 };
         let small = Document::negotiated("{}", ACTIVITY_JSON);
         for page in 0..KEPT * 3 {
-            documents.keep(moment.clone(), &get("/n", Some(&page.to_string()), "*/*"), &small);
+            documents.keep(moment.clone(), &get("/n", Some(&format!("page={page}")), "*/*"), &small);
             assert!(documents.kept.lock().unwrap().documents.len() <= KEPT);
         }
         let large = get("/large", None, "*/*");

@@ -1,5 +1,7 @@
 //! Documents that follow from what is stored: posts, collections, followers, pictures.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use jiff::Timestamp;
 use ulid::Ulid;
@@ -23,14 +25,31 @@ fn unavailable(_: StoreError) -> Problem {
     Problem::busy("store-closed", "the program is stopping or its disk failed", 30)
 }
 
-fn query<'q>(request: &'q Request, name: &str) -> Option<std::borrow::Cow<'q, str>> {
-    let query = request.query.as_deref()?;
-    url::form_urlencoded::parse(query.as_bytes()).find_map(|(key, value)| (key == name).then_some(value))
+/// What a query asks for, as far as any document depends on it: however it is spelt, the same is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    /// `page=N`, from 1. `page=true` and the like are the first page.
+    page: Option<u64>,
+    offset: usize,
+    limit: usize,
+    pub(super) resource: Option<String>,
 }
 
-/// `page=N`, from 1. `page=true` and the like are the first page.
-fn page_number(request: &Request) -> Option<u64> {
-    query(request, "page").map(|page| page.parse().unwrap_or(1).max(1))
+impl Asked {
+    pub(super) fn of(request: &Request) -> Asked {
+        let query = request.query.as_deref().unwrap_or_default();
+        let named = |name: &str| {
+            url::form_urlencoded::parse(query.as_bytes())
+                .find_map(|(key, value)| (key == name).then_some(value))
+        };
+        let number = |name: &str| named(name).and_then(|text| text.parse::<usize>().ok());
+        Asked {
+            page: named("page").map(|page| page.parse().unwrap_or(1).max(1)),
+            offset: number("offset").unwrap_or(0),
+            limit: number("limit").unwrap_or(50).min(FOLLOWER_ROWS),
+            resource: named("resource").map(std::borrow::Cow::into_owned),
+        }
+    }
 }
 
 fn listed(post: &Post) -> bool {
@@ -57,7 +76,7 @@ pub(super) async fn outbox(
 ) -> Result<Rendered, Problem> {
     let posts = public.store.read(public_posts).await.map_err(unavailable)?;
     let total = posts.len() as u64;
-    let document = match page_number(request) {
+    let document = match Asked::of(request).page {
         None => vocab::collection::outbox(&settled.addresses, total),
         Some(number) => {
             let (page, items) = paged(number, &posts);
@@ -94,11 +113,10 @@ pub(super) async fn followers(
 ) -> Result<Rendered, Problem> {
     let settled = standing.settled()?;
     let addresses = &settled.addresses;
-    let document = match page_number(request) {
+    let document = match Asked::of(request).page {
         Some(number) if settled.shows_followers => {
-            let rows = approved(public).await?;
-            let actors: Vec<String> = rows.into_iter().map(|(person, _)| person.actor).collect();
-            let (page, items) = paged(number, &actors);
+            let approved = approved(public).await?;
+            let (page, items) = paged(number, &approved);
             vocab::collection::followers_page(addresses, page, items)
         }
         Some(_) => return Err(Problem::not_found()),
@@ -110,15 +128,26 @@ pub(super) async fn followers(
     Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
-/// Approved followers, newest first.
-async fn approved(public: &Public) -> Result<Vec<(Person, Timestamp)>, Problem> {
+/// The ids of approved followers, newest first, as of so many batches written.
+pub(super) type Order = tokio::sync::Mutex<Option<(u64, Arc<Vec<String>>)>>;
+
+/// The ids of approved followers, newest first. Read and sorted once, by one request at a time, for as long as nothing
+/// is written: which page of them is wanted is up to strangers.
+async fn approved(public: &Public) -> Result<Arc<Vec<String>>, Problem> {
+    let mut kept = public.documents.followers.lock().await;
+    let written = public.store.written();
+    if let Some((of, order)) = &*kept
+        && *of == written
+    {
+        return Ok(Arc::clone(order));
+    }
     let mut rows = public
         .store
         .read(|view| {
             let mut rows = Vec::new();
             view.scan::<Follower>(b"", &mut |follower| {
                 if follower.state == FollowerState::Approved {
-                    rows.push((follower.person, follower.since));
+                    rows.push((follower.person.actor, follower.since));
                 }
                 true
             });
@@ -126,8 +155,10 @@ async fn approved(public: &Public) -> Result<Vec<(Person, Timestamp)>, Problem> 
         })
         .await
         .map_err(unavailable)?;
-    rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.actor.cmp(&b.0.actor)));
-    Ok(rows)
+    rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let order = Arc::new(rows.into_iter().map(|(actor, _)| actor).collect::<Vec<_>>());
+    *kept = Some((written, Arc::clone(&order)));
+    Ok(order)
 }
 
 /// The list behind Owncast's followers tab, in Owncast's shape. The rows only where the list is shown.
@@ -138,15 +169,21 @@ pub(super) async fn api_followers(
 ) -> Result<Rendered, Problem> {
     let settled = standing.settled()?;
     let counts: FollowerCounts = public.store.read(|view| view.meta()).await.map_err(unavailable)?;
-    let number = |name: &str, default: usize| {
-        query(request, name).and_then(|text| text.parse::<usize>().ok()).unwrap_or(default)
-    };
-    let rows = if settled.shows_followers {
-        let (offset, limit) = (number("offset", 0), number("limit", 50).min(FOLLOWER_ROWS));
-        approved(public).await?.into_iter().skip(offset).take(limit).collect()
+    let asked = Asked::of(request);
+    let actors: Vec<String> = if settled.shows_followers {
+        approved(public).await?.iter().skip(asked.offset).take(asked.limit).cloned().collect()
     } else {
         Vec::new()
     };
+    let rows: Vec<(Person, Timestamp)> = public
+        .store
+        .read(move |view| {
+            let followers = actors.iter().filter_map(|actor| view.get::<Follower>(actor.as_bytes()));
+            let approved = followers.filter(|follower| follower.state == FollowerState::Approved);
+            approved.map(|follower| (follower.person, follower.since)).collect()
+        })
+        .await
+        .map_err(unavailable)?;
     let document = vocab::discovery::api_followers(&rows, counts.approved);
     Ok(Document::new(document.to_string(), JSON, 10).into())
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::decide::engage::{Engaged, Ours, engage, forget, ours, undo};
 use crate::decide::publish;
+use crate::model::engagement::EngagementKind;
 use crate::model::engagement::EngagementKind::{Announce, Like};
-use crate::model::engagement::{Engagement, EngagementKind};
 use crate::model::notices::NoticeKind;
 
 impl World {
@@ -38,6 +38,7 @@ impl World {
             let all = self.all::<Engagement>();
             all.iter().filter(|e| e.post == Some(post) && e.kind == kind && !e.undone).count() as u64
         };
+        self.assert_consistent();
         let counted = self.post(post);
         assert_eq!((counted.likes, counted.shares), (standing(Like), standing(Announce)));
         (counted.likes, counted.shares)
@@ -231,6 +232,36 @@ fn forgetting_an_actor_takes_only_theirs_back() {
     world.act(at(4), |draft, _| forget(draft, &ana.actor));
     assert_eq!((world.counts(one), world.counts(two)), ((1, 0), (0, 1)));
     assert!(world.all::<Engagement>().iter().all(|engagement| engagement.actor == anabel.actor));
+}
+
+/// A view that counts the entries that were looked at.
+struct Counting<'a>(&'a MemoryView, std::cell::Cell<usize>);
+
+impl View for Counting<'_> {
+    fn get_bytes(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get_bytes(key)
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
+        self.0.scan_bytes(prefix, from, &mut |key, value| {
+            self.1.set(self.1.get() + 1);
+            each(key, value)
+        });
+    }
+}
+
+#[test]
+fn forgetting_an_actor_looks_at_nobody_else() {
+    let mut world = World::default();
+    let id = world.posted(0);
+    for number in 0..200 {
+        world.engage(1, Like, &person(&format!("n{number}"), "peer.example"), Ours::Post(id), "like");
+    }
+    let counting = Counting(&world.view, std::cell::Cell::new(0));
+    let mut draft = Draft::new(&counting);
+    forget(&mut draft, &person("n7", "peer.example").actor);
+    assert!(!draft.is_empty());
+    assert!(counting.1.get() <= 2, "{}", counting.1.get());
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use super::*;
 use crate::decide::engage::{Ours, engage};
 use crate::decide::{followers, gone, reports};
 use crate::model::delivery::{InboxState, OutgoingKind, Target, chunk_key};
-use crate::model::engagement::{Engagement, EngagementKind};
+use crate::model::engagement::EngagementKind;
 use crate::model::follower::FollowerState::{Approved, Left, Rejected};
 use crate::model::record::kind;
 use crate::model::report::Report;

@@ -28,6 +28,7 @@ use ulid::Ulid;
 use super::rules::OnEnd;
 use super::{Moment, Rules};
 use crate::model::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target};
+use crate::model::engagement::Engagement;
 use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber};
 use crate::model::handle::Person;
@@ -198,6 +199,14 @@ impl World {
         }
         assert!(through.is_empty(), "no record of {through:?}");
         assert_eq!(self.all::<InboxNumber>().len(), inboxes.len());
+        let mut engaged = Vec::new();
+        self.view().scan_bytes(&[kind::ENGAGED], &[kind::ENGAGED], &mut |key, _| {
+            engaged.push(key[1..].to_vec());
+            true
+        });
+        let mut engagements: Vec<_> = self.all::<Engagement>().iter().map(Engagement::engaged_key).collect();
+        engagements.sort();
+        assert_eq!(engaged, engagements);
         // An answer that waits has its attempt.
         let due: std::collections::BTreeSet<Ulid> =
             self.all::<Attempt>().into_iter().map(|attempt| attempt.outgoing).collect();

@@ -8,7 +8,7 @@ use crate::decide::engage::{Ours, engage, undo};
 use crate::decide::sweep::{Cursor, PARKED_LIFE};
 use crate::decide::{blocks, seen, sweep};
 use crate::model::block::BlockOwner;
-use crate::model::engagement::{Engagement, EngagementKind, Seen};
+use crate::model::engagement::{EngagementKind, Seen};
 use crate::model::follower::FollowerState::{Approved, Left, Parked};
 use crate::model::notices::Said;
 
@@ -35,8 +35,8 @@ impl World {
 fn memories_go_when_their_time_is_over() {
     let mut world = World::default();
     world.act(at(0), |draft, _| {
-        assert!(seen::first_time(draft, "hash", at(0)));
-        assert!(!seen::first_time(draft, "hash", at(1)));
+        assert!(seen::first_time(draft, "hash", None, at(0)));
+        assert!(!seen::first_time(draft, "hash", None, at(1)));
         seen::undone(draft, "https://a.example/u", "like", secs(60), at(0));
     });
     let life = i64::try_from(seen::SIGNATURE_MEMORY.as_secs()).unwrap();
@@ -44,7 +44,7 @@ fn memories_go_when_their_time_is_over() {
         world.sweep(now, 1);
         assert_eq!(world.all::<Seen>().len(), left, "{now}");
     }
-    assert!(world.act(at(life), |draft, _| seen::first_time(draft, "hash", at(life))));
+    assert!(world.act(at(life), |draft, _| seen::first_time(draft, "hash", None, at(life))));
 }
 
 #[test]
@@ -160,6 +160,7 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
     assert_eq!((world.all::<Engagement>().len(), world.all::<Seen>().len()), (2, 51));
     let mut memories = |now: i64| {
         world.sweep(now, 7);
+        world.assert_consistent();
         let counted = sweep::memories(world.view(), &Cursor::new(), &Cursor::new());
         let all = (world.all::<Engagement>().len(), world.all::<Seen>().len());
         assert_eq!(counted as usize, all.0 + all.1 + world.all::<Said>().len());
@@ -182,7 +183,7 @@ proptest! {
         for (number, (leaves, when)) in left.into_iter().enumerate() {
             let who = person(&format!("p{number}"), &format!("s{}.example", number % 7));
             world.follow(at(when), &who);
-            world.act(at(when), |draft, _| seen::first_time(draft, &number.to_string(), at(when)));
+            world.act(at(when), |draft, _| seen::first_time(draft, &number.to_string(), None, at(when)));
             if leaves {
                 world.act(at(when), |draft, moment| crate::decide::follow::undo(draft, moment, &who, at(when)));
             }

@@ -127,7 +127,7 @@ impl World {
                     let person = person(number);
                     let post = Ours::Post(posts.get(number % POSTS).copied().unwrap_or_default());
                     let id = format!("{}#acts/{number}", person.actor);
-                    seen::first_time(&mut draft, &format!("{number:064x}"), now);
+                    seen::first_time(&mut draft, &format!("{number:064x}"), None, now);
                     hosts::spoke(&mut draft, &person.host(), now);
                     let like = EngagementKind::Like;
                     match number % 6 {
