@@ -38,8 +38,9 @@ use crate::notice::send::Speaker;
 use crate::owncast::footprint::Footprint;
 use crate::owncast::versions::Version;
 use crate::owncast::{Api, Secret};
-use crate::serve::accept::{AcceptLimits, serve};
+use crate::serve::accept::{AcceptLimits, serve, serve_behind};
 use crate::serve::body::Room;
+use crate::serve::connections::Proxies;
 use crate::serve::documents::Documents;
 use crate::serve::follow_page::Remote;
 use crate::serve::public::{Public, infallible};
@@ -155,7 +156,11 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
 
     let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone(), ended: Arc::default() };
     let limits = AcceptLimits::default();
-    tasks.spawn(|stop| serve(listeners.public, infallible(public), limits, stop));
+    let listed = effective.subscribe();
+    let proxies = Proxies::new(move |peer| {
+        listed.borrow().config.listen.trusted_proxies.iter().any(|net| net.contains(&peer))
+    });
+    tasks.spawn(|stop| serve_behind(proxies, listeners.public, infallible(public), limits, stop));
     tasks
         .spawn(|stop| serve(listeners.webhook, infallible(webhook::routes(Arc::clone(&door))), limits, stop));
     let probes = probes::routes(health.clone(), Arc::clone(&metrics), store.clone());

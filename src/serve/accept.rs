@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use warp::{Filter, Reply};
 
-use super::connections::{Connection, Connections, Entry, Open};
+use super::connections::{Connection, Connections, Entry, Open, Proxies};
 use super::patient::Patient;
 
 /// Most bytes of a request's line and headers.
@@ -59,13 +59,27 @@ impl Default for AcceptLimits {
     }
 }
 
-/// Serves `routes` on `listener` until `cancel`, then lets open requests end within the limit.
+/// Serves `routes` on `listener`, which no proxy asks, until `cancel`, then lets open requests end within the limit.
 pub async fn serve<F>(listener: TcpListener, routes: F, limits: AcceptLimits, cancel: CancellationToken)
 where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply + Send,
 {
-    let connections = Connections::new(limits.connections, limits.connections_per_client);
+    serve_behind(Proxies::default(), listener, routes, limits, cancel).await;
+}
+
+/// As [`serve`], behind `proxies`.
+pub async fn serve_behind<F>(
+    proxies: Proxies,
+    listener: TcpListener,
+    routes: F,
+    limits: AcceptLimits,
+    cancel: CancellationToken,
+) where
+    F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
+    F::Extract: Reply + Send,
+{
+    let connections = Connections::new(limits.connections, limits.connections_per_client, proxies);
     serve_on(connections, listener, routes, limits, cancel).await;
 }
 
@@ -188,7 +202,8 @@ mod tests {
                 .or(warp::any().map(move || large.clone()));
             let routes = routes.unify().map(http::Response::new);
             let cancel = CancellationToken::new();
-            let connections = Connections::new(limits.connections, limits.connections_per_client);
+            let (most, most_of_one) = (limits.connections, limits.connections_per_client);
+            let connections = Connections::new(most, most_of_one, Proxies::default());
             tokio::spawn(serve_on(Arc::clone(&connections), listener, routes, limits, cancel.clone()));
             Rig { address, connections, cancel }
         }

@@ -1,6 +1,7 @@
 //! The open connections of a listener: how many, whose, and which is given up when there is no room for another.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +18,35 @@ const GRACE: Duration = Duration::from_millis(500);
 /// What stands for a connection that waits for nobody but us.
 const WORKING: u64 = u64::MAX;
 
+/// Which peers are listed as proxies, and so may be everybody; by default nobody is. Asked for each connection, because
+/// the list may change.
+pub struct Proxies(Box<dyn Fn(IpAddr) -> bool + Send + Sync>);
+
+impl Proxies {
+    /// Those of whom `listed` says so.
+    pub fn new(listed: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        Proxies(Box::new(listed))
+    }
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        Proxies::new(|_| false)
+    }
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proxies")
+    }
+}
+
 /// All connections of a listener.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
     most_of_one: usize,
+    proxies: Proxies,
     state: Mutex<State>,
     freed: Notify,
     began: Instant,
@@ -99,9 +124,9 @@ impl Drop for Open {
 }
 
 impl Connections {
-    pub(super) fn new(most: usize, most_of_one: usize) -> Arc<Self> {
+    pub(super) fn new(most: usize, most_of_one: usize, proxies: Proxies) -> Arc<Self> {
         let (freed, began) = (Notify::new(), Instant::now());
-        Arc::new(Connections { most, most_of_one, state: Mutex::default(), freed, began })
+        Arc::new(Connections { most, most_of_one, proxies, state: Mutex::default(), freed, began })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,9 +134,11 @@ impl Connections {
     }
 
     /// A place for a connection from `peer`. Many on the open internet are one client's; from a private address they may
-    /// be a proxy's, and so everybody's.
+    /// be a proxy's, and so everybody's, as those of a listed proxy are wherever it is.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Entry {
-        let client = guard::allowed(peer, &[]).then(|| Source::of(peer));
+        let peer = peer.to_canonical();
+        let one = guard::allowed(peer, &[]) && !(self.proxies.0)(peer);
+        let client = one.then(|| Source::of(peer));
         let mut state = self.state();
         if state.open.len() >= self.most {
             return Entry::Full;
@@ -168,7 +195,8 @@ mod tests {
 
     #[test]
     fn one_client_of_the_open_internet_has_so_many_and_a_proxy_has_all() {
-        let all = Connections::new(100, 3);
+        let listed: IpAddr = [8, 8, 8, 8].into();
+        let all = Connections::new(100, 3, Proxies::new(move |peer| peer == listed));
         let enter = |peer: &str| match all.enter(peer.parse().unwrap()) {
             Entry::In(open) => Some(open),
             Entry::TooMany | Entry::Full => None,
@@ -177,6 +205,9 @@ mod tests {
         assert_eq!(held.len(), 3);
         let other: Vec<Open> = (0..10).filter_map(|n| enter(&format!("2a00::{n:x}"))).collect();
         assert_eq!(other.len(), 3, "one network of 64 bits");
+        let listed: Vec<Open> = (0..10).filter_map(|_| enter("8.8.8.8")).collect();
+        assert_eq!(listed.len(), 10, "a proxy on the open internet");
+        drop(listed);
         let proxied: Vec<Open> = (0..200).filter_map(|_| enter("127.0.0.1")).collect();
         assert_eq!(proxied.len(), 94);
         drop((held, other));
