@@ -192,14 +192,28 @@ async fn signer(
     }
 }
 
-/// What an actor we know says of itself: proved by its signature, or of a Delete by its document being gone.
-pub(super) async fn left(engine: &Engine, store: &Store, claim: Claim) -> Option<Verified> {
-    let Claim { incoming, unverified, actor, arrived, source } = claim;
-    let asked = actor.to_string();
-    let counts = move |view: &dyn View| gone::is_known(view, &asked) && !blocks::actor_blocked(view, &asked);
-    if !store.read(counts).await.unwrap_or(false) {
-        return None;
+impl Claim {
+    /// Whether it is an actor's own Delete.
+    pub(super) fn is_delete(&self) -> bool {
+        self.incoming.kind == Kind::Delete
     }
+
+    /// The server whose word is asked for it, with its port.
+    pub(super) fn server(&self) -> String {
+        Origin::of(&self.actor).map(|origin| origin.authority()).unwrap_or_default()
+    }
+
+    /// Whether it is of somebody whom it matters of.
+    pub(super) fn counts(&self, view: &dyn View) -> bool {
+        let actor = self.actor.as_str();
+        gone::is_known(view, actor) && !blocks::actor_blocked(view, actor)
+    }
+}
+
+/// What an actor that [counts](Claim::counts) says of itself: proved by its signature, or of a Delete by its document being
+/// gone.
+pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
+    let Claim { incoming, unverified, actor, arrived, source } = claim;
     let stamp = stamp(&unverified, arrived);
     match signer(engine, &unverified, source).await {
         Ok(Some(owner)) if owner.id == actor => {

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 
 pub use departures::Departures;
 pub use verified::{Proof, Verified};
@@ -74,7 +74,7 @@ pub struct Inbox {
     rates: Rates,
     /// Nothing more may be remembered of strangers.
     full: AtomicBool,
-    leaving: mpsc::Sender<gate::Claim>,
+    leaving: departures::Waiting,
     metrics: Arc<Metrics>,
 }
 
@@ -85,7 +85,7 @@ impl Inbox {
         effective: watch::Receiver<Arc<Effective>>,
         metrics: Arc<Metrics>,
     ) -> (Arc<Self>, Departures) {
-        let (leaving, queue) = mpsc::channel(departures::WAITING);
+        let (leaving, queue) = departures::waiting();
         let room = Semaphore::new(AT_ONCE);
         let (engine, rates, full) = (OnceLock::new(), Rates::new(SERVERS_BURST), AtomicBool::new(false));
         let inbox = Arc::new(Inbox { store, effective, engine, room, rates, full, leaving, metrics });
@@ -99,8 +99,8 @@ impl Inbox {
         }
     }
 
-    /// Takes one activity: verified, applied and on disk when this returns, but for an actor's own Delete, which is
-    /// looked into afterwards.
+    /// Takes one activity: verified, applied and on disk when this returns, but for an actor's own Delete, Update or Move,
+    /// which are looked into afterwards.
     ///
     /// # Errors
     /// What to answer instead of 202. Nothing was changed then.
@@ -118,13 +118,11 @@ impl Inbox {
         };
         let taken = match gate::check(engine, arrival) {
             Ok(Checked::Nothing) => Ok(Took::Ignored),
-            Ok(Checked::Leaving(claim)) => {
-                // More than can be looked into are forgotten: their inboxes will tell that they are gone.
-                if self.leaving.try_send(claim).is_err() {
-                    self.metrics.inbox(InboxOutcome::Overloaded);
-                }
-                return Ok(());
-            }
+            Ok(Checked::Leaving(claim)) => match self.leaving.take(claim) {
+                // It is counted when it has been looked into.
+                Ok(()) => return Ok(()),
+                Err(problem) => Err(problem),
+            },
             Ok(Checked::Claim(_)) if self.full.load(Ordering::Relaxed) => {
                 Err(Problem::busy("store-full", "nothing more can be kept here for now", FULL_FOR))
             }
