@@ -154,7 +154,10 @@ impl Inbox {
     async fn see_off(&self, claim: Claim) {
         let Some(engine) = self.engine.get() else { return };
         let took = match gate::left(engine, claim).await {
-            Some(verified) => self.apply(engine, verified).await,
+            Some(verified) => match self.pace(&verified) {
+                Ok(()) => self.apply(engine, verified).await,
+                Err(problem) => Err(problem),
+            },
             None => Ok(Took::Ignored),
         };
         self.metrics.inbox(match &took {

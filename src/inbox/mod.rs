@@ -118,14 +118,16 @@ impl Inbox {
         };
         let taken = match gate::check(engine, arrival) {
             Ok(Checked::Nothing) => Ok(Took::Ignored),
+            // A Delete makes room.
+            Ok(Checked::Leaving(claim)) if self.full.load(Ordering::Relaxed) && !claim.is_delete() => {
+                Err(store_full())
+            }
             Ok(Checked::Leaving(claim)) => match self.leaving.take(claim) {
                 // It is counted when it has been looked into.
                 Ok(()) => return Ok(()),
                 Err(problem) => Err(problem),
             },
-            Ok(Checked::Claim(_)) if self.full.load(Ordering::Relaxed) => {
-                Err(Problem::busy("store-full", "nothing more can be kept here for now", FULL_FOR))
-            }
+            Ok(Checked::Claim(_)) if self.full.load(Ordering::Relaxed) => Err(store_full()),
             Ok(Checked::Claim(claim)) => match gate::verify(engine, &self.store, claim).await {
                 Ok(verified) => match self.pace(&verified) {
                     Ok(()) => self.apply(engine, verified).await,
@@ -169,6 +171,10 @@ impl Inbox {
             Problem::too_many(detail, seconds)
         })
     }
+}
+
+fn store_full() -> Problem {
+    Problem::busy("store-full", "nothing more can be kept here for now", FULL_FOR)
 }
 
 /// What taking an activity did.
