@@ -44,7 +44,7 @@ impl Confirmer {
         let (people, last) = self.store.read(look).await?;
         rounds.looked(inbox, &people, last);
         for actor in people {
-            match self.fetcher.actor(&actor).await {
+            match self.fetcher.actor(&actor, None).await {
                 Err(FetchError::Gone) => self.gone(actor, false).await?,
                 Err(FetchError::NotFound) => self.gone(actor, true).await?,
                 Ok(found) if found.id.as_str() == actor => {

@@ -138,14 +138,15 @@ impl Fetcher {
         &self.own
     }
 
-    /// Fetches an actor now, whatever is remembered of it; only a recent failure answers without a request.
+    /// Fetches an actor now, on the word of `source` if somebody outside causes it, whatever is remembered of it; only a
+    /// recent failure answers without a request.
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn actor(&self, id: &str) -> Result<Arc<RemoteActor>, FetchError> {
+    pub async fn actor(&self, id: &str, source: Option<Source>) -> Result<Arc<RemoteActor>, FetchError> {
         let address = without_fragment(&self.address(id)?);
         self.known_failure(&address)?;
-        let _turn = self.turn(&address, None).await?;
+        let _turn = self.turn(&address, source).await?;
         self.known_failure(&address)?;
         self.fetch_actor(&address).await
     }

@@ -81,7 +81,7 @@ impl Rig {
     }
 
     async fn actor(&self, path: &str) -> Result<Arc<RemoteActor>, FetchError> {
-        self.fetcher.actor(&self.url(path)).await
+        self.fetcher.actor(&self.url(path), None).await
     }
 
     async fn key(&self, path: &str) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
@@ -422,7 +422,7 @@ async fn failures_are_sorted_and_remembered_for_a_while() {
     }
     let slow = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n".to_vec();
     let stalling = TestServer::start(move |_, _| Reply::Drip(slow.clone(), Duration::from_millis(50))).await;
-    let got = rig.fetcher.actor(stalling.url("/").as_str()).await.unwrap_err();
+    let got = rig.fetcher.actor(stalling.url("/").as_str(), None).await.unwrap_err();
     assert!(matches!(got, FetchError::Net(NetError::Timeout(_))) && got.is_transient(), "{got:?}");
 }
 
@@ -446,7 +446,7 @@ async fn our_own_host_and_unusable_addresses_are_never_asked() {
     let rig = Rig::new(|base, _| document(&actor(base, "/u/a", "/u/a#main-key"))).await;
     for id in ["https://stream.example/federation/user/live#main-key", "https://Stream.Example:8443/u"] {
         assert_eq!(rig.fetcher.key(id, None).await.unwrap_err(), FetchError::OwnHost, "{id}");
-        assert_eq!(rig.fetcher.actor(id).await.unwrap_err(), FetchError::OwnHost, "{id}");
+        assert_eq!(rig.fetcher.actor(id, None).await.unwrap_err(), FetchError::OwnHost, "{id}");
         assert_eq!(rig.fetcher.key_fresh(id, None).await.unwrap_err(), FetchError::OwnHost, "{id}");
     }
     for id in [

@@ -219,7 +219,7 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
         Ok(Some(owner)) if owner.id == actor => {
             // What an Update embeds is not believed: the document itself is read.
             let owner = match incoming.kind {
-                Kind::Update => engine.fetcher.actor(actor.as_str()).await.ok()?,
+                Kind::Update => engine.fetcher.actor(actor.as_str(), source).await.ok()?,
                 _ => owner,
             };
             (owner.id == actor).then(|| Verified::by_signature(incoming, owner.person(), stamp, unverified))

@@ -37,6 +37,18 @@ async fn what_has_become_of_an_actor_is_looked_up_now_and_then() {
 }
 
 #[tokio::test]
+async fn whoever_makes_us_read_an_actor_again_pays_for_it() {
+    let rig = Rig::new(|base, _| document(&actor(base, "/u/a", "/u/a#main-key"))).await;
+    let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
+    let again = async |last| rig.fetcher.actor(&rig.url("/u/a"), from(last)).await;
+    for _ in 0..Budgets::default().source_at_host.per_minute {
+        again(1).await.unwrap();
+    }
+    assert_eq!(again(1).await, Err(FetchError::Busy));
+    again(2).await.unwrap();
+}
+
+#[tokio::test]
 async fn one_client_that_invents_keys_leaves_fetches_to_others() {
     let rig = Rig::new(|base, hit| match hit.target.as_str() {
         "/u/a" => document(&actor(base, "/u/a", "/u/a#main-key")),
