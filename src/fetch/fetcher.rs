@@ -19,6 +19,8 @@ use crate::net::{Client, NetError};
 
 /// How long a fetched actor is used without asking again.
 pub const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// How long a fetched key is used where it cannot be asked for again now.
+pub const USABLE_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Shortest time between two fetches that one key's failures can cause.
 pub const REFETCH_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// Longest single GET.
@@ -202,6 +204,16 @@ impl Fetcher {
         }
         self.known_failure(&key_id)?;
         self.fetch_key(&key_id).await
+    }
+
+    /// The key with this id as it was fetched within [`USABLE_FOR`]: for when [`Fetcher::key`] fails for the moment, so that
+    /// who uses up our fetches, or a host that is away, does not silence those whom we have met lately.
+    #[must_use]
+    pub fn known_key(&self, key_id: &str) -> Option<(RemoteKey, Arc<RemoteActor>)> {
+        let key_id = self.address(key_id).ok()?;
+        let known = self.remembered(&key_id).filter(|known| self.age(known) < USABLE_FOR)?;
+        let key = known.actor.key(&key_id).ok()?;
+        Some((key, known.actor))
     }
 
     /// Does everything that [`Fetcher::key`] does and that others could notice, but asks nobody: for keys of those whom we

@@ -181,7 +181,16 @@ async fn signer(
     unverified: &Unverified,
     source: Option<Source>,
 ) -> Result<Option<Arc<RemoteActor>>, FetchError> {
-    let (key, owner) = engine.fetcher.key(&unverified.key_id, source).await?;
+    let (key, owner) = match engine.fetcher.key(&unverified.key_id, source).await {
+        Ok(found) => found,
+        // What does not verify with the old one fails as it would without: how many looks it took must not show.
+        Err(error) if error.is_transient() => {
+            let known = engine.fetcher.known_key(&unverified.key_id);
+            let by_known = known.filter(|(key, _)| unverified.verify(&key.key).is_ok());
+            return by_known.map(|(_, owner)| Some(owner)).ok_or(error);
+        }
+        Err(error) => return Err(error),
+    };
     if unverified.verify(&key.key).is_ok() {
         return Ok(Some(owner));
     }
@@ -242,7 +251,7 @@ mod tests {
 
     use super::*;
     use crate::activitypub::signature::{PrivateKey, digest, sign_request, sign_request_rfc9421};
-    use crate::fetch::{Fetcher, REFETCH_PAUSE, Signer};
+    use crate::fetch::{FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer, USABLE_FOR};
     use crate::model::Addresses;
     use crate::model::origin::RemotePolicy;
     use crate::net::test_server::{TestServer, answer};
@@ -257,7 +266,8 @@ mod tests {
         let current = Arc::new(AtomicUsize::new(0));
         let shown = Arc::clone(&current);
         let server = TestServer::start(move |base, _| {
-            let (id, pem) = (format!("{base}/u/a"), &pems[shown.load(Ordering::SeqCst)]);
+            let id = format!("{base}/u/a");
+            let Some(pem) = pems.get(shown.load(Ordering::SeqCst)) else { return answer(503, &[], "") };
             let actor = json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox"),
                 "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem}});
             answer(200, &[("content-type", "application/activity+json")], actor.to_string())
@@ -312,5 +322,17 @@ mod tests {
             assert!(!believed(signed(key, true)).await && !believed(signed(key, false)).await);
         }
         assert_eq!(server.hits().len(), 2);
+
+        // Its server is away: what the known key has signed counts for a day, and nothing else does.
+        current.store(keys.len(), Ordering::SeqCst);
+        now.fetch_add(FRESH_FOR.as_secs(), Ordering::SeqCst);
+        let away = async |unverified: Unverified| {
+            signer(&engine, &unverified, None).await.is_err_and(|error| error.is_transient())
+        };
+        assert!(believed(signed(1, true)).await && believed(signed(1, false)).await);
+        assert!(away(signed(0, true)).await && away(signed(2, false)).await);
+        assert_eq!(server.hits().len(), 3);
+        now.fetch_add(USABLE_FOR.as_secs(), Ordering::SeqCst);
+        assert!(away(signed(1, true)).await);
     }
 }
