@@ -36,7 +36,7 @@ pub struct Budgets {
     /// Caused by one client at one host: less than the host's, so that who invents keys of a host leaves something of its
     /// fetches to others.
     pub source_at_host: Share,
-    /// Of all hosts together that lately did not answer in time: so many at once.
+    /// Of all hosts together that lately took long: so many at once.
     pub slow_at_once: usize,
     /// Of the same, so many running or waiting.
     pub slow_queue: usize,
@@ -218,7 +218,7 @@ impl Budget {
         Ok(Turn { _permits: permits, _place: place })
     }
 
-    /// A host did not answer in time: until then it shares a few turns and places with others of its kind. A few such hosts could
+    /// A host took long: until then it shares a few turns and places with others of its kind. A few such hosts could
     /// hold all turns for ever else; but its other addresses, which may be well, are asked all the same.
     pub(super) fn is_slow_until(&self, host: &str, until: Timestamp) {
         lock(&self.state).slow_until.insert(host.to_owned(), until);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
@@ -31,7 +31,10 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a final failure is remembered.
 const FINAL_FOR: SignedDuration = SignedDuration::from_mins(15);
 /// How long a failure that may pass is remembered.
-const TRANSIENT_FOR: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const TRANSIENT_FOR: SignedDuration = SignedDuration::from_mins(1);
+/// A search that takes so long makes its host a slow one, whatever comes of it: it is the turns held that matter, and a
+/// host that drops packets holds them as long as one that never ends its answers.
+const SLOW: Duration = Duration::from_secs(2);
 /// Bytes of actors remembered, keys that are documents of their own included: some 2,000 of the usual ones.
 const ACTORS: usize = 10 << 20;
 /// Addresses of keys remembered that are not their owners'.
@@ -303,12 +306,16 @@ impl Fetcher {
     }
 
     async fn fetch_actor(&self, address: &Url) -> Result<Arc<RemoteActor>, FetchError> {
+        let watch = self.watch(address);
         let fetched = in_time(self.resolve_actor(address)).await;
+        drop(watch);
         self.remember(address, fetched)
     }
 
     async fn fetch_key(&self, key_id: &Url) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
+        let watch = self.watch(key_id);
         let fetched = in_time(self.resolve_key(key_id)).await;
+        drop(watch);
         let actor = self.remember(&without_fragment(key_id), fetched)?;
         Ok((actor.key(key_id)?, actor))
     }
@@ -363,7 +370,19 @@ impl Fetcher {
         Some(known)
     }
 
-    fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
+    /// Watches how long a host takes until this is dropped: also when nobody waits for it any more.
+    pub(super) fn watch(&self, address: &Url) -> Watch<'_> {
+        Watch { fetcher: self, host: authority(address), began: Instant::now() }
+    }
+
+    /// Remembers for a while that nothing can be had at an address.
+    pub(super) fn remember_failure(&self, address: &Url, error: &FetchError, time: SignedDuration) {
+        let until = (self.clock)().checked_add(time).unwrap_or(Timestamp::MAX);
+        let place = digest(&without_fragment(address));
+        self.memory().failures.insert_weighing(error.weight(), place, (error.clone(), until));
+    }
+
+    pub(super) fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
         let now = (self.clock)();
         match self.memory().failures.get(&digest(&without_fragment(url))) {
             Some((error, until)) if now < *until => Err(error.clone()),
@@ -398,15 +417,27 @@ impl Fetcher {
                 if error == FetchError::Gone {
                     memory.actors.remove(address.as_str());
                 }
-                let keep = if error.is_transient() { TRANSIENT_FOR } else { FINAL_FOR };
-                let until = now.checked_add(keep).unwrap_or(Timestamp::MAX);
-                memory.failures.insert_weighing(error.weight(), digest(address), (error.clone(), until));
                 drop(memory);
-                if let FetchError::Net(NetError::Timeout(_)) = error {
-                    self.budget.is_slow_until(&authority(address), until);
-                }
+                let keep = if error.is_transient() { TRANSIENT_FOR } else { FINAL_FOR };
+                self.remember_failure(address, &error, keep);
                 Err(error)
             }
+        }
+    }
+}
+
+/// See [`Fetcher::watch`].
+pub(super) struct Watch<'a> {
+    fetcher: &'a Fetcher,
+    host: String,
+    began: Instant,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if self.began.elapsed() >= SLOW {
+            let until = (self.fetcher.clock)().checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX);
+            self.fetcher.budget.is_slow_until(&self.host, until);
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::document::MAX_REDIRECTS;
+use super::fetcher::TRANSIENT_FOR;
 use super::{FetchError, Fetcher};
 use crate::activitypub::json;
 use crate::model::Source;
@@ -42,8 +43,15 @@ impl Fetcher {
         let scheme = if self.policy.allow_http { "http" } else { "https" };
         let mut url = self.address(&format!("{scheme}://{host}/.well-known/webfinger"))?;
         url.query_pairs_mut().append_pair("resource", &format!("acct:{user}@{host}"));
+        self.known_failure(&url)?;
         let late = FetchError::Net(crate::net::NetError::Timeout(PATIENCE));
-        tokio::time::timeout(PATIENCE, self.described(url, source)).await.unwrap_or(Err(late))
+        let found =
+            tokio::time::timeout(PATIENCE, self.described(url.clone(), source)).await.unwrap_or(Err(late));
+        // A person may try again soon, once their server is well.
+        found.inspect_err(|error| match error {
+            FetchError::Busy => {}
+            error => self.remember_failure(&url, error, TRANSIENT_FOR),
+        })
     }
 
     async fn described(&self, asked: Url, source: Option<Source>) -> Result<Described, FetchError> {
@@ -55,7 +63,9 @@ impl Fetcher {
             let _turn = self.turn(&url, source).await?;
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static("application/jrd+json, application/json"));
+            let watch = self.watch(&url);
             let answer = self.client.get(&url, headers, limits).await?;
+            drop(watch);
             match answer.status.as_u16() {
                 200 if is_json(&answer.headers) => {
                     let document = json::parse(&answer.body)

@@ -18,6 +18,27 @@ async fn a_slow_address_is_left_alone_and_its_host_is_not() {
 }
 
 #[tokio::test]
+async fn a_host_that_takes_long_is_a_slow_one_whatever_it_says() {
+    let no_slow_ones = Budgets { slow_queue: 0, ..Budgets::default() };
+    let gate = Arc::new(Semaphore::new(0));
+    let shut = Arc::clone(&gate);
+    let rig = Rig::with(no_slow_ones, move |base, hit| match hit.target.as_str() {
+        "/slow" => Reply::Gated(Arc::clone(&shut), bytes(404, &[], "")),
+        path => document(&actor(base, path, &format!("{path}#main-key"))),
+    })
+    .await;
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        gate.add_permits(1);
+    });
+    rig.key("/u/a#main-key").await.unwrap();
+    rig.key("/slow#main-key").await.unwrap_err();
+    assert_eq!(rig.key("/u/b#main-key").await.unwrap_err(), FetchError::Busy);
+    rig.pass(SignedDuration::from_mins(1));
+    rig.key("/u/b#main-key").await.unwrap();
+}
+
+#[tokio::test]
 async fn what_has_become_of_an_actor_is_looked_up_now_and_then() {
     let rig = Rig::new(|base, hit| match hit.headers["date"].to_str().unwrap() {
         "Fri, 15 Jan 2027 08:05:00 GMT" => answer(410, &[], ""),

@@ -49,8 +49,18 @@ async fn webfinger_follows_to_another_host_and_tells_which() {
     // Counted like every other fetch: of one client, so many from one host.
     let source = Some(Source::of([203, 0, 113, 1].into()));
     let mut asked = 0;
-    while rig.fetcher.webfinger("nobody", &host, source).await.unwrap_err() != FetchError::Busy {
+    let asked_for = async |number: u32| {
+        let user = format!("nobody{number}");
+        rig.fetcher.webfinger(&user, &host, source).await.unwrap_err()
+    };
+    while asked_for(asked).await != FetchError::Busy {
         asked += 1;
     }
+    // And who is not there is not asked for again at once.
+    let hits = rig.hits();
+    for _ in 0..10 {
+        assert_eq!(asked_for(0).await, FetchError::NotFound);
+    }
+    assert_eq!(rig.hits(), hits);
     assert!(asked <= Budgets::default().source_at_host.per_minute, "{asked}");
 }
