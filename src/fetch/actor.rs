@@ -135,7 +135,7 @@ impl RemoteActor {
         }
         Err(FetchError::rejected(format!(
             "{} lists no usable key {key_id}: a key needs id, owner (the actor) and publicKeyPem, on the actor's \
-             host; RSA of 2048 to 8192 bits, or Ed25519",
+             host; RSA of 2048 to 4096 bits, or Ed25519",
             self.id
         )))
     }

@@ -15,8 +15,11 @@ use super::{Algorithm, SignatureProblem};
 /// Smallest RSA modulus accepted, in bits.
 pub const MIN_RSA_BITS: u32 = 2048;
 /// Largest RSA modulus accepted, in bits: beyond it, one verification costs too much.
-pub const MAX_RSA_BITS: u32 = 8192;
-/// Longest PEM or multibase text read, in bytes; an 8192-bit public key needs 1.5 KiB.
+pub const MAX_RSA_BITS: u32 = 4096;
+/// Longest RSA exponent accepted, in bits: that of 65537, which everybody uses. Every bit more makes each verification
+/// longer.
+const MAX_EXPONENT_BITS: i32 = 17;
+/// Longest PEM or multibase text read, in bytes; a 4096-bit public key needs 800.
 const MAX_KEY_TEXT: usize = 16 * 1024;
 
 /// Why a key is not usable. Never holds any part of the key.
@@ -31,7 +34,8 @@ pub enum KeyError {
     /// RSA modulus too small or too large.
     #[error("the RSA key has {0} bits, accepted are {MIN_RSA_BITS} to {MAX_RSA_BITS}")]
     Bits(u32),
-    /// Key with a shape that makes forging easy: exponent 1 or even, Ed25519 point of small order, parts that do not fit.
+    /// Key with a shape that makes forging easy: exponent 1 or even, Ed25519 point of small order, parts that do not fit; or
+    /// one that makes verifying slow: an exponent beyond 65537.
     #[error("the key is mathematically unsafe")]
     Unsafe,
     /// OpenSSL failed where it should not.
@@ -239,7 +243,7 @@ fn check_rsa<T: openssl::pkey::HasPublic>(rsa: &RsaRef<T>) -> Result<(), KeyErro
     }
     // e = 1 makes every signature its own message; a huge one makes verifying slow.
     let e = rsa.e();
-    if !(2..=32).contains(&e.num_bits()) || !e.is_bit_set(0) || !rsa.n().is_bit_set(0) {
+    if !(2..=MAX_EXPONENT_BITS).contains(&e.num_bits()) || !e.is_bit_set(0) || !rsa.n().is_bit_set(0) {
         return Err(KeyError::Unsafe);
     }
     Ok(())
@@ -370,7 +374,18 @@ mod tests {
         assert_eq!(PublicKey::from_pem(&spki(1024, 65537)).unwrap_err(), KeyError::Bits(1024));
         assert_eq!(PublicKey::from_pem(&spki(2048, 1)).unwrap_err(), KeyError::Unsafe);
         assert_eq!(PublicKey::from_pem(&spki(2048, 4)).unwrap_err(), KeyError::Unsafe);
+        assert_eq!(PublicKey::from_pem(&spki(2048, 0x2_0001)).unwrap_err(), KeyError::Unsafe);
+        assert_eq!(PublicKey::from_pem(&spki(2048, u32::MAX)).unwrap_err(), KeyError::Unsafe);
         assert!(PublicKey::from_pem(&spki(2048, 3)).is_ok());
+        // What makes it long is enough: it need not be a product of primes.
+        let wide = |bits: i32| {
+            let mut n = BigNum::new().unwrap();
+            n.set_bit(bits - 1).and_then(|()| n.set_bit(0)).unwrap();
+            let rsa = Rsa::from_public_components(n, BigNum::from_u32(65537).unwrap()).unwrap();
+            PublicKey::from_pem(&String::from_utf8(rsa.public_key_to_pem().unwrap()).unwrap())
+        };
+        assert!(wide(4096).is_ok());
+        assert_eq!(wide(4097).unwrap_err(), KeyError::Bits(4097));
         let ec = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::X9_62_PRIME256V1).unwrap();
         let ec = PKey::from_ec_key(openssl::ec::EcKey::generate(&ec).unwrap()).unwrap();
         let pem = String::from_utf8(ec.public_key_to_pem().unwrap()).unwrap();
