@@ -1,7 +1,8 @@
 //! Reading a request's body: bounded in bytes and in time, whatever its length header says.
 
+use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,6 +11,7 @@ use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Problem;
+use crate::model::Source;
 
 /// The largest activity taken; peers' limits are of this size or smaller.
 pub const ACTIVITY_BYTES: usize = 256 * 1024;
@@ -22,16 +24,22 @@ pub const FORM_TIME: Duration = Duration::from_secs(5);
 const OWN_BYTES: usize = 8 * 1024;
 /// What all bodies together may have beyond that, in blocks.
 const ROOM: usize = 8 * 1024 * 1024 / BLOCK;
+/// What the bodies of one client may have of that, in blocks, so that one leaves room to others.
+const ROOM_OF_ONE: usize = ROOM / 4;
 /// The room that a body takes at a time, in bytes.
 const BLOCK: usize = 16 * 1024;
 
 /// Room for the bodies that are being read or looked at: when it is full, large ones are sent away to come back.
 #[derive(Clone, Debug)]
-pub struct Room(Arc<Semaphore>);
+pub struct Room {
+    all: Arc<Semaphore>,
+    /// Blocks taken, by whom.
+    taken: Arc<Mutex<HashMap<Source, usize>>>,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Room(Arc::new(Semaphore::new(ROOM)))
+        Room { all: Arc::new(Semaphore::new(ROOM)), taken: Arc::default() }
     }
 }
 
@@ -39,7 +47,55 @@ impl Default for Room {
 #[derive(Debug)]
 pub struct Body {
     bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _taken: Taken,
+}
+
+/// The room of one body; free again when it is dropped.
+#[derive(Debug)]
+struct Taken {
+    room: Room,
+    source: Option<Source>,
+    blocks: usize,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Taken {
+    /// Whether there was room for it to have so many blocks.
+    fn grow(&mut self, blocks: usize) -> bool {
+        let more = blocks.saturating_sub(self.blocks);
+        if more == 0 {
+            return true;
+        }
+        let permits = u32::try_from(more).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&self.room.all).try_acquire_many_owned(permits) else { return false };
+        if let Some(source) = self.source {
+            let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = taken.get(&source).copied().unwrap_or_default();
+            if held + more > ROOM_OF_ONE {
+                return false;
+            }
+            taken.insert(source, held + more);
+        }
+        match &mut self.permit {
+            Some(held) => held.merge(permit),
+            None => self.permit = Some(permit),
+        }
+        self.blocks = blocks;
+        true
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(source) = self.source.filter(|_| self.blocks > 0) else { return };
+        let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = taken.get_mut(&source) {
+            *held = held.saturating_sub(self.blocks);
+            if *held == 0 {
+                taken.remove(&source);
+            }
+        }
+    }
 }
 
 impl Deref for Body {
@@ -51,13 +107,19 @@ impl Deref for Body {
 }
 
 impl Room {
-    /// Reads a whole body of at most `limit` bytes within `time`.
-    pub async fn read<S, B>(&self, stream: S, limit: usize, time: Duration) -> Result<Body, Problem>
+    /// Reads a whole body of `source`, if clients can be told apart, of at most `limit` bytes within `time`.
+    pub async fn read<S, B>(
+        &self,
+        source: Option<Source>,
+        stream: S,
+        limit: usize,
+        time: Duration,
+    ) -> Result<Body, Problem>
     where
         S: Stream<Item = Result<B, warp::Error>>,
         B: Buf,
     {
-        tokio::time::timeout(time, self.read_all(stream, limit)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(time, self.read_all(source, stream, limit)).await.unwrap_or_else(|_| {
             Err(Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "too-slow",
@@ -66,14 +128,14 @@ impl Room {
         })
     }
 
-    async fn read_all<S, B>(&self, stream: S, limit: usize) -> Result<Body, Problem>
+    async fn read_all<S, B>(&self, source: Option<Source>, stream: S, limit: usize) -> Result<Body, Problem>
     where
         S: Stream<Item = Result<B, warp::Error>>,
         B: Buf,
     {
         let mut stream = std::pin::pin!(stream);
         let mut body = BytesMut::new();
-        let mut room: Option<OwnedSemaphorePermit> = None;
+        let mut taken = Taken { room: self.clone(), source, blocks: 0, permit: None };
         while let Some(part) = stream.next().await {
             let mut part = part.map_err(|_| {
                 Problem::new(StatusCode::BAD_REQUEST, "body-broken", "the body ended before it was complete")
@@ -86,17 +148,8 @@ impl Room {
                     format!("bodies of up to {limit} bytes are taken here"),
                 ));
             }
-            let wanted = size.saturating_sub(OWN_BYTES).div_ceil(BLOCK);
-            let has = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            if wanted > has {
-                let more = u32::try_from(wanted - has).unwrap_or(u32::MAX);
-                let more = Arc::clone(&self.0)
-                    .try_acquire_many_owned(more)
-                    .map_err(|_| Problem::busy("busy", "too many large bodies are arriving", 30))?;
-                match &mut room {
-                    Some(room) => room.merge(more),
-                    None => room = Some(more),
-                }
+            if !taken.grow(size.saturating_sub(OWN_BYTES).div_ceil(BLOCK)) {
+                return Err(Problem::busy("busy", "too many large bodies are arriving", 30));
             }
             while part.has_remaining() {
                 let chunk = part.chunk();
@@ -105,7 +158,7 @@ impl Room {
                 part.advance(taken);
             }
         }
-        Ok(Body { bytes: body.freeze(), _room: room })
+        Ok(Body { bytes: body.freeze(), _taken: taken })
     }
 }
 
@@ -122,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn large_bodies_are_sent_away_when_there_is_no_room_and_small_ones_never() {
         let room = Room::default();
-        let read = async |kib: usize| room.read(parts(kib), ACTIVITY_BYTES, ACTIVITY_TIME).await;
+        let read = async |kib: usize| room.read(None, parts(kib), ACTIVITY_BYTES, ACTIVITY_TIME).await;
         let mut held = Vec::new();
         let refused = loop {
             match read(256).await {
@@ -140,6 +193,31 @@ mod tests {
         drop(held);
         assert_eq!(read(256).await.unwrap().len(), ACTIVITY_BYTES);
         assert_eq!(read(257).await.unwrap_err().code, "too-large");
-        assert_eq!(room.0.available_permits(), ROOM);
+        assert_eq!(room.all.available_permits(), ROOM);
+    }
+
+    #[tokio::test]
+    async fn one_client_leaves_room_to_others() {
+        let room = Room::default();
+        let read = async |last: u8, kib: usize| {
+            let source = Some(Source::of([203, 0, 113, last].into()));
+            room.read(source, parts(kib), ACTIVITY_BYTES, ACTIVITY_TIME).await
+        };
+        let mut held = Vec::new();
+        let refused = loop {
+            match read(1, 256).await {
+                Ok(body) => held.push(body),
+                Err(problem) => break problem,
+            }
+        };
+        assert_eq!((refused.code, refused.retry_after.is_some()), ("busy", true));
+        let kept: usize = held.iter().map(|body| body.len()).sum();
+        assert!((1 << 20..=3 << 20).contains(&kept), "{kept} bytes");
+        held.push(read(1, 8).await.unwrap());
+        held.push(read(2, 256).await.unwrap());
+        drop(held);
+        drop(read(1, 256).await.unwrap());
+        assert_eq!(room.all.available_permits(), ROOM);
+        assert!(room.taken.lock().unwrap().is_empty());
     }
 }

@@ -151,7 +151,7 @@ impl Public {
                 let settled = standing.settled()?;
                 match request.method {
                     Method::POST => {
-                        let form = self.read(request, stream, 4096, body::FORM_TIME).await?;
+                        let form = self.read(request, source, stream, 4096, body::FORM_TIME).await?;
                         Ok(follow_page::redirect(&self.remote, settled, &form, source).await?.into())
                     }
                     Method::GET | Method::HEAD => Ok(follow_page::form(settled).into()),
@@ -171,7 +171,8 @@ impl Public {
                     if request.method != Method::POST {
                         return Err(Problem::method("POST"));
                     }
-                    let read = self.read(request, stream, body::ACTIVITY_BYTES, body::ACTIVITY_TIME).await;
+                    let read =
+                        self.read(request, source, stream, body::ACTIVITY_BYTES, body::ACTIVITY_TIME).await;
                     let body = read.inspect_err(|problem| self.inbox.refused(problem))?;
                     return Ok(self.take(request, body, source).await?.into());
                 }
@@ -201,6 +202,7 @@ impl Public {
     async fn read<S, B>(
         &self,
         request: &Request,
+        source: Option<Source>,
         stream: S,
         limit: usize,
         time: Duration,
@@ -211,7 +213,7 @@ impl Public {
     {
         let connection = request.peer.as_ref().map(|peer| &peer.connection);
         connection.inspect(|connection| connection.waits());
-        let body = self.bodies.read(stream, limit, time).await;
+        let body = self.bodies.read(source, stream, limit, time).await;
         connection.inspect(|connection| connection.works());
         body
     }

@@ -131,7 +131,7 @@ pub fn routes(door: Arc<Door>) -> BoxedFilter<(Answer,)> {
                         return Err(Problem::not_found());
                     }
                     let signature = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
-                    let body = room.read(stream, BODY_BYTES, BODY_TIME).await?;
+                    let body = room.read(None, stream, BODY_BYTES, BODY_TIME).await?;
                     door.knock(signature, &body, Timestamp::now())
                 };
                 answer.await.unwrap_or_else(|problem: Problem| problem.answer())
