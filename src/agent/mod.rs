@@ -38,7 +38,7 @@ use crate::notice::send::Speaker;
 use crate::owncast::footprint::Footprint;
 use crate::owncast::versions::Version;
 use crate::owncast::{Api, Secret};
-use crate::serve::accept::{AcceptLimits, serve};
+use crate::serve::accept::{AcceptLimits, serve, serve_behind};
 use crate::serve::body::Room;
 use crate::serve::connections::Proxies;
 use crate::serve::documents::Documents;
@@ -160,11 +160,11 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     let proxies = Proxies::new(move |peer| {
         listed.borrow().config.listen.trusted_proxies.iter().any(|net| net.contains(&peer))
     });
-    tasks.spawn(|stop| serve(listeners.public, infallible(public), limits, proxies, stop));
-    let webhook = infallible(webhook::routes(Arc::clone(&door)));
-    tasks.spawn(|stop| serve(listeners.webhook, webhook, limits, Proxies::default(), stop));
+    tasks.spawn(|stop| serve_behind(proxies, listeners.public, infallible(public), limits, stop));
+    tasks
+        .spawn(|stop| serve(listeners.webhook, infallible(webhook::routes(Arc::clone(&door))), limits, stop));
     let probes = probes::routes(health.clone(), Arc::clone(&metrics), store.clone());
-    tasks.spawn(|stop| serve(listeners.metrics, infallible(probes), limits, Proxies::default(), stop));
+    tasks.spawn(|stop| serve(listeners.metrics, infallible(probes), limits, stop));
     let control = Arc::new(Control {
         store: store.clone(),
         effective: effective.subscribe(),

@@ -63,12 +63,21 @@ impl Default for AcceptLimits {
     }
 }
 
-/// Serves `routes` on `listener` until `cancel`, then lets open requests end within the limit.
-pub async fn serve<F>(
+/// Serves `routes` on `listener`, which no proxy asks, until `cancel`, then lets open requests end within the limit.
+pub async fn serve<F>(listener: TcpListener, routes: F, limits: AcceptLimits, cancel: CancellationToken)
+where
+    F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
+    F::Extract: Reply + Send,
+{
+    serve_behind(Proxies::default(), listener, routes, limits, cancel).await;
+}
+
+/// As [`serve`], behind `proxies`.
+pub async fn serve_behind<F>(
+    proxies: Proxies,
     listener: TcpListener,
     routes: F,
     limits: AcceptLimits,
-    proxies: Proxies,
     cancel: CancellationToken,
 ) where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,

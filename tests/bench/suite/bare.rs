@@ -10,7 +10,6 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 use owncast_herald::serve::accept::{AcceptLimits, serve};
-use owncast_herald::serve::connections::Proxies;
 use tokio_util::sync::CancellationToken;
 use warp::Filter as _;
 
@@ -149,7 +148,7 @@ pub fn empty_route(arguments: &[String]) -> anyhow::Result<()> {
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(address).await?;
         let nothing = warp::any().map(|| http::Response::new(bytes::Bytes::new()));
-        serve(listener, nothing, AcceptLimits::default(), Proxies::default(), CancellationToken::new()).await;
+        serve(listener, nothing, AcceptLimits::default(), CancellationToken::new()).await;
         Ok(())
     })
 }

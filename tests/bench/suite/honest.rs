@@ -13,7 +13,6 @@ use anyhow::Context as _;
 use owncast_herald::activitypub::signature::PrivateKey;
 use owncast_herald::model::Addresses;
 use owncast_herald::serve::accept::{AcceptLimits, serve};
-use owncast_herald::serve::connections::Proxies;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -173,13 +172,7 @@ async fn listen(key: &PrivateKey, waiting: Waiting) -> anyhow::Result<u16> {
     });
     let routes = documents.or(inboxes);
     let routes = routes.recover(|_| async { Ok::<_, std::convert::Infallible>(http::StatusCode::NOT_FOUND) });
-    tokio::spawn(serve(
-        listener,
-        routes,
-        AcceptLimits::default(),
-        Proxies::default(),
-        CancellationToken::new(),
-    ));
+    tokio::spawn(serve(listener, routes, AcceptLimits::default(), CancellationToken::new()));
     Ok(port)
 }
 

@@ -8,7 +8,6 @@ use openssl::base64;
 use owncast_herald::activitypub::signature::{PrivateKey, digest, sign_request};
 use owncast_herald::model::Addresses;
 use owncast_herald::serve::accept::{AcceptLimits, serve};
-use owncast_herald::serve::connections::Proxies;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -44,7 +43,7 @@ impl People {
         let missing =
             routes.recover(|_| async { Ok::<_, std::convert::Infallible>(http::StatusCode::NOT_FOUND) });
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, missing, AcceptLimits::default(), Proxies::default(), stop.clone()));
+        tokio::spawn(serve(listener, missing, AcceptLimits::default(), stop.clone()));
         Ok(People { count, port, key, _stop: stop.drop_guard() })
     }
 
