@@ -219,16 +219,6 @@ impl Fetcher {
         Some((key, known.actor))
     }
 
-    /// The key with this id as it was fetched within [`USABLE_FOR`]: for when [`Fetcher::key`] fails for the moment, so that
-    /// who uses up our fetches, or a host that is away, does not silence those whom we have met lately.
-    #[must_use]
-    pub fn known_key(&self, key_id: &str) -> Option<(RemoteKey, Arc<RemoteActor>)> {
-        let key_id = self.address(key_id).ok()?;
-        let known = self.remembered(&key_id).filter(|known| self.age(known) < USABLE_FOR)?;
-        let key = known.actor.key(&key_id).ok()?;
-        Some((key, known.actor))
-    }
-
     /// Does everything that [`Fetcher::key`] does and that others could notice, but asks nobody: for keys of those whom we
     /// do not talk to. What is spent of the budgets, and how long it takes, is as if the key had been looked for in vain.
     ///
