@@ -69,7 +69,8 @@ async fn c_25_keys_of_servers_that_hang_keep_nobody_waiting() {
     }
     let attack = stream::iter(&requests).for_each_concurrent(None, async |request| {
         let reply = send(&target.stage, request).await;
-        assert_eq!(reply.status, 503, "{reply:?}");
+        // The key cannot be had, or was not looked for.
+        assert!(matches!(reply.status, 401 | 503), "{reply:?}");
     });
     let served = async {
         eventually("they take all turns", LONG, async || {
@@ -91,7 +92,8 @@ async fn c_25_keys_of_servers_that_hang_keep_nobody_waiting() {
     target.unchanged().await;
     // A host that hangs is left alone for a while: who is new has a turn again, though the attack goes on.
     let again = stream::iter(&requests).for_each_concurrent(None, async |request| {
-        assert_eq!(send(&target.stage, request).await.status, 503);
+        let reply = send(&target.stage, request).await;
+        assert!(matches!(reply.status, 401 | 503), "{reply:?}");
     });
     let welcomed = async {
         let bob = target.stranger(Flavour::Mastodon).await;
