@@ -263,7 +263,7 @@ fn inboxes(view: &dyn View, outgoing: &Outgoing) -> String {
     for chunk in 0..outgoing.chunks {
         let states =
             view.get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing.id, chunk))).unwrap_or_default();
-        count += states.iter().filter(|byte| InboxState::of(**byte) == InboxState::Waiting).count();
+        count += states.iter().filter(|byte| InboxState::of(**byte).waits()).count();
     }
     format!("{count} inbox{}", if count == 1 { "" } else { "es" })
 }

@@ -297,7 +297,8 @@ fn given_up(found: &GivenUp, now: Timestamp) -> String {
     if found.deliveries.is_empty() {
         return "Nothing was given up, as far as is remembered.\n".to_owned();
     }
-    let mut table = Table::new(["ACTIVITY", "WHAT", "MADE", "ARRIVED", "WORTH A RETRY", "INBOX"]);
+    let mut table =
+        Table::new(["ACTIVITY", "WHAT", "MADE", "ARRIVED", "WORTH A RETRY", "LAST SAID", "INBOX"]);
     for row in &found.deliveries {
         table.row([
             row.activity.clone(),
@@ -305,6 +306,7 @@ fn given_up(found: &GivenUp, now: Timestamp) -> String {
             ago(now, row.created),
             if row.doubtful { "perhaps" } else { "no" }.to_owned(),
             if row.can_be_retried { "yes" } else { "no, it is over" }.to_owned(),
+            short(row.why.as_deref().unwrap_or_default(), WHY),
             row.inbox.as_deref().map_or_else(|| "(forgotten)".to_owned(), line),
         ]);
     }

@@ -120,10 +120,13 @@ fn shown(page: &FollowerPage, state: Option<FollowerState>, now: Timestamp) -> S
     }
     // The name comes last: letters read from right to left would turn around what stands behind them.
     let mut table = Table::new(["STATE", "WHO", "SINCE", "NAME"]);
-    for FollowerRow { handle, name, state, since, moved_to, .. } in &page.followers {
+    for FollowerRow { handle, name, state, since, moved_to, parked, .. } in &page.followers {
         let mut name = short(name.as_deref().unwrap_or_default(), NAME);
         if let Some(target) = moved_to {
             name = format!("{name} (moved to {})", line(target)).trim_start().to_owned();
+        }
+        if let Some(parked) = parked {
+            name = format!("{name} (not reached, set aside {})", ago(now, *parked)).trim_start().to_owned();
         }
         table.row([word(*state).to_owned(), format!("@{}", line(handle)), ago(now, *since), name]);
     }
@@ -165,6 +168,7 @@ mod tests {
             url: None,
             state: FollowerState::Approved,
             moved_to: None,
+            parked: None,
             since,
             changed: since,
         }
@@ -189,6 +193,13 @@ The newest 2 of 120; --all shows every one.
         let page = FollowerPage { total: 1, followers: vec![moved], next: None };
         let text = shown(&page, None, Timestamp::UNIX_EPOCH);
         assert!(text.ends_with("a moment ago  Ana (moved to https://new.example/ana)\n"), "{text}");
+        let parked = FollowerRow {
+            parked: Some(Timestamp::from_second(-3 * 86_400).unwrap()),
+            ..row("a@b.example", None, 30)
+        };
+        let page = FollowerPage { total: 1, followers: vec![parked], next: None };
+        let text = shown(&page, None, Timestamp::UNIX_EPOCH);
+        assert!(text.ends_with("(not reached, set aside 3 days ago)\n"), "{text}");
         let none = FollowerPage { total: 0, followers: Vec::new(), next: None };
         assert_eq!(shown(&none, None, Timestamp::UNIX_EPOCH), "Nobody follows yet.\n");
         let pending = shown(&none, Some(FollowerState::Pending), Timestamp::UNIX_EPOCH);

@@ -205,8 +205,10 @@ fn activity_report(
         }
     });
     each_given_up(view, &outgoing, &mut |inbox, _| {
-        if let Some(share) = inbox.and_then(|inbox| shares.at(&inbox.url)) {
+        let Some(inbox) = inbox else { return };
+        if let Some(share) = shares.at(&inbox.url) {
             share.given_up += 1;
+            share.why = share.why.take().or(inbox.refusals.map(|refusals| refusals.why));
         }
     });
     let mut hosts: Vec<HostShare> = shares.rows.into_values().collect();
@@ -273,10 +275,22 @@ fn given_up_of(view: &dyn View, limit: usize, now: Timestamp) -> GivenUp {
     let mut found = GivenUp { deliveries: Vec::new(), more: 0 };
     for outgoing in ids.iter().rev().filter_map(|id| view.get::<Outgoing>(id)) {
         if found.deliveries.len() >= limit {
-            found.more += delivered::tally(view, &outgoing).given_up();
+            found.more +=
+                delivered::tally(view, &outgoing).given_up() + u64::from(outgoing.given_up.is_some());
             continue;
         }
         let can_be_retried = !delivered::over(view, &outgoing, now);
+        if let (Some(why), Target::Inbox(inbox)) = (&outgoing.given_up, &outgoing.target) {
+            found.deliveries.push(GivenUpRow {
+                activity: outgoing.id.to_string(),
+                kind: outgoing.kind,
+                created: outgoing.created,
+                inbox: Some(inbox.clone()),
+                doubtful: false,
+                can_be_retried,
+                why: Some(why.clone()),
+            });
+        }
         each_given_up(view, &outgoing, &mut |inbox, doubtful| {
             if found.deliveries.len() >= limit {
                 found.more += 1;
@@ -286,6 +300,7 @@ fn given_up_of(view: &dyn View, limit: usize, now: Timestamp) -> GivenUp {
                 activity: outgoing.id.to_string(),
                 kind: outgoing.kind,
                 created: outgoing.created,
+                why: inbox.as_ref().and_then(|inbox| Some(inbox.refusals.as_ref()?.why.clone())),
                 inbox: inbox.map(|inbox| inbox.url),
                 doubtful,
                 can_be_retried,
@@ -400,9 +415,7 @@ fn untried(view: &dyn View, numbers: &[u32]) -> u64 {
     let mut untried = 0;
     view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
         if let Some(id) = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok()) {
-            let waits = |number: &&u32| {
-                delivered::state_of(view, Ulid::from_bytes(id), **number) == InboxState::Waiting
-            };
+            let waits = |number: &&u32| delivered::state_of(view, Ulid::from_bytes(id), **number).waits();
             untried += numbers.iter().filter(waits).count() as u64;
         }
         true

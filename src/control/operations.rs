@@ -14,7 +14,7 @@ use super::{Control, deliveries, names, preview, redeliver, status, wishes};
 use crate::agent::effective::IdentityState;
 use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
-use crate::decide::{Moment, blocks, reports};
+use crate::decide::{Moment, blocks, hosts, refusals, reports};
 use crate::model::block::{Block, BlockOwner, BlockTarget};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::record::full_key;
@@ -118,7 +118,17 @@ fn page(view: &dyn View, state: Option<FollowerState>, limit: u32, after: Option
     });
     let last = kept.last_key_value().filter(|_| more);
     let next = last.map(|((since, actor), _)| Position { since: since.0, actor: actor.clone() });
-    FollowerPage { total, followers: kept.into_values().collect(), next }
+    let mut followers: Vec<FollowerRow> = kept.into_values().collect();
+    for row in &mut followers {
+        row.parked = not_reached(view, &row.actor);
+    }
+    FollowerPage { total, followers, next }
+}
+
+/// Since when nothing new is sent to a follower, because its server is dead or its inbox refuses.
+fn not_reached(view: &dyn View, actor: &str) -> Option<Timestamp> {
+    let inbox = refusals::inbox_of(view, actor)?;
+    hosts::parked(view, &inbox.url).or(refusals::parked(&inbox))
 }
 
 fn row_of_follower(follower: Follower) -> FollowerRow {
@@ -129,6 +139,7 @@ fn row_of_follower(follower: Follower) -> FollowerRow {
         url: follower.person.url,
         state: follower.state,
         moved_to: follower.moved_to,
+        parked: None,
         since: follower.since,
         changed: follower.changed,
     }

@@ -266,6 +266,8 @@ pub struct FollowerRow {
     pub state: FollowerState,
     /// Where it says that it has moved to.
     pub moved_to: Option<String>,
+    /// Since when nothing new is sent there, because its server is dead or its inbox refuses.
+    pub parked: Option<Timestamp>,
     /// When it came.
     pub since: Timestamp,
     /// When its state last changed.

@@ -406,6 +406,7 @@ mod tests {
             expires: Timestamp::UNIX_EPOCH,
             chunks: 1,
             cursor: 1,
+            given_up: None,
         });
         changes.put_raw(kind::CHUNK, &chunk_key(Ulid(4), 0), vec![0, 1, 2, 3, 4, 4, 5, 6]);
         view.apply(changes);
@@ -450,6 +451,7 @@ mod tests {
             expires: now,
             chunks: 2,
             cursor: 1,
+            given_up: None,
         });
         changes.put_raw(kind::FANOUT, &id.to_bytes(), Vec::new());
         // The cursor has passed the first chunk.

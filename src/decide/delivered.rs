@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use super::hosts;
+use super::{hosts, refusals};
 use crate::model::delivery::{
     Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Tally, Target, WHY, activity_of_attempt,
     chunk_key,
@@ -12,7 +12,7 @@ use crate::model::facts::Profile;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
 use crate::model::host::Resting;
 use crate::model::post::{Post, PostState};
-use crate::model::record::{decode, full_key, kind};
+use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::{Draft, Record, View};
 
 /// One inbox that is to get one activity.
@@ -35,6 +35,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether the store must know of it before it is made: its inbox surely does not have the activity so far, and whether
+    /// it has afterwards decides who gets the edits.
+    pub fn to_begin(&self) -> bool {
+        self.attempt.is_some() && self.number.is_some() && !self.uncertain
+    }
+
     /// The job of a stored attempt.
     pub fn of(attempt: Attempt) -> Job {
         let key = full_key(Attempt::KIND, &attempt.key());
@@ -100,6 +106,8 @@ pub enum Ending {
 pub enum Worth {
     /// Send it.
     Send,
+    /// Not yet: something else goes first at this inbox.
+    Behind,
     /// It has no business there: the inbox never got the post this is about.
     Skip,
     /// Its time is over.
@@ -108,7 +116,7 @@ pub enum Worth {
 
 /// Decides, at the last moment, whether a job is still to be done. `blocked` is the answer for the inbox's host.
 pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now: Timestamp) -> Worth {
-    if blocked || over(view, outgoing, now) { Worth::Expired } else { worth_there(view, outgoing, job) }
+    if blocked || over(view, outgoing, now) { Worth::Expired } else { worth_there(view, outgoing, job, now) }
 }
 
 /// Whether an activity's time is over, whoever it is for: asked once for many jobs.
@@ -117,19 +125,40 @@ pub fn over(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
 }
 
 /// Whether an activity whose time is not over has any business at the inbox of `job`.
-pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job) -> Worth {
+pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -> Worth {
     if taken_back(view, job) {
         return Worth::Skip;
     }
     match (&outgoing.target, job.number) {
-        // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
-        (Target::ReachedBy(create), Some(number)) if !state_of(view, *create, number).may_have_it() => {
-            Worth::Skip
-        }
-        // Everybody behind this inbox left, was removed or was blocked since the activity was queued.
-        (Target::Everybody, Some(number)) if followers_at(view, number) == 0 => Worth::Expired,
+        (Target::ReachedBy(create), Some(number)) => match state_of(view, *create, number) {
+            // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
+            state if !state.may_have_it() => Worth::Skip,
+            // Nobody knows whether the post arrived, and it is to be sent once more. Behind that, the order there is the
+            // order in which things were made.
+            InboxState::Uncertain | InboxState::Claimed if still_sent(view, *create, now) => Worth::Behind,
+            _ => Worth::Send,
+        },
+        (Target::Everybody, Some(number)) => match view.get::<DeliveryInbox>(&number.to_be_bytes()) {
+            Some(inbox) if inbox.followers > 0 && !refusals::left_alone(&inbox, now) => {
+                if waits_for_accept(view, &inbox, now) { Worth::Behind } else { Worth::Send }
+            }
+            // Everybody behind this inbox left, was removed or was blocked since the activity was queued; or it has refused
+            // for long.
+            _ => Worth::Expired,
+        },
         _ => Worth::Send,
     }
+}
+
+/// Whether the only follower behind an inbox has not been told yet that it follows.
+fn waits_for_accept(view: &dyn View, inbox: &DeliveryInbox, now: Timestamp) -> bool {
+    inbox.followers == 1 && inbox.opened_by.is_some_and(|accept| still_sent(view, accept, now))
+}
+
+/// Whether an activity may be sent still.
+fn still_sent(view: &dyn View, id: Ulid, now: Timestamp) -> bool {
+    let outgoing: Option<Outgoing> = view.get(&id.to_bytes());
+    outgoing.is_some_and(|outgoing| outgoing.given_up.is_none() && !over(view, &outgoing, now))
 }
 
 /// Whether an activity still says what is so. A retry must not undo what a later activity has told.
@@ -161,10 +190,6 @@ fn answered(body: &str) -> Option<String> {
 
 fn state(view: &dyn View, actor: &str) -> Option<FollowerState> {
     view.get::<Follower>(actor.as_bytes()).map(|follower| follower.state)
-}
-
-fn followers_at(view: &dyn View, number: u32) -> u64 {
-    view.get::<DeliveryInbox>(&number.to_be_bytes()).map_or(0, |inbox| inbox.followers)
 }
 
 /// The state of an inbox in a fan-out.
@@ -212,14 +237,6 @@ pub fn tally(view: &dyn View, outgoing: &Outgoing) -> Tally {
     tally
 }
 
-/// True if an edit or removal must wait at this inbox: nobody knows whether the post arrived, and it is to be sent once
-/// more. Behind that, the order there is the order in which things were made.
-pub fn behind(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -> bool {
-    let (Target::ReachedBy(create), Some(number)) = (&outgoing.target, job.number) else { return false };
-    state_of(view, *create, number) == InboxState::Uncertain
-        && view.get::<Outgoing>(&create.to_bytes()).is_some_and(|create| !over(view, &create, now))
-}
-
 /// True if what a job came from is gone, or was made due at another time: given up or asked for by the operator, or
 /// recalled by a block, since the job was taken from the store.
 fn taken_back(view: &dyn View, job: &Job) -> bool {
@@ -259,7 +276,7 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
             draft.delete::<Attempt>(&key);
         }
         if job.number.is_none() {
-            forget_single(draft, job.outgoing);
+            end_single(draft, job, Ending::Reached);
         }
     }
     if let Some(number) = job.number
@@ -302,18 +319,47 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
     }
     match job.number {
         Some(number) => mark(draft, job.outgoing, number, state),
-        None if matches!(ending, Ending::Reached | Ending::Failed | Ending::Skipped) => {
-            forget_single(draft, job.outgoing);
-        }
-        None => {}
+        None => end_single(draft, job, ending),
     }
 }
 
-/// A single delivery that is settled leaves nothing behind.
-fn forget_single(draft: &mut Draft<'_>, id: Ulid) {
-    let outgoing: Option<Outgoing> = draft.view().get(&id.to_bytes());
-    if outgoing.is_some_and(|outgoing| matches!(outgoing.target, Target::Inbox(_))) {
-        draft.delete::<Outgoing>(&id.to_bytes());
+/// A single delivery that is settled leaves nothing behind, but what the operator should see: that an answer to a
+/// follower did not arrive.
+fn end_single(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+    let outgoing: Option<Outgoing> = draft.view().get(&job.outgoing.to_bytes());
+    let Some(outgoing) = outgoing.filter(|outgoing| matches!(outgoing.target, Target::Inbox(_))) else {
+        return;
+    };
+    match (ending, &job.why) {
+        (Ending::Failed, Some(why)) if still_true(draft.view(), &outgoing) => {
+            draft.put(&Outgoing { given_up: Some(why.chars().take(WHY).collect()), ..outgoing });
+        }
+        (Ending::Reached | Ending::Failed | Ending::Skipped, _) => {
+            draft.delete::<Outgoing>(&job.outgoing.to_bytes());
+        }
+        _ => {}
+    }
+}
+
+/// Writes that an attempt is about to be made again, before it is: a process that dies meanwhile cannot say whether it was,
+/// so to the next one the inbox may have the activity. Settled by [`settle`], or taken back by [`not_begun`].
+pub fn begin_again(draft: &mut Draft<'_>, job: &Job) {
+    in_doubt(draft, job, true);
+}
+
+/// Takes back what [`begin_again`] wrote: the attempt was not made.
+pub fn not_begun(draft: &mut Draft<'_>, job: &Job) {
+    in_doubt(draft, job, job.uncertain);
+}
+
+fn in_doubt(draft: &mut Draft<'_>, job: &Job, uncertain: bool) {
+    let Some((kind, key)) = job.attempt.as_ref().and_then(|key| key.split_first()) else { return };
+    let stored = draft.view().get_bytes(&full_key(*kind, key));
+    let Some(attempt) = stored.and_then(|stored| decode::<Attempt>(&stored)) else { return };
+    draft.put_raw(*kind, key, encode(&Attempt { uncertain, ..attempt }));
+    if let Some(number) = job.number {
+        let state = if uncertain { InboxState::Uncertain } else { InboxState::Retrying };
+        mark(draft, job.outgoing, number, state);
     }
 }
 
@@ -324,7 +370,7 @@ pub(super) fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: In
     if let Some(byte) = states.get_mut((number % CHUNK_SIZE) as usize) {
         *byte = state as u8;
     }
-    let waits = |states: &[u8]| states.contains(&(InboxState::Waiting as u8));
+    let waits = |states: &[u8]| states.iter().any(|byte| InboxState::of(*byte).waits());
     let done = !waits(&states);
     draft.put_raw(kind::CHUNK, &key, states);
     if !done {
@@ -373,7 +419,7 @@ pub fn waiting(
     from: u32,
     most: usize,
     wanted: &mut dyn FnMut(&DeliveryInbox) -> bool,
-) -> (Vec<(u32, DeliveryInbox)>, Option<u32>) {
+) -> (Vec<(u32, InboxState, DeliveryInbox)>, Option<u32>) {
     let Some(record) = view.get::<Outgoing>(&outgoing.to_bytes()) else { return (Vec::new(), None) };
     let mut found = Vec::new();
     let mut passed_by = None;
@@ -382,7 +428,7 @@ pub fn waiting(
         let chunk = number / CHUNK_SIZE;
         let states = view.get_bytes(&full_key(kind::CHUNK, &chunk_key(outgoing, chunk))).unwrap_or_default();
         for (index, &byte) in states.iter().enumerate().skip((number % CHUNK_SIZE) as usize) {
-            if byte != InboxState::Waiting as u8 {
+            if !InboxState::of(byte).waits() {
                 continue;
             }
             let this = chunk * CHUNK_SIZE + u32::try_from(index).unwrap_or(0);
@@ -390,7 +436,7 @@ pub fn waiting(
                 return (found, passed_by.or(Some(this)));
             }
             match view.get(&this.to_be_bytes()) {
-                Some(inbox) if wanted(&inbox) => found.push((this, inbox)),
+                Some(inbox) if wanted(&inbox) => found.push((this, InboxState::of(byte), inbox)),
                 Some(_) => passed_by = passed_by.or(Some(this)),
                 None => {}
             }

@@ -204,6 +204,7 @@ fn answer(
         expires: later(moment.now, ANSWER_LIFE),
         chunks: 0,
         cursor: 0,
+        given_up: None,
     });
     draft.put(&Attempt::personal(moment.now, id, inbox));
 }

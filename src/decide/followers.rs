@@ -24,7 +24,7 @@ pub fn settle(draft: &mut Draft<'_>, follower: &Follower) {
         *count += 1;
     }
     if follower.state == FollowerState::Approved {
-        enter_inbox(draft, follower.person.delivery_inbox(), follower.changed);
+        enter_inbox(draft, follower);
     }
     draft.put_meta(&counts);
     draft.put(follower);
@@ -58,7 +58,8 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str, now: Timestamp) -> bool {
     known
 }
 
-fn enter_inbox(draft: &mut Draft<'_>, url: &str, now: Timestamp) {
+fn enter_inbox(draft: &mut Draft<'_>, follower: &Follower) {
+    let (url, now) = (follower.person.delivery_inbox(), follower.changed);
     let number = match draft.view().get::<InboxNumber>(url.as_bytes()) {
         Some(known) => known.number,
         None => {
@@ -68,12 +69,11 @@ fn enter_inbox(draft: &mut Draft<'_>, url: &str, now: Timestamp) {
             next.next
         }
     };
-    let mut inbox = draft.view().get::<DeliveryInbox>(&number.to_be_bytes()).unwrap_or(DeliveryInbox {
-        number,
-        url: url.to_owned(),
-        followers: 0,
-        changed: now,
-    });
+    let known: Option<DeliveryInbox> = draft.view().get(&number.to_be_bytes());
+    let mut inbox = known.unwrap_or_else(|| DeliveryInbox::new(number, url, now));
+    if inbox.followers == 0 {
+        inbox.opened_by = follower.answer;
+    }
     inbox.followers += 1;
     inbox.changed = now;
     draft.put(&inbox);

@@ -1,16 +1,14 @@
 //! Posts become activities: made, edited, deleted, each with its recipients fixed in the same batch.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::seen::later;
-use super::{Moment, Rules, blocks};
+use super::{Moment, Rules, delivered, engaged};
 use crate::activitypub::{html, vocab};
-use crate::model::delivery::{Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
-use crate::model::engagement::{Engagement, engagement_prefix};
+use crate::model::delivery::{CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
 use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, NextInbox};
 use crate::model::post::{Picture, Post, PostState, Shows};
@@ -23,8 +21,6 @@ pub const LANGUAGE: &str = "en";
 const CREATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Edits and removals are tried for this long.
 const EDIT_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
-/// Inboxes of people who liked or shared that get an edit besides the recipients of the post, at most.
-const ENGAGED_INBOXES: usize = 2000;
 
 /// What a new post is made from.
 pub struct Announcement<'a> {
@@ -101,6 +97,7 @@ pub fn announce(
         expires: later(moment.now, CREATE_LIFE),
         chunks,
         cursor: 0,
+        given_up: None,
     });
     post
 }
@@ -206,11 +203,18 @@ pub fn resume(
 fn reopen(draft: &mut Draft<'_>, create: Ulid) {
     let Some(mut record) = draft.view().get::<Outgoing>(&create.to_bytes()) else { return };
     let mut chunks = Vec::new();
+    // The claim of the pass that was open ends with it: that what was claimed may have been sent is kept inbox by inbox.
+    let claimed = draft.view().get_bytes(&full_key(kind::FANOUT, &create.to_bytes()));
+    let claimed = claimed.map_or(0, |value| delivered::claimed(&value));
     for chunk in 0..record.chunks {
         let key = full_key(kind::CHUNK, &chunk_key(create, chunk));
         let mut states = draft.view().get_bytes(&key).unwrap_or_default();
-        for byte in states.iter_mut().filter(|byte| **byte == InboxState::Failed as u8) {
-            *byte = InboxState::Waiting as u8;
+        for (byte, number) in states.iter_mut().zip(chunk * CHUNK_SIZE..) {
+            match InboxState::of(*byte) {
+                InboxState::Failed => *byte = InboxState::Waiting as u8,
+                InboxState::Waiting if number < claimed => *byte = InboxState::Claimed as u8,
+                _ => {}
+            }
         }
         chunks.push(states);
     }
@@ -267,7 +271,7 @@ fn edited_at(post: &Post, now: Timestamp) -> Timestamp {
 /// Queues an activity about a post to whoever may have the post, and to those who liked or shared it.
 fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
     let Made { id, kind, at, body } = made;
-    let engaged = engaged(draft.view(), post.id);
+    let engaged = engaged::inboxes(draft.view(), post.id);
     let mut personal = engaged.clone();
     let create: Option<Outgoing> = draft.view().get(&post.create.to_bytes());
     let mut chunks = Vec::new();
@@ -302,22 +306,9 @@ fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
         expires: later(at, EDIT_LIFE),
         chunks,
         cursor: 0,
+        given_up: None,
     });
-    for inbox in personal.into_iter().take(ENGAGED_INBOXES) {
-        draft.put(&Attempt::personal(moment.now, id, inbox));
-    }
-}
-
-/// Inboxes of those who liked, shared or answered a post, except where they are blocked.
-fn engaged(view: &dyn View, post: Ulid) -> BTreeSet<String> {
-    let mut inboxes = BTreeSet::new();
-    view.scan::<Engagement>(&engagement_prefix(Some(post)), &mut |engagement| {
-        if !inboxes.contains(&engagement.inbox) && !blocks::actor_blocked(view, &engagement.actor) {
-            inboxes.insert(engagement.inbox);
-        }
-        true
-    });
-    inboxes
+    engaged::begin(draft, id, personal, moment.now);
 }
 
 /// The state byte of every inbox number: waiting where somebody follows through it.
@@ -344,7 +335,7 @@ fn fan_out(draft: &mut Draft<'_>, outgoing: Ulid) -> u32 {
 /// Writes chunks of state bytes and that a first pass is to be done; nothing at all if nobody waits in them, since
 /// only an outcome closes a fan-out. Returns the number of chunks.
 fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>) -> u32 {
-    if !chunks.iter().any(|states| states.contains(&(InboxState::Waiting as u8))) {
+    if !chunks.iter().flatten().any(|byte| InboxState::of(*byte).waits()) {
         return 0;
     }
     let mut count = 0;
@@ -370,6 +361,7 @@ pub fn actor_changed(draft: &mut Draft<'_>, moment: &mut Moment, body: impl FnOn
         expires: later(moment.now, EDIT_LIFE),
         chunks,
         cursor: 0,
+        given_up: None,
     });
     id
 }

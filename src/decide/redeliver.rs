@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::delivered::{self, Ending, Job};
 use super::hosts;
 use crate::model::delivery::{
-    Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, activity_of_attempt, read_chunk_key,
+    Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, activity_of_attempt, read_chunk_key,
 };
 use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
@@ -19,6 +19,8 @@ use crate::model::{Draft, View};
 
 /// Where everything that is not settled stands, in the order in which it is walked through.
 const PLACES: [u8; 3] = [kind::CHUNK, kind::ATTEMPT, kind::RESTING];
+/// Where that stands and, beside it, what was given up.
+const WITH_GIVEN_UP: [u8; 4] = [kind::CHUNK, kind::OUTGOING, kind::ATTEMPT, kind::RESTING];
 
 /// As many entries a chunk counts for: it may stand for thousands.
 const CHUNK_WEIGHT: usize = 128;
@@ -82,7 +84,7 @@ pub fn retry(
     now: Timestamp,
     look: usize,
 ) -> (Retried, Option<Cursor>) {
-    let places = if given_up { &PLACES[..] } else { &PLACES[1..] };
+    let places = if given_up { &WITH_GIVEN_UP[..] } else { &PLACES[1..] };
     let (found, next) = entries(draft.view(), selection, places, cursor, look);
     let mut retried = Retried::default();
     let mut servers: BTreeSet<String> = selection.host.iter().cloned().collect();
@@ -105,6 +107,12 @@ pub fn retry(
                     retried.resting += 1;
                 }
             }
+            kind::OUTGOING => {
+                let outgoing = decode(&value).filter(|outgoing: &Outgoing| outgoing.given_up.is_some());
+                if let Some(outgoing) = outgoing {
+                    answer_anew(draft, selection, outgoing, now, &mut servers, &mut retried);
+                }
+            }
             _ => try_anew(draft, selection, &key, &value, now, &mut servers, &mut retried),
         }
     }
@@ -114,6 +122,29 @@ pub fn retry(
         }
     }
     (retried, next)
+}
+
+/// Makes an attempt of an answer to a follower that was given up, if it is not over.
+fn answer_anew(
+    draft: &mut Draft<'_>,
+    selection: &Selection,
+    outgoing: Outgoing,
+    now: Timestamp,
+    servers: &mut BTreeSet<String>,
+    retried: &mut Retried,
+) {
+    let Target::Inbox(inbox) = &outgoing.target else { return };
+    if !selection.of_host(inbox) {
+        return;
+    }
+    if delivered::over(draft.view(), &outgoing, now) {
+        retried.over += 1;
+        return;
+    }
+    servers.insert(host_of(inbox));
+    draft.put(&Attempt::personal(now, outgoing.id, inbox.clone()));
+    draft.put(&Outgoing { given_up: None, ..outgoing });
+    retried.anew += 1;
 }
 
 /// Makes an attempt of everything in a chunk that was given up and is not over.
@@ -196,14 +227,16 @@ fn give_up_untried(
     let claimed = claimed.map_or(0, |value| delivered::claimed(&value));
     let mut many = 0;
     for (byte, number) in states.iter().zip(chunk * CHUNK_SIZE..) {
-        if InboxState::of(*byte) != InboxState::Waiting {
+        let state = InboxState::of(*byte);
+        if !state.waits() {
             continue;
         }
         let inbox: Option<DeliveryInbox> = draft.view().get(&number.to_be_bytes());
         if selection.host.is_some() && !inbox.is_some_and(|inbox| selection.of_host(&inbox.url)) {
             continue;
         }
-        let state = if number < claimed { InboxState::Doubtful } else { InboxState::Failed };
+        let doubtful = number < claimed || state.may_have_it();
+        let state = if doubtful { InboxState::Doubtful } else { InboxState::Failed };
         delivered::mark(draft, id, number, state);
         many += 1;
     }
@@ -246,7 +279,7 @@ fn entries(
     let (mut found, mut looked, mut next) = (Vec::new(), 0, None);
     for &place in places.iter().filter(|place| cursor.first().is_none_or(|from| from <= *place)) {
         let prefix = match (place, selection.activity) {
-            (kind::CHUNK, Some(activity)) => full_key(place, &activity.to_bytes()),
+            (kind::CHUNK | kind::OUTGOING, Some(activity)) => full_key(place, &activity.to_bytes()),
             _ => vec![place],
         };
         let from = if cursor.starts_with(&prefix) { cursor.clone() } else { prefix.clone() };
@@ -260,6 +293,7 @@ fn entries(
             let activity = match place {
                 kind::ATTEMPT => activity_of_attempt(below),
                 kind::RESTING => activity_of_resting(below),
+                kind::OUTGOING => <[u8; 16]>::try_from(below).ok().map(Ulid::from_bytes),
                 _ => read_chunk_key(below).map(|(activity, _)| activity),
             };
             if selection.of_activity(activity) {

@@ -53,11 +53,11 @@ pub fn breaker(beyond: u32, entropy: u64) -> Duration {
     jittered(BREAKER.get(beyond as usize).copied().unwrap_or(longest), entropy)
 }
 
-/// When to look again at an edit that waits for its post to arrive: soon at first, then ever less often.
+/// When to look again at what waits for an earlier activity to arrive: soon at first, then ever less often.
 pub fn behind(made: Timestamp, now: Timestamp) -> Duration {
     let age = now.duration_since(made);
     let age = if age.is_negative() { Duration::ZERO } else { age.unsigned_abs() };
-    (age / 2).clamp(Duration::from_secs(5), Duration::from_secs(3600))
+    (age / 2).clamp(Duration::from_millis(500), Duration::from_secs(3600))
 }
 
 /// ±20 %: those who failed together do not come back together.

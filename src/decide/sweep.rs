@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::delivered::{self, Ending, Job};
-use super::{engage, followers, hosts};
+use super::{engage, followers, hosts, refusals};
 use crate::model::delivery::{Outgoing, Target};
 use crate::model::engagement::{Engagement, Seen};
-use crate::model::follower::{DeliveryInbox, Follower, FollowerState, InboxNumber};
+use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
 use crate::model::host::{Host, Resting};
 use crate::model::notices::Said;
 use crate::model::post::{Post, PostState};
@@ -46,7 +46,7 @@ pub type Cursor = Vec<u8>;
 pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize) -> Cursor {
     let mut next = None;
     let mut over = Vec::new();
-    let mut left = Vec::new();
+    let (mut left, mut unused) = (Vec::new(), Vec::new());
     let (mut late, mut servers, mut engaged) = (Vec::new(), Vec::new(), Vec::new());
     let mut seen = 0;
     draft.view().scan_bytes(b"", cursor, &mut |key, value| {
@@ -61,7 +61,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
                 over.extend(decode(value).iter().flat_map(|outgoing| finished(draft, outgoing, now)));
             }
             Some(&DeliveryInbox::KIND) => {
-                over.extend(decode(value).iter().flat_map(|inbox| unused(inbox, now)));
+                unused.extend(decode(value).filter(|inbox| nobody_follows(inbox, now)));
             }
             Some(&Resting::KIND) => {
                 late.extend(decode(value).filter(|resting| too_late(draft, resting, now)))
@@ -85,6 +85,9 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     }
     for actor in left {
         followers::forget(draft, &actor, now);
+    }
+    for inbox in unused {
+        refusals::forget(draft, &inbox);
     }
     for resting in late {
         delivered::settle(draft, &Job::resting(resting), Ending::Failed);
@@ -153,15 +156,9 @@ fn too_late(draft: &Draft<'_>, Resting(attempt): &Resting, now: Timestamp) -> bo
     outgoing.is_none_or(|outgoing| delivered::over(draft.view(), &outgoing, now))
 }
 
-/// Keys of a delivery inbox that nobody follows through, once no fan-out asks for it any more.
-fn unused(inbox: &DeliveryInbox, now: Timestamp) -> Vec<Vec<u8>> {
-    if inbox.followers > 0 || !older(inbox.changed, now, UNUSED_LIFE) {
-        return Vec::new();
-    }
-    vec![
-        full_key(DeliveryInbox::KIND, &inbox.number.to_be_bytes()),
-        full_key(InboxNumber::KIND, inbox.url.as_bytes()),
-    ]
+/// True if nobody follows through an inbox, and no fan-out asks for it any more.
+fn nobody_follows(inbox: &DeliveryInbox, now: Timestamp) -> bool {
+    inbox.followers == 0 && older(inbox.changed, now, UNUSED_LIFE)
 }
 
 /// Keys of an outgoing activity and its chunks, if nothing will ever ask for them again.
@@ -177,7 +174,8 @@ fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u
     if needed_from > now {
         return Vec::new();
     }
-    let mut keys = vec![full_key(kind::OUTGOING, &outgoing.key()), full_key(kind::FANOUT, &outgoing.key())];
+    let own = [kind::OUTGOING, kind::FANOUT, kind::FURTHER];
+    let mut keys: Vec<Vec<u8>> = own.iter().map(|kind| full_key(*kind, &outgoing.key())).collect();
     keys.extend(
         (0..outgoing.chunks)
             .map(|chunk| full_key(kind::CHUNK, &crate::model::delivery::chunk_key(outgoing.id, chunk))),

@@ -12,13 +12,6 @@ use crate::model::delivery::Outgoing;
 use crate::model::record::{decode, full_key};
 use crate::model::{Record, View};
 
-/// The last look at a job.
-pub(super) enum Look {
-    Worth(Worth),
-    /// An earlier activity goes first at its inbox.
-    Behind,
-}
-
 /// An activity as it was at the last look, and its letter.
 pub(super) struct Activity {
     stored: Vec<u8>,
@@ -32,7 +25,7 @@ pub(super) fn last_look<'j>(
     jobs: impl Iterator<Item = (&'j Job, &'j str)>,
     activities: &mut HashMap<Ulid, Activity>,
     now: Timestamp,
-) -> Vec<Look> {
+) -> Vec<Worth> {
     let mut over: HashMap<Ulid, bool> = HashMap::new();
     let looks = jobs
         .map(|(job, host)| {
@@ -43,12 +36,9 @@ pub(super) fn last_look<'j>(
             });
             match activities.get(&job.outgoing) {
                 Some(activity) if !over && !blocks::host_blocked(view, host) => {
-                    match delivered::worth_there(view, &activity.outgoing, job) {
-                        Worth::Send if delivered::behind(view, &activity.outgoing, job, now) => Look::Behind,
-                        worth => Look::Worth(worth),
-                    }
+                    delivered::worth_there(view, &activity.outgoing, job, now)
                 }
-                _ => Look::Worth(Worth::Expired),
+                _ => Worth::Expired,
             }
         })
         .collect();

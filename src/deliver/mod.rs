@@ -3,6 +3,7 @@
 //!
 //! Runs on threads of its own at low priority: a video encoder lives on the same machine.
 
+mod batch;
 pub mod classify;
 mod confirm;
 mod look;

@@ -254,13 +254,13 @@ pub(super) fn first_passes(
         let (found, next) = delivered::waiting(view, id, from, room, &mut wanted);
         pass.next = next;
         let inherited = pass.inherited;
-        jobs.extend(found.into_iter().zip(places).map(|((number, inbox), (host, aside))| Taken {
+        jobs.extend(found.into_iter().zip(places).map(|((number, state, inbox), (host, aside))| Taken {
             job: Job {
                 outgoing: id,
                 inbox: inbox.url,
                 number: Some(number),
                 tries: 0,
-                uncertain: number < inherited,
+                uncertain: number < inherited || state.may_have_it(),
                 attempt: None,
                 why: None,
             },

@@ -15,16 +15,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::look::{Activity, Look, last_look};
-use super::outcome::{Held, Outcome, concluded};
+use super::batch::{Batch, Written};
+use super::look::{Activity, last_look};
+use super::outcome::{Begun, Held, Outcome, concluded};
 use super::passes::{Pass, Shares, Taken, due, first_passes, open_passes, rested};
 use super::send::{Letter, Sender};
 use super::{DRAIN, DeliverOptions};
 use crate::decide::delivered::{self, Ending, Job, Worth};
-use crate::decide::hosts::{self, Contact, Gate};
+use crate::decide::engaged::{self, Page};
+use crate::decide::hosts::{Contact, Gate};
 use crate::decide::schedule;
 use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
+use crate::model::follower::ParkedInboxes;
 use crate::model::host::HostCounts;
 use crate::model::{Draft, View};
 use crate::net::{After, Client};
@@ -50,14 +53,6 @@ const OVERDUE: Duration = Duration::from_millis(200);
 enum Event {
     Done(Outcome),
     SlotFree,
-}
-
-/// What one commit wrote.
-struct Written {
-    /// Outcomes, and how things stand with the host where that was asked.
-    settled: Vec<(Held, Option<Gate>)>,
-    /// Claims: the inboxes of a fan-out below a number may be tried; none if the fan-out is another by now.
-    claimed: Vec<(Ulid, Option<u32>)>,
 }
 
 /// What is in memory for one host.
@@ -93,6 +88,10 @@ pub(super) struct Pump {
     next_due: Option<Timestamp>,
     /// Outcomes to be written.
     done: Vec<Outcome>,
+    /// Attempts of which the store is to know before they are made again.
+    beginning: Vec<Job>,
+    /// What is to be queued to those who follow or not, but liked, shared or answered a post.
+    further: Vec<Page>,
     /// Alarms for which nothing rests, to be removed.
     idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
@@ -138,6 +137,8 @@ impl Pump {
             activities: HashMap::new(),
             next_due: None,
             done: Vec::new(),
+            beginning: Vec::new(),
+            further: Vec::new(),
             idle: Vec::new(),
             writing: None,
             more: false,
@@ -199,8 +200,13 @@ impl Pump {
         // Nothing is under way: what waits has surely not been tried, at least not by this process.
         let unclaim: Vec<(Ulid, u32, u32)> =
             self.passes.iter().map(|(id, pass)| (*id, pass.claimed, pass.inherited)).collect();
+        let begun = |held: &Held| (held.begun != Begun::No && held.job.to_begin()).then(|| held.job.clone());
+        let not_begun: Vec<Job> = self.waiting.iter().filter_map(begun).collect();
         let unclaimed = move |view: &dyn View| {
             let mut draft = Draft::new(view);
+            for job in &not_begun {
+                delivered::not_begun(&mut draft, job);
+            }
             for (outgoing, claimed, inherited) in unclaim {
                 delivered::claim(&mut draft, outgoing, claimed, inherited.min(claimed));
             }
@@ -255,9 +261,10 @@ impl Pump {
             let next_alarm = rested(held, &mut shares, room, &mut jobs, &mut idle);
             first_passes(held, &mut shares, passes, room, &mut jobs);
             let next = [next_due, next_alarm].into_iter().flatten().min();
-            Some((jobs, idle, next, view.meta::<HostCounts>()))
+            let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
+            Some((jobs, idle, next, counts, engaged::next_pages(view)))
         })?;
-        let Some((found, idle, next, counts)) = found else {
+        let Some((found, idle, next, (hosts, inboxes), further)) = found else {
             self.more = true;
             return Ok(());
         };
@@ -269,9 +276,11 @@ impl Pump {
         if self.idle.is_empty() {
             self.idle = idle;
         }
+        self.further = further;
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.hosts_shut.set(gauge(counts.shut));
-        self.metrics.hosts_parked.set(gauge(counts.parked));
+        self.metrics.hosts_shut.set(gauge(hosts.shut));
+        self.metrics.hosts_parked.set(gauge(hosts.parked));
+        self.metrics.inboxes_parked.set(gauge(inboxes.count));
         Ok(())
     }
 
@@ -283,7 +292,8 @@ impl Pump {
             let lane = self.hosts.entry(host.clone()).or_default();
             lane.held += 1;
             lane.probed |= probe;
-            let held = Held { job, host, started: false, left: false };
+            let begun = if job.to_begin() { Begun::No } else { Begun::Yes };
+            let held = Held { job, host, started: false, left: false, begun };
             if aside {
                 self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
             } else {
@@ -292,13 +302,13 @@ impl Pump {
         }
     }
 
-    /// Starts every waiting job that has a free slot, host and inbox and is claimed, after a last look at whether it is
-    /// still wanted. True if some were not: their slots are free for others.
+    /// Starts every waiting job that has a free slot, host and inbox and of which the store knows that it may have been
+    /// made, after a last look at whether it is still wanted. True if some were not: their slots are free for others.
     fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = Vec::new();
         let mut kept = Vec::new();
         while self.fast.available_permits() > 0
-            && let Some(held) = self.waiting.pop_front()
+            && let Some(mut held) = self.waiting.pop_front()
         {
             let host = self.hosts.entry(held.host.clone()).or_default();
             let places = if host.probed { 1 } else { self.per_host };
@@ -306,6 +316,14 @@ impl Pump {
                 || host.active >= places
                 || !begin(&mut self.passes, &held.job)
             {
+                kept.push(held);
+                continue;
+            }
+            if held.begun != Begun::Yes {
+                if held.begun == Begun::No {
+                    self.beginning.push(held.job.clone());
+                    held.begun = Begun::Asked;
+                }
                 kept.push(held);
                 continue;
             }
@@ -329,16 +347,16 @@ impl Pump {
             last_look(view, starting.iter().map(|(held, _)| (&held.job, held.host.as_str())), activities, now)
         })?;
         let (before, mut sending) = (self.done.len(), Vec::new());
-        for ((held, permit), look) in starting.into_iter().zip(looks) {
-            let ending = match (look, self.activities.get(&held.job.outgoing)) {
-                (Look::Worth(Worth::Send), Some(activity)) => {
+        for ((held, permit), worth) in starting.into_iter().zip(looks) {
+            let ending = match (worth, self.activities.get(&held.job.outgoing)) {
+                (Worth::Send, Some(activity)) => {
                     sending.push((held, activity.outgoing.kind, activity.letter.clone(), permit));
                     continue;
                 }
-                (Look::Behind, Some(activity)) => {
+                (Worth::Behind, Some(activity)) => {
                     Ending::Later { due: later(now, schedule::behind(activity.outgoing.created, now)) }
                 }
-                (Look::Worth(Worth::Skip), _) => Ending::Skipped,
+                (Worth::Skip, _) => Ending::Skipped,
                 _ => Ending::Failed,
             };
             match ending {
@@ -382,39 +400,26 @@ impl Pump {
         if self.writing.is_some() {
             return;
         }
-        let claims: Vec<(Ulid, u32, u32)> =
-            self.passes.iter().filter_map(|(id, pass)| Some((*id, pass.claimed, pass.to_claim()?))).collect();
-        if self.done.is_empty() && self.idle.is_empty() && claims.is_empty() {
+        let claims = self.passes.iter().filter_map(|(id, pass)| Some((*id, pass.claimed, pass.to_claim()?)));
+        let batch = Batch {
+            claims: claims.collect(),
+            done: self.done.drain(..self.done.len().min(OUTCOMES)).collect(),
+            idle: self.idle.drain(..self.idle.len().min(OUTCOMES)).collect(),
+            beginning: std::mem::take(&mut self.beginning),
+            further: std::mem::take(&mut self.further),
+        };
+        if batch.is_empty() {
             return;
         }
-        let done: Vec<Outcome> = self.done.drain(..self.done.len().min(OUTCOMES)).collect();
-        let idle: Vec<(Timestamp, String)> = self.idle.drain(..self.idle.len().min(OUTCOMES)).collect();
-        let (store, now) = (self.store.clone(), Timestamp::now());
-        // Halved, so that counting on from it never overflows.
-        let jitter = u64::from_be_bytes(crate::random::bytes()) / 2;
+        let (store, now, entropy) =
+            (self.store.clone(), Timestamp::now(), u64::from_be_bytes(crate::random::bytes()));
         self.writing = Some(tokio::spawn(async move {
-            let settle = move |view: &dyn View| {
+            let write = move |view: &dyn View| {
                 let mut draft = Draft::new(view);
-                for (at, host) in &idle {
-                    hosts::tidy(&mut draft, host, *at, now);
-                }
-                let settled = (jitter..).zip(done).map(|(jitter, outcome)| {
-                    let Outcome { held, ending, contact, at } = outcome;
-                    delivered::settle(&mut draft, &held.job, ending);
-                    let gate =
-                        contact.map(|contact| hosts::heard(&mut draft, &held.host, contact, at, jitter));
-                    (held, gate)
-                });
-                let settled = settled.collect();
-                let claimed = claims
-                    .into_iter()
-                    .map(|(id, from, below)| {
-                        (id, delivered::claim(&mut draft, id, from, below).then_some(below))
-                    })
-                    .collect();
-                (draft.into_changes(), Written { settled, claimed })
+                let written = batch.write(&mut draft, now, entropy);
+                (draft.into_changes(), written)
             };
-            store.commit(settle).await
+            store.commit(write).await
         }));
     }
 
@@ -427,8 +432,13 @@ impl Pump {
                 self.look |= below.is_none();
             }
         }
+        if !written.begun.is_empty() {
+            let begun =
+                |held: &&mut Held| held.job.attempt.as_ref().is_some_and(|key| written.begun.contains(key));
+            self.waiting.iter_mut().filter(begun).for_each(|held| held.begun = Begun::Yes);
+        }
         let mut shut = HashSet::new();
-        for (Held { job, host, started, left }, gate) in written.settled {
+        for (Held { job, host, started, left, .. }, gate) in written.settled {
             if let Some(known) = self.hosts.get_mut(&host) {
                 known.held = known.held.saturating_sub(1);
                 if started {

@@ -8,7 +8,7 @@ use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, Ours, ours};
 use crate::decide::follow::{self, Followed};
-use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, reports, seen};
+use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, refusals, reports, seen};
 use crate::model::engagement::EngagementKind;
 use crate::model::handle::{Person, host_of};
 use crate::model::{Addresses, Draft};
@@ -72,6 +72,7 @@ fn decide(
     }
     if verified.proof() == Proof::Signature {
         hosts::spoke(draft, &host_of(verified.actor()), moment.now);
+        refusals::spoke(draft, verified.actor());
     }
     let activity = verified.activity();
     if activity.kind == Kind::Delete {

@@ -58,6 +58,9 @@ pub struct Outgoing {
     pub chunks: u32,
     /// The first chunk that may still hold waiting inboxes; equal to `chunks` when the first pass is done.
     pub cursor: u32,
+    /// Why its single delivery was given up; kept for the operator to see until it expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<String>,
 }
 
 impl Record for Outgoing {
@@ -101,6 +104,8 @@ pub enum InboxState {
     Failed = 5,
     /// Given up without knowing whether it was received.
     Doubtful = 6,
+    /// Not tried yet by whom it waits for; perhaps received from a process that died, or before the stream came back.
+    Claimed = 7,
 }
 
 impl InboxState {
@@ -113,13 +118,20 @@ impl InboxState {
             4 => InboxState::Reached,
             5 => InboxState::Failed,
             6 => InboxState::Doubtful,
+            7 => InboxState::Claimed,
             _ => InboxState::None,
         }
     }
 
     /// The activity was received, or may have been.
     pub fn may_have_it(self) -> bool {
-        matches!(self, InboxState::Uncertain | InboxState::Reached | InboxState::Doubtful)
+        use InboxState::{Claimed, Doubtful, Reached, Uncertain};
+        matches!(self, Uncertain | Reached | Doubtful | Claimed)
+    }
+
+    /// The first pass of a fan-out has not come to it.
+    pub fn waits(self) -> bool {
+        matches!(self, InboxState::Waiting | InboxState::Claimed)
     }
 }
 
@@ -152,7 +164,7 @@ impl Tally {
     pub fn add(&mut self, state: InboxState) {
         match state {
             InboxState::None => {}
-            InboxState::Waiting => self.waiting += 1,
+            InboxState::Waiting | InboxState::Claimed => self.waiting += 1,
             InboxState::Retrying => self.retrying += 1,
             InboxState::Uncertain => self.uncertain += 1,
             InboxState::Reached => self.reached += 1,

@@ -97,6 +97,32 @@ pub struct DeliveryInbox {
     pub followers: u64,
     /// When that number last changed: an inbox nobody follows through is forgotten some time after.
     pub changed: Timestamp,
+    /// The Accept of the first of them. A post must not come before it: Mastodon drops posts of those nobody follows yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<Ulid>,
+    /// It refuses what is sent to it, though its server answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusals: Option<Refusals>,
+}
+
+impl DeliveryInbox {
+    /// An inbox nobody follows through yet.
+    pub fn new(number: u32, url: impl Into<String>, changed: Timestamp) -> Self {
+        DeliveryInbox { number, url: url.into(), followers: 0, changed, opened_by: None, refusals: None }
+    }
+}
+
+/// How often in a row, and since when, an inbox has refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusals {
+    /// How often.
+    pub count: u32,
+    /// The first time.
+    pub since: Timestamp,
+    /// The last time.
+    pub last: Timestamp,
+    /// What it said the last time.
+    pub why: String,
 }
 
 impl Record for DeliveryInbox {
@@ -104,6 +130,17 @@ impl Record for DeliveryInbox {
     fn key(&self) -> Vec<u8> {
         self.number.to_be_bytes().to_vec()
     }
+}
+
+/// How many inboxes refuse for so long that they are parked: kept beside them so that nobody has to count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedInboxes {
+    /// How many.
+    pub count: u64,
+}
+
+impl Meta for ParkedInboxes {
+    const NAME: &'static str = "parked-inboxes";
 }
 
 /// Finds the number of an inbox by its address.

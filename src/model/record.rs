@@ -36,6 +36,9 @@ pub mod kind {
     /// Fan-outs whose first pass is not done: the key is the activity, the value is empty, or the number (4 bytes,
     /// big-endian) below which inboxes may have been tried.
     pub const FANOUT: u8 = b'W';
+    /// Activities that are not queued to all of those yet who liked, shared or answered a post: the key is the activity, the
+    /// value the last inbox they are queued to.
+    pub const FURTHER: u8 = b'X';
     /// Single attempts that are due at some time.
     pub const ATTEMPT: u8 = b'Q';
     /// Other servers that are not well, by host.

@@ -130,7 +130,13 @@ proptest! {
             stamp: times.1,
             changed: times.2,
         })?;
-        back(DeliveryInbox { number, url: url.clone(), followers: count, changed: times.0 })?;
+        let refusals = answer.map(|_| super::follower::Refusals { count: number, since: times.0, last: times.1, why: url.clone() });
+        back(DeliveryInbox {
+            followers: count,
+            opened_by: answer.map(Ulid),
+            refusals,
+            ..DeliveryInbox::new(number, url.clone(), times.0)
+        })?;
         back(InboxNumber { url, number })?;
         meta_back(NextInbox { next: number })?;
         meta_back(FollowerCounts { approved: count, pending: 1, rejected: u64::MAX, parked: 0 })?;
@@ -149,8 +155,8 @@ proptest! {
         };
         back(Outgoing {
             id: ids.0, kind: OUTGOING[what], post: ids.1, body, target,
-            created: times.0, expires: times.1, chunks: tries, cursor: number.unwrap_or(0),
-        })?;
+            created: times.0, expires: times.1, chunks: tries, cursor: number.unwrap_or(0), given_up: None,
+})?;
         let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain, why };
         back(Resting(attempt.clone()))?;
         back(attempt)?;
@@ -259,17 +265,12 @@ fn what_cannot_be_read_is_nothing() {
     let extra =
         br#"{"v":1,"number":3,"url":"u","followers":2,"changed":"1970-01-01T00:00:00Z","colour":"blue"}"#;
     let changed = Timestamp::UNIX_EPOCH;
-    assert_eq!(decode(extra), Some(DeliveryInbox { number: 3, url: "u".to_owned(), followers: 2, changed }));
+    assert_eq!(decode(extra), Some(DeliveryInbox { followers: 2, ..DeliveryInbox::new(3, "u", changed) }));
     // One broken entry hides neither its neighbours nor the end.
     let mut view = MemoryView::default();
     let mut changes = Changes::none();
     for number in 0..3u32 {
-        changes.put(&DeliveryInbox {
-            number,
-            url: String::new(),
-            followers: 1,
-            changed: Timestamp::UNIX_EPOCH,
-        });
+        changes.put(&DeliveryInbox::new(number, "", Timestamp::UNIX_EPOCH));
     }
     changes.put_raw(kind::INBOX, &1u32.to_be_bytes(), b"broken".to_vec());
     view.apply(changes);
@@ -291,6 +292,7 @@ fn kinds_have_prefixes_of_their_own() {
         kind::OUTGOING,
         kind::CHUNK,
         kind::FANOUT,
+        kind::FURTHER,
         kind::ATTEMPT,
         kind::HOST,
         kind::RESTING,
@@ -329,7 +331,7 @@ fn keys_of_different_things_differ() {
 
 #[test]
 fn state_bytes_are_what_they_were() {
-    use InboxState::{Doubtful, Failed, None, Reached, Retrying, Uncertain, Waiting};
+    use InboxState::{Claimed, Doubtful, Failed, None, Reached, Retrying, Uncertain, Waiting};
     for (byte, state, may_have_it) in [
         (0, None, false),
         (1, Waiting, false),
@@ -338,10 +340,11 @@ fn state_bytes_are_what_they_were() {
         (4, Reached, true),
         (5, Failed, false),
         (6, Doubtful, true),
+        (7, Claimed, true),
     ] {
         assert_eq!((InboxState::of(byte), state as u8, state.may_have_it()), (state, byte, may_have_it));
     }
-    assert_eq!(InboxState::of(7), None);
+    assert_eq!(InboxState::of(8), None);
     assert_eq!(InboxState::of(255), None);
 }
 

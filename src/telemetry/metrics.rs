@@ -192,6 +192,8 @@ pub struct Metrics {
     pub hosts_shut: Gauge,
     /// Servers dead for so long that nothing new is kept for them.
     pub hosts_parked: Gauge,
+    /// Inboxes that refuse for long, though their servers answer.
+    pub inboxes_parked: Gauge,
     /// 1 while Owncast answers, else 0.
     pub owncast_up: Gauge,
     /// Size of the store on disk in bytes.
@@ -221,6 +223,12 @@ impl Metrics {
         registry.register("delivery_hosts_shut", "Servers left alone after failures", hosts_shut.clone());
         let hosts_parked = Gauge::default();
         registry.register("delivery_hosts_parked", "Servers dead for long", hosts_parked.clone());
+        let inboxes_parked = Gauge::default();
+        registry.register(
+            "delivery_inboxes_parked",
+            "Inboxes that refuse for long, though their servers answer",
+            inboxes_parked.clone(),
+        );
         let owncast_up = Gauge::default();
         registry.register("owncast_up", "1 while Owncast answers", owncast_up.clone());
         let store_bytes = Gauge::<u64, AtomicU64>::default();
@@ -237,6 +245,7 @@ impl Metrics {
             delivery_queue,
             hosts_shut,
             hosts_parked,
+            inboxes_parked,
             owncast_up,
             store_bytes,
             store_free_bytes,
@@ -343,6 +352,7 @@ mod tests {
             "herald_delivery_queue 0",
             "herald_delivery_hosts_shut 0",
             "herald_delivery_hosts_parked 0",
+            "herald_delivery_inboxes_parked 0",
             "herald_owncast_up 0",
             "herald_store_bytes 0",
             "herald_inbox_requests_total{outcome=\"bad_signature\"} 0",

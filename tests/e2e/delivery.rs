@@ -127,6 +127,27 @@ async fn who_is_gone_or_refuses_is_not_asked_again() {
     assert_eq!(many, 1, "a redirect of a POST is not followed");
 }
 
+/// Mastodon drops a post of somebody whom nobody there follows yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_comes_behind_the_accept_that_had_to_be_tried_again() {
+    let stage = Stage::start(quick(), &[]).await;
+    let (well, _) = stage.follower(Flavour::Mastodon).await;
+    let late = stage.server(Flavour::Mastodon).await;
+    // Refused as if its key were on its way: the server is well, and only this is tried again.
+    late.answer_next([Answer::Status(401), Answer::Status(401)]);
+    let followed = late.person("ana").follow(&stage.handle()).await.unwrap();
+    assert_eq!(followed.reply.status, 202);
+    let order = |server: &Server| -> Vec<String> {
+        server.received().iter().filter(|one| one.effective).map(|one| one.kind().to_owned()).collect()
+    };
+    eventually("the Accept is refused", LONG, async || (late.received_count() >= 2).then_some(())).await;
+    stage.post(&well).await;
+    eventually("the post", LONG, async || late.posts().first().cloned()).await;
+    let came = order(&late);
+    assert_eq!(&came[came.len() - 2..], ["Accept", "Create"], "{came:?}");
+    no_complaints(&late);
+}
+
 /// How the POSTs were signed, by whether the server took them.
 fn knocks(server: &Server) -> Vec<(bool, bool)> {
     let rfc9421 = |headers: &http::HeaderMap| headers.contains_key("signature-input");

@@ -60,8 +60,6 @@ pub struct Peers {
     known: BTreeSet<(String, Ulid)>,
     /// Inbox and post whose last word was given up.
     behind: BTreeSet<(String, Ulid)>,
-    /// Inbox and post that arrived in a moment that nobody wrote down.
-    lost: BTreeSet<(String, Ulid)>,
     reached: BTreeSet<(String, Ulid)>,
     /// Inboxes and activities that they want nothing of.
     refused: BTreeSet<(String, Ulid)>,
@@ -85,7 +83,7 @@ impl Peers {
             let Some(outgoing) = (view as &dyn View).get::<Outgoing>(&id.to_bytes()) else { continue };
             let (Some(post), OutgoingKind::Create) = (outgoing.post, outgoing.kind) else { continue };
             let (waiting, _) = delivered::waiting(view, id, 0, 1000, &mut |_| true);
-            for (_, inbox) in waiting.into_iter().filter(|(number, _)| *number < pass.claimed) {
+            for (_, _, inbox) in waiting.into_iter().filter(|(number, ..)| *number < pass.claimed) {
                 self.sent.insert((inbox.url, post));
             }
         }
@@ -128,12 +126,12 @@ impl Peers {
             let inherited = pass.inherited;
             let (waiting, _) =
                 delivered::waiting(view, id, 0, 100, &mut |inbox| !held.contains(&(id, inbox.url.clone())));
-            found.extend(waiting.into_iter().map(|(number, inbox)| Job {
+            found.extend(waiting.into_iter().map(|(number, state, inbox)| Job {
                 outgoing: id,
                 inbox: inbox.url,
                 number: Some(number),
                 tries: 0,
-                uncertain: number < inherited,
+                uncertain: number < inherited || state.may_have_it(),
                 attempt: None,
                 why: None,
             }));
@@ -165,9 +163,6 @@ impl Peers {
             write(view, &job, Ending::Failed);
             return Some(false);
         };
-        if let (OutgoingKind::Create, true, Some(post)) = (outgoing.kind, job.uncertain, outgoing.post) {
-            self.lost.remove(&(inbox.clone(), post));
-        }
         let ending = match delivered::worth(view, &outgoing, &job, false, now) {
             Worth::Skip => Ending::Skipped,
             Worth::Expired => {
@@ -179,6 +174,7 @@ impl Peers {
                 }
                 Ending::Failed
             }
+            Worth::Behind => Ending::Later { due: now + std::time::Duration::from_secs(5) },
             Worth::Send => {
                 if self.claim(view, &job) && !well && chance.percent(3) {
                     self.say(|| format!("{:?} {} to {inbox}: dies", outgoing.kind, outgoing.id));
@@ -199,11 +195,7 @@ impl Peers {
                     1 => Ending::Retry { due, uncertain: false },
                     2 | 3 => Ending::Retry { due, uncertain: true },
                     4 => {
-                        // Sent, and dead before the outcome was written. Nobody may ever know of it, unless the
-                        // claim tells: a retry has none, and one is void when the stream comes back.
-                        if outgoing.kind == OutgoingKind::Create {
-                            self.lost.extend(outgoing.post.map(|post| (inbox.clone(), post)));
-                        }
+                        // Sent, and dead before the outcome was written: what was written before tells of it.
                         return Some(true);
                     }
                     _ => {
@@ -220,6 +212,16 @@ impl Peers {
 
     /// Writes that an inbox is about to be tried. False if that needs no writing.
     fn claim(&mut self, view: &mut MemoryView, job: &Job) -> bool {
+        if job.to_begin() {
+            let mut draft = Draft::new(&*view);
+            delivered::begin_again(&mut draft, job);
+            let changes = draft.into_changes();
+            view.apply(changes);
+            let create = (&*view as &dyn View).get::<Outgoing>(&job.outgoing.to_bytes());
+            let post = create.filter(|outgoing| outgoing.kind == OutgoingKind::Create);
+            self.sent.extend(post.and_then(|outgoing| Some((job.inbox.clone(), outgoing.post?))));
+            return true;
+        }
         let Some(number) = job.number.filter(|_| job.attempt.is_none()) else { return false };
         let Some(pass) = self.passes.get_mut(&job.outgoing).filter(|pass| number >= pass.claimed) else {
             return false;
@@ -290,8 +292,7 @@ impl Peers {
             let refused = self.refused.contains(&(inbox.url.clone(), create.id)) || inbox.followers == 0;
             assert!(state != InboxState::Failed || refused, "{} never got what is live", inbox.url);
         }
-        let unknowing = |there: &(String, Ulid)| self.behind.contains(there) || self.lost.contains(there);
-        for (there, shown) in self.shown.iter().filter(|(there, _)| !unknowing(there)) {
+        for (there, shown) in self.shown.iter().filter(|(there, _)| !self.behind.contains(there)) {
             let post: Post = (view as &dyn View).get(&there.1.to_bytes()).unwrap();
             assert_eq!(shown.deleted, post.state == PostState::Deleted, "at {}: {post:?}", there.0);
             if !shown.deleted {

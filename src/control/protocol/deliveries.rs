@@ -155,6 +155,8 @@ pub struct GivenUpRow {
     pub doubtful: bool,
     /// It is still worth sending.
     pub can_be_retried: bool,
+    /// What its inbox said the last time that it refused something.
+    pub why: Option<String>,
 }
 
 /// What was made due.

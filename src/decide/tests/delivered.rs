@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::delivered::{
-    Ending, Job, Worth, behind, claim, over, settle, state_of, tally, waiting, worth,
+    Ending, Job, Worth, begin_again, claim, over, settle, state_of, tally, waiting, worth,
 };
 use crate::model::delivery::{CHUNK_SIZE, chunk_key};
 use crate::model::facts::Profile;
@@ -20,7 +20,7 @@ pub(super) fn crowd(world: &mut World, inboxes: u32) {
         for number in 0..inboxes {
             let url = format!("https://s{number}.example/inbox");
             draft.put(&InboxNumber { url: url.clone(), number });
-            draft.put(&DeliveryInbox { number, url, followers: 1, changed: at(0) });
+            draft.put(&DeliveryInbox { followers: 1, ..DeliveryInbox::new(number, url, at(0)) });
         }
         draft.put_meta(&NextInbox { next: inboxes });
     });
@@ -109,31 +109,17 @@ fn what_is_set_aside_is_as_it_was_and_in_the_order_of_making() {
 }
 
 #[test]
-fn an_edit_waits_for_a_post_that_is_to_be_sent_once_more() {
+fn an_answer_that_was_given_up_is_kept_to_be_seen() {
     let mut world = World::default();
-    crowd(&mut world, 1);
-    let post = world.announce(1);
-    let create = numbered(&world, post.create, 0);
-    world.settle(&create, Ending::Retry { due: at(9), uncertain: true });
-    let id = world.retitle(2, post.id, "B");
-    let edit = numbered(&world, id, 0);
-    let behind = |world: &World, now: i64| behind(world.view(), &world.outgoing(id), &edit, at(now));
-    assert!(behind(&world, 3));
-    assert!(!behind(&world, 24 * 3600 + 1), "the post is not sent any more");
-    let retry = Job::of(world.all::<Attempt>().remove(0));
-    world.settle(&retry, Ending::Retry { due: at(9), uncertain: false });
-    assert!(behind(&world, 4), "it may still have arrived the first time");
-    let retry = Job::of(world.all::<Attempt>().remove(0));
-    world.settle(&retry, Ending::Reached);
-    assert!(!behind(&world, 5));
-    world.settle(&create, Ending::Retry { due: at(9), uncertain: true });
-    let end = world.end(6, post.id);
-    assert!(!crate::decide::delivered::behind(
-        world.view(),
-        &world.outgoing(end),
-        &numbered(&world, end, 0),
-        at(7)
-    ));
+    let ana = person("ana", "a.example");
+    world.follow(at(0), &ana);
+    let accept = Job { why: Some("status 403".into()), ..Job::of(world.all::<Attempt>().remove(0)) };
+    world.settle(&accept, Ending::Failed);
+    assert!(world.all::<Attempt>().is_empty());
+    assert_eq!(world.outgoing(accept.outgoing).given_up.as_deref(), Some("status 403"));
+    // Who follows again gets a new one.
+    world.follow(at(1), &ana);
+    assert_eq!(world.sent(OutgoingKind::Accept).iter().filter(|accept| accept.given_up.is_some()).count(), 0);
 }
 
 #[test]
@@ -181,7 +167,7 @@ fn the_cursor_moves_past_chunks_that_are_done_in_any_order() {
     finish(&mut world, 0..1);
     assert_eq!(cursor(&world), 1);
     let (found, next) = waiting(world.view(), post.create, 0, 3, &mut |_| true);
-    let numbers: Vec<u32> = found.iter().map(|(number, _)| *number).collect();
+    let numbers: Vec<u32> = found.iter().map(|(number, ..)| *number).collect();
     assert_eq!((numbers, next), ((CHUNK_SIZE..CHUNK_SIZE + 3).collect(), Some(CHUNK_SIZE + 3)));
     assert_eq!(world.fan_outs(), [post.create]);
     finish(&mut world, CHUNK_SIZE..2 * CHUNK_SIZE);
@@ -201,7 +187,7 @@ fn waiting_inboxes_are_given_out_once_in_order() {
         while let Some(position) = from {
             let (found, next) = waiting(world.view(), post.create, position, step, &mut |_| true);
             assert!(found.len() <= step);
-            all.extend(found.into_iter().map(|(number, _)| number));
+            all.extend(found.into_iter().map(|(number, ..)| number));
             from = next;
         }
         let want: Vec<u32> = (0..CHUNK_SIZE + 5).filter(|number| *number != 3).collect();
@@ -233,7 +219,7 @@ impl Worker {
         let due = world.all::<Attempt>().into_iter().filter(|attempt| attempt.due <= now).map(Job::of);
         let first = world.fan_outs().into_iter().flat_map(|id| {
             let (found, _) = waiting(world.view(), id, 0, 100, &mut |_| true);
-            found.into_iter().map(move |(number, inbox)| Job {
+            found.into_iter().map(move |(number, _, inbox)| Job {
                 outgoing: id,
                 inbox: inbox.url,
                 number: Some(number),
@@ -308,10 +294,11 @@ proptest! {
                         Worth::Skip => Ending::Skipped,
                         Worth::Expired => Ending::Failed,
                         Worth::Send if how == 5 => Ending::SetAside { at: at(now) },
-                        Worth::Send if behind(world.view(), &outgoing, &job, at(now)) => {
-                            Ending::Later { due: at(now + 3) }
-                        }
+                        Worth::Behind => Ending::Later { due: at(now + 3) },
                         Worth::Send => {
+                            if job.to_begin() {
+                                world.act(at(now), |draft, _| begin_again(draft, &job));
+                            }
                             let this = (job.outgoing, inbox.clone());
                             prop_assert!(!reached.contains(&this), "sent again though it is known to be there");
                             let may = how == 0 || how == 2;
@@ -420,7 +407,7 @@ proptest! {
                 for number in numbers.iter().filter(|number| **number / CHUNK_SIZE == chunk) {
                     states[(number % CHUNK_SIZE) as usize] = InboxState::Waiting as u8;
                     let url = format!("https://s{number}.example/inbox");
-                    draft.put(&DeliveryInbox { number: *number, url, followers: 1, changed: at(0) });
+                    draft.put(&DeliveryInbox { followers: 1, ..DeliveryInbox::new(*number, url, at(0)) });
                 }
                 draft.put_raw(kind::CHUNK, &chunk_key(id, chunk), states);
             }
@@ -434,8 +421,8 @@ proptest! {
                 created: at(0),
                 expires: at(9),
                 chunks: 3,
-                cursor: 0,
-            });
+                cursor: 0, given_up: None,
+});
         });
         let mut left: Vec<u32> = numbers.iter().copied().collect();
         for ending in endings {
@@ -459,7 +446,7 @@ proptest! {
             prop_assert!(cursor == first || left.iter().any(|one| one / CHUNK_SIZE == number / CHUNK_SIZE));
             prop_assert_eq!(world.fan_outs().len(), usize::from(!left.is_empty()));
             let (found, next) = waiting(world.view(), id, from, 100, &mut |_| true);
-            let given: Vec<u32> = found.iter().map(|(number, _)| *number).collect();
+            let given: Vec<u32> = found.iter().map(|(number, ..)| *number).collect();
             let want: Vec<u32> = left.iter().copied().filter(|number| *number >= from).collect();
             prop_assert_eq!((given, next), (want, None));
             let tally = tally(world.view(), &world.outgoing(id));

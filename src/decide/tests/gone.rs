@@ -147,6 +147,7 @@ fn who_was_reached_between_two_outages_is_not_gone() {
             expires: at(99_000),
             chunks: 1,
             cursor: 1,
+            given_up: None,
         });
         draft.put_raw(kind::CHUNK, &chunk_key(id, 0), vec![InboxState::Reached as u8]);
     });

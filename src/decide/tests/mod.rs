@@ -4,12 +4,15 @@ mod abandon;
 mod blocks;
 mod delivered;
 mod engage;
+mod engaged;
 mod follow;
 mod gone;
 mod hosts;
+mod in_doubt;
 mod profile;
 mod publish;
 mod redeliver;
+mod refusals;
 mod reports;
 mod schedule;
 mod stream;
@@ -134,6 +137,15 @@ impl World {
         self.act(now, |draft, moment| super::follow::follow(draft, moment, &rules(), person.clone(), id, now))
     }
 
+    /// Somebody follows, and knows that it does: the Accept has arrived.
+    fn befriend(&mut self, now: Timestamp, person: &Person) {
+        self.follow(now, person);
+        let answer = self.follower(person).and_then(|follower| follower.answer);
+        let accept = self.all::<Attempt>().into_iter().find(|attempt| Some(attempt.outgoing) == answer);
+        let accept = super::delivered::Job::of(accept.unwrap());
+        self.act(now, |draft, _| super::delivered::settle(draft, &accept, super::delivered::Ending::Reached));
+    }
+
     fn follower(&self, person: &Person) -> Option<Follower> {
         self.view().get(person.actor.as_bytes())
     }
@@ -211,7 +223,8 @@ impl World {
         let due: std::collections::BTreeSet<Ulid> =
             self.all::<Attempt>().into_iter().map(|attempt| attempt.outgoing).collect();
         for answer in self.all::<Outgoing>() {
-            assert!(!matches!(answer.target, Target::Inbox(_)) || due.contains(&answer.id), "{answer:?}");
+            let waits = matches!(answer.target, Target::Inbox(_)) && answer.given_up.is_none();
+            assert!(!waits || due.contains(&answer.id), "{answer:?}");
         }
     }
 }

@@ -37,7 +37,7 @@ fn quiet() -> i64 {
 #[test]
 fn the_first_profile_is_told_to_nobody_and_the_next_once() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     assert_eq!(world.look(0, "A"), Looked::Known);
     assert_eq!(world.look(1, "B"), Looked::Waits(at(1 + quiet())));
     // Another change within the quiet time goes out with it.
@@ -93,7 +93,7 @@ fn clocks_and_long_absence_neither_lose_nor_delay_a_change() {
 #[test]
 fn a_newer_update_replaces_one_that_still_waits() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     world.look(0, "A");
     world.look(1, "B");
     let first = told(world.look(1 + quiet(), "B"));

@@ -37,6 +37,13 @@ impl World {
         })
     }
 
+    pub(super) fn resume(&mut self, now: i64, post: Ulid) {
+        let ended = self.post(post);
+        self.act(at(now), |draft, moment| {
+            publish::resume(draft, moment, &rules(), &facts(), ended, "Etching")
+        });
+    }
+
     pub(super) fn delete(&mut self, now: i64, post: Ulid) -> Ulid {
         let post = self.post(post);
         self.queues(now, |draft, moment| publish::delete(draft, moment, &rules(), post))
@@ -84,7 +91,7 @@ fn a_post_goes_once_to_each_inbox_somebody_follows_through() {
     let (ana, bo, cy) = (person("ana", "a.example"), person("bo", "a.example"), hermit("cy", "c.example"));
     let left = person("di", "d.example");
     for who in [&ana, &bo, &cy, &left] {
-        world.follow(at(0), who);
+        world.befriend(at(0), who);
     }
     world.act(at(1), |draft, moment| crate::decide::follow::undo(draft, moment, &left, at(1)));
     let post = world.announce(2);
@@ -96,7 +103,7 @@ fn a_post_goes_once_to_each_inbox_somebody_follows_through() {
     assert_eq!(world.fan_outs(), [post.create]);
     // Who follows after it went out does not get it.
     let late = person("ed", "e.example");
-    world.follow(at(3), &late);
+    world.befriend(at(3), &late);
     assert_eq!(world.inbox_state(post.create, &late), InboxState::None);
 }
 
@@ -104,8 +111,8 @@ fn a_post_goes_once_to_each_inbox_somebody_follows_through() {
 fn pending_refused_and_blocked_followers_get_nothing() {
     let mut world = World::default();
     let (ana, bo) = (person("ana", "a.example"), person("bo", "b.example"));
-    world.follow(at(0), &ana);
-    world.follow(at(0), &bo);
+    world.befriend(at(0), &ana);
+    world.befriend(at(0), &bo);
     let target = blocks::parse("b.example").unwrap();
     world.act(at(1), |draft, _| blocks::add(draft, target, BlockOwner::Operator, at(1)));
     let post = world.announce(2);
@@ -124,7 +131,7 @@ fn a_fan_out_that_has_nobody_is_done_at_once() {
     assert_eq!((world.outgoing(post.create).chunks, world.fan_outs()), (0, vec![]));
     // Inboxes that nobody follows through any more leave no open fan-out either.
     let ana = person("ana", "a.example");
-    world.follow(at(1), &ana);
+    world.befriend(at(1), &ana);
     world.act(at(2), |draft, moment| crate::decide::follow::undo(draft, moment, &ana, at(2)));
     let post = world.announce(3);
     world.retitle(4, post.id, "B");
@@ -146,7 +153,7 @@ fn chunks_end_where_they_should() {
             for number in 0..inboxes {
                 let url = format!("https://s{number}.example/inbox");
                 draft.put(&InboxNumber { url: url.clone(), number });
-                draft.put(&DeliveryInbox { number, url, followers: 1, changed: at(0) });
+                draft.put(&DeliveryInbox { followers: 1, ..DeliveryInbox::new(number, url, at(0)) });
             }
             draft.put_meta(&NextInbox { next: inboxes });
         });
@@ -170,29 +177,29 @@ fn chunks_end_where_they_should() {
 
 #[test]
 fn an_edit_goes_only_where_the_post_may_be() {
-    for (ending, want) in [
-        (Some(Ending::Reached), Worth::Send),
-        (Some(Ending::Retry { due: at(9), uncertain: true }), Worth::Send),
-        (Some(Ending::Retry { due: at(9), uncertain: false }), Worth::Skip),
-        (Some(Ending::Failed), Worth::Skip),
-        (None, Worth::Skip),
+    for (ending, while_live, want) in [
+        (Some(Ending::Reached), Worth::Send, Worth::Send),
+        (Some(Ending::Retry { due: at(9), uncertain: true }), Worth::Behind, Worth::Send),
+        (Some(Ending::Retry { due: at(9), uncertain: false }), Worth::Skip, Worth::Skip),
+        (Some(Ending::Failed), Worth::Skip, Worth::Skip),
+        (None, Worth::Skip, Worth::Skip),
     ] {
         let (mut world, ana) = (World::default(), person("ana", "a.example"));
-        world.follow(at(0), &ana);
+        world.befriend(at(0), &ana);
         let post = world.announce(1);
         if let Some(ending) = ending {
             let job = world.job(post.create, &ana);
             world.settle(&job, ending);
         }
         let update = world.retitle(2, post.id, "B");
-        assert_eq!(world.worth(update, &ana, 3), want, "{ending:?}");
+        assert_eq!(world.worth(update, &ana, 3), while_live, "{ending:?}");
         let delete = world.delete(4, post.id);
         assert_eq!(world.worth(delete, &ana, 5), want, "{ending:?}");
         assert_eq!(world.worth(update, &ana, 5), Worth::Expired, "nothing behind a Delete");
     }
     // Given up without knowing: it may be there.
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     let post = world.announce(1);
     let job = Job { uncertain: true, ..world.job(post.create, &ana) };
     world.settle(&job, Ending::Failed);
@@ -203,7 +210,7 @@ fn an_edit_goes_only_where_the_post_may_be() {
 #[test]
 fn a_waiting_post_goes_out_in_its_newest_words_or_not_at_all() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     let post = world.announce(1);
     world.retitle(2, post.id, "Breadboards");
     let create = world.outgoing(post.create);
@@ -217,7 +224,7 @@ fn a_waiting_post_goes_out_in_its_newest_words_or_not_at_all() {
 #[test]
 fn an_edit_that_a_later_one_overtook_is_not_sent_behind_it() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     let post = world.announce(1);
     let job = world.job(post.create, &ana);
     world.settle(&job, Ending::Reached);
@@ -235,7 +242,7 @@ fn an_edit_that_a_later_one_overtook_is_not_sent_behind_it() {
 #[test]
 fn what_follows_a_post_sorts_behind_it_though_the_clock_was_set_back() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     let post = world.announce(1);
     let mut ids = vec![post.create];
     ids.push(world.retitle(-3600, post.id, "B"));
@@ -248,7 +255,7 @@ fn what_follows_a_post_sorts_behind_it_though_the_clock_was_set_back() {
 fn who_engaged_gets_the_edits_besides_the_followers() {
     let mut world = World::default();
     let (ana, bo, cy) = (person("ana", "a.example"), person("bo", "b.example"), person("cy", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     let post = world.announce(1);
     let job = world.job(post.create, &ana);
     world.settle(&job, Ending::Reached);
@@ -283,7 +290,7 @@ fn who_replied_gets_the_edits_and_counts_for_nothing() {
 fn who_engaged_gets_the_edits_though_the_post_was_not_delivered_there() {
     for ending in [Some(Ending::Failed), Some(Ending::Retry { due: at(9), uncertain: false }), None] {
         let (mut world, ana) = (World::default(), person("ana", "a.example"));
-        world.follow(at(0), &ana);
+        world.befriend(at(0), &ana);
         let post = world.announce(1);
         if let Some(ending) = ending {
             let job = world.job(post.create, &ana);
@@ -314,8 +321,8 @@ fn blocked_people_who_engaged_get_nothing() {
 fn an_edit_does_not_wait_for_an_inbox_that_was_forgotten() {
     let mut world = World::default();
     let (ana, bo) = (person("ana", "a.example"), person("bo", "b.example"));
-    world.follow(at(0), &ana);
-    world.follow(at(0), &bo);
+    world.befriend(at(0), &ana);
+    world.befriend(at(0), &bo);
     let post = world.announce(1);
     for who in [&ana, &bo] {
         let job = world.job(post.create, who);
@@ -337,8 +344,8 @@ fn an_edit_does_not_wait_for_an_inbox_that_was_forgotten() {
 fn who_was_kept_from_a_post_by_its_end_gets_it_when_the_stream_comes_back() {
     let mut world = World::default();
     let (ana, bo) = (person("ana", "a.example"), person("bo", "b.example"));
-    world.follow(at(0), &ana);
-    world.follow(at(0), &bo);
+    world.befriend(at(0), &ana);
+    world.befriend(at(0), &bo);
     let post = world.announce(1);
     let job = world.job(post.create, &ana);
     world.settle(&job, Ending::Reached);
@@ -347,8 +354,7 @@ fn who_was_kept_from_a_post_by_its_end_gets_it_when_the_stream_comes_back() {
     let job = world.job(post.create, &bo);
     world.settle(&job, Ending::Failed);
     assert!(!world.fan_outs().contains(&post.create));
-    let ended = world.post(post.id);
-    world.act(at(200), |draft, moment| publish::resume(draft, moment, &rules(), &facts(), ended, "Etching"));
+    world.resume(200, post.id);
     assert_eq!(world.post(post.id).state, PostState::Live);
     assert_eq!(world.inbox_state(post.create, &bo), InboxState::Waiting);
     assert_eq!(world.inbox_state(post.create, &ana), InboxState::Reached);
@@ -362,7 +368,7 @@ fn who_was_kept_from_a_post_by_its_end_gets_it_when_the_stream_comes_back() {
 #[test]
 fn every_activity_has_an_id_of_its_own_and_expires() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
-    world.follow(at(0), &ana);
+    world.befriend(at(0), &ana);
     let post = world.announce(1);
     world.retitle(2, post.id, "B");
     world.end(3, post.id);

@@ -198,7 +198,10 @@ fn what_comes_of_a_request_that_was_given_up_meanwhile() {
                 job = Job::of(world.attempt_at(0));
             }
             world.give_up(&of_activity(create), ALL);
-            assert_eq!(delivered::worth_there(world.view(), &world.outgoing(create), &job), Worth::Skip);
+            assert_eq!(
+                delivered::worth_there(world.view(), &world.outgoing(create), &job, at(4)),
+                Worth::Skip
+            );
             world.settle(&job, ending);
             assert_eq!(state_of(world.view(), create, 0), want, "{ending:?}");
             assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty(), "{ending:?}");

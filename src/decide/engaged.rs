@@ -1,0 +1,112 @@
+//! Edits and removals of a post go to those who liked, shared or answered it, too, whether they follow or not. There may
+//! be far more of them than fit into one commit, so they are queued page by page, in the order of their inboxes.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use ulid::Ulid;
+
+use super::{blocks, delivered};
+use crate::model::delivery::{Attempt, InboxState, Outgoing};
+use crate::model::engagement::{Engagement, engagement_prefix};
+use crate::model::follower::InboxNumber;
+use crate::model::record::{full_key, kind};
+use crate::model::{Draft, View};
+
+/// Inboxes queued in one commit.
+pub const PAGE: usize = 1000;
+
+/// Inboxes of those who liked, shared or answered a post, except where they are blocked.
+pub fn inboxes(view: &dyn View, post: Ulid) -> BTreeSet<String> {
+    let mut inboxes = BTreeSet::new();
+    each(view, post, &mut |engagement| {
+        if !inboxes.contains(&engagement.inbox) && !blocks::actor_blocked(view, &engagement.actor) {
+            inboxes.insert(engagement.inbox);
+        }
+    });
+    inboxes
+}
+
+fn each(view: &dyn View, post: Ulid, each: &mut dyn FnMut(Engagement)) {
+    view.scan::<Engagement>(&engagement_prefix(Some(post)), &mut |engagement| {
+        each(engagement);
+        true
+    });
+}
+
+/// Some of the inboxes to which an activity goes on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The activity.
+    pub outgoing: Ulid,
+    /// The inbox behind which these are.
+    pub after: String,
+    /// In order.
+    pub inboxes: Vec<String>,
+    /// More are behind them.
+    pub more: bool,
+}
+
+/// Queues an activity to the first page of `inboxes`, and remembers where to go on.
+pub fn begin(draft: &mut Draft<'_>, outgoing: Ulid, inboxes: BTreeSet<String>, now: Timestamp) {
+    let more = inboxes.len() > PAGE;
+    let inboxes = inboxes.into_iter().take(PAGE).collect();
+    queue(draft, &Page { outgoing, after: String::new(), inboxes, more }, now);
+}
+
+/// The next page of every activity that is not queued to all of them. Looks at all engagements of a post, so it is made
+/// outside the writer.
+pub fn next_pages(view: &dyn View) -> Vec<Page> {
+    let mut open = Vec::new();
+    view.scan_bytes(&[kind::FURTHER], &[kind::FURTHER], &mut |key, after| {
+        let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok()).map(Ulid::from_bytes);
+        open.extend(id.map(|id| (id, String::from_utf8_lossy(after).into_owned())));
+        true
+    });
+    open.into_iter().map(|(id, after)| next_page(view, id, after)).collect()
+}
+
+fn next_page(view: &dyn View, id: Ulid, after: String) -> Page {
+    let mut page = Page { outgoing: id, after, inboxes: Vec::new(), more: false };
+    let Some(post) = view.get::<Outgoing>(&id.to_bytes()).and_then(|outgoing| outgoing.post) else {
+        return page;
+    };
+    // The first of those that are behind: more than a page of them are never held.
+    let mut first = BTreeSet::new();
+    each(view, post, &mut |Engagement { inbox, actor, .. }| {
+        let beyond = first.len() > PAGE && first.last().is_some_and(|last| *last <= inbox);
+        if inbox <= page.after || beyond || first.contains(&inbox) || blocks::actor_blocked(view, &actor) {
+            return;
+        }
+        let number = view.get::<InboxNumber>(inbox.as_bytes()).map(|known| known.number);
+        let follows = |number| delivered::state_of(view, id, number) != InboxState::None;
+        if !number.is_some_and(follows) {
+            first.insert(inbox);
+        }
+        if first.len() > PAGE + 1 {
+            first.pop_last();
+        }
+    });
+    page.more = first.len() > PAGE;
+    page.inboxes = first.into_iter().take(PAGE).collect();
+    page
+}
+
+/// Queues a page, unless it has been queued already.
+pub fn go_on(draft: &mut Draft<'_>, page: &Page, now: Timestamp) {
+    let stands = draft.view().get_bytes(&full_key(kind::FURTHER, &page.outgoing.to_bytes()));
+    if stands.is_some_and(|after| after == page.after.as_bytes()) {
+        queue(draft, page, now);
+    }
+}
+
+fn queue(draft: &mut Draft<'_>, page: &Page, now: Timestamp) {
+    let id = page.outgoing.to_bytes();
+    for inbox in &page.inboxes {
+        draft.put(&Attempt::personal(now, page.outgoing, inbox.clone()));
+    }
+    match page.inboxes.last().filter(|_| page.more) {
+        Some(last) => draft.put_raw(kind::FURTHER, &id, last.clone().into_bytes()),
+        None => draft.delete_raw(kind::FURTHER, &id),
+    }
+}

@@ -1,0 +1,83 @@
+//! Edits to those who liked, shared or answered a post, however many they are.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::decide::delivered::{Ending, Job};
+use crate::decide::engage::{Ours, engage};
+use crate::decide::engaged::{self, PAGE};
+use crate::model::engagement::EngagementKind;
+
+impl World {
+    fn likes(&mut self, post: Ulid, who: &Person) {
+        let id = format!("{}#like", who.actor);
+        self.act(at(2), |draft, moment| {
+            engage(draft, moment, EngagementKind::Like, who, Ours::Post(post), &id);
+        });
+    }
+
+    /// Sends everything that is queued on its own, page by page; answers how often each inbox got something.
+    fn send_all(&mut self) -> std::collections::BTreeMap<String, u32> {
+        let mut sent = std::collections::BTreeMap::new();
+        for _ in 0..100 {
+            let due: Vec<Attempt> = self.all::<Attempt>();
+            assert!(due.len() <= PAGE, "{}", due.len());
+            for attempt in due {
+                *sent.entry(attempt.inbox.clone()).or_default() += 1;
+                self.settle(&Job::of(attempt), Ending::Reached);
+            }
+            let pages = engaged::next_pages(self.view());
+            if pages.is_empty() {
+                return sent;
+            }
+            // A page that was made twice is queued once.
+            for page in pages.iter().chain(&pages) {
+                self.act(at(9), |draft, _| engaged::go_on(draft, page, at(9)));
+            }
+        }
+        panic!("no end");
+    }
+}
+
+#[test]
+fn an_edit_goes_once_to_each_of_thousands() {
+    let mut world = World::default();
+    let (ana, bo) = (person("ana", "a.example"), person("bo", "b.example"));
+    world.befriend(at(0), &ana);
+    let post = world.announce(1);
+    world.settle(&world.job(post.create, &ana), Ending::Reached);
+    world.likes(post.id, &ana);
+    let mut wanted = BTreeSet::new();
+    for number in 0..PAGE * 2 + 7 {
+        let fan = hermit("fan", &format!("s{number}.example"));
+        wanted.insert(fan.inbox.clone());
+        world.likes(post.id, &fan);
+        // Two of one server are reached through one inbox.
+        world.likes(post.id, &person(&format!("bo{number}"), "b.example"));
+    }
+    wanted.insert(bo.delivery_inbox().to_owned());
+    let blocked = hermit("eve", "evil.example");
+    world.likes(post.id, &blocked);
+    let target = crate::decide::blocks::parse("evil.example").unwrap();
+    world.act(at(3), |draft, _| {
+        crate::decide::blocks::add(draft, target, crate::model::block::BlockOwner::Operator, at(3))
+    });
+    let edit = world.end(4, post.id);
+    let sent = world.send_all();
+    assert!(sent.values().all(|times| *times == 1));
+    assert_eq!(sent.into_keys().collect::<BTreeSet<_>>(), wanted, "who follows gets it as a follower");
+    assert_eq!(world.inbox_state(edit, &ana), InboxState::Waiting);
+}
+
+#[test]
+fn what_was_swept_meanwhile_is_not_gone_on_with() {
+    let mut world = World::default();
+    let post = world.announce(1);
+    for number in 0..PAGE + 3 {
+        world.likes(post.id, &hermit("fan", &format!("s{number}.example")));
+    }
+    let edit = world.end(4, post.id);
+    world.act(at(5), |draft, _| draft.delete::<Outgoing>(&edit.to_bytes()));
+    assert_eq!(world.send_all().len(), PAGE);
+    assert!(engaged::next_pages(world.view()).is_empty());
+}
