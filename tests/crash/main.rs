@@ -119,7 +119,7 @@ impl Scene {
             tokio::time::timeout(LONG, lives.join_all()).await.expect("everybody is heard in the end");
         let streams = streams.finish().await;
         // What the server that was ill has missed may be due in hours.
-        self.stage.agent.cli_json(&["deliveries", "retry", "--all"]).await;
+        self.stage.agent.cli_json(&["deliveries", "retry", "--failed", "--all"]).await;
         self.count(&lives, streams).await;
         eprintln!("{number}: {} people, {streams} streams, in {:?}", lives.len(), begun.elapsed());
     }
@@ -194,6 +194,13 @@ impl Scene {
             self.each_came_once_and_in_order(server);
             eprintln!("{:?}: {} posts, {} repeated", server.flavour(), streams, server.duplicates());
         }
+        // Where a post arrived, whoever knew of it, its end is told.
+        eventually("every post says that its stream is over", LONG, async || {
+            let posts = ill.posts();
+            posts.iter().all(|post| post.html.contains("The stream is over")).then_some(())
+        })
+        .await;
+        eprintln!("the server that was ill: {} posts, {} repeated", ill.posts().len(), ill.duplicates());
         self.each_came_once_and_in_order(ill);
         chat(&stage.owncast, lives);
         let (webhooks, tokens) = (stage.owncast.webhooks().len(), stage.owncast.tokens().len());

@@ -2,6 +2,7 @@
 
 use owncast_herald::sim::fediverse::{Answer, Flavour, Server};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use crate::support::stage::{Stage, no_complaints, quick};
 use crate::support::wait::{LONG, eventually};
@@ -17,6 +18,43 @@ async fn activity(stage: &Stage, named: &str, done: impl Fn(&Value) -> bool) -> 
         done(&report).then_some(report)
     })
     .await
+}
+
+/// `script` gives the program a terminal, as somebody has who looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fan_out_is_watched_as_a_bar_that_grows() {
+    let stage = Stage::start(quick(), &[("delivery.per-host", "1")]).await;
+    let server = stage.server(Flavour::Pleroma).await;
+    server.set_shared_inbox(false);
+    for person in server.crowd(4) {
+        stage.follow(&person).await;
+    }
+    server.set_answer(Answer::Slow(std::time::Duration::from_secs(2))).await;
+    let (program, socket) = (env!("CARGO_BIN_EXE_owncast-herald"), stage.agent.path("admin.sock"));
+    let watch =
+        format!("stty cols 100 rows 60; exec '{program}' status --watch --socket '{}'", socket.display());
+    let mut script = tokio::process::Command::new("script");
+    script.args(["--quiet", "--flush", "--command", &watch, "/dev/null"]).kill_on_drop(true);
+    script.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut script = script.spawn().unwrap();
+    let mut screen = script.stdout.take().unwrap();
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    let (mut seen, mut some) = (String::new(), [0; 4096]);
+    let bars = |seen: &str| -> std::collections::BTreeSet<usize> {
+        let bars = seen.split('[').filter_map(|rest| rest.split_once(']'));
+        let bars =
+            bars.map(|(bar, _)| bar).filter(|bar| bar.len() == 30 && bar.trim_matches(['#', '-']).is_empty());
+        bars.map(|bar| bar.matches('#').count()).collect()
+    };
+    let watched = async {
+        while bars(&seen).len() < 3 {
+            let read = screen.read(&mut some).await.unwrap();
+            assert!(read > 0, "it ended: {seen:?}");
+            seen.push_str(&String::from_utf8_lossy(&some[..read]));
+        }
+    };
+    tokio::time::timeout(LONG, watched).await.unwrap_or_else(|_| panic!("no bar that grows: {seen:?}"));
+    assert!(seen.contains("\u{1b}[H") && seen.contains(" of 4 reached"), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
