@@ -101,6 +101,10 @@ fn row_of(view: &dyn View, effective: &Effective, outgoing: &Outgoing) -> Activi
         Target::Inbox(inbox) => Some(inbox.clone()),
         Target::Everybody | Target::ReachedBy(_) => None,
     };
+    let mut inboxes = delivered::tally(view, outgoing);
+    if outgoing.given_up.is_some() {
+        inboxes.add(InboxState::Failed);
+    }
     ActivityRow {
         id: outgoing.id.to_string(),
         kind: outgoing.kind,
@@ -109,7 +113,7 @@ fn row_of(view: &dyn View, effective: &Effective, outgoing: &Outgoing) -> Activi
         created: outgoing.created,
         expires: outgoing.expires,
         first_pass: view.get_bytes(&full_key(kind::FANOUT, &outgoing.id.to_bytes())).is_some(),
-        inboxes: delivered::tally(view, outgoing),
+        inboxes,
         resting: 0,
     }
 }

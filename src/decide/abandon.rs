@@ -2,23 +2,26 @@
 
 use crate::model::Draft;
 use crate::model::facts::{Identity, Profile};
-use crate::model::follower::{FollowerCounts, NextInbox};
+use crate::model::follower::{FollowerCounts, NextInbox, ParkedInboxes};
 use crate::model::host::HostCounts;
 use crate::model::record::{full_key, kind};
 use crate::model::stream::Stream;
 use crate::model::view::Meta;
 
 /// Everything that belongs to the actor that was: who follows it, what it said, what is under way. Blocks stay.
-const ITS: [u8; 15] = [
+const ITS: [u8; 18] = [
     kind::FOLLOWER,
     kind::INBOX,
     kind::INBOX_NUMBER,
     kind::POST,
     kind::ENGAGEMENT,
+    kind::ENGAGED,
+    kind::REPORT,
     kind::SEEN,
     kind::OUTGOING,
     kind::CHUNK,
     kind::FANOUT,
+    kind::FURTHER,
     kind::ATTEMPT,
     kind::HOST,
     kind::RESTING,
@@ -37,7 +40,15 @@ pub fn abandon(draft: &mut Draft<'_>) -> u64 {
             true
         });
     }
-    for name in [FollowerCounts::NAME, NextInbox::NAME, Profile::NAME, Stream::NAME, HostCounts::NAME] {
+    let names = [
+        FollowerCounts::NAME,
+        NextInbox::NAME,
+        ParkedInboxes::NAME,
+        Profile::NAME,
+        Stream::NAME,
+        HostCounts::NAME,
+    ];
+    for name in names {
         keys.push(full_key(kind::META, name.as_bytes()));
     }
     for key in keys {

@@ -1,11 +1,14 @@
 //! What an attempt to deliver changes.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use ulid::Ulid;
 
+use super::seen::later;
 use super::{hosts, refusals};
 use crate::model::delivery::{
-    Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Tally, Target, WHY, activity_of_attempt,
+    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, OutgoingKind, Tally, Target, WHY, activity_of_attempt,
     chunk_key,
 };
 use crate::model::facts::Profile;
@@ -14,6 +17,9 @@ use crate::model::host::Resting;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::{Draft, Record, View};
+
+/// A post waits at most so long for the Accept of its only reader.
+const ACCEPT_FIRST: Duration = Duration::from_secs(3600);
 
 /// One inbox that is to get one activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,9 +156,12 @@ pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timesta
     }
 }
 
-/// Whether the only follower behind an inbox has not been told yet that it follows.
+/// Whether the only follower behind an inbox has not been told yet that it follows. An Accept that does not arrive for
+/// long may have arrived all the same: it keeps nothing waiting.
 fn waits_for_accept(view: &dyn View, inbox: &DeliveryInbox, now: Timestamp) -> bool {
-    inbox.followers == 1 && inbox.opened_by.is_some_and(|accept| still_sent(view, accept, now))
+    let Some(accept) = inbox.opened_by.filter(|_| inbox.followers == 1) else { return false };
+    let made: Option<Outgoing> = view.get(&accept.to_bytes());
+    made.is_some_and(|made| later(made.created, ACCEPT_FIRST) > now) && still_sent(view, accept, now)
 }
 
 /// Whether an activity may be sent still.
@@ -286,10 +295,11 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
     }
 }
 
-/// Writes how an attempt ended.
-pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+/// Writes how an attempt ended. False if it had been taken back meanwhile.
+pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
     if taken_back(draft.view(), job) {
-        return settle_taken_back(draft, job, ending);
+        settle_taken_back(draft, job, ending);
+        return false;
     }
     if let Some((kind, key)) = job.attempt.as_ref().and_then(|key| key.split_first()) {
         draft.delete_raw(*kind, key);
@@ -321,6 +331,7 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         Some(number) => mark(draft, job.outgoing, number, state),
         None => end_single(draft, job, ending),
     }
+    true
 }
 
 /// A single delivery that is settled leaves nothing behind, but what the operator should see: that an answer to a
@@ -393,22 +404,20 @@ pub(super) fn mark(draft: &mut Draft<'_>, outgoing: Ulid, number: u32, state: In
     draft.put(&record);
 }
 
-/// Writes that the inboxes of a fan-out below a number may be tried from now on, if those below `from` are the ones that
-/// may be now; false if not, as after a pass that is done or was opened again. A process that dies cannot say which of
-/// them were tried: to the next one each may have the activity.
-pub fn claim(draft: &mut Draft<'_>, outgoing: Ulid, from: u32, below: u32) -> bool {
-    let id = outgoing.to_bytes();
-    let stands = draft.view().get_bytes(&full_key(kind::FANOUT, &id)).map(|value| claimed(&value));
-    let stands = stands == Some(from);
+/// Writes that the inboxes of a fan-out below a number may be tried from now on, if `from` is how far it is claimed now;
+/// false if not, as after a pass that is done or was opened again. A process that dies cannot say which of them were tried:
+/// to the next one each may have the activity.
+pub fn claim(draft: &mut Draft<'_>, outgoing: Ulid, from: Claim, below: u32) -> bool {
+    let stands = claimed(draft.view(), outgoing) == Some(from);
     if stands {
-        draft.put_raw(kind::FANOUT, &id, below.to_be_bytes().to_vec());
+        draft.put_raw(kind::FANOUT, &outgoing.to_bytes(), Claim { below, ..from }.write());
     }
     stands
 }
 
-/// Reads what [`claim`] wrote: 0 for a pass that has not begun.
-pub fn claimed(value: &[u8]) -> u32 {
-    <[u8; 4]>::try_from(value).map_or(0, u32::from_be_bytes)
+/// How far the first pass of a fan-out is claimed; `None` if it is done.
+pub fn claimed(view: &dyn View, outgoing: Ulid) -> Option<Claim> {
+    view.get_bytes(&full_key(kind::FANOUT, &outgoing.to_bytes())).map(|value| Claim::read(&value))
 }
 
 /// Up to `most` waiting inboxes of a fan-out from a position on that are `wanted` now; and where to go on, which is the

@@ -56,21 +56,22 @@ pub fn begin(draft: &mut Draft<'_>, outgoing: Ulid, inboxes: BTreeSet<String>, n
 
 /// The next page of every activity that is not queued to all of them. Looks at all engagements of a post, so it is made
 /// outside the writer.
-pub fn next_pages(view: &dyn View) -> Vec<Page> {
+pub fn next_pages(view: &dyn View, now: Timestamp) -> Vec<Page> {
     let mut open = Vec::new();
     view.scan_bytes(&[kind::FURTHER], &[kind::FURTHER], &mut |key, after| {
         let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok()).map(Ulid::from_bytes);
         open.extend(id.map(|id| (id, String::from_utf8_lossy(after).into_owned())));
         true
     });
-    open.into_iter().map(|(id, after)| next_page(view, id, after)).collect()
+    open.into_iter().map(|(id, after)| next_page(view, id, after, now)).collect()
 }
 
-fn next_page(view: &dyn View, id: Ulid, after: String) -> Page {
+fn next_page(view: &dyn View, id: Ulid, after: String, now: Timestamp) -> Page {
     let mut page = Page { outgoing: id, after, inboxes: Vec::new(), more: false };
-    let Some(post) = view.get::<Outgoing>(&id.to_bytes()).and_then(|outgoing| outgoing.post) else {
-        return page;
-    };
+    // Of what is over, as an edit that a later one overtook, nothing more is queued.
+    let outgoing: Option<Outgoing> = view.get(&id.to_bytes());
+    let outgoing = outgoing.filter(|outgoing| !delivered::over(view, outgoing, now));
+    let Some(post) = outgoing.and_then(|outgoing| outgoing.post) else { return page };
     // The first of those that are behind: more than a page of them are never held.
     let mut first = BTreeSet::new();
     each(view, post, &mut |Engagement { inbox, actor, .. }| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::seen::{self, later};
-use super::{Moment, Rules, followers};
+use super::{Moment, Rules, followers, refusals};
 use crate::activitypub::vocab;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
 use crate::model::follower::{Follower, FollowerState};
@@ -81,6 +81,7 @@ pub fn follow(
         _ => Followed::Waits,
     };
     followers::settle(draft, &follower);
+    refusals::spoke(draft, &follower.person.actor);
     seen::followed(draft, &follower.person.actor);
     followed
 }

@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::seen::later;
 use super::{Moment, Rules, delivered, engaged};
 use crate::activitypub::{html, vocab};
-use crate::model::delivery::{CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
+use crate::model::delivery::{CHUNK_SIZE, Claim, InboxState, Outgoing, OutgoingKind, Target, chunk_key};
 use crate::model::facts::Facts;
 use crate::model::follower::{DeliveryInbox, NextInbox};
 use crate::model::post::{Picture, Post, PostState, Shows};
@@ -186,7 +186,7 @@ pub fn resume(
 ) {
     post.state = PostState::Live;
     post.over = None;
-    reopen(draft, post.create);
+    reopen(draft, moment, post.create);
     // An operator who keeps posts as they are at the end has nothing to take back.
     if post.content == post.live_content {
         draft.put(&post);
@@ -199,13 +199,13 @@ pub fn resume(
     edit(draft, moment, rules, post);
 }
 
-/// Lets a Create go out to those whom the end of the stream kept it from. Who refused it is asked once more.
-fn reopen(draft: &mut Draft<'_>, create: Ulid) {
+/// Lets a Create go out to those whom the end of the stream kept it from. Who refused it is asked once more, and whoever may
+/// have it or not gets it for sure.
+fn reopen(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
     let Some(mut record) = draft.view().get::<Outgoing>(&create.to_bytes()) else { return };
     let mut chunks = Vec::new();
     // The claim of the pass that was open ends with it: that what was claimed may have been sent is kept inbox by inbox.
-    let claimed = draft.view().get_bytes(&full_key(kind::FANOUT, &create.to_bytes()));
-    let claimed = claimed.map_or(0, |value| delivered::claimed(&value));
+    let claimed = delivered::claimed(draft.view(), create).map_or(0, |claim| claim.below);
     for chunk in 0..record.chunks {
         let key = full_key(kind::CHUNK, &chunk_key(create, chunk));
         let mut states = draft.view().get_bytes(&key).unwrap_or_default();
@@ -213,12 +213,15 @@ fn reopen(draft: &mut Draft<'_>, create: Ulid) {
             match InboxState::of(*byte) {
                 InboxState::Failed => *byte = InboxState::Waiting as u8,
                 InboxState::Waiting if number < claimed => *byte = InboxState::Claimed as u8,
+                InboxState::Doubtful => *byte = InboxState::Claimed as u8,
                 _ => {}
             }
         }
         chunks.push(states);
     }
-    if open(draft, create, chunks) > 0 {
+    // Any number that is not that of an opening before.
+    let opening = u32::try_from(moment.now.as_millisecond() & i64::from(u32::MAX)).unwrap_or(1).max(1);
+    if open(draft, create, chunks, opening) > 0 {
         record.cursor = 0;
         draft.put(&record);
     }
@@ -295,7 +298,7 @@ fn send_on(draft: &mut Draft<'_>, moment: &Moment, post: &Post, made: Made) {
         }
         chunks.push(states);
     }
-    let chunks = open(draft, id, chunks);
+    let chunks = open(draft, id, chunks, 0);
     draft.put(&Outgoing {
         id,
         kind,
@@ -329,12 +332,12 @@ fn recipients(view: &dyn View, numbers: u32) -> Vec<u8> {
 fn fan_out(draft: &mut Draft<'_>, outgoing: Ulid) -> u32 {
     let next: NextInbox = draft.view().meta();
     let states = recipients(draft.view(), next.next);
-    open(draft, outgoing, states.chunks(CHUNK_SIZE as usize).map(<[u8]>::to_vec).collect())
+    open(draft, outgoing, states.chunks(CHUNK_SIZE as usize).map(<[u8]>::to_vec).collect(), 0)
 }
 
 /// Writes chunks of state bytes and that a first pass is to be done; nothing at all if nobody waits in them, since
 /// only an outcome closes a fan-out. Returns the number of chunks.
-fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>) -> u32 {
+fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>, opening: u32) -> u32 {
     if !chunks.iter().flatten().any(|byte| InboxState::of(*byte).waits()) {
         return 0;
     }
@@ -343,7 +346,7 @@ fn open(draft: &mut Draft<'_>, outgoing: Ulid, chunks: Vec<Vec<u8>>) -> u32 {
         draft.put_raw(kind::CHUNK, &chunk_key(outgoing, count), states);
         count += 1;
     }
-    draft.put_raw(kind::FANOUT, &outgoing.to_bytes(), Vec::new());
+    draft.put_raw(kind::FANOUT, &outgoing.to_bytes(), Claim { below: 0, opening }.write());
     count
 }
 

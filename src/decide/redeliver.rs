@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::delivered::{self, Ending, Job};
-use super::hosts;
+use super::{hosts, refusals};
 use crate::model::delivery::{
     Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, activity_of_attempt, read_chunk_key,
 };
@@ -175,6 +175,7 @@ fn try_anew(
             continue;
         }
         servers.insert(host_of(&inbox.url));
+        refusals::forgive(draft, &inbox);
         draft.put(&Attempt { number: Some(number), uncertain, ..Attempt::personal(now, id, inbox.url) });
         delivered::mark(draft, id, number, state);
         retried.anew += 1;
@@ -223,8 +224,7 @@ fn give_up_untried(
     states: &[u8],
 ) -> (Option<Ulid>, u64) {
     let Some((id, chunk)) = read_chunk_key(key) else { return (None, 0) };
-    let claimed = draft.view().get_bytes(&full_key(kind::FANOUT, &id.to_bytes()));
-    let claimed = claimed.map_or(0, |value| delivered::claimed(&value));
+    let claimed = delivered::claimed(draft.view(), id).map_or(0, |claim| claim.below);
     let mut many = 0;
     for (byte, number) in states.iter().zip(chunk * CHUNK_SIZE..) {
         let state = InboxState::of(*byte);

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use super::delivered::{Ending, Job};
 use super::hosts::Contact;
-use crate::model::delivery::WHY;
+use super::seen::later;
+use crate::model::delivery::{Outgoing, OutgoingKind, WHY};
 use crate::model::follower::{DeliveryInbox, Follower, InboxNumber, ParkedInboxes, Refusals};
 use crate::model::{Draft, View};
 
@@ -16,15 +17,16 @@ use crate::model::{Draft, View};
 pub const PARK_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 /// if it did so that often.
 pub const PARK_AT: u32 = 5;
-/// A parked inbox is tried with one thing in so long.
-pub const TRY_AGAIN: Duration = Duration::from_secs(24 * 3600);
+/// A parked inbox is tried with one thing in so long: a little less than a day, so that a stream at the same hour of each day
+/// is tried each time.
+pub const TRY_AGAIN: Duration = Duration::from_secs(20 * 3600);
 
 /// Since when an inbox is parked, if it is: its followers are kept, and get nothing until it takes something or one of
 /// them speaks.
 pub fn parked(inbox: &DeliveryInbox) -> Option<Timestamp> {
     let refusals = inbox.refusals.as_ref()?;
     let dead = refusals.count >= PARK_AT && longer(refusals.since, refusals.last, PARK_AFTER);
-    dead.then_some(refusals.last)
+    dead.then(|| later(refusals.since, PARK_AFTER))
 }
 
 /// Whether an inbox is to be left alone now.
@@ -35,8 +37,8 @@ pub fn left_alone(inbox: &DeliveryInbox, now: Timestamp) -> bool {
     lately && parked(inbox).is_some()
 }
 
-/// Writes what an attempt told of its inbox. Only an answer of its server does: whether that is well is for
-/// [`hosts`](super::hosts).
+/// Writes what an attempt told of its inbox. Only an answer of its server does, whether that is well is for
+/// [`hosts`](super::hosts); and only an answer to a post: there are peers that refuse edits, or profiles.
 pub fn heard(draft: &mut Draft<'_>, job: &Job, ending: Ending, contact: Option<Contact>, at: Timestamp) {
     let Some(number) = job.number else { return };
     let refused = match (ending, contact) {
@@ -44,6 +46,13 @@ pub fn heard(draft: &mut Draft<'_>, job: &Job, ending: Ending, contact: Option<C
         (Ending::Failed, Some(Contact::Answered)) => true,
         _ => return,
     };
+    let post = || {
+        let outgoing: Option<Outgoing> = draft.view().get(&job.outgoing.to_bytes());
+        outgoing.is_some_and(|outgoing| outgoing.kind == OutgoingKind::Create)
+    };
+    if refused && !post() {
+        return;
+    }
     let Some(inbox) = draft.view().get::<DeliveryInbox>(&number.to_be_bytes()) else { return };
     if !refused && inbox.refusals.is_none() {
         return;
@@ -65,9 +74,15 @@ pub fn spoke(draft: &mut Draft<'_>, actor: &str) {
     if draft.view().meta::<ParkedInboxes>().count == 0 {
         return;
     }
-    let Some(inbox) = inbox_of(draft.view(), actor) else { return };
+    if let Some(inbox) = inbox_of(draft.view(), actor) {
+        forgive(draft, &inbox);
+    }
+}
+
+/// What an inbox has refused is forgotten: somebody there speaks, or the operator wants it tried.
+pub fn forgive(draft: &mut Draft<'_>, inbox: &DeliveryInbox) {
     if inbox.refusals.is_some() {
-        save(draft, &inbox, None);
+        save(draft, inbox, None);
     }
 }
 

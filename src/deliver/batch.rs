@@ -1,7 +1,5 @@
 //! Pure: what the pump writes in one commit.
 
-use std::collections::HashSet;
-
 use jiff::Timestamp;
 use ulid::Ulid;
 
@@ -11,6 +9,7 @@ use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{self, Gate};
 use crate::decide::refusals;
 use crate::model::Draft;
+use crate::model::delivery::Claim;
 
 /// Everything that is to be written.
 pub(super) struct Batch {
@@ -18,8 +17,8 @@ pub(super) struct Batch {
     pub(super) done: Vec<Outcome>,
     /// Alarms for which nothing rests.
     pub(super) idle: Vec<(Timestamp, String)>,
-    /// Claims: which fan-out, up to where it is claimed, and up to where it is to be.
-    pub(super) claims: Vec<(Ulid, u32, u32)>,
+    /// Claims: which fan-out, how far it is claimed, and up to where it is to be.
+    pub(super) claims: Vec<(Ulid, Claim, u32)>,
     /// Attempts that are about to be made again.
     pub(super) beginning: Vec<Job>,
     /// What is to be queued to those who liked, shared or answered a post.
@@ -30,10 +29,11 @@ pub(super) struct Batch {
 pub(super) struct Written {
     /// Outcomes, and how things stand with the host where that was asked.
     pub(super) settled: Vec<(Held, Option<Gate>)>,
-    /// Claims: the inboxes of a fan-out below a number may be tried; none if the fan-out is another by now.
-    pub(super) claimed: Vec<(Ulid, Option<u32>)>,
-    /// Attempts that may be made again: their keys.
-    pub(super) begun: HashSet<Vec<u8>>,
+    /// Claims: how far a fan-out was claimed, and the number below which its inboxes may be tried now; none if the fan-out
+    /// is another by now.
+    pub(super) claimed: Vec<(Ulid, Claim, Option<u32>)>,
+    /// Something had been taken back, and may be there again.
+    pub(super) taken_back: bool,
 }
 
 impl Batch {
@@ -49,10 +49,10 @@ impl Batch {
         for (at, host) in &self.idle {
             hosts::tidy(draft, host, *at, now);
         }
-        let mut settled = Vec::with_capacity(self.done.len());
+        let (mut settled, mut taken_back) = (Vec::with_capacity(self.done.len()), false);
         for (count, outcome) in (0u64..).zip(self.done) {
             let Outcome { held, ending, contact, at } = outcome;
-            delivered::settle(draft, &held.job, ending);
+            taken_back |= !delivered::settle(draft, &held.job, ending);
             refusals::heard(draft, &held.job, ending, contact, at);
             let jitter = entropy.wrapping_add(count);
             let gate = contact.map(|contact| hosts::heard(draft, &held.host, contact, at, jitter));
@@ -60,7 +60,7 @@ impl Batch {
         }
         let mut claimed = Vec::with_capacity(self.claims.len());
         for (id, from, below) in self.claims {
-            claimed.push((id, delivered::claim(draft, id, from, below).then_some(below)));
+            claimed.push((id, from, delivered::claim(draft, id, from, below).then_some(below)));
         }
         for job in &self.beginning {
             delivered::begin_again(draft, job);
@@ -68,7 +68,6 @@ impl Batch {
         for page in &self.further {
             engaged::go_on(draft, page, now);
         }
-        let begun = self.beginning.into_iter().filter_map(|job| job.attempt).collect();
-        Written { settled, claimed, begun }
+        Written { settled, claimed, taken_back }
     }
 }

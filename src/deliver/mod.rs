@@ -6,6 +6,7 @@
 mod batch;
 pub mod classify;
 mod confirm;
+mod lanes;
 mod look;
 mod outcome;
 mod passes;

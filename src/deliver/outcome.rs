@@ -18,19 +18,8 @@ pub(super) struct Held {
     pub(super) started: bool,
     /// Its place at its host is free for others already.
     pub(super) left: bool,
-    /// Whether the store knows that it is about to be made again.
-    pub(super) begun: Begun,
-}
-
-/// How far the store knows that an attempt is about to be made again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begun {
-    /// It does not.
-    No,
-    /// That is to be written, or being written.
-    Asked,
-    /// It does, or need not.
-    Yes,
+    /// It may be made as far as the store is concerned: that knows of it, or need not.
+    pub(super) begun: bool,
 }
 
 /// A job, how it ended, and what that told of its host.

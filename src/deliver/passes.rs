@@ -8,7 +8,7 @@ use ulid::Ulid;
 use crate::decide::delivered::{self, Job};
 use crate::decide::hosts::{self, Gate};
 use crate::model::View;
-use crate::model::delivery::Attempt;
+use crate::model::delivery::{Attempt, Claim};
 use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
 use crate::model::host::{Resting, read_alarm_key, resting_prefix};
@@ -81,8 +81,8 @@ pub(super) struct Pass {
     pub(super) next: Option<u32>,
     /// An earlier process may have tried the inboxes below this number, and died before it could say so.
     pub(super) inherited: u32,
-    /// This process may try the inboxes below this number: that is on disk.
-    pub(super) claimed: u32,
+    /// This process may try the inboxes below this number, which is on disk, in this opening of the fan-out.
+    pub(super) claim: Claim,
     /// It has begun with those below this one.
     begun: u32,
     /// The first that may not be tried before it is claimed.
@@ -91,18 +91,18 @@ pub(super) struct Pass {
     stale: bool,
 }
 
-/// Inboxes claimed ahead of those that are tried: so many at most are thought to have a post that they do not have, after
-/// a crash. Enough for what starts while a claim is written.
+/// Inboxes claimed ahead of those that are tried, enough for what starts while a claim is written. After a crash they are
+/// thought to have the post perhaps; so are those that were passed by because their host had enough of its own.
 const CLAIM: u32 = 512;
 
 impl Pass {
-    fn from(claimed: u32, inherited: u32) -> Pass {
-        Pass { next: Some(0), inherited, claimed, begun: 0, wanted: None, stale: false }
+    fn from(claim: Claim) -> Pass {
+        Pass { next: Some(0), inherited: claim.below, claim, begun: 0, wanted: None, stale: false }
     }
 
     /// Whether an inbox may be tried; if not, it is to be claimed.
     pub(super) fn begin(&mut self, number: u32) -> bool {
-        let claimed = number < self.claimed;
+        let claimed = number < self.claim.below;
         if claimed {
             self.begun = self.begun.max(number + 1);
         } else {
@@ -116,18 +116,28 @@ impl Pass {
         if self.stale {
             return None;
         }
-        let ahead = self.claimed.saturating_sub(self.begun);
+        let ahead = self.claim.below.saturating_sub(self.begun);
         let soon = self.next.filter(|_| ahead < CLAIM / 2).map(|_| self.begun);
         Some(self.wanted.or(soon)?.saturating_add(CLAIM))
     }
 
     /// What was to be claimed is on disk; or is not, since the pass is another by now.
-    pub(super) fn claim(&mut self, below: Option<u32>) {
+    pub(super) fn claimed(&mut self, from: Claim, below: Option<u32>) {
         match below {
-            Some(below) => (self.claimed, self.wanted) = (below, None),
+            Some(below) if self.claim == from => (self.claim.below, self.wanted) = (below, None),
+            // It was opened again, and read again, before this was told.
+            Some(_) => {}
             None => self.stale = true,
         }
     }
+}
+
+/// Whether this job may be tried as far as claims go.
+pub(super) fn begin(passes: &mut BTreeMap<Ulid, Pass>, job: &Job) -> bool {
+    // What is made again is known by its own record.
+    let number = job.number.filter(|_| job.attempt.is_none());
+    let (Some(number), Some(pass)) = (number, passes.get_mut(&job.outgoing)) else { return true };
+    pass.begin(number)
 }
 
 /// Attempts that are due, oldest first; and when to look for the next.
@@ -214,16 +224,16 @@ pub(super) fn open_passes(view: &dyn View, passes: &mut BTreeMap<Ulid, Pass>) {
     let mut open = BTreeMap::new();
     view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, value| {
         let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-        open.extend(id.map(|id| (Ulid::from_bytes(id), delivered::claimed(value))));
+        open.extend(id.map(|id| (Ulid::from_bytes(id), Claim::read(value))));
         true
     });
     passes.retain(|id, _| open.contains_key(id));
-    for (id, claimed) in open {
-        let pass = passes.entry(id).or_insert_with(|| Pass::from(claimed, claimed));
-        if claimed < pass.claimed {
-            // Opened again: a stream that came back. What is under way is held, and not read again; the others waited or
-            // were given up, so none of them has it from this process.
-            *pass = Pass::from(claimed, pass.inherited);
+    for (id, claim) in open {
+        let pass = passes.entry(id).or_insert_with(|| Pass::from(claim));
+        if claim.opening != pass.claim.opening {
+            // A stream that came back. What is under way is held, and not read again; what had been claimed is marked, inbox
+            // by inbox.
+            *pass = Pass::from(claim);
         }
         pass.stale = false;
     }

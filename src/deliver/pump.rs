@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::batch::{Batch, Written};
+use super::lanes::{SLOW_LANE, slow_lane};
 use super::look::{Activity, last_look};
-use super::outcome::{Begun, Held, Outcome, concluded};
-use super::passes::{Pass, Shares, Taken, due, first_passes, open_passes, rested};
+use super::outcome::{Held, Outcome, concluded};
+use super::passes::{Pass, Shares, Taken, begin, due, first_passes, open_passes, rested};
 use super::send::{Letter, Sender};
 use super::{DRAIN, DeliverOptions};
 use crate::decide::delivered::{self, Ending, Job, Worth};
@@ -26,7 +27,7 @@ use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{Contact, Gate};
 use crate::decide::schedule;
 use crate::decide::seen::later;
-use crate::model::delivery::OutgoingKind;
+use crate::model::delivery::{Claim, OutgoingKind};
 use crate::model::follower::ParkedInboxes;
 use crate::model::host::HostCounts;
 use crate::model::{Draft, View};
@@ -36,10 +37,6 @@ use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 
 /// Jobs held in memory at most.
 const WINDOW: usize = 4096;
-/// A request older than this gives its fast slot to the next one and goes on in the slow lane.
-const SLOW_AFTER: Duration = Duration::from_secs(1);
-/// Requests in the slow lane at most.
-const SLOW_LANE: usize = 1024;
 /// Outcomes written in one commit at most.
 const OUTCOMES: usize = 256;
 /// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Far shorter than the
@@ -88,10 +85,16 @@ pub(super) struct Pump {
     next_due: Option<Timestamp>,
     /// Outcomes to be written.
     done: Vec<Outcome>,
-    /// Attempts of which the store is to know before they are made again.
-    beginning: Vec<Job>,
-    /// What is to be queued to those who follow or not, but liked, shared or answered a post.
+    /// Attempts of which the store is to know before they are made again, with their places: not told yet,
+    asking: Vec<(Held, OwnedSemaphorePermit)>,
+    /// being told in the commit under way,
+    asked: Vec<(Held, OwnedSemaphorePermit)>,
+    /// and told.
+    begun: Vec<(Held, OwnedSemaphorePermit)>,
+    /// What is to be queued to those who liked, shared or answered a post.
     further: Vec<Page>,
+    /// Whether there is more of that was not looked at.
+    look_further: bool,
     /// Alarms for which nothing rests, to be removed.
     idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
@@ -137,8 +140,11 @@ impl Pump {
             activities: HashMap::new(),
             next_due: None,
             done: Vec::new(),
-            beginning: Vec::new(),
+            asking: Vec::new(),
+            asked: Vec::new(),
+            begun: Vec::new(),
             further: Vec::new(),
+            look_further: false,
             idle: Vec::new(),
             writing: None,
             more: false,
@@ -189,26 +195,32 @@ impl Pump {
     /// again after a restart.
     async fn finish(&mut self) -> Result<(), StoreError> {
         let deadline = tokio::time::Instant::now() + DRAIN;
-        while !self.busy.is_empty() || self.writing.is_some() {
+        let mut not_begun: Vec<Job> = Vec::new();
+        let never = [&mut self.asking, &mut self.asked, &mut self.begun].map(std::mem::take);
+        for (Held { job, .. }, _) in never.into_iter().flatten() {
+            self.busy.remove(&job.inbox);
+            not_begun.push(job);
+        }
+        while !self.busy.is_empty() || self.writing.is_some() || !self.done.is_empty() {
             self.write();
             tokio::select! {
                 event = self.inbound.recv() => self.took(event),
                 written = finished(&mut self.writing) => self.let_go(written?),
-                () = tokio::time::sleep_until(deadline) => return Ok(()),
+                () = tokio::time::sleep_until(deadline) => break,
             }
         }
-        // Nothing is under way: what waits has surely not been tried, at least not by this process.
-        let unclaim: Vec<(Ulid, u32, u32)> =
-            self.passes.iter().map(|(id, pass)| (*id, pass.claimed, pass.inherited)).collect();
-        let begun = |held: &Held| (held.begun != Begun::No && held.job.to_begin()).then(|| held.job.clone());
-        let not_begun: Vec<Job> = self.waiting.iter().filter_map(begun).collect();
+        // With nothing under way, what waits has surely not been tried, at least not by this process.
+        let unclaim: Vec<(Ulid, Claim, u32)> = match self.busy.is_empty() {
+            true => self.passes.iter().map(|(id, pass)| (*id, pass.claim, pass.inherited)).collect(),
+            false => Vec::new(),
+        };
         let unclaimed = move |view: &dyn View| {
             let mut draft = Draft::new(view);
             for job in &not_begun {
                 delivered::not_begun(&mut draft, job);
             }
-            for (outgoing, claimed, inherited) in unclaim {
-                delivered::claim(&mut draft, outgoing, claimed, inherited.min(claimed));
+            for (outgoing, claim, inherited) in unclaim {
+                delivered::claim(&mut draft, outgoing, claim, inherited.min(claim.below));
             }
             (draft.into_changes(), ())
         };
@@ -250,6 +262,8 @@ impl Pump {
         let hosts = &self.hosts;
         let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
         let (held, passes) = (&self.held, &mut self.passes);
+        // Made anew at each look, it would cost as much each time.
+        let further = self.further.is_empty() && self.writing.is_none();
         let found = self.store.look(|view| {
             open_passes(view, passes);
             if room == 0 {
@@ -262,7 +276,7 @@ impl Pump {
             first_passes(held, &mut shares, passes, room, &mut jobs);
             let next = [next_due, next_alarm].into_iter().flatten().min();
             let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
-            Some((jobs, idle, next, counts, engaged::next_pages(view)))
+            Some((jobs, idle, next, counts, further.then(|| engaged::next_pages(view, now))))
         })?;
         let Some((found, idle, next, (hosts, inboxes), further)) = found else {
             self.more = true;
@@ -276,7 +290,10 @@ impl Pump {
         if self.idle.is_empty() {
             self.idle = idle;
         }
-        self.further = further;
+        match further {
+            Some(further) => self.further = further,
+            None => self.look_further = true,
+        }
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.hosts_shut.set(gauge(hosts.shut));
         self.metrics.hosts_parked.set(gauge(hosts.parked));
@@ -292,7 +309,7 @@ impl Pump {
             let lane = self.hosts.entry(host.clone()).or_default();
             lane.held += 1;
             lane.probed |= probe;
-            let begun = if job.to_begin() { Begun::No } else { Begun::Yes };
+            let begun = !job.to_begin();
             let held = Held { job, host, started: false, left: false, begun };
             if aside {
                 self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
@@ -305,10 +322,10 @@ impl Pump {
     /// Starts every waiting job that has a free slot, host and inbox and of which the store knows that it may have been
     /// made, after a last look at whether it is still wanted. True if some were not: their slots are free for others.
     fn dispatch(&mut self) -> Result<bool, StoreError> {
-        let mut starting = Vec::new();
+        let mut starting = std::mem::take(&mut self.begun);
         let mut kept = Vec::new();
         while self.fast.available_permits() > 0
-            && let Some(mut held) = self.waiting.pop_front()
+            && let Some(held) = self.waiting.pop_front()
         {
             let host = self.hosts.entry(held.host.clone()).or_default();
             let places = if host.probed { 1 } else { self.per_host };
@@ -316,14 +333,6 @@ impl Pump {
                 || host.active >= places
                 || !begin(&mut self.passes, &held.job)
             {
-                kept.push(held);
-                continue;
-            }
-            if held.begun != Begun::Yes {
-                if held.begun == Begun::No {
-                    self.beginning.push(held.job.clone());
-                    held.begun = Begun::Asked;
-                }
                 kept.push(held);
                 continue;
             }
@@ -349,6 +358,10 @@ impl Pump {
         let (before, mut sending) = (self.done.len(), Vec::new());
         for ((held, permit), worth) in starting.into_iter().zip(looks) {
             let ending = match (worth, self.activities.get(&held.job.outgoing)) {
+                (Worth::Send, Some(_)) if !held.begun => {
+                    self.asking.push((Held { begun: true, ..held }, permit));
+                    continue;
+                }
                 (Worth::Send, Some(activity)) => {
                     sending.push((held, activity.outgoing.kind, activity.letter.clone(), permit));
                     continue;
@@ -400,17 +413,18 @@ impl Pump {
         if self.writing.is_some() {
             return;
         }
-        let claims = self.passes.iter().filter_map(|(id, pass)| Some((*id, pass.claimed, pass.to_claim()?)));
+        let claims = self.passes.iter().filter_map(|(id, pass)| Some((*id, pass.claim, pass.to_claim()?)));
         let batch = Batch {
             claims: claims.collect(),
             done: self.done.drain(..self.done.len().min(OUTCOMES)).collect(),
             idle: self.idle.drain(..self.idle.len().min(OUTCOMES)).collect(),
-            beginning: std::mem::take(&mut self.beginning),
+            beginning: self.asking.iter().map(|(held, _)| held.job.clone()).collect(),
             further: std::mem::take(&mut self.further),
         };
         if batch.is_empty() {
             return;
         }
+        self.asked.append(&mut self.asking);
         let (store, now, entropy) =
             (self.store.clone(), Timestamp::now(), u64::from_be_bytes(crate::random::bytes()));
         self.writing = Some(tokio::spawn(async move {
@@ -426,24 +440,22 @@ impl Pump {
     /// Lets go of what is written: the next job of an inbox sees what became of the last. What waits for a host that is
     /// to be left alone from now on is set aside.
     fn let_go(&mut self, written: Written) {
-        for (id, below) in written.claimed {
+        for (id, from, below) in written.claimed {
             if let Some(pass) = self.passes.get_mut(&id) {
-                pass.claim(below);
+                pass.claimed(from, below);
                 self.look |= below.is_none();
             }
         }
-        if !written.begun.is_empty() {
-            let begun =
-                |held: &&mut Held| held.job.attempt.as_ref().is_some_and(|key| written.begun.contains(key));
-            self.waiting.iter_mut().filter(begun).for_each(|held| held.begun = Begun::Yes);
-        }
+        self.begun.append(&mut self.asked);
+        self.look |= written.taken_back | std::mem::take(&mut self.look_further);
         let mut shut = HashSet::new();
         for (Held { job, host, started, left, .. }, gate) in written.settled {
             if let Some(known) = self.hosts.get_mut(&host) {
                 known.held = known.held.saturating_sub(1);
                 if started {
                     known.active = known.active.saturating_sub(usize::from(!left));
-                    known.probed = false;
+                    // What rests there was passed by for as long as this one was under way.
+                    self.look |= std::mem::take(&mut known.probed);
                 }
                 if known.held == 0 {
                     self.hosts.remove(&host);
@@ -470,12 +482,6 @@ impl Pump {
     }
 }
 
-/// Whether this job may be tried as far as claims go.
-fn begin(passes: &mut BTreeMap<Ulid, Pass>, job: &Job) -> bool {
-    let (Some(number), Some(pass)) = (job.number, passes.get_mut(&job.outgoing)) else { return true };
-    pass.begin(number)
-}
-
 /// The end of the commit under way; never, if there is none.
 async fn finished(
     writing: &mut Option<JoinHandle<Result<Written, StoreError>>>,
@@ -485,10 +491,4 @@ async fn finished(
     *writing = None;
     // A commit is never cancelled and does not panic by itself; without its answer nothing is known to be written.
     written.unwrap_or(Err(StoreError::Closed))
-}
-
-/// A place in the slow lane, once the request has been running for too long for a fast slot.
-async fn slow_lane(slow: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    tokio::time::sleep(SLOW_AFTER).await;
-    slow.acquire_owned().await.ok()
 }

@@ -86,6 +86,30 @@ pub fn read_chunk_key(key: &[u8]) -> Option<(Ulid, u32)> {
     Some((Ulid::from_bytes(*id), u32::from_be_bytes(<[u8; 4]>::try_from(chunk).ok()?)))
 }
 
+/// How far the first pass of a fan-out is claimed: what its record says. Empty for a pass that has not begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The inboxes below this number may have been tried.
+    pub below: u32,
+    /// Another number each time that the fan-out is opened again, which begins a new pass.
+    pub opening: u32,
+}
+
+impl Claim {
+    /// Reads the record; what is not of this kind is a pass that has not begun.
+    pub fn read(value: &[u8]) -> Claim {
+        let number = |bytes: Option<&[u8]>| {
+            bytes.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map_or(0, u32::from_be_bytes)
+        };
+        Claim { below: number(value.get(..4)), opening: number(value.get(4..8)) }
+    }
+
+    /// The record.
+    pub fn write(self) -> Vec<u8> {
+        [self.below.to_be_bytes(), self.opening.to_be_bytes()].concat()
+    }
+}
+
 /// What is known of one inbox in one fan-out: one byte in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

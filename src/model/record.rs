@@ -33,8 +33,8 @@ pub mod kind {
     pub const OUTGOING: u8 = b'O';
     /// State bytes of a fan-out, one per distinct inbox.
     pub const CHUNK: u8 = b'C';
-    /// Fan-outs whose first pass is not done: the key is the activity, the value is empty, or the number (4 bytes,
-    /// big-endian) below which inboxes may have been tried.
+    /// Fan-outs whose first pass is not done: the key is the activity, the value how far it is
+    /// [claimed](super::super::delivery::Claim), in two numbers of 4 bytes, big-endian.
     pub const FANOUT: u8 = b'W';
     /// Activities that are not queued to all of those yet who liked, shared or answered a post: the key is the activity, the
     /// value the last inbox they are queued to.

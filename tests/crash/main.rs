@@ -195,11 +195,7 @@ impl Scene {
             eprintln!("{:?}: {} posts, {} repeated", server.flavour(), streams, server.duplicates());
         }
         // Where a post arrived, whoever knew of it, its end is told.
-        eventually("every post says that its stream is over", LONG, async || {
-            let posts = ill.posts();
-            posts.iter().all(|post| post.html.contains("The stream is over")).then_some(())
-        })
-        .await;
+        self.all_are_over(ill).await;
         eprintln!("the server that was ill: {} posts, {} repeated", ill.posts().len(), ill.duplicates());
         self.each_came_once_and_in_order(ill);
         chat(&stage.owncast, lives);
@@ -207,6 +203,33 @@ impl Scene {
         assert_eq!((webhooks, tokens), (1, 1), "webhooks and tokens in Owncast");
         let log = stage.agent.log();
         assert!(!log.contains("panicked"), "a panic");
+    }
+
+    /// Where a post arrived, whether or not anybody knew that, it is told in the end that its stream is over.
+    async fn all_are_over(&self, server: &Server) {
+        let late = || -> Vec<String> {
+            let received = server.received();
+            let told = |note: &str| {
+                let mut edits = received.iter().filter(|one| one.kind() == "Update" && one.effective);
+                edits.any(|one| {
+                    let object = &one.body["object"];
+                    object["id"] == note && object["content"].to_string().contains("The stream is over")
+                })
+            };
+            server.posts().into_iter().map(|post| post.note).filter(|note| !told(note)).collect()
+        };
+        let deadline = Instant::now() + LONG;
+        while !late().is_empty() {
+            if Instant::now() > deadline {
+                let received = server.received();
+                let lines = received.iter().map(|one| {
+                    format!("{} {}: {:?}, effective: {}", one.at, one.id(), one.answered, one.effective)
+                });
+                let lines: Vec<String> = lines.collect();
+                panic!("{:?} are not told: {lines:#?}\nkilled: {:?}", late(), self.killed);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// What arrived arrives again only if the program was killed before it could write that down; and at no inbox does an

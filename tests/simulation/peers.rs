@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use owncast_herald::decide::delivered::{self, Ending, Job, Worth};
-use owncast_herald::model::delivery::{Attempt, InboxState, Outgoing, OutgoingKind};
+use owncast_herald::model::delivery::{Attempt, Claim, InboxState, Outgoing, OutgoingKind};
 use owncast_herald::model::follower::DeliveryInbox;
 use owncast_herald::model::handle::Person;
 use owncast_herald::model::post::{Post, PostState};
@@ -41,7 +41,7 @@ struct Shown {
 /// The first pass of a fan-out, as the pump keeps it in memory.
 struct Pass {
     inherited: u32,
-    claimed: u32,
+    claim: Claim,
 }
 
 /// The other servers, and the sender's memory, which a crash empties.
@@ -83,7 +83,7 @@ impl Peers {
             let Some(outgoing) = (view as &dyn View).get::<Outgoing>(&id.to_bytes()) else { continue };
             let (Some(post), OutgoingKind::Create) = (outgoing.post, outgoing.kind) else { continue };
             let (waiting, _) = delivered::waiting(view, id, 0, 1000, &mut |_| true);
-            for (_, _, inbox) in waiting.into_iter().filter(|(number, ..)| *number < pass.claimed) {
+            for (_, _, inbox) in waiting.into_iter().filter(|(number, ..)| *number < pass.claim.below) {
                 self.sent.insert((inbox.url, post));
             }
         }
@@ -114,18 +114,24 @@ impl Peers {
         let mut open = BTreeMap::new();
         view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, value| {
             let id = Ulid::from_bytes(key[1..].try_into().unwrap());
-            open.insert(id, delivered::claimed(value));
+            open.insert(id, Claim::read(value));
             true
         });
         self.passes.retain(|id, _| open.contains_key(id));
-        for (id, claimed) in open {
-            let pass = self.passes.entry(id).or_insert(Pass { inherited: claimed, claimed });
-            if claimed < pass.claimed {
-                *pass = Pass { inherited: 0, claimed };
+        for (id, claim) in open {
+            let anew = Pass { inherited: claim.below, claim };
+            let pass = self.passes.entry(id).or_insert(anew);
+            if claim.opening != pass.claim.opening {
+                *pass = Pass { inherited: claim.below, claim };
             }
             let inherited = pass.inherited;
             let (waiting, _) =
                 delivered::waiting(view, id, 0, 100, &mut |inbox| !held.contains(&(id, inbox.url.clone())));
+            // What was claimed when a stream came back may have been sent, as far as anybody knows.
+            let post = view.get::<Outgoing>(&id.to_bytes()).and_then(|outgoing| outgoing.post);
+            for (_, _, inbox) in waiting.iter().filter(|(_, state, _)| state.may_have_it()) {
+                self.sent.extend(post.map(|post| (inbox.url.clone(), post)));
+            }
             found.extend(waiting.into_iter().map(|(number, state, inbox)| Job {
                 outgoing: id,
                 inbox: inbox.url,
@@ -223,10 +229,11 @@ impl Peers {
             return true;
         }
         let Some(number) = job.number.filter(|_| job.attempt.is_none()) else { return false };
-        let Some(pass) = self.passes.get_mut(&job.outgoing).filter(|pass| number >= pass.claimed) else {
+        let Some(pass) = self.passes.get_mut(&job.outgoing).filter(|pass| number >= pass.claim.below) else {
             return false;
         };
-        let from = std::mem::replace(&mut pass.claimed, number + 1);
+        let from = pass.claim;
+        pass.claim.below = number + 1;
         let mut draft = Draft::new(&*view);
         assert!(delivered::claim(&mut draft, job.outgoing, from, number + 1), "another claim stands");
         let changes = draft.into_changes();

@@ -8,7 +8,7 @@ use super::*;
 use crate::decide::delivered::{
     Ending, Job, Worth, begin_again, claim, over, settle, state_of, tally, waiting, worth,
 };
-use crate::model::delivery::{CHUNK_SIZE, chunk_key};
+use crate::model::delivery::{CHUNK_SIZE, Claim, chunk_key};
 use crate::model::facts::Profile;
 use crate::model::follower::NextInbox;
 use crate::model::host::Resting;
@@ -156,7 +156,11 @@ fn the_cursor_moves_past_chunks_that_are_done_in_any_order() {
     let finish = |world: &mut World, numbers: std::ops::Range<u32>| {
         let jobs: Vec<Job> = numbers.map(|number| numbered(world, post.create, number)).collect();
         for group in jobs.chunks(512) {
-            world.act(at(2), |draft, _| group.iter().for_each(|job| settle(draft, job, Ending::Reached)));
+            world.act(at(2), |draft, _| {
+                for job in group {
+                    settle(draft, job, Ending::Reached);
+                }
+            });
         }
     };
     assert_eq!((world.outgoing(post.create).chunks, cursor(&world)), (3, 0));
@@ -451,7 +455,7 @@ proptest! {
             prop_assert_eq!((given, next), (want, None));
             let tally = tally(world.view(), &world.outgoing(id));
             prop_assert_eq!(tally.waiting, left.len() as u64);
-            world.act(at(2), |draft, _| claim(draft, id, 0, number));
+            world.act(at(2), |draft, _| claim(draft, id, Claim::default(), number));
             prop_assert_eq!(world.fan_outs().len(), usize::from(!left.is_empty()), "a pass that is done is not opened");
         }
     }

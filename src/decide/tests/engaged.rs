@@ -26,7 +26,7 @@ impl World {
                 *sent.entry(attempt.inbox.clone()).or_default() += 1;
                 self.settle(&Job::of(attempt), Ending::Reached);
             }
-            let pages = engaged::next_pages(self.view());
+            let pages = engaged::next_pages(self.view(), at(9));
             if pages.is_empty() {
                 return sent;
             }
@@ -79,5 +79,5 @@ fn what_was_swept_meanwhile_is_not_gone_on_with() {
     let edit = world.end(4, post.id);
     world.act(at(5), |draft, _| draft.delete::<Outgoing>(&edit.to_bytes()));
     assert_eq!(world.send_all().len(), PAGE);
-    assert!(engaged::next_pages(world.view()).is_empty());
+    assert!(engaged::next_pages(world.view(), at(9)).is_empty());
 }

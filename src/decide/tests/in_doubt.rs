@@ -5,6 +5,7 @@ use super::*;
 use crate::decide::delivered::{
     Ending, Job, Worth, begin_again, claim, not_begun, state_of, tally, waiting, worth,
 };
+use crate::model::delivery::Claim;
 
 #[test]
 fn an_edit_waits_for_a_post_that_is_to_be_sent_once_more() {
@@ -69,7 +70,7 @@ fn what_was_claimed_before_a_stream_came_back_may_have_arrived() {
     let mut world = World::default();
     crowd(&mut world, 3);
     let post = world.announce(1);
-    world.act(at(2), |draft, _| claim(draft, post.create, 0, 2));
+    world.act(at(2), |draft, _| claim(draft, post.create, Claim::default(), 2));
     world.end(3, post.id);
     world.resume(4, post.id);
     let (found, _) = waiting(world.view(), post.create, 0, 9, &mut |_| true);
@@ -92,6 +93,7 @@ fn a_post_waits_for_the_accept_of_its_only_reader() {
     assert_eq!(world.worth(post.create, &ana, 2), Worth::Behind);
     world.settle(&accept, Ending::Retry { due: at(9), uncertain: false });
     assert_eq!(world.worth(post.create, &ana, 3), Worth::Behind);
+    assert_eq!(world.worth(post.create, &ana, 3601), Worth::Send, "it may have arrived all the same");
     assert_eq!(world.worth(post.create, &ana, 4 * 24 * 3600), Worth::Expired);
     // Somebody else there reads it already.
     world.follow(at(3), &bo);

@@ -155,7 +155,7 @@ fn what_was_not_tried_is_given_up_and_what_may_have_been_is_in_doubt() {
     let mut world = World::default();
     crowd(&mut world, 5);
     let create = world.announce(1).create;
-    assert!(world.act(at(2), |draft, _| delivered::claim(draft, create, 0, 2)));
+    assert!(world.act(at(2), |draft, _| delivered::claim(draft, create, Default::default(), 2)));
     assert_eq!(world.give_up(&to_host("s3.example"), ALL), [("post", 1)].into());
     assert_eq!(world.fan_outs(), [create]);
     assert_eq!(world.give_up(&of_activity(create), ALL), [("post", 4)].into());

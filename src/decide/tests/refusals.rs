@@ -97,6 +97,39 @@ fn only_a_refusal_of_the_inbox_itself_counts() {
 }
 
 #[test]
+fn a_peer_that_refuses_edits_is_not_parked() {
+    let (mut world, ana, post, create) = world();
+    world.settle(&create, Ending::Reached);
+    let edit = world.retitle(2, post.id, "B");
+    for day in 0..20 {
+        world.refuses(day * DAY, &Job { outgoing: edit, ..create.clone() });
+    }
+    assert_eq!((world.inbox(&ana).refusals, world.parked_inboxes()), (None, 0));
+}
+
+#[test]
+fn a_new_follower_there_and_the_operator_revive_an_inbox() {
+    for by_operator in [false, true] {
+        let (mut world, ana, post, job) = world();
+        world.settle(&job, Ending::Failed);
+        for day in 0..10 {
+            world.refuses(day * DAY, &job);
+        }
+        assert_eq!(world.parked_inboxes(), 1);
+        if by_operator {
+            let all = crate::decide::redeliver::Selection::default();
+            world.act(at(9 * DAY), |draft, _| {
+                crate::decide::redeliver::retry(draft, &all, true, &vec![], at(5), 1000)
+            });
+            assert!(world.all::<Attempt>().iter().any(|attempt| attempt.outgoing == post.create));
+        } else {
+            world.follow(at(9 * DAY), &person("bo", "a.example"));
+        }
+        assert_eq!((world.inbox(&ana).refusals, world.parked_inboxes()), (None, 0), "{by_operator}");
+    }
+}
+
+#[test]
 fn an_inbox_that_is_forgotten_is_not_counted() {
     let (mut world, ana, _, job) = world();
     for time in 0..10 {

@@ -164,10 +164,10 @@ impl Model {
 
 #[test]
 fn inboxes_are_claimed_before_they_are_wanted_and_not_all_of_them() {
-    let mut pass = Pass::from(0, 0);
+    let mut pass = Pass::from(Claim::default());
     assert!(!pass.begin(3) && !pass.begin(1) && !pass.begin(2));
     assert_eq!(pass.to_claim(), Some(1 + CLAIM));
-    pass.claim(Some(1 + CLAIM));
+    pass.claimed(pass.claim, Some(1 + CLAIM));
     assert_eq!((pass.to_claim(), pass.begin(1)), (None, true));
     assert!(pass.begin(CLAIM / 2));
     assert_eq!(pass.to_claim(), None);
@@ -176,12 +176,12 @@ fn inboxes_are_claimed_before_they_are_wanted_and_not_all_of_them() {
     // Numbers with a gap, as after a stream that came back.
     assert!(!pass.begin(5000));
     assert_eq!(pass.to_claim(), Some(5000 + CLAIM));
-    pass.claim(Some(5000 + CLAIM));
+    pass.claimed(pass.claim, Some(5000 + CLAIM));
     pass.next = None;
     assert!(pass.begin(5000 + CLAIM - 1));
     assert_eq!(pass.to_claim(), None, "there are no others");
     assert!(!pass.begin(9000) && pass.to_claim().is_some());
-    pass.claim(None);
+    pass.claimed(pass.claim, None);
     assert_eq!(pass.to_claim(), None, "not again before the store was looked at");
 }
 
