@@ -9,7 +9,7 @@ use owncast_herald::sim::fediverse::{
 };
 use serde_json::{Value, json};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 const PUBLIC: &str = "https://www.w3.org/ns/activitystreams#Public";
 
 async fn server(fediverse: &Fediverse, flavour: Flavour) -> Server {

@@ -37,13 +37,16 @@ pub struct Documents {
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
     pub(super) standing: Arc<Standing>,
-    /// [`Store::written`](crate::store::Store::written), taken before the store was read.
-    pub(super) written: u64,
+    /// [`Store::written`](crate::store::Store::written), taken before the store was read. Without it the document is of
+    /// that moment alone: kept, it might be older than another one served already.
+    pub(super) written: Option<u64>,
 }
 
 impl Moment {
     fn is(&self, other: &Moment) -> bool {
-        self.written == other.written && Arc::ptr_eq(&self.standing, &other.standing)
+        self.written.is_some()
+            && self.written == other.written
+            && Arc::ptr_eq(&self.standing, &other.standing)
     }
 }
 
@@ -112,7 +115,7 @@ impl Documents {
 
     /// Keeps a document of `moment` for the next GET like this one.
     pub(super) fn keep(&self, moment: Moment, request: &Request, document: &Document) {
-        if document.size() > KEPT_BYTES {
+        if document.size() > KEPT_BYTES || moment.written.is_none() {
             return;
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,7 +251,7 @@ mod tests {
     fn a_document_is_kept_for_the_same_get_of_the_same_state() {
         let documents = Documents::default();
         let standing = Arc::new(Standing::Waiting);
-        let now = Moment { standing: Arc::clone(&standing), written: 7 };
+        let now = Moment { standing: Arc::clone(&standing), written: Some(7) };
         let (json, html) = ("application/activity+json", "text/html");
         let asked = get("/n", Some("page=1"), json);
         documents.keep(now.clone(), &asked, &Document::negotiated("{}", ACTIVITY_JSON));
@@ -261,17 +264,20 @@ mod tests {
         for same in ["page=01", "x=7&page=1", "page=1&page=2", "page=true&limit=50"] {
             assert!(kept(&now, &get("/n", Some(same), json)), "{same}");
         }
-        let written = Moment { standing, written: 8 };
-        let set = Moment { standing: Arc::new(Standing::Waiting), written: 7 };
+        let written = Moment { standing: Arc::clone(&standing), written: Some(8) };
+        let set = Moment { standing: Arc::new(Standing::Waiting), written: Some(7) };
         assert!(!kept(&written, &asked) && !kept(&set, &asked));
         documents.keep(written, &get("/m", None, json), &Document::negotiated("{}", ACTIVITY_JSON));
         assert!(!kept(&now, &asked), "what is of an earlier state goes with it");
+        let between = Moment { standing, written: None };
+        documents.keep(between.clone(), &asked, &Document::negotiated("{}", ACTIVITY_JSON));
+        assert!(!kept(&between, &asked), "nobody knows of which state it is");
     }
 
     #[test]
     fn strangers_cannot_fill_the_memory() {
         let documents = Documents::default();
-        let moment = Moment { standing: Arc::new(Standing::Waiting), written: 0 };
+        let moment = Moment { standing: Arc::new(Standing::Waiting), written: Some(0) };
         let small = Document::negotiated("{}", ACTIVITY_JSON);
         for page in 0..KEPT * 3 {
             documents.keep(moment.clone(), &get("/n", Some(&format!("page={page}")), "*/*"), &small);

@@ -128,7 +128,7 @@ pub(super) async fn followers(
     Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
-/// The ids of approved followers, newest first, as of so many batches written.
+/// The ids of approved followers, newest first, and of which state they are ([`Store::written`](crate::store::Store::written)).
 pub(super) type Order = tokio::sync::Mutex<Option<(u64, Arc<Vec<String>>)>>;
 
 /// The ids of approved followers, newest first. Read and sorted once, by one request at a time, for as long as nothing
@@ -137,7 +137,7 @@ async fn approved(public: &Public) -> Result<Arc<Vec<String>>, Problem> {
     let mut kept = public.documents.followers.lock().await;
     let written = public.store.written();
     if let Some((of, order)) = &*kept
-        && *of == written
+        && Some(*of) == written
     {
         return Ok(Arc::clone(order));
     }
@@ -157,7 +157,7 @@ async fn approved(public: &Public) -> Result<Arc<Vec<String>>, Problem> {
         .map_err(unavailable)?;
     rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let order = Arc::new(rows.into_iter().map(|(actor, _)| actor).collect::<Vec<_>>());
-    *kept = Some((written, Arc::clone(&order)));
+    *kept = written.map(|written| (written, Arc::clone(&order)));
     Ok(order)
 }
 

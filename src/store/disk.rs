@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub struct Disk {
     db: sled::Db,
     /// The database's own data file, for `fdatasync`: its flush is only `sync_file_range` on Linux.
     data: File,
+    /// Moves before a batch can be seen and again when it can: odd between the two.
+    batches: AtomicU64,
     /// The first read error. It stays: nothing read after it may be built on.
     fault: Mutex<Option<String>>,
     /// Held for as long as the store is open.
@@ -52,7 +55,8 @@ impl Disk {
             }
         };
         let data = File::open(path.join("db")).map_err(in_folder)?;
-        let disk = Disk { db, data, fault: Mutex::new(None), _lock: lock };
+        let (batches, fault) = (AtomicU64::new(0), Mutex::new(None));
+        let disk = Disk { db, data, batches, fault, _lock: lock };
         disk.check_schema(folder)?;
         Ok(disk)
     }
@@ -89,9 +93,17 @@ impl Disk {
             }
         }
         let disk = |cause: &dyn std::fmt::Display| StoreError::Disk(cause.to_string());
-        self.db.apply_batch(batch).map_err(|cause| disk(&cause))?;
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        let applied = self.db.apply_batch(batch);
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        applied.map_err(|cause| disk(&cause))?;
         self.db.flush().map_err(|cause| disk(&cause))?;
         self.data.sync_data().map_err(|cause| disk(&cause))
+    }
+
+    /// See [`Store::written`](super::Store::written).
+    pub(super) fn batches(&self) -> Option<u64> {
+        Some(self.batches.load(Ordering::SeqCst)).filter(|batches| batches.is_multiple_of(2))
     }
 
     /// The first read error there has been.

@@ -208,14 +208,16 @@ impl Store {
         self.signals.notices.subscribe()
     }
 
-    /// Moves with every batch: for caches of rendered documents.
+    /// Moves with every batch.
     pub fn anything_written(&self) -> watch::Receiver<u64> {
         self.signals.any.subscribe()
     }
 
-    /// How many batches have been written by this process: what was read after this number was taken is no older than it.
-    pub fn written(&self) -> u64 {
-        *self.signals.any.borrow()
+    /// Another number for every state that can be read, from before it is on disk; none while one follows upon another.
+    ///
+    /// What was read between two times of the same number is of one state, and no older than anything read before.
+    pub fn written(&self) -> Option<u64> {
+        self.disk.batches()
     }
 
     /// Becomes true when the disk failed and the process must end.

@@ -60,6 +60,34 @@ async fn a_second_process_is_told_who_holds_it() {
     assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
 }
 
+/// What is kept by [`Store::written`] is never older than what somebody has seen: also not while the disk is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_stands_for_one_state_from_the_moment_it_can_be_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let watched = store.clone();
+    let watching = std::thread::spawn(move || {
+        let mut states = std::collections::BTreeMap::new();
+        let mut seen = 0;
+        while seen < 50 {
+            let before = watched.written();
+            seen = watched.look(|view| value(view, "n")).unwrap().unwrap_or(0);
+            let after = watched.written();
+            if let Some(number) = before.filter(|_| before == after) {
+                assert_eq!(
+                    *states.entry(number).or_insert(seen),
+                    seen,
+                    "two states with the number {number}"
+                );
+            }
+        }
+    });
+    for n in 1..=50 {
+        store.commit(move |_| (put("n", n), ())).await.unwrap();
+    }
+    watching.join().unwrap();
+}
+
 #[test]
 fn half_written_snapshots_do_not_close_the_store() {
     let folder = tempfile::tempdir().unwrap();

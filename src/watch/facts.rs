@@ -41,13 +41,13 @@ impl Watcher {
                     tracing::warn!(target: "herald::watch", "an entry of Owncast's blocked domains is not used: {problem}");
                 }
             }
-            say_what_changed(before, &facts);
         }
         memory.facts_read = Some(now);
         self.board.send_modify(|board| board.version = Some(facts.version.clone()));
         let stored: Identity = self.store.read(|view| view.meta()).await?;
         let identity = self.effective.borrow().identity.clone();
-        self.publish(facts, identity, &stored);
+        self.publish(facts.clone(), identity, &stored);
+        say_what_changed(before, &facts);
         Ok(())
     }
 
@@ -83,6 +83,7 @@ impl Watcher {
     }
 }
 
+/// Once it is in force: whoever reads the log acts upon it.
 fn say_what_changed(before: &Facts, after: &Facts) {
     if !before.known {
         return;

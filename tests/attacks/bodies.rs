@@ -1,13 +1,12 @@
 //! C-7, C-8, C-24 and the limits: bodies that are no activity, too large, too deep, or never come.
 
-use std::time::Duration;
-
 use owncast_herald::sim::fediverse::{Flavour, SignOptions};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::mallory::send;
+use crate::support::wait::LONG;
 use crate::target::{Target, never_contacted, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,7 +160,7 @@ async fn c_22_requests_that_never_come_to_an_end() {
     target.stage.follow(&bob).await;
     for (mut stream, sent) in open {
         let mut answer = Vec::new();
-        let closed = tokio::time::timeout(Duration::from_secs(30), async {
+        let closed = tokio::time::timeout(LONG, async {
             // A byte at a time keeps nothing alive.
             let _ = stream.write_all(b" ").await;
             stream.read_to_end(&mut answer).await

@@ -165,9 +165,12 @@ async fn c_25_what_does_not_concern_us_costs_no_request_of_ours() {
         |t, me| t.activity(me, "Question", json!({"oneOf": []})),
     ];
     for (place, make) in makes.into_iter().enumerate() {
+        let ignored = target.ignored().await;
         let eve = target.cold(Flavour::Mastodon).await;
         let activity = make(&target, &eve.id());
         assert_eq!(eve.custom(&inbox, &activity).await.unwrap().status, 202, "{activity}");
+        // A Delete of oneself behind the Follow would be that of a follower.
+        target.wait_ignored(ignored + 1).await;
         target.unchanged_but_for(place as u64).await;
         target.stage.follow(&eve).await;
         asked_once(&eve);

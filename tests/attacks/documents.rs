@@ -247,12 +247,10 @@ async fn c_22_a_server_that_never_answers_is_not_waited_for() {
     eve.server().set_answer(owncast_herald::sim::fediverse::Answer::Hang).await;
     let body = target.follow_by(&eve.id()).to_string();
     let begun = std::time::Instant::now();
-    // The sender gives up after ten seconds; the agent must not take longer than that to say so.
+    // A GET may take ten seconds, and a search two of them.
     let answer = eve.custom_signed(&target.stage.inbox(), body, &SignOptions::default()).await;
-    assert!(begun.elapsed() < Duration::from_secs(30));
-    if let Ok(reply) = answer {
-        assert_eq!(refusal(&reply), (401, "signature-invalid".into()));
-    }
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert_eq!(refusal(&answer.unwrap()), (401, "signature-invalid".into()));
     // Meanwhile others are served.
     let bob = target.stranger(Flavour::Mastodon).await;
     target.stage.follow(&bob).await;

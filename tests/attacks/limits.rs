@@ -1,5 +1,6 @@
 //! C-25 by client and by server: who takes too much is sent away, and leaves what others need.
 
+use futures_util::{StreamExt, stream};
 use owncast_herald::sim::fediverse::{Flavour, Person, Reply, SignOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,16 +29,19 @@ async fn c_25_one_client_that_invents_keys_of_a_server_leaves_its_people_in() {
     let target = Target::start().await;
     let eve = target.stranger(Flavour::Mastodon).await;
     let mut refused = 0;
-    for number in 0..150 {
+    // 60 in a minute: a machine that has much to do may see some minutes begin.
+    for number in 0..1_000 {
         let reply = invented(&target, "203.0.113.1", &eve, number).await;
         match refusal(&reply) {
             (401, _) => {}
             (503, code) if code == "key-unavailable" => refused += 1,
             other => panic!("{other:?}"),
         }
+        if refused == 30 {
+            break;
+        }
     }
-    // 60 in a minute; two minutes may have begun.
-    assert!(refused >= 30, "{refused} refused");
+    assert_eq!(refused, 30);
     let reply = target.try_follow(&eve, &on_behalf_of("203.0.113.2")).await;
     assert_eq!(reply.status, 202, "{reply:?}");
     target.stage.wait_followers(2).await;
@@ -71,11 +75,11 @@ async fn a_client_that_asks_too_often_is_told_to_wait_and_others_are_not() {
 async fn a_server_that_sends_too_much_is_told_to_wait_and_others_are_not() {
     let target = Target::with(&[("limits.activities-per-server", "1")]).await;
     let eve = target.stranger(Flavour::Mastodon).await;
-    let told = eventually("too many", LONG, async || {
-        let reply = target.fan.announce(&target.note).await.unwrap();
-        Some(reply).filter(|reply| reply.status == 429)
-    })
-    .await;
+    // More than a hundred, which are taken at once, and quicker than others come due.
+    let (fan, note) = (&target.fan, &target.note);
+    let sent = stream::iter(0..400).map(|_| async move { fan.announce(note).await.unwrap() });
+    let told = sent.buffer_unordered(16).filter(|reply| std::future::ready(reply.status == 429));
+    let told = std::pin::pin!(told).next().await.expect("too many");
     assert_eq!(refusal(&told), (429, "too-many-requests".into()));
     target.stage.follow(&eve).await;
     // What is sent in a server's name and not proved does not count for it.

@@ -1,7 +1,5 @@
 //! Somebody who writes requests by hand: any bytes, any date, any number of times.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -16,9 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::stage::Stage;
-
-/// Longest wait for an answer to a request written by hand.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::wait::LONG;
 
 /// An actor with a key of its own making.
 pub struct Mallory {
@@ -149,8 +145,8 @@ pub async fn send(stage: &Stage, request: &[u8]) -> Reply {
     // It may answer and close before it has read all of it.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-    assert!(read.is_ok(), "neither an answer nor an end within {PATIENCE:?}");
+    let read = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "neither an answer nor an end within {LONG:?}");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Answers to requests that prove nothing: the same bytes whoever follows, whoever is blocked, and whatever is used up.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use owncast_herald::sim::fediverse::{Flavour, Person, Server};
 use serde_json::{Value, json};
@@ -197,7 +197,8 @@ async fn who_is_known_does_not_show_in_the_time_a_delete_takes() {
         assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     }
     // A look would wait for as long as a GET may take, each time.
-    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+    let looks = 3 * Duration::from_secs(10);
+    assert!(begun.elapsed() < looks, "{:?}", begun.elapsed());
     server.set_answer(owncast_herald::sim::fediverse::Answer::Ok).await;
     // Who really goes, goes.
     let asked = server.requests_count();

@@ -4,6 +4,7 @@ use owncast_herald::sim::fediverse::{Flavour, Person, Reply, Server, SignOptions
 use serde_json::{Value, json};
 
 use crate::support::stage::{Stage, quick};
+use crate::support::wait::{LONG, eventually};
 
 /// The scene before the attack.
 pub struct Target {
@@ -66,23 +67,34 @@ impl Target {
 
     /// Nobody was added and nobody left.
     pub async fn unchanged(&self) {
-        assert_eq!(self.stage.followers().await, 1, "followers");
-        self.count(1, 0).await;
+        self.unchanged_but_for(0).await;
     }
 
     /// As [`Target::unchanged`], when so many have followed since.
     pub async fn unchanged_but_for(&self, followers: u64) {
-        assert_eq!(self.stage.followers().await, 1 + followers, "followers");
+        self.stage.wait_followers(1 + followers).await;
         self.count(1, 0).await;
     }
 
-    /// So many likes and shares.
+    /// So many likes and shares. The note is not of the same moment as what was seen before.
     pub async fn count(&self, likes: u64, shares: u64) {
-        let note = self.stage.document(&self.note).await;
-        assert_eq!(
-            (&note["likes"]["totalItems"], &note["shares"]["totalItems"]),
-            (&likes.into(), &shares.into())
-        );
+        eventually(&format!("{likes} likes and {shares} shares"), LONG, async || {
+            let note = self.stage.document(&self.note).await;
+            let counts = (note["likes"]["totalItems"].as_u64(), note["shares"]["totalItems"].as_u64());
+            (counts == (Some(likes), Some(shares))).then_some(())
+        })
+        .await;
+    }
+
+    /// How many activities were taken that changed nothing.
+    pub async fn ignored(&self) -> u64 {
+        self.stage.metric("herald_inbox_requests_total{outcome=\"ignored\"}").await
+    }
+
+    /// Waits until so many of them have been looked into: an actor's own Delete, Update or Move is answered before.
+    pub async fn wait_ignored(&self, wanted: u64) {
+        eventually("they were looked into", LONG, async || (self.ignored().await == wanted).then_some(()))
+            .await;
     }
 }
 

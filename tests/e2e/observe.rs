@@ -28,7 +28,8 @@ impl Observer {
     }
 
     fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap()
+        // It may be in the middle of a letter.
+        String::from_utf8_lossy(&fs::read(&self.said).unwrap()).into_owned()
     }
 
     async fn wait(&self, words: &str) {

@@ -77,7 +77,7 @@ async fn what_was_private_stays_so_when_owncast_is_public_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_without_picture_is_for_whom_owncast_says_when_it_is_due() {
-    let settings = [("go-live.delay", "\"5s\""), ("go-live.image", "\"none\"")];
+    let settings = [("go-live.delay", "\"10s\""), ("go-live.image", "\"none\"")];
     let stage = Stage::start(quick(), &settings).await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
     server.expect_followers_only(true);

@@ -54,8 +54,12 @@ async fn whatever_restarts_an_evening_is_one_post_with_one_end() {
         }
         assert_eq!(stage.total(&format!("{}/outbox", stage.actor())).await, EVENINGS as u64);
         assert_eq!(stage.followers().await, 1);
-        let made = (stage.owncast.webhooks().len(), stage.owncast.tokens().len());
-        assert_eq!(made, (1, 1), "webhooks and tokens in an Owncast {version:?}");
+        let what = format!("one webhook and one token in an Owncast {version:?}");
+        eventually(&what, LONG, async || {
+            let made = (stage.owncast.webhooks().len(), stage.owncast.tokens().len());
+            (made == (1, 1)).then_some(())
+        })
+        .await;
         assert!(!stage.agent.log().contains("panicked"), "a panic");
         no_complaints(&server);
     }

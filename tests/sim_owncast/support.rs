@@ -13,7 +13,7 @@ use warp::Filter;
 use warp::http::HeaderMap;
 
 /// Bound of every wait; reaching it is a failure.
-pub const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// One webhook as received.
 pub struct Delivery {

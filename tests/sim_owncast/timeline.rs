@@ -141,6 +141,8 @@ async fn owncast_posts_by_itself_only_with_federation_on_and_a_message() {
             thumbnail_after: Duration::from_secs(3600),
         });
         assert!(sim.wait_until(LONG, |sim| sim.status()["online"] == true).await);
+        // On a machine that has much to do both moments may pass before either is acted upon.
+        sim.wait_until(LONG, |sim| sim.own_posts().len() >= posts).await;
         assert_eq!(sim.own_posts().len(), posts, "{enabled} {message:?}");
     }
 }

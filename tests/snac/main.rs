@@ -92,8 +92,11 @@ async fn shows_the_picture(snac: &Snac, note: &Value) {
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], "image/jpeg");
     assert!(answer.bytes().await.unwrap().starts_with(&[0xff, 0xd8, 0xff]), "a JPEG");
-    let page = snac.timeline_page().await;
-    assert!(page.contains(&format!("src=\"{url}\"")), "snac's page shows {url}");
+    let shown = format!("src=\"{url}\"");
+    eventually(&format!("snac's page shows {url}"), SNAC, async || {
+        snac.timeline_page().await.contains(&shown).then_some(())
+    })
+    .await;
 }
 
 /// Waits for a line in Owncast's chat that names who did what.

@@ -16,8 +16,8 @@ use super::wait::{LONG, eventually};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_owncast-herald");
 
-/// How long an orderly stop may take.
-const STOP: Duration = Duration::from_secs(5);
+/// How long an orderly stop may take: the program gives itself four seconds, and a machine that has much to do adds to it.
+const STOP: Duration = Duration::from_secs(20);
 
 /// An `owncast-herald run` on loopback. Dropping it kills the process, and prints its log when the test has failed.
 pub struct TestAgent {
@@ -139,7 +139,8 @@ impl TestAgent {
         panic!("not ready within {LONG:?}");
     }
 
-    async fn try_status(&self) -> Option<Value> {
+    /// What `status --json` prints, if somebody is there to be asked.
+    pub async fn try_status(&self) -> Option<Value> {
         let output = self.cli(&["status", "--json"]).await;
         output.status.success().then(|| serde_json::from_slice(&output.stdout).ok()).flatten()
     }
@@ -222,7 +223,9 @@ impl TestAgent {
 
     /// Everything logged so far, by all runs on this folder.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.path("agent.log")).unwrap_or_default()
+        // It may be in the middle of a letter.
+        let bytes = fs::read(self.path("agent.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// A file in the agent's folder: `agent.toml`, `agent.log`, `admin.sock`, `store`.

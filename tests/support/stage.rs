@@ -165,6 +165,13 @@ impl Stage {
         self.owncast.set_title(&format!("Title {titles}"));
     }
 
+    /// The value of one of the agent's metrics, named with its labels.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let text = self.get(&format!("{}/metrics", self.agent.metrics_url())).await.text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
     /// Waits until the agent's log says so.
     pub async fn wait_log(&self, words: &str) {
         let what = format!("the log says {words:?}");

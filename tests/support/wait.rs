@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Bound of a wait for something that takes a moment; reaching it is a failure.
-pub const LONG: Duration = Duration::from_secs(30);
+/// Bound of a wait for something that takes a moment; reaching it is a failure. Longer than the agent's longest pause between
+/// two looks at Owncast's settings, and as much again for a machine that has much to do.
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(25);

@@ -59,7 +59,7 @@ impl Watched {
     }
 
     async fn next(&mut self) -> Arc<Config> {
-        let changed = tokio::time::timeout(Duration::from_secs(20), self.configs.changed());
+        let changed = tokio::time::timeout(Duration::from_secs(60), self.configs.changed());
         changed.await.expect("the change is seen in time").unwrap();
         Arc::clone(&self.configs.borrow_and_update())
     }
