@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{delivered, followers, hosts};
-use crate::model::block::{Block, BlockOwner, BlockTarget};
+use crate::model::block::{Block, BlockOwner, BlockTarget, actor_key, domain_key};
 use crate::model::delivery::{Attempt, InboxState, Outgoing, Target};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::host_of;
@@ -75,20 +75,25 @@ pub fn covers(target: &BlockTarget, actor: &str) -> bool {
     }
 }
 
-fn standing(view: &dyn View, target: &BlockTarget) -> bool {
+fn standing(view: &dyn View, key: impl Fn(BlockOwner) -> Vec<u8>) -> bool {
     [BlockOwner::Owncast, BlockOwner::Operator]
         .into_iter()
-        .any(|owner| view.get_bytes(&full_key(Block::KIND, &target.key(owner))).is_some())
+        .any(|owner| view.get_bytes(&full_key(Block::KIND, &key(owner))).is_some())
 }
 
 /// True if this host, or a domain it lies below, is blocked.
 pub fn host_blocked(view: &dyn View, host: &str) -> bool {
-    covering(host).into_iter().any(|domain| standing(view, &BlockTarget::Domain(domain.to_owned())))
+    covering(host).into_iter().any(|domain| standing(view, |owner| domain_key(domain, owner)))
 }
 
 /// True if this actor or its host is blocked. Also the one question asked before anything is sent to an inbox.
 pub fn actor_blocked(view: &dyn View, actor: &str) -> bool {
-    standing(view, &BlockTarget::Actor(actor.to_owned())) || host_blocked(view, &host_of(actor))
+    actor_of_host_blocked(view, actor, &host_of(actor))
+}
+
+/// [`actor_blocked`] where the actor's host is known already.
+pub fn actor_of_host_blocked(view: &dyn View, actor: &str, host: &str) -> bool {
+    standing(view, |owner| actor_key(actor, owner)) || host_blocked(view, host)
 }
 
 /// Adds a block and parks the followers it covers. Returns how many were parked, or `None` if it stood already.

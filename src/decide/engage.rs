@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Moment, seen};
-use crate::model::engagement::{Engagement, EngagementKind, engaged_prefix, engagement_key};
+use crate::model::engagement::{Engagement, EngagementKind, engaged_prefix, engagement_key, id_digest};
 use crate::model::handle::Person;
 use crate::model::notices::{Notice, NoticeKind, Said};
 use crate::model::post::{Post, PostState};
 use crate::model::record::{full_key, kind};
-use crate::model::{Addresses, Draft, Record};
+use crate::model::{Addresses, Draft, Record, View};
 use ulid::Ulid;
 
 /// Older posts are counted, not told in chat (Owncast's own rule).
@@ -42,7 +42,7 @@ pub fn ours(addresses: &Addresses, object: &str) -> Option<Ours> {
     addresses.post_of(object.strip_suffix("/activity").unwrap_or(object)).map(Ours::Post)
 }
 
-/// Somebody likes or announces.
+/// Somebody likes or announces, in a request with this signature (a digest of it). Sent again, it does nothing.
 pub fn engage(
     draft: &mut Draft<'_>,
     moment: &mut Moment,
@@ -50,6 +50,7 @@ pub fn engage(
     person: &Person,
     object: Ours,
     activity: &str,
+    signature: &str,
 ) -> Engaged {
     let now = moment.now;
     let post = match object {
@@ -60,18 +61,32 @@ pub fn engage(
         },
     };
     let post_id = post.as_ref().map(|post| post.id);
-    if seen::was_undone(draft.view(), &person.actor, activity, now) {
+    if seen::is_repeated(draft.view(), signature, now) {
         return Engaged::Nothing;
     }
     let key = engagement_key(post_id, kind, &person.actor);
-    if let Some(known) = draft.view().get::<Engagement>(&key).filter(|known| !known.undone) {
-        // The newest of several stands for all: an Undo of an older one, which may come late, takes nothing back.
-        if known.activity != activity {
-            seen::overtaken(draft, &person.actor, &known.activity, now);
-            keep(draft, &Engagement { activity: activity.to_owned(), ..known });
-            seen::remember(draft, &person.actor, activity, &key, now);
-        }
+    let known = draft.view().get::<Engagement>(&key);
+    if known.as_ref().is_some_and(|known| known.signature == signature) {
         return Engaged::Nothing;
+    }
+    if seen::was_undone(draft.view(), &person.actor, activity, now) {
+        seen::remember(draft, signature, now);
+        return Engaged::Nothing;
+    }
+    if let Some(known) = known {
+        // Of two signatures it holds the one that came last, or the one that came with what it stands for.
+        if !known.undone && known.activity == activity {
+            seen::remember(draft, signature, now);
+            return Engaged::Nothing;
+        }
+        seen::remember(draft, &known.signature, known.at);
+        // The newest of several stands for all: an Undo of an older one, which may come late, takes nothing back.
+        if !known.undone {
+            seen::overtaken(draft, &person.actor, &known.activity, &key, now);
+            let (activity, signature) = (activity.to_owned(), signature.to_owned());
+            keep(draft, &Engagement { activity, signature, at: now, ..known });
+            return Engaged::Nothing;
+        }
     }
     let engagement = Engagement {
         post: post_id,
@@ -79,11 +94,11 @@ pub fn engage(
         actor: person.actor.clone(),
         inbox: person.delivery_inbox().to_owned(),
         activity: activity.to_owned(),
+        signature: signature.to_owned(),
         at: now,
         undone: false,
     };
     keep(draft, &engagement);
-    seen::remember(draft, &person.actor, activity, &key, now);
     let tell =
         post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
     let live_post = post.as_ref().is_some_and(|post| post.state == PostState::Live);
@@ -119,6 +134,7 @@ pub fn replied(
         actor: person.actor.clone(),
         inbox: person.delivery_inbox().to_owned(),
         activity: activity.to_owned(),
+        signature: String::new(),
         at: moment.now,
         undone: false,
     };
@@ -141,7 +157,9 @@ pub fn undo(
         return Engaged::Nothing;
     }
     let find = |key: Vec<u8>| draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor);
-    let by_id = inner.and_then(|id| seen::led_to(draft.view(), actor, id)).and_then(find);
+    let key_of =
+        |id: &str| seen::led_to(draft.view(), actor, id).or_else(|| key_by_id(draft.view(), actor, id));
+    let by_id = inner.and_then(key_of).and_then(find);
     let overtaken = by_id.as_ref().is_some_and(|known| Some(known.activity.as_str()) != inner);
     let known_id = by_id.is_some();
     let by_object = || {
@@ -167,13 +185,30 @@ pub fn undo(
     Engaged::Counted
 }
 
+/// Calls `each` with the key of every engagement of an actor and the digest of its activity's id, until it returns `false`.
+fn of_actor(view: &dyn View, actor: &str, each: &mut dyn FnMut(Vec<u8>, &[u8]) -> bool) {
+    let prefix = full_key(kind::ENGAGED, &engaged_prefix(actor));
+    view.scan_bytes(&prefix, &prefix, &mut |key, digest| {
+        let what = key.get(prefix.len()..).unwrap_or_default();
+        each([what, actor.as_bytes()].concat(), digest)
+    });
+}
+
+/// The key of what an actor did by the activity with this id.
+fn key_by_id(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
+    let (wanted, mut found) = (id_digest(id), None);
+    of_actor(view, actor, &mut |key, digest| {
+        found = (digest == wanted).then_some(key);
+        found.is_none()
+    });
+    found
+}
+
 /// All engagements of an actor are taken back and forgotten.
 pub fn forget(draft: &mut Draft<'_>, actor: &str) {
-    let prefix = full_key(kind::ENGAGED, &engaged_prefix(actor));
     let mut keys = Vec::new();
-    draft.view().scan_bytes(&prefix, &prefix, &mut |key, _| {
-        let what = key.get(prefix.len()..).unwrap_or_default();
-        keys.push([what, actor.as_bytes()].concat());
+    of_actor(draft.view(), actor, &mut |key, _| {
+        keys.push(key);
         true
     });
     let theirs: Vec<Engagement> = keys.iter().filter_map(|key| draft.view().get(key)).collect();
@@ -183,6 +218,10 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
         {
             count(draft, post, engagement.kind, false);
         }
+        // Who comes back does not want it sent again by somebody else.
+        if !engagement.signature.is_empty() {
+            seen::remember(draft, &engagement.signature, engagement.at);
+        }
         discard(draft, &engagement);
     }
 }
@@ -190,7 +229,7 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
 /// Writes an engagement, and whose it is: an actor that is no more is forgotten without a look at all the others.
 fn keep(draft: &mut Draft<'_>, engagement: &Engagement) {
     draft.put(engagement);
-    draft.put_raw(kind::ENGAGED, &engagement.engaged_key(), Vec::new());
+    draft.put_raw(kind::ENGAGED, &engagement.engaged_key(), id_digest(&engagement.activity).to_vec());
 }
 
 /// Deletes an engagement, and whose it was.

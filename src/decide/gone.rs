@@ -10,11 +10,11 @@ use super::delivered::state_of;
 use super::seen::later;
 use super::{Moment, engage, follow, followers};
 use crate::model::delivery::{InboxState, Outgoing};
-use crate::model::engagement::Seen;
+use crate::model::engagement::{Seen, engaged_prefix};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
 use crate::model::notices::Notice;
-use crate::model::record::{decode, full_key};
+use crate::model::record::{decode, full_key, kind};
 use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
 
@@ -25,12 +25,14 @@ const MISSING_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Whether anything of an actor is remembered that its end would change.
 pub fn is_known(view: &dyn View, actor: &str) -> bool {
-    let acted = format!("Sa\n{actor}\n").into_bytes();
     let mut known = view.get::<Follower>(actor.as_bytes()).is_some();
-    view.scan_bytes(&acted, &acted, &mut |_, _| {
-        known = true;
-        false
-    });
+    let acted = format!("a\n{actor}\n").into_bytes();
+    for prefix in [full_key(Seen::KIND, &acted), full_key(kind::ENGAGED, &engaged_prefix(actor))] {
+        view.scan_bytes(&prefix, &prefix, &mut |_, _| {
+            known = true;
+            false
+        });
+    }
     known
 }
 

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
 
-use crate::model::engagement::Seen;
+use crate::model::engagement::{Seen, id_digest};
 use crate::model::{Draft, View};
 
 /// A signature is valid for an hour and some minutes either way; its repeat is a no-op for two such windows.
 pub const SIGNATURE_MEMORY: Duration = Duration::from_secs(2 * (2 * 3600 + 600));
-/// How long an activity id leads to what it did, for an Undo that names only the id.
+/// How long it is remembered that what an activity did was undone.
 pub const ACTIVITY_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long an Undo of something unknown is remembered (Mastodon does so for six hours).
 pub const UNDONE_MEMORY: Duration = Duration::from_secs(6 * 3600);
@@ -19,23 +21,34 @@ pub fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// Remembers the exact signature of a request. False if it was seen before: the request then does nothing.
+/// Remembers the exact signature of a request by a digest of it. False if it was seen before: the request then does nothing.
 ///
 /// `follower` is who follows, if that is what is requested: where ids are used again, a Follow, its Undo and the next
 /// Follow within one second begin and end with the very same bytes, and the last of them is to count.
-pub fn first_time(
-    draft: &mut Draft<'_>,
-    signature_hash: &str,
-    follower: Option<&str>,
-    now: Timestamp,
-) -> bool {
-    let what = format!("s\n{signature_hash}");
+pub fn first_time(draft: &mut Draft<'_>, signature: &str, follower: Option<&str>, now: Timestamp) -> bool {
+    let what = signed(signature);
     let since_it_left = follower.is_some_and(|actor| lives(draft.view(), &unfollowed_by(actor), now));
     if lives(draft.view(), &what, now) && !since_it_left {
         return false;
     }
-    draft.put(&Seen { what, leads_to: None, undone: false, expires: later(now, SIGNATURE_MEMORY) });
+    remember(draft, signature, now);
     true
+}
+
+fn signed(signature: &str) -> String {
+    format!("s\n{signature}")
+}
+
+/// Whether a signature was seen before and is remembered here. That of a like or share stands with its effect, and is
+/// remembered here from the moment on in which it no longer does.
+pub fn is_repeated(view: &dyn View, signature: &str, now: Timestamp) -> bool {
+    lives(view, &signed(signature), now)
+}
+
+/// Remembers a signature that came at `at`.
+pub fn remember(draft: &mut Draft<'_>, signature: &str, at: Timestamp) {
+    let (what, expires) = (signed(signature), later(at, SIGNATURE_MEMORY));
+    draft.put(&Seen { what, leads_to: None, undone: false, expires });
 }
 
 fn lives(view: &dyn View, what: &str, now: Timestamp) -> bool {
@@ -61,32 +74,19 @@ pub fn followed(draft: &mut Draft<'_>, actor: &str) {
 }
 
 fn activity(actor: &str, id: &str) -> String {
-    format!("a\n{actor}\n{id}")
+    format!("a\n{actor}\n{}", STANDARD_NO_PAD.encode(id_digest(id)))
 }
 
-/// Remembers where an activity's effect is stored.
-pub fn remember(draft: &mut Draft<'_>, actor: &str, id: &str, key: &[u8], now: Timestamp) {
-    let leads_to = Some(key.iter().map(|byte| format!("{byte:02x}")).collect());
-    draft.put(&Seen {
-        what: activity(actor, id),
-        leads_to,
-        undone: false,
-        expires: later(now, ACTIVITY_MEMORY),
-    });
+/// Remembers an activity that a newer one of the same actor stands for, whose effect is stored at `key`: only for as long as
+/// an Undo of it may be late.
+pub fn overtaken(draft: &mut Draft<'_>, actor: &str, id: &str, key: &[u8], now: Timestamp) {
+    let (what, leads_to) = (activity(actor, id), Some(STANDARD_NO_PAD.encode(key)));
+    draft.put(&Seen { what, leads_to, undone: false, expires: later(now, UNDONE_MEMORY) });
 }
 
-/// Remembers an activity that a newer one of the same actor stands for: only for as long as an Undo of it may be late.
-pub fn overtaken(draft: &mut Draft<'_>, actor: &str, id: &str, now: Timestamp) {
-    let known: Option<Seen> = draft.view().get(activity(actor, id).as_bytes());
-    if let Some(known) = known {
-        draft.put(&Seen { expires: known.expires.min(later(now, UNDONE_MEMORY)), ..known });
-    }
-}
-
-/// The key of what this actor's activity did, if it is remembered.
+/// The key of what stands for an activity of this actor that was overtaken, if that is remembered.
 pub fn led_to(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
-    let hex = view.get::<Seen>(activity(actor, id).as_bytes())?.leads_to?;
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()).collect()
+    STANDARD_NO_PAD.decode(view.get::<Seen>(activity(actor, id).as_bytes())?.leads_to?).ok()
 }
 
 /// Remembers for a while that an activity was undone, before it came or after.

@@ -1,5 +1,7 @@
 //! What a verified activity changes: one commit, on disk before the answer.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::gate::not_verified;
@@ -10,7 +12,7 @@ use crate::decide::engage::{self, Engaged, Ours, ours};
 use crate::decide::follow::{self, Followed};
 use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, refusals, reports, seen};
 use crate::model::engagement::EngagementKind;
-use crate::model::handle::{Person, host_of};
+use crate::model::handle::Person;
 use crate::model::{Addresses, Draft};
 use crate::random::entropy;
 use crate::serve::answer::Problem;
@@ -18,17 +20,21 @@ use crate::serve::answer::Problem;
 impl Inbox {
     /// Applies a verified activity.
     pub(super) async fn apply(&self, engine: &Engine, verified: Verified) -> Result<Took, Problem> {
-        let Some(rules) = self.effective.borrow().rules() else {
-            return Err(Problem::busy("identity-unknown", "this server does not know who it is yet", 60));
+        // Nothing but a Follow goes by them, and putting them together takes longer than a Like.
+        let rules = match verified.activity().kind {
+            Kind::Follow => Some(self.effective.borrow().rules().ok_or_else(|| {
+                Problem::busy("identity-unknown", "this server does not know who it is yet", 60)
+            })?),
+            _ => None,
         };
         let moment = Moment::new(Timestamp::now(), entropy());
-        let addresses = engine.addresses.clone();
+        let addresses = Arc::clone(&engine.addresses);
         let (kind, actor) = (verified.activity().kind.clone(), verified.actor().to_owned());
         let outcome = self
             .store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
-                let outcome = decide(&mut draft, moment, &rules, &addresses, &verified);
+                let outcome = decide(&mut draft, moment, rules.as_ref(), &addresses, &verified);
                 (draft.into_changes(), outcome)
             })
             .await
@@ -57,21 +63,23 @@ struct Blocked {
 fn decide(
     draft: &mut Draft<'_>,
     mut moment: Moment,
-    rules: &Rules,
+    rules: Option<&Rules>,
     addresses: &Addresses,
     verified: &Verified,
 ) -> Result<Took, Blocked> {
-    if blocks::actor_blocked(draft.view(), verified.actor()) {
+    if blocks::actor_of_host_blocked(draft.view(), verified.actor(), verified.host()) {
         return Err(Blocked { key_id: verified.key_id().to_owned() });
     }
     let follower = (verified.activity().kind == Kind::Follow).then(|| verified.actor());
+    // A like or share remembers its own.
     if verified.proof() == Proof::Signature
+        && engagement(&verified.activity().kind).is_none()
         && !seen::first_time(draft, verified.signature(), follower, moment.now)
     {
         return Ok(Took::Repeated);
     }
     if verified.proof() == Proof::Signature {
-        hosts::spoke(draft, &host_of(verified.actor()), moment.now);
+        hosts::spoke(draft, verified.host(), moment.now);
         refusals::spoke(draft, verified.actor());
     }
     let activity = verified.activity();
@@ -84,6 +92,7 @@ fn decide(
     let id = activity.id.as_deref();
     Ok(match activity.kind {
         Kind::Follow => {
+            let Some(rules) = rules else { return Ok(Took::Ignored) };
             let followed = follow::follow(
                 draft,
                 &mut moment,
@@ -104,7 +113,7 @@ fn decide(
             };
             // Old software sends no id; the object stands for it.
             let id = id.or(activity.object.id.as_deref()).unwrap_or_default();
-            counted(engage::engage(draft, &mut moment, kind, person, object, id))
+            counted(engage::engage(draft, &mut moment, kind, person, object, id, verified.signature()))
         }
         Kind::Create => {
             let post = activity.object.in_reply_to.as_deref().and_then(|id| ours(addresses, id));

@@ -13,7 +13,7 @@ use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, gone};
 use crate::fetch::{FetchError, RemoteActor};
-use crate::model::handle::host_of;
+use crate::model::handle::host_of_url;
 use crate::model::origin::{Origin, parse_remote, same_origin};
 use crate::model::{Source, View};
 use crate::serve::answer::Problem;
@@ -40,8 +40,8 @@ pub(super) struct Claim {
 }
 
 /// Checks everything that needs neither network nor store.
-pub(super) fn check(engine: &Engine, arrival: Arrival) -> Result<Checked, Problem> {
-    content_type(&arrival.headers)?;
+pub(super) fn check(engine: &Engine, arrival: Arrival<'_>) -> Result<Checked, Problem> {
+    content_type(arrival.headers)?;
     let document = json::parse(&arrival.body)
         .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-json", problem.to_string()))?;
     let incoming = Incoming::parse(&document)
@@ -71,17 +71,10 @@ fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-fn sound(engine: &Engine, arrival: &Arrival, incoming: Incoming) -> Result<Claim, Problem> {
-    let arrived = Timestamp::now();
-    let unverified = precheck(
-        &Method::POST,
-        &arrival.target,
-        &arrival.headers,
-        &arrival.body,
-        engine.fetcher.own(),
-        arrived,
-    )
-    .map_err(unsigned)?;
+fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<Claim, Problem> {
+    let (arrived, own) = (Timestamp::now(), engine.fetcher.own());
+    let unverified = precheck(&Method::POST, arrival.target, arrival.headers, &arrival.body, own, arrived)
+        .map_err(unsigned)?;
     let address = |what: &str, text: &str| {
         parse_remote(text, &engine.policy).map_err(|problem| {
             Problem::new(StatusCode::UNAUTHORIZED, "bad-address", format!("the {what} is refused: {problem}"))
@@ -101,7 +94,7 @@ fn sound(engine: &Engine, arrival: &Arrival, incoming: Incoming) -> Result<Claim
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "origin", detail));
         }
     }
-    if host_of(actor.as_str()) == engine.addresses.host() {
+    if host_of_url(&actor) == engine.addresses.host() {
         let detail = "the actor is on this server itself";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "own-host", detail));
     }
@@ -149,10 +142,10 @@ fn unavailable(key_id: &str) -> Problem {
 /// Proves a claim, or says why not.
 pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Result<Verified, Problem> {
     let Claim { incoming, unverified, actor, arrived, source } = claim;
-    let (asked, key_host) = (actor.to_string(), host_of(&unverified.key_id));
-    // A few keys of a small tree, which are in memory: to hand them to another thread costs more than to read them.
+    // The key's host is the actor's. Which blocks there are is in memory: to hand the question to another thread costs
+    // more than the answer.
     let blocked = store
-        .look(|view| blocks::actor_blocked(view, &asked) || blocks::host_blocked(view, &key_host))
+        .look(|view| blocks::actor_of_host_blocked(view, actor.as_str(), &host_of_url(&actor)))
         .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
     let looked = match blocked {
         // What we would spend on anybody else is spent on them: a budget that is used up would tell otherwise.
@@ -291,7 +284,7 @@ mod tests {
             Arc::new(move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()),
         );
         let addresses = Addresses::new("https://stream.example", "live");
-        let engine = Engine { addresses, policy, fetcher: Arc::new(fetcher) };
+        let engine = Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher) };
         let key_id = format!("{}#main-key", server.url("/u/a"));
         let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
         let signed = |key: usize, rfc9421: bool| {

@@ -42,11 +42,11 @@ const FULL_FOR: u32 = 3600;
 
 /// One POST to the inbox.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct Arrival<'a> {
     /// Path and query as they came over the wire.
-    pub target: String,
+    pub target: &'a str,
     /// All headers.
-    pub headers: HeaderMap,
+    pub headers: &'a HeaderMap,
     /// The raw body: the digest is of these bytes.
     pub body: Body,
     /// Whom it is counted for; `None` where clients cannot be told apart.
@@ -57,7 +57,7 @@ pub struct Arrival {
 #[derive(Clone, Debug)]
 pub struct Engine {
     /// Our ids.
-    pub addresses: Addresses,
+    pub addresses: Arc<Addresses>,
     /// What addresses of strangers may look like.
     pub policy: RemotePolicy,
     /// Reads actors and keys.
@@ -104,11 +104,11 @@ impl Inbox {
     ///
     /// # Errors
     /// What to answer instead of 202. Nothing was changed then.
-    pub async fn receive(&self, arrival: Arrival) -> Result<(), Problem> {
+    pub async fn receive(&self, arrival: Arrival<'_>) -> Result<(), Problem> {
         let Some(engine) = self.engine.get() else {
             return Err(Problem::busy("identity-unknown", "this server does not know who it is yet", 60));
         };
-        if self.store.room().low {
+        if self.store.has_no_room() {
             self.metrics.inbox(InboxOutcome::Overloaded);
             return Err(Problem::busy("no-space", "this server's disk is nearly full", 300));
         }

@@ -1,8 +1,11 @@
 //! The proof that an activity is its actor's. Handlers take nothing else.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
 use crate::activitypub::signature::Unverified;
 use crate::activitypub::vocab::read::Incoming;
-use crate::model::handle::Person;
+use crate::model::handle::{Person, host_of};
 use jiff::Timestamp;
 
 /// How it was proved.
@@ -19,6 +22,7 @@ pub enum Proof {
 pub struct Verified {
     activity: Incoming,
     actor: String,
+    host: String,
     person: Option<Person>,
     proof: Proof,
     stamp: Timestamp,
@@ -34,15 +38,17 @@ impl Verified {
         stamp: Timestamp,
         request: Unverified,
     ) -> Self {
-        let hash =
-            openssl::sha::sha256(&request.signature).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hash = openssl::sha::Sha256::new();
+        hash.update(&request.signature);
+        let digest = hash.finish();
         Verified {
             activity,
+            host: person.host(),
             actor: person.actor.clone(),
             person: Some(person),
             proof: Proof::Signature,
             stamp,
-            signature: hash,
+            signature: STANDARD_NO_PAD.encode(digest.get(..16).unwrap_or(&digest)),
             key_id: request.key_id,
         }
     }
@@ -51,6 +57,7 @@ impl Verified {
     pub(super) fn by_absence(activity: Incoming, actor: String, stamp: Timestamp) -> Self {
         Verified {
             activity,
+            host: host_of(&actor),
             actor,
             person: None,
             proof: Proof::ActorGone,
@@ -70,6 +77,11 @@ impl Verified {
         &self.actor
     }
 
+    /// Host of the actor's id, with its port if it has one.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// What its document says; `None` if it is gone.
     pub fn person(&self) -> Option<&Person> {
         self.person.as_ref()
@@ -85,7 +97,7 @@ impl Verified {
         self.stamp
     }
 
-    /// SHA-256 of the signature, in hexadecimal; empty if there was none.
+    /// A digest of the signature; empty if there was none.
     pub fn signature(&self) -> &str {
         &self.signature
     }

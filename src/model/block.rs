@@ -39,15 +39,29 @@ pub struct Block {
 impl BlockTarget {
     /// The key of an entry of this target and owner.
     pub fn key(&self, owner: BlockOwner) -> Vec<u8> {
-        let owner = match owner {
-            BlockOwner::Owncast => 'c',
-            BlockOwner::Operator => 'o',
-        };
         match self {
-            BlockTarget::Domain(domain) => format!("d{domain}\n{owner}").into_bytes(),
-            BlockTarget::Actor(actor) => format!("a{actor}\n{owner}").into_bytes(),
+            BlockTarget::Domain(domain) => domain_key(domain, owner),
+            BlockTarget::Actor(actor) => actor_key(actor, owner),
         }
     }
+}
+
+/// The key of this owner's block of a domain.
+pub fn domain_key(domain: &str, owner: BlockOwner) -> Vec<u8> {
+    key(b'd', domain, owner)
+}
+
+/// The key of this owner's block of an actor.
+pub fn actor_key(actor: &str, owner: BlockOwner) -> Vec<u8> {
+    key(b'a', actor, owner)
+}
+
+fn key(what: u8, name: &str, owner: BlockOwner) -> Vec<u8> {
+    let owner: &[u8] = match owner {
+        BlockOwner::Owncast => b"\nc",
+        BlockOwner::Operator => b"\no",
+    };
+    [&[what], name.as_bytes(), owner].concat()
 }
 
 impl Record for Block {

@@ -31,6 +31,8 @@ pub struct Engagement {
     pub inbox: String,
     /// Id of the activity, for an Undo that names only the id.
     pub activity: String,
+    /// A digest of the signature that brought it, for as long as it may be sent again; empty for a reply.
+    pub signature: String,
     /// When it arrived.
     pub at: Timestamp,
     /// Taken back.
@@ -52,6 +54,16 @@ pub fn engagement_key(post: Option<Ulid>, kind: EngagementKind, actor: &str) -> 
     });
     key.extend_from_slice(actor.as_bytes());
     key
+}
+
+/// What stands for the id of an activity: ids are long, and there are many of them.
+pub fn id_digest(id: &str) -> [u8; 16] {
+    // Not in one call: that looks the algorithm up each time.
+    let mut hash = openssl::sha::Sha256::new();
+    hash.update(id.as_bytes());
+    let mut digest = [0; 16];
+    digest.iter_mut().zip(hash.finish()).for_each(|(place, byte)| *place = byte);
+    digest
 }
 
 /// Key prefix of what says which engagements are an actor's. No address has a line break in it.
@@ -79,9 +91,10 @@ impl Record for Engagement {
 /// Something that has been handled, remembered until `expires`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// What: a short tag, the actor and an id, joined by newlines; or a signature's hash.
+    /// What: a short tag and whose or which it is. The key, and so not in the value: there are many of these.
+    #[serde(skip)]
     pub what: String,
-    /// What an Undo needs to find the thing again: the engagement's key in hexadecimal.
+    /// What an Undo needs to find the thing again: the engagement's key in Base64.
     pub leads_to: Option<String>,
     /// The thing was undone before it arrived: when it comes, it does nothing.
     pub undone: bool,

@@ -35,14 +35,14 @@ impl Person {
 
 /// Host of an absolute URL, lower case, with its port if it is not the scheme's default. Empty if there is none.
 pub fn host_of(id: &str) -> String {
-    url::Url::parse(id)
-        .ok()
-        .and_then(|url| {
-            let host = url.host_str()?.to_ascii_lowercase();
-            Some(match url.port() {
-                Some(port) => format!("{host}:{port}"),
-                None => host,
-            })
-        })
-        .unwrap_or_default()
+    url::Url::parse(id).map(|url| host_of_url(&url)).unwrap_or_default()
+}
+
+/// [`host_of`] an address that has been parsed already.
+pub fn host_of_url(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+    match url.port() {
+        Some(port) if !host.is_empty() => format!("{host}:{port}"),
+        _ => host,
+    }
 }

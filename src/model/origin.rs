@@ -53,10 +53,10 @@ impl fmt::Display for Origin {
 /// Whether two addresses share an origin (FEP-fe34). Addresses without an origin share none.
 #[must_use]
 pub fn same_origin(a: &Url, b: &Url) -> bool {
-    match (Origin::of(a), Origin::of(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => false,
-    }
+    a.host_str().is_some()
+        && a.port_or_known_default().is_some()
+        && (a.scheme(), a.host_str(), a.port_or_known_default())
+            == (b.scheme(), b.host_str(), b.port_or_known_default())
 }
 
 /// What of the open internet's rules is relaxed. The default relaxes nothing.

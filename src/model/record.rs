@@ -25,7 +25,7 @@ pub mod kind {
     pub const POST: u8 = b'P';
     /// Likes and announces by post, kind and actor.
     pub const ENGAGEMENT: u8 = b'E';
-    /// Which engagements are an actor's: actor, post and kind, the value empty.
+    /// Which engagements are an actor's: actor, post and kind; the value is a digest of the activity's id.
     pub const ENGAGED: u8 = b'e';
     /// Ids and signatures already handled, with an expiry.
     pub const SEEN: u8 = b'S';
@@ -70,14 +70,15 @@ pub fn full_key(kind: u8, key: &[u8]) -> Vec<u8> {
 /// The version is part of the bytes from the first release on, so that a later one can tell what it reads.
 pub fn encode<R: Serialize>(record: &R) -> Vec<u8> {
     const VERSION: &[u8] = b"{\"v\":1";
-    // Records are structs with string keys, for which serde_json cannot fail.
-    let plain = serde_json::to_vec(record).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(VERSION.len() + plain.len());
-    match plain.strip_prefix(b"{") {
-        Some(b"}") => bytes.extend_from_slice(b"{\"v\":1}"),
-        // Put in front as text: serde's own way of adding a field costs more than all the rest.
-        Some(fields) => [VERSION, b",", fields].iter().for_each(|part| bytes.extend_from_slice(part)),
-        None => {}
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(VERSION);
+    // Put in front as text: serde's own way of adding a field costs more than all the rest. Records are structs with
+    // string keys, for which serde_json cannot fail.
+    let written = serde_json::to_writer(&mut bytes, record);
+    match bytes.get_mut(VERSION.len()..) {
+        Some([brace @ b'{', b'"', ..]) if written.is_ok() => *brace = b',',
+        Some([b'{', b'}']) => drop(bytes.remove(VERSION.len())),
+        _ => bytes.clear(),
     }
     bytes
 }

@@ -23,7 +23,7 @@ pub const FORM_TIME: Duration = Duration::from_secs(5);
 /// What every body may have, larger than nearly all activities are: connections being limited, so is this.
 const OWN_BYTES: usize = 8 * 1024;
 /// What all bodies together may have beyond that, in blocks.
-const ROOM: usize = 8 * 1024 * 1024 / BLOCK;
+const ROOM: usize = 6 * 1024 * 1024 / BLOCK;
 /// What the bodies of one client may have of that, in blocks, so that one leaves room to others.
 const ROOM_OF_ONE: usize = ROOM / 4;
 /// The room that a body takes at a time, in bytes.

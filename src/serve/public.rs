@@ -1,6 +1,7 @@
 //! The routes the world reaches through the proxy: one dispatcher, so that every unmatched path is a 404 and every
 //! matched path with another method a 405.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,10 +221,10 @@ impl Public {
 
     async fn take(&self, request: &Request, body: Body, source: Option<Source>) -> Result<Answer, Problem> {
         let target = match &request.query {
-            Some(query) => format!("{}?{query}", request.path),
-            None => request.path.clone(),
+            Some(query) => Cow::Owned(format!("{}?{query}", request.path)),
+            None => Cow::Borrowed(request.path.as_str()),
         };
-        let arrival = Arrival { target, headers: request.headers.clone(), body, source };
+        let arrival = Arrival { target: &target, headers: &request.headers, body, source };
         self.inbox.receive(arrival).await?;
         let mut answer = Answer::new(Bytes::new());
         *answer.status_mut() = StatusCode::ACCEPTED;

@@ -1,22 +1,27 @@
 //! The database files: locked, repaired, opened, read, written, made durable.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::StoreError;
+use super::journal::{Batch, Journal};
 use crate::model::View;
 use crate::model::record::{full_key, kind};
 
 /// Version of the records' layout as a whole.
 const SCHEMA: u32 = 1;
 /// Memory for cached pages. The default of the database is 1 GiB, far above our budget.
-const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a process that was killed a moment ago may still hold the files.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+/// Kinds of which there are few, and which are asked for with every activity, mostly in vain: which of their keys are
+/// there is known without a look.
+const ASKED_IN_VAIN: [u8; 2] = [kind::BLOCK, kind::HOST];
 
 /// The open database. Reads may come from any thread; only the writer writes.
 #[derive(Debug)]
@@ -26,8 +31,12 @@ pub struct Disk {
     data: File,
     /// Moves before a batch can be seen and again when it can: odd between the two.
     batches: AtomicU64,
+    /// What is durable before the database has it on disk.
+    journal: Mutex<Journal>,
+    /// The keys that are there of the kinds [`ASKED_IN_VAIN`].
+    there: RwLock<HashSet<Vec<u8>>>,
     /// The first read error. It stays: nothing read after it may be built on.
-    fault: Mutex<Option<String>>,
+    fault: OnceLock<String>,
     /// Held for as long as the store is open.
     _lock: File,
 }
@@ -55,10 +64,30 @@ impl Disk {
             }
         };
         let data = File::open(path.join("db")).map_err(in_folder)?;
-        let (batches, fault) = (AtomicU64::new(0), Mutex::new(None));
-        let disk = Disk { db, data, batches, fault, _lock: lock };
+        let (journal, batches) = Journal::open(&path).map_err(in_folder)?;
+        let (journal, there) = (Mutex::new(journal), RwLock::default());
+        let (numbers, fault) = (AtomicU64::new(0), OnceLock::new());
+        let disk = Disk { db, data, batches: numbers, journal, there, fault, _lock: lock };
+        if !batches.is_empty() {
+            for batch in batches {
+                disk.write(batch)?;
+            }
+            disk.settle()?;
+            disk.journal.lock().unwrap_or_else(PoisonError::into_inner).begin();
+        }
+        disk.look_what_is_there();
         disk.check_schema(folder)?;
         Ok(disk)
+    }
+
+    fn look_what_is_there(&self) {
+        let mut there = self.there.write().unwrap_or_else(PoisonError::into_inner);
+        for kind in ASKED_IN_VAIN {
+            self.scan_bytes(&[kind], &[kind], &mut |key, _| {
+                there.insert(key.to_vec());
+                true
+            });
+        }
     }
 
     fn check_schema(&self, folder: &Path) -> Result<(), StoreError> {
@@ -84,21 +113,57 @@ impl Disk {
     }
 
     /// Applies one batch atomically and makes it durable.
-    pub fn apply(&self, writes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in writes {
+    pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        let failed = |cause: io::Error| StoreError::Disk(cause.to_string());
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = journal.append(&batch).map_err(failed)?;
+        if !kept {
+            self.settle()?;
+            journal.begin();
+            kept = journal.append(&batch).map_err(failed)?;
+        }
+        if kept {
+            return self.write(batch);
+        }
+        // Too large for any journal. What stands there is older, and must not be written over it at the next start.
+        journal.append(&Batch::new()).map_err(failed)?;
+        self.write(batch)?;
+        self.settle()
+    }
+
+    /// Writes one batch atomically into the database, where everybody sees it.
+    fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        let mut writes = sled::Batch::default();
+        let mut known = Vec::new();
+        for (key, value) in batch {
+            if key.first().is_some_and(|kind| ASKED_IN_VAIN.contains(kind)) {
+                known.push((key.clone(), value.is_some()));
+            }
             match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
             }
         }
-        let disk = |cause: &dyn std::fmt::Display| StoreError::Disk(cause.to_string());
+        let (new, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, there)| *there);
+        let there = || self.there.write().unwrap_or_else(PoisonError::into_inner);
+        // A key counts as there for as long as it may be: before it is written, and until it is removed.
+        if !new.is_empty() {
+            there().extend(new.into_iter().map(|(key, _)| key));
+        }
         self.batches.fetch_add(1, Ordering::SeqCst);
-        let applied = self.db.apply_batch(batch);
+        let applied = self.db.apply_batch(writes);
         self.batches.fetch_add(1, Ordering::SeqCst);
-        applied.map_err(|cause| disk(&cause))?;
-        self.db.flush().map_err(|cause| disk(&cause))?;
-        self.data.sync_data().map_err(|cause| disk(&cause))
+        applied.map_err(|cause| StoreError::Disk(cause.to_string()))?;
+        for (key, _) in gone {
+            there().remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Makes everything in the database durable by itself.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(|cause| StoreError::Disk(cause.to_string()))?;
+        self.data.sync_data().map_err(|cause| StoreError::Disk(cause.to_string()))
     }
 
     /// See [`Store::written`](super::Store::written).
@@ -108,7 +173,7 @@ impl Disk {
 
     /// The first read error there has been.
     pub fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.fault.get().cloned()
     }
 
     /// Bytes the database takes on disk; zero when it cannot tell.
@@ -130,12 +195,29 @@ impl Disk {
     }
 
     fn note_fault(&self, cause: &sled::Error) {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| cause.to_string());
+        self.fault.get_or_init(|| cause.to_string());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What could not be settled stands in the journal, and is written at the next start.
+        let settled = self.settle().is_ok();
+        let journal = self.journal.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if settled && !journal.is_owed() {
+            journal.begin();
+            let _ = journal.append(&Batch::new());
+        }
     }
 }
 
 impl View for Disk {
     fn get_bytes(&self, key: &[u8]) -> Option<Vec<u8>> {
+        if key.first().is_some_and(|kind| ASKED_IN_VAIN.contains(kind))
+            && !self.there.read().unwrap_or_else(PoisonError::into_inner).contains(key)
+        {
+            return None;
+        }
         match self.db.get(key) {
             Ok(value) => value.map(|bytes| bytes.to_vec()),
             Err(cause) => {

@@ -5,6 +5,7 @@
 
 mod copy;
 mod disk;
+mod journal;
 mod space;
 mod writer;
 
@@ -233,6 +234,11 @@ impl Store {
     /// How much room the disk has at this moment. Whoever brings new work asks before: what is under way may end.
     pub fn room(&self) -> Room {
         self.space.look()
+    }
+
+    /// Whether there was too little room when it was last asked, a moment ago at most: for work that comes by the thousand.
+    pub fn has_no_room(&self) -> bool {
+        self.space.was_low()
     }
 
     /// Bytes the store takes on disk.

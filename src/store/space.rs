@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 /// The room on the store's disk at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Room {
 }
 
 const MIB: u64 = 1024 * 1024;
+/// In so many milliseconds a disk does not fill up by more than the floor is above nothing.
+const LATELY: u64 = 100;
 
 impl fmt::Display for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,16 +41,39 @@ pub(super) struct Space {
     folder: PathBuf,
     floor: AtomicU64,
     low: AtomicBool,
+    began: Instant,
+    /// When it was last looked, in milliseconds.
+    looked: AtomicU64,
 }
 
 impl Space {
     /// Without a floor.
     pub(super) fn new(folder: &Path) -> Self {
-        Space { folder: folder.to_owned(), floor: AtomicU64::new(0), low: AtomicBool::new(false) }
+        Space {
+            folder: folder.to_owned(),
+            floor: AtomicU64::new(0),
+            low: AtomicBool::new(false),
+            began: Instant::now(),
+            looked: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn keep_free(&self, bytes: u64) {
         self.floor.store(bytes, Ordering::Relaxed);
+        self.looked.store(0, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the room was low, as it was no longer ago than [`LATELY`].
+    pub(super) fn was_low(&self) -> bool {
+        let (now, looked) = (self.now(), self.looked.load(Ordering::Relaxed));
+        match looked > 0 && now - looked.min(now) <= LATELY {
+            true => self.low.load(Ordering::Relaxed),
+            false => self.look().low,
+        }
     }
 
     pub(super) fn look(&self) -> Room {
@@ -66,6 +92,7 @@ impl Space {
                 tracing::info!(target: "herald::store", "the disk has {free} MiB left, which is enough: everything goes on");
             }
         }
+        self.looked.store(self.now().max(1), Ordering::Relaxed);
         room
     }
 }

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 use crate::model::record::{full_key, kind};
 
@@ -49,6 +51,63 @@ async fn scan_sees_the_group_above_the_disk() {
     });
     let want = [("a", 1), ("b", 20), ("c", 3), ("f", 6), ("g", 7)];
     assert_eq!(seen, want.map(|(k, v)| (k.to_owned(), v)));
+}
+
+/// What a kill at this moment would leave, opened.
+fn killed(folder: &Path) -> (tempfile::TempDir, Disk) {
+    let left = tempfile::tempdir().unwrap();
+    // What is large stands in files of its own.
+    for part in ["db", "db/blobs"] {
+        std::fs::create_dir(left.path().join(part)).unwrap();
+        for entry in std::fs::read_dir(folder.join(part)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), left.path().join(part).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    let disk = Disk::open(left.path()).unwrap();
+    (left, disk)
+}
+
+#[test]
+fn what_was_applied_outlives_a_kill_however_large_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::open(folder.path()).unwrap();
+    let key = |name: &str| full_key(b'z', name.as_bytes());
+    // Small ones, one that no journal holds, and enough to fill the journal more than once.
+    for (round, size) in
+        [(0u8, 10), (1, 5 << 20), (2, 10), (3, 1 << 20), (4, 1 << 20), (5, 3 << 20), (6, 3 << 20), (7, 10)]
+    {
+        let new = (key(&format!("only {round}")), Some(vec![round; size]));
+        let gone = (key(&format!("only {}", round.wrapping_sub(2))), None);
+        disk.apply(vec![(key("last"), Some(vec![round])), new, gone]).unwrap();
+        let (_left, killed) = killed(folder.path());
+        assert_eq!(killed.get_bytes(&key("last")), Some(vec![round]));
+        for old in 0..=round {
+            let there = killed.get_bytes(&key(&format!("only {old}"))).is_some();
+            assert_eq!(there, old + 2 > round, "{old} after {round}");
+        }
+    }
+    drop(disk);
+    let disk = Disk::open(folder.path()).unwrap();
+    assert_eq!(disk.get_bytes(&key("last")), Some(vec![7]));
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_found_when_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = full_key(kind::BLOCK, b"dpeer.example\no");
+    for _ in 0..2 {
+        let disk = Disk::open(folder.path()).unwrap();
+        assert_eq!(disk.get_bytes(&key), None);
+        disk.apply(vec![(key.clone(), Some(vec![1]))]).unwrap();
+        assert_eq!(disk.get_bytes(&key), Some(vec![1]));
+        drop(disk);
+        let disk = Disk::open(folder.path()).unwrap();
+        assert_eq!(disk.get_bytes(&key), Some(vec![1]), "after a start");
+        disk.apply(vec![(key.clone(), None)]).unwrap();
+        assert_eq!(disk.get_bytes(&key), None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -355,7 +355,7 @@ impl Life {
         }
         let activity = self.decisions.to_string();
         self.commit(|draft, moment| {
-            engage(draft, moment, EngagementKind::Like, &who, Ours::Post(id), &activity)
+            engage(draft, moment, EngagementKind::Like, &who, Ours::Post(id), &activity, &activity)
         });
     }
 

@@ -19,7 +19,20 @@ impl World {
     }
 
     fn engage(&mut self, now: i64, kind: EngagementKind, who: &Person, what: Ours, id: &str) -> Engaged {
-        self.act(at(now), |draft, moment| engage(draft, moment, kind, who, what, id))
+        let signature = self.decisions.to_string();
+        self.signed(now, kind, who, what, id, &signature)
+    }
+
+    fn signed(
+        &mut self,
+        now: i64,
+        kind: EngagementKind,
+        who: &Person,
+        what: Ours,
+        id: &str,
+        signature: &str,
+    ) -> Engaged {
+        self.act(at(now), |draft, moment| engage(draft, moment, kind, who, what, id, signature))
     }
 
     fn undo(
@@ -264,8 +277,59 @@ fn forgetting_an_actor_looks_at_nobody_else() {
     assert!(counting.1.get() <= 2, "{}", counting.1.get());
 }
 
+#[test]
+fn an_id_that_is_used_again_is_not_a_request_that_is_sent_again() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    let post = Ours::Post(id);
+    let about = Some((Like, post));
+    assert_eq!(world.signed(1, Like, &ana, post, "like", "a"), Engaged::Counted);
+    // Nobody got the answer, so it was signed anew; then taken back by software that names no ids.
+    assert_eq!(world.signed(2, Like, &ana, post, "like", "b"), Engaged::Nothing);
+    assert_eq!(world.undo(3, &ana, None, about), Engaged::Counted);
+    for seen in ["a", "b"] {
+        assert_eq!(world.signed(4, Like, &ana, post, "like", seen), Engaged::Nothing, "{seen}");
+    }
+    assert_eq!(world.signed(5, Like, &ana, post, "like", "c"), Engaged::Counted);
+    world.act(at(6), |draft, _| forget(draft, &ana.actor));
+    for seen in ["a", "b", "c"] {
+        assert_eq!(world.signed(7, Like, &ana, post, "like", seen), Engaged::Nothing, "{seen}");
+    }
+    assert_eq!(world.counts(id), (0, 0));
+}
+
 proptest! {
     #![proptest_config(random(200))]
+    #[test]
+    fn what_is_sent_again_changes_no_count(
+        events in prop::collection::vec((0..7u8, any::<bool>(), 0..2usize, 0..3u8, any::<prop::sample::Index>()), 1..40),
+    ) {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        let posts = [world.posted(0), world.posted(0)];
+        let mut sent = Vec::new();
+        for (now, (what, like, post, activity, which)) in (1..).zip(events) {
+            let (kind, activity) = (if like { Like } else { Announce }, activity.to_string());
+            let post = Ours::Post(posts[post]);
+            match what {
+                0..=2 => {
+                    sent.push((kind, post, activity.clone(), format!("at {now}")));
+                    world.signed(now, kind, &ana, post, &activity, &format!("at {now}"));
+                }
+                3 => { world.undo(now, &ana, Some(&activity), None); }
+                4 => { world.undo(now, &ana, None, Some((kind, post))); }
+                5 => { world.undo(now, &ana, Some(&activity), Some((kind, post))); }
+                _ => world.act(at(now), |draft, _| forget(draft, &ana.actor)),
+            }
+            if !sent.is_empty() {
+                let before = posts.map(|post| world.counts(post));
+                let (kind, post, activity, signature) = which.get(&sent).clone();
+                let again = world.signed(now, kind, &ana, post, &activity, &signature);
+                prop_assert_eq!(again, Engaged::Nothing);
+                prop_assert_eq!(posts.map(|post| world.counts(post)), before);
+            }
+        }
+    }
+
     #[test]
     fn counts_are_those_of_a_recount(
         events in prop::collection::vec((0..7u8, 0..3usize, any::<bool>(), 0..3u8), 1..60),

@@ -14,7 +14,7 @@ fn who_deletes_itself_leaves_nothing_behind() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
     world.follow(at(0), &ana);
     world.act(at(1), |draft, moment| {
-        engage(draft, moment, EngagementKind::Like, &ana, Ours::Actor, "https://peer.example/likes/1")
+        engage(draft, moment, EngagementKind::Like, &ana, Ours::Actor, "https://peer.example/likes/1", "")
     });
     world.act(at(2), |draft, moment| gone::deleted(draft, moment, &ana.actor));
     assert_eq!(world.state(&ana), None);

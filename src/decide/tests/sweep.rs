@@ -129,7 +129,7 @@ fn that_something_was_told_is_forgotten_once_nothing_more_is_told_of_the_post() 
     let post = Ours::Post(world.announce(0).id);
     let like = |world: &mut World, now: i64, id: &str| {
         world.act(at(now), |draft, moment| {
-            engage(draft, moment, EngagementKind::Like, &ana, post, id);
+            engage(draft, moment, EngagementKind::Like, &ana, post, id, id);
             crate::decide::engage::undo(draft, moment, &ana.actor, Some(id), None)
         })
     };
@@ -148,7 +148,10 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
     let (bo, hours) = (person("bo", "b.example"), 3600);
     let post = Ours::Post(world.announce(0).id);
     let like = |world: &mut World, who: &Person, now: i64, id: &str| {
-        world.act(at(now), |draft, moment| engage(draft, moment, EngagementKind::Like, who, post, id));
+        let signature = format!("{} {id}", who.actor);
+        world.act(at(now), |draft, moment| {
+            engage(draft, moment, EngagementKind::Like, who, post, id, &signature);
+        });
     };
     like(&mut world, &ana, 0, "1");
     // The same like under many ids: only the newest is one for long.
@@ -157,7 +160,7 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
     }
     like(&mut world, &bo, 0, "bo");
     world.act(at(1), |draft, moment| undo(draft, moment, &bo.actor, Some("bo"), None));
-    assert_eq!((world.all::<Engagement>().len(), world.all::<Seen>().len()), (2, 51));
+    assert_eq!((world.all::<Engagement>().len(), world.all::<Seen>().len()), (2, 99));
     let mut memories = |now: i64| {
         world.sweep(now, 7);
         world.assert_consistent();
@@ -166,8 +169,8 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
         assert_eq!(counted as usize, all.0 + all.1 + world.all::<Said>().len());
         all
     };
-    assert_eq!(memories(5 * hours), (2, 51));
-    assert_eq!(memories(7 * hours), (1, 2), "ana's like, and that bo's was taken back");
+    assert_eq!(memories(5 * hours), (2, 50), "no signature is good for so long");
+    assert_eq!(memories(7 * hours), (1, 1), "ana's like, and that bo's was taken back");
     assert_eq!(memories(366 * DAY), (0, 0));
 }
 

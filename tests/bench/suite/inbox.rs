@@ -216,6 +216,7 @@ async fn writes(commits: usize, records: u128) -> anyhow::Result<Duration> {
                                     actor: "http://127.0.0.1:40000/users/7".into(),
                                     inbox: "http://127.0.0.1:40000/users/7/inbox".into(),
                                     activity: format!("http://127.0.0.1:40000/users/7#likes/{commit}"),
+                                    signature: "iUQkNWM1Ohn9lwwf1VqHhA".into(),
                                     at: now,
                                     undone: false,
                                 });

@@ -127,27 +127,30 @@ impl World {
                     let person = person(number);
                     let post = Ours::Post(posts.get(number % POSTS).copied().unwrap_or_default());
                     let id = format!("{}#acts/{number}", person.actor);
-                    seen::first_time(&mut draft, &format!("{number:064x}"), None, now);
+                    let signature = format!("{number:022x}");
                     hosts::spoke(&mut draft, &person.host(), now);
                     let like = EngagementKind::Like;
                     match number % 6 {
                         0 | 1 => {
-                            engage::engage(&mut draft, &mut moment, like, &person, post, &id);
+                            engage::engage(&mut draft, &mut moment, like, &person, post, &id, &signature);
                         }
                         2 => {
                             let shared = EngagementKind::Announce;
-                            engage::engage(&mut draft, &mut moment, shared, &person, post, &id);
+                            engage::engage(&mut draft, &mut moment, shared, &person, post, &id, &signature);
                         }
                         3 => {
-                            engage::engage(&mut draft, &mut moment, like, &person, post, &id);
+                            engage::engage(&mut draft, &mut moment, like, &person, post, &id, &signature);
+                            seen::first_time(&mut draft, &format!("undo {signature}"), None, now);
                             engage::undo(&mut draft, &moment, &person.actor, Some(&id), Some((like, post)));
                         }
                         4 => {
+                            seen::first_time(&mut draft, &signature, None, now);
                             let follow_id = Some(id.clone());
                             follow::follow(&mut draft, &mut moment, &rules, person.clone(), follow_id, now);
                             follow::undo(&mut draft, &moment, &person, now);
                         }
                         _ => {
+                            seen::first_time(&mut draft, &signature, None, now);
                             engage::undo(&mut draft, &moment, &person.actor, Some(&id), None);
                             gone::blocked_us(&mut draft, &moment, &person.actor, now);
                         }
