@@ -74,7 +74,8 @@ pub fn engage(
         return Engaged::Nothing;
     }
     if let Some(known) = known {
-        // Of two signatures it holds the one that came last, or the one that came with what it stands for.
+        // Signed anew, because the answer was lost: the engagement keeps the signature it came with, and this one is
+        // remembered beside it.
         if !known.undone && known.activity == activity {
             seen::remember(draft, signature, now);
             return Engaged::Nothing;
