@@ -82,7 +82,13 @@ impl Federation {
         let client = Client::new(client)?;
         let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
         self.remote.settle(Arc::clone(&fetcher), policy);
-        self.inbox.settle(Engine { addresses: addresses.clone(), policy, fetcher: Arc::clone(&fetcher) });
+        let aside = Arc::new(fetcher.aside());
+        self.inbox.settle(Engine {
+            addresses: addresses.clone(),
+            policy,
+            fetcher: Arc::clone(&fetcher),
+            aside,
+        });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,
             per_host: config.delivery.per_host as usize,

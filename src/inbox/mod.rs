@@ -62,6 +62,8 @@ pub struct Engine {
     pub policy: RemotePolicy,
     /// Reads actors and keys.
     pub fetcher: Arc<Fetcher>,
+    /// The same for what is looked into after it was answered; see [`Fetcher::aside`].
+    pub aside: Arc<Fetcher>,
 }
 
 /// The inbox.
