@@ -9,12 +9,13 @@ use crate::model::stream::Stream;
 use crate::model::view::Meta;
 
 /// Everything that belongs to the actor that was: who follows it, what it said, what is under way. Blocks stay.
-const ITS: [u8; 15] = [
+const ITS: [u8; 17] = [
     kind::FOLLOWER,
     kind::INBOX,
     kind::INBOX_NUMBER,
     kind::POST,
     kind::ENGAGEMENT,
+    kind::ENGAGED,
     kind::SEEN,
     kind::OUTGOING,
     kind::CHUNK,
@@ -25,6 +26,7 @@ const ITS: [u8; 15] = [
     kind::ALARM,
     kind::NOTICE,
     kind::SAID,
+    kind::NEWCOMERS,
 ];
 
 /// Forgets the settled identity and everything that belongs to it. Returns how many followers are given up.

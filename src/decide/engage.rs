@@ -167,7 +167,7 @@ pub fn undo(
     Engaged::Counted
 }
 
-/// All engagements of an actor are taken back and forgotten.
+/// All engagements of an actor are taken back and forgotten, and not told any more.
 pub fn forget(draft: &mut Draft<'_>, actor: &str) {
     let prefix = full_key(kind::ENGAGED, &engaged_prefix(actor));
     let mut keys = Vec::new();
@@ -182,6 +182,9 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
             && let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes()))
         {
             count(draft, post, engagement.kind, false);
+        }
+        if let Some(kind) = told_as(engagement.kind) {
+            hush(draft, kind, actor, engagement.post);
         }
         discard(draft, &engagement);
     }
@@ -209,6 +212,22 @@ fn count(draft: &mut Draft<'_>, mut post: Post, kind: EngagementKind, up: bool) 
     draft.put(&post);
 }
 
+fn told_as(kind: EngagementKind) -> Option<NoticeKind> {
+    match kind {
+        EngagementKind::Like => Some(NoticeKind::Like),
+        EngagementKind::Announce => Some(NoticeKind::Announce),
+        EngagementKind::Reply => None,
+    }
+}
+
+/// What chat has not been told yet of an actor, it is not told any more. That it was told stays known: an account that
+/// comes and goes is no news each time.
+pub(super) fn hush(draft: &mut Draft<'_>, kind: NoticeKind, actor: &str, post: Option<Ulid>) {
+    if let Some(said) = draft.view().get::<Said>(&Said::key_of(kind, actor, post)) {
+        draft.delete::<Notice>(&said.notice.to_bytes());
+    }
+}
+
 /// Queues the chat notice: one ever per person, kind and post, however often it is undone and done again.
 fn tell(
     draft: &mut Draft<'_>,
@@ -218,18 +237,15 @@ fn tell(
     post: Option<Ulid>,
     live_post: bool,
 ) {
-    let kind = match kind {
-        EngagementKind::Like => NoticeKind::Like,
-        EngagementKind::Announce => NoticeKind::Announce,
-        EngagementKind::Reply => return,
-    };
+    let Some(kind) = told_as(kind) else { return };
     let key = Said::key_of(kind, &person.actor, post);
     if draft.view().get_bytes(&full_key(Said::KIND, &key)).is_some() {
         return;
     }
-    draft.put(&Said { kind, actor: person.actor.clone(), post, at: moment.now });
+    let id = moment.ulid();
+    draft.put(&Said { kind, actor: person.actor.clone(), post, notice: id, at: moment.now });
     draft.put(&Notice {
-        id: moment.ulid(),
+        id,
         kind,
         actor: person.actor.clone(),
         name: person.name.clone(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::engagement::Seen;
+use crate::model::owner::owner_of;
 use crate::model::{Draft, View};
 
 /// A signature is valid for an hour and some minutes either way; its repeat is a no-op for two such windows.
@@ -19,27 +20,40 @@ pub fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// Remembers the exact signature of a request. False if it was seen before: the request then does nothing.
-///
-/// `follower` is who follows, if that is what is requested: where ids are used again, a Follow, its Undo and the next
-/// Follow within one second begin and end with the very same bytes, and the last of them is to count.
+/// Remembers the exact signature of an actor's request. False if it was seen before: the request then does nothing, unless
+/// it counts `again`.
 pub fn first_time(
     draft: &mut Draft<'_>,
+    actor: &str,
     signature_hash: &str,
-    follower: Option<&str>,
+    again: bool,
     now: Timestamp,
 ) -> bool {
-    let what = format!("s\n{signature_hash}");
-    let since_it_left = follower.is_some_and(|actor| lives(draft.view(), &unfollowed_by(actor), now));
-    if lives(draft.view(), &what, now) && !since_it_left {
+    // By owner, so that what each has left can be counted.
+    let what = format!("s\n{}\n{signature_hash}", owner_of(actor));
+    if lives(draft.view(), &what, now) && !again {
         return false;
     }
     draft.put(&Seen { what, leads_to: None, undone: false, expires: later(now, SIGNATURE_MEMORY) });
     true
 }
 
+/// Whose a memory is, by what it is of.
+pub fn owner(what: &str) -> String {
+    let mut parts = what.split('\n');
+    match (parts.next(), parts.next()) {
+        (Some("s"), Some(owner)) => owner.to_owned(),
+        (_, actor) => owner_of(actor.unwrap_or_default()),
+    }
+}
+
 fn lives(view: &dyn View, what: &str, now: Timestamp) -> bool {
     view.get::<Seen>(what.as_bytes()).is_some_and(|seen| seen.expires > now)
+}
+
+/// Whether an actor has taken its Follow back, within the time for which signatures are remembered, and not followed since.
+pub fn has_unfollowed(view: &dyn View, actor: &str, now: Timestamp) -> bool {
+    lives(view, &unfollowed_by(actor), now)
 }
 
 fn unfollowed_by(actor: &str) -> String {

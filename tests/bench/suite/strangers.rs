@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use owncast_herald::decide::delivered::{Ending, Job};
 use owncast_herald::decide::engage::Ours;
-use owncast_herald::decide::sweep::{Cursor, LOOK, PAUSE, sweep};
+use owncast_herald::decide::sweep::{MOST, PAUSE, Round, sweep};
 use owncast_herald::decide::{Moment, delivered, engage, follow, gone, hosts, publish, seen};
 use owncast_herald::model::delivery::Attempt;
 use owncast_herald::model::engagement::EngagementKind;
@@ -78,7 +78,7 @@ struct World {
     posts: Vec<Ulid>,
     start: Timestamp,
     now: Timestamp,
-    cursor: Cursor,
+    round: Round,
 }
 
 impl World {
@@ -101,7 +101,7 @@ impl World {
                 (draft.into_changes(), posts)
             })
             .await?;
-        Ok(World { store, posts, start: now, now, cursor: Cursor::new() })
+        Ok(World { store, posts, start: now, now, round: Round::new(MOST) })
     }
 
     /// So many strangers, one after the other.
@@ -127,7 +127,7 @@ impl World {
                     let person = person(number);
                     let post = Ours::Post(posts.get(number % POSTS).copied().unwrap_or_default());
                     let id = format!("{}#acts/{number}", person.actor);
-                    seen::first_time(&mut draft, &format!("{number:064x}"), None, now);
+                    seen::first_time(&mut draft, &person.actor, &format!("{number:064x}"), false, now);
                     hosts::spoke(&mut draft, &person.host(), now);
                     let like = EngagementKind::Like;
                     match number % 6 {
@@ -161,24 +161,26 @@ impl World {
     }
 
     async fn sweep_once(&mut self) -> anyhow::Result<()> {
-        let (from, now) = (std::mem::take(&mut self.cursor), self.now);
-        self.cursor = self
+        let (from, now, look) = (self.round.cursor().clone(), self.now, self.round.look());
+        let shares = std::sync::Arc::clone(self.round.shares());
+        let swept = self
             .store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
-                let next = sweep(&mut draft, &from, now, LOOK);
-                (draft.into_changes(), next)
+                let swept = sweep(&mut draft, &from, now, look, &shares);
+                (draft.into_changes(), swept)
             })
             .await?;
+        self.round.looked(swept);
         Ok(())
     }
 
     /// Twice: what falls with something else's end is over only then.
     async fn sweep_all(&mut self) -> anyhow::Result<()> {
         for _ in 0..2 {
-            self.cursor = Cursor::new();
+            self.round = Round::new(MOST);
             self.sweep_once().await?;
-            while !self.cursor.is_empty() {
+            while !self.round.cursor().is_empty() {
                 self.sweep_once().await?;
             }
         }
