@@ -96,7 +96,8 @@ impl Federation {
             client,
             key_id: addresses.key_id(),
             key,
-            fetcher,
+            // Which followers are looked up, because nothing reaches them, must not show in what strangers are answered.
+            fetcher: Arc::new(fetcher.aside()),
         };
         Ok(Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token())?)
     }

@@ -217,6 +217,18 @@ impl Fetcher {
         Some((key, known.actor))
     }
 
+    /// The key with this id if it was fetched within [`FRESH_FOR`].
+    #[must_use]
+    pub fn fresh_key(&self, key_id: &str) -> Option<(RemoteKey, Arc<RemoteActor>)> {
+        self.usable(&self.address(key_id).ok()?)?.ok()
+    }
+
+    /// Remembers an actor who has proved itself, as [another](Fetcher::aside) has read it just now.
+    pub fn learn(&self, actor: &Arc<RemoteActor>) {
+        let known = Known { actor: Arc::clone(actor), fetched_at: (self.clock)() };
+        self.memory().actors.insert_weighing(actor.weight(), actor.id.to_string(), known);
+    }
+
     /// What a search costs that others could notice, but asks nobody: for keys of those whom we do not talk to, and for what
     /// memory has answered. For whoever proves nothing each address costs a turn in [`REFETCH_PAUSE`], and as much time,
     /// whatever is known of it; so it shows neither whom we block nor whom we have lately heard of. Nothing more is spent

@@ -230,11 +230,21 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
     let Claim { incoming, unverified, actor, arrived, source } = claim;
     let stamp = stamp(&unverified, arrived);
     let Engine { fetcher: known, aside, .. } = engine;
-    match signer(aside, known, &unverified, source).await {
+    // What memory answers shows nowhere, and an Update may say that the key of which it knows is another now.
+    let by_known = known.fresh_key(&unverified.key_id).filter(|(key, _)| unverified.verify(&key.key).is_ok());
+    let signed = match by_known {
+        Some((_, owner)) => Ok(Some(owner)),
+        None => signer(aside, known, &unverified, source).await,
+    };
+    match signed {
         Ok(Some(owner)) if owner.id == actor => {
             // What an Update embeds is not believed: the document itself is read.
             let owner = match incoming.kind {
-                Kind::Update => aside.actor_since(actor.as_str(), source, arrived).await.ok()?,
+                Kind::Update => {
+                    let now = aside.actor_since(actor.as_str(), source, arrived).await.ok()?;
+                    known.learn(&now);
+                    now
+                }
                 _ => owner,
             };
             (owner.id == actor).then(|| Verified::by_signature(incoming, owner.person(), stamp, unverified))

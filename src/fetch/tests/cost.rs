@@ -147,9 +147,12 @@ async fn what_memory_answers_is_paid_for_like_a_search() {
     assert_eq!(rig.hits(), 2);
     // What is looked into beside all that spends nothing of it.
     let aside = rig.fetcher.aside();
-    aside.key(&rig.url("/u/b#main-key"), from(2)).await.unwrap();
+    let (_, owner) = aside.key(&rig.url("/u/b#main-key"), from(2)).await.unwrap();
     assert_eq!(rig.hits(), 3);
-    assert!(rig.fetcher.known_key(&rig.url("/u/b#main-key")).is_none());
+    assert!(rig.fetcher.fresh_key(&rig.url("/u/b#main-key")).is_none());
+    // Unless whoever it is of has proved itself.
+    rig.fetcher.learn(&owner);
+    assert!(rig.fetcher.fresh_key(&rig.url("/u/b#main-key")).is_some());
 }
 
 #[tokio::test]
