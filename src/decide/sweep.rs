@@ -137,10 +137,10 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         }
         seen += 1;
         // True if a memory of this owner stays.
-        let mut stays = |owner: String| {
-            let stays = !shares.makes_way(&owner, key, now.as_second());
+        let mut stays = |owner: &str| {
+            let stays = !shares.makes_way(owner, key, now.as_second());
             if stays {
-                kept.count(&owner);
+                kept.count(owner);
             }
             stays
         };
@@ -148,7 +148,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             Some(&Follower::KIND) => {
                 left.extend(decode::<Follower>(value).and_then(|follower| {
                     let goes = long_gone(&follower, now)
-                        || is_memory(&follower) && !stays(owner_of(&follower.person.actor));
+                        || is_memory(&follower) && !stays(&owner_of(&follower.person.actor));
                     goes.then_some(follower.person.actor)
                 }));
             }
@@ -163,15 +163,13 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             }
             Some(&Engagement::KIND) => {
                 engaged.extend(decode(value).filter(|engagement: &Engagement| {
-                    stands_for_nothing(engagement, now) || !stays(owner_of(&engagement.actor))
+                    stands_for_nothing(engagement, now) || !stays(&owner_of(&engagement.actor))
                 }));
             }
             Some(&Host::KIND) => servers.extend(decode::<Host>(value)),
             Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
             Some(_) => {
-                if !whose(key, value).is_none_or(stays) {
-                    over.push(key.to_vec());
-                }
+                over.extend(whose(key, value).filter(|owner| !stays(owner)).map(|_| key.to_vec()));
             }
             None => {}
         }

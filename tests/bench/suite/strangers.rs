@@ -24,6 +24,8 @@ use super::report::{Budget, against, figure, headline};
 const PER_MINUTE: usize = 1200;
 /// Strangers of one server.
 const PER_HOST: usize = 50;
+/// Of very many, these are told of as well.
+const TOLD_EVERY: usize = 100_000;
 /// Posts that they like.
 const POSTS: usize = 10;
 
@@ -111,6 +113,9 @@ impl World {
             self.hear(from..(first + count).min(from + step)).await?;
             self.now = self.now.checked_add(PAUSE)?;
             self.sweep_once().await?;
+            if from > first && (from - first).is_multiple_of(TOLD_EVERY) {
+                self.tell(&format!("{from} so far"), from).await?;
+            }
         }
         Ok(())
     }
