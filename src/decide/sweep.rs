@@ -41,7 +41,8 @@ pub const LOOK: usize = 1000;
 pub const LOOK_OF_MANY: usize = 5 * LOOK;
 /// Pause between two goes: together more than all the strangers can write whose keys we would fetch.
 pub const PAUSE: Duration = Duration::from_secs(1);
-/// Memories of strangers that a store may hold, some hundred megabytes; beyond that nothing more is taken until some are over.
+/// Memories of strangers that a store may hold: about a kibibyte of its file each, some two gigabytes in all. Beyond that
+/// nothing more is taken until some are over.
 pub const MOST: u64 = 2_000_000;
 /// Where a sweep stopped: full key of the next entry to look at. Empty to begin anew.
 pub type Cursor = Vec<u8>;
