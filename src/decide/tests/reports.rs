@@ -52,12 +52,12 @@ fn any_number_of_servers_of_one_owner_leaves_room_to_others() {
     for number in 0..IN_ALL - OF_AN_OWNER {
         keep(&mut world, number as i64, &format!("s{number}.example"), "1");
     }
-    for number in 0..1000 {
+    for number in 0..100 {
         keep(&mut world, 1000 + number, &format!("x{number}.evil.example"), "1");
     }
     let mut all = reports::all(world.view());
     assert_eq!(all.len(), IN_ALL);
-    assert_eq!(all[0].handle, "actor@x999.evil.example");
+    assert_eq!(all[0].handle, "actor@x99.evil.example");
     all.retain(|report| !report.handle.ends_with(".evil.example"));
     assert_eq!(all.len(), IN_ALL - OF_AN_OWNER, "nobody else loses one");
     // Somebody else still has a place: that of the oldest of those who report most.
@@ -65,7 +65,7 @@ fn any_number_of_servers_of_one_owner_leaves_room_to_others() {
     let all = reports::all(world.view());
     let of_evil: Vec<_> = all.iter().filter(|report| report.handle.ends_with(".evil.example")).collect();
     assert_eq!((all.len(), of_evil.len()), (IN_ALL, OF_AN_OWNER - 1));
-    assert!(of_evil.iter().all(|report| report.handle != "actor@x960.evil.example"));
+    assert!(of_evil.iter().all(|report| report.handle != "actor@x60.evil.example"));
 }
 
 #[test]
