@@ -83,7 +83,8 @@ impl Federation {
         let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
         self.remote.settle(Arc::clone(&fetcher), policy);
         let ours = Arc::new(addresses.clone());
-        self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher) });
+        let aside = Arc::new(fetcher.aside());
+        self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,
             per_host: config.delivery.per_host as usize,
@@ -91,7 +92,8 @@ impl Federation {
             client,
             key_id: addresses.key_id(),
             key,
-            fetcher,
+            // Which followers are looked up, because nothing reaches them, must not show in what strangers are answered.
+            fetcher: Arc::new(fetcher.aside()),
         };
         Ok(Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token())?)
     }

@@ -179,7 +179,12 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     tasks.spawn(|stop| reloader.run(stop));
     tasks.spawn(|stop| follow_config(config_changes.clone(), log, stop));
     tasks.spawn(|stop| departures.run(stop));
-    let sweeper = Sweeper { store: store.clone(), inbox: Arc::clone(&inbox), metrics: Arc::clone(&metrics) };
+    let sweeper = Sweeper {
+        store: store.clone(),
+        inbox: Arc::clone(&inbox),
+        metrics: Arc::clone(&metrics),
+        most: crate::decide::sweep::MOST,
+    };
     tasks.spawn(|stop| sweeper.run(stop));
     let federation = federation::Federation {
         store: store.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::decide::sweep::{Cursor, LOOK, MOST, PAUSE, memories, sweep};
+use crate::decide::sweep::{PAUSE, Round, sweep};
 use crate::inbox::Inbox;
 use crate::model::Draft;
 use crate::model::follower::FollowerCounts;
@@ -21,43 +21,162 @@ pub(super) struct Sweeper {
     pub(super) store: Store,
     pub(super) inbox: Arc<Inbox>,
     pub(super) metrics: Arc<Metrics>,
+    /// Memories of strangers that the store may hold.
+    pub(super) most: u64,
 }
 
 impl Sweeper {
     /// Sweeps until `stop`, or until the store is closed.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut cursor = Cursor::new();
-        let mut held = 0;
-        let mut full = false;
+        let mut round = Round::new(self.most);
         loop {
-            let from = cursor.clone();
+            let (from, look, shares) = (round.cursor().clone(), round.look(), Arc::clone(round.shares()));
             let now = Timestamp::now();
             let swept = self
                 .store
                 .commit(move |view| {
                     let mut draft = Draft::new(view);
-                    let next = sweep(&mut draft, &from, now, LOOK);
+                    let swept = sweep(&mut draft, &from, now, look, &shares);
                     let counts: FollowerCounts = draft.view().meta();
-                    let kept = memories(draft.view(), &from, &next);
-                    (draft.into_changes(), (next, kept, counts.approved))
+                    (draft.into_changes(), (swept, counts.approved))
                 })
                 .await;
-            let Ok((next, kept, followers)) = swept else { return };
+            let Ok((swept, followers)) = swept else { return };
             self.metrics.followers.set(i64::try_from(followers).unwrap_or(i64::MAX));
-            held += kept;
-            if next.is_empty() || held > MOST {
-                full = held > MOST;
-            }
-            if next.is_empty() {
-                held = 0;
-            }
-            self.inbox.close(full);
-            let pause = if next.is_empty() { REST } else { PAUSE };
-            cursor = next;
+            round.looked(swept);
+            self.inbox.share(Arc::clone(round.shares()));
+            self.inbox.close(round.is_full());
+            let pause = if round.may_rest() { REST } else { PAUSE };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, Method};
+    use tokio::sync::watch;
+    use url::Url;
+
+    use super::*;
+    use crate::activitypub::signature::{PrivateKey, digest, sign_request};
+    use crate::agent::effective::{Effective, IdentityState};
+    use crate::config::{Config, Overrides};
+    use crate::decide::seen;
+    use crate::fetch::{Fetcher, Signer};
+    use crate::inbox::{Arrival, Engine};
+    use crate::model::engagement::Seen;
+    use crate::model::facts::{Facts, Identity};
+    use crate::model::origin::{Origin, RemotePolicy};
+    use crate::model::{Addresses, Record};
+    use crate::net::{Client, ClientOptions};
+    use crate::serve::answer::Problem;
+    use crate::serve::body::Room;
+
+    const SERVERS: usize = 30;
+    const OF_EACH: usize = 90;
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn effective(folder: &std::path::Path) -> Effective {
+        let file = folder.join("agent.toml");
+        std::fs::write(&file, "owncast.url = \"http://127.0.0.1:8080\"\n").unwrap();
+        let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
+        let identity = IdentityState::Waiting(String::new());
+        Effective::new(Arc::new(config), Facts::default(), identity, &Identity::default())
+    }
+
+    fn engine(key: &PrivateKey) -> Engine {
+        let client = Client::new(ClientOptions {
+            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+            allow_http: true,
+            ..ClientOptions::default()
+        });
+        let policy = RemotePolicy { allow_http: true, allow_private: true };
+        let signer = Signer { key_id: "https://live.example/k".to_owned(), key: key.clone() };
+        let own = Origin::of(&Url::parse("https://live.example/").unwrap()).unwrap();
+        let fetcher = Fetcher::new(client.unwrap(), signer, policy, own, Arc::new(Timestamp::now));
+        let aside = Arc::new(fetcher.aside());
+        let addresses = Addresses::new("https://live.example", "ana");
+        Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside }
+    }
+
+    /// A Follow by somebody of a server that is not there.
+    async fn arrives(inbox: &Inbox, key: &PrivateKey) -> Problem {
+        let addresses = Addresses::new("https://live.example", "ana");
+        let actor = "http://127.0.0.1:9/users/eve";
+        let activity = serde_json::json!({"type": "Follow", "actor": actor, "object": addresses.actor()});
+        let (body, ours) = (activity.to_string(), Url::parse(&addresses.inbox()).unwrap());
+        let digest = digest::header_value(body.as_bytes());
+        let kind = Some("application/activity+json");
+        let key_id = format!("{actor}#main-key");
+        let signed =
+            sign_request(&Method::POST, &ours, Timestamp::now(), Some(&digest), kind, &key_id, key).unwrap();
+        let mut headers: HeaderMap = signed.into_iter().collect();
+        headers.insert("host", "live.example".parse().unwrap());
+        headers.insert("content-type", "application/activity+json".parse().unwrap());
+        let parts = futures_util::stream::iter([Ok::<_, warp::Error>(Bytes::from(body))]);
+        let body = Room::default().read(None, parts, 10_000, LONG).await.unwrap();
+        let arrival = Arrival { target: ours.path(), headers: &headers, body, source: None };
+        inbox.receive(arrival).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_full_store_takes_nothing_until_there_is_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let (_effective, effective) = watch::channel(Arc::new(effective(folder.path())));
+        let (inbox, _departures) = Inbox::closed(store.clone(), effective, Arc::clone(&metrics));
+        let key = PrivateKey::generate().unwrap();
+        inbox.settle(engine(&key));
+        let fill = |view: &dyn crate::model::View| {
+            let mut draft = Draft::new(view);
+            for number in 0..SERVERS * OF_EACH {
+                let actor = format!("https://s{}.example/users/u", number % SERVERS);
+                seen::first_time(&mut draft, &actor, &number.to_string(), false, Timestamp::now());
+            }
+            (draft.into_changes(), ())
+        };
+        store.commit(fill).await.unwrap();
+        let most = (SERVERS * OF_EACH - 1) as u64;
+        let sweeper = Sweeper { store: store.clone(), inbox: Arc::clone(&inbox), metrics, most };
+        let stop = CancellationToken::new();
+        let sweeping = tokio::spawn(sweeper.run(stop.clone()));
+        let answered = async |want: &str| {
+            let began = Instant::now();
+            loop {
+                let problem = arrives(&inbox, &key).await;
+                if problem.code == want {
+                    return problem;
+                }
+                assert!(began.elapsed() < LONG, "{} instead of {want}", problem.code);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let full = answered("store-full").await;
+        assert_eq!((full.status.as_u16(), full.retry_after), (503, Some(3600)));
+        // Some of it is over: what comes is looked at again, and its sender's key cannot be had.
+        store
+            .commit(|view| {
+                let mut draft = Draft::new(view);
+                let mut keys = Vec::new();
+                draft.view().scan_bytes(&[Seen::KIND], &[Seen::KIND], &mut |key, _| {
+                    keys.push(key[1..].to_vec());
+                    keys.len() < SERVERS
+                });
+                keys.iter().for_each(|key| draft.delete::<Seen>(key));
+                (draft.into_changes(), ())
+            })
+            .await
+            .unwrap();
+        answered("signature-invalid").await;
+        stop.cancel();
+        sweeping.await.unwrap();
     }
 }

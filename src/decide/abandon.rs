@@ -9,7 +9,7 @@ use crate::model::stream::Stream;
 use crate::model::view::Meta;
 
 /// Everything that belongs to the actor that was: who follows it, what it said, what is under way. Blocks stay.
-const ITS: [u8; 18] = [
+const ITS: [u8; 19] = [
     kind::FOLLOWER,
     kind::INBOX,
     kind::INBOX_NUMBER,
@@ -28,6 +28,7 @@ const ITS: [u8; 18] = [
     kind::ALARM,
     kind::NOTICE,
     kind::SAID,
+    kind::NEWCOMERS,
 ];
 
 /// Forgets the settled identity and everything that belongs to it. Returns how many followers are given up.

@@ -61,7 +61,7 @@ pub fn engage(
         },
     };
     let post_id = post.as_ref().map(|post| post.id);
-    if seen::is_repeated(draft.view(), signature, now) {
+    if seen::is_repeated(draft.view(), &person.actor, signature, now) {
         return Engaged::Nothing;
     }
     let key = engagement_key(post_id, kind, &person.actor);
@@ -70,17 +70,17 @@ pub fn engage(
         return Engaged::Nothing;
     }
     if seen::was_undone(draft.view(), &person.actor, activity, now) {
-        seen::remember(draft, signature, now);
+        seen::remember(draft, &person.actor, signature, now);
         return Engaged::Nothing;
     }
     if let Some(known) = known {
         // Signed anew, because the answer was lost: the engagement keeps the signature it came with, and this one is
         // remembered beside it.
         if !known.undone && known.activity == activity {
-            seen::remember(draft, signature, now);
+            seen::remember(draft, &person.actor, signature, now);
             return Engaged::Nothing;
         }
-        seen::remember(draft, &known.signature, known.at);
+        seen::remember(draft, &person.actor, &known.signature, known.at);
         // The newest of several stands for all: an Undo of an older one, which may come late, takes nothing back.
         if !known.undone {
             seen::overtaken(draft, &person.actor, &known.activity, &key, now);
@@ -205,7 +205,7 @@ fn key_by_id(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
     found
 }
 
-/// All engagements of an actor are taken back and forgotten.
+/// All engagements of an actor are taken back and forgotten, and not told any more.
 pub fn forget(draft: &mut Draft<'_>, actor: &str) {
     let mut keys = Vec::new();
     of_actor(draft.view(), actor, &mut |key, _| {
@@ -221,7 +221,10 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
         }
         // Who comes back does not want it sent again by somebody else.
         if !engagement.signature.is_empty() {
-            seen::remember(draft, &engagement.signature, engagement.at);
+            seen::remember(draft, actor, &engagement.signature, engagement.at);
+        }
+        if let Some(kind) = told_as(engagement.kind) {
+            hush(draft, kind, actor, engagement.post);
         }
         discard(draft, &engagement);
     }
@@ -249,6 +252,22 @@ fn count(draft: &mut Draft<'_>, mut post: Post, kind: EngagementKind, up: bool) 
     draft.put(&post);
 }
 
+fn told_as(kind: EngagementKind) -> Option<NoticeKind> {
+    match kind {
+        EngagementKind::Like => Some(NoticeKind::Like),
+        EngagementKind::Announce => Some(NoticeKind::Announce),
+        EngagementKind::Reply => None,
+    }
+}
+
+/// What chat has not been told yet of an actor, it is not told any more. That it was told stays known: an account that
+/// comes and goes is no news each time.
+pub(super) fn hush(draft: &mut Draft<'_>, kind: NoticeKind, actor: &str, post: Option<Ulid>) {
+    if let Some(said) = draft.view().get::<Said>(&Said::key_of(kind, actor, post)) {
+        draft.delete::<Notice>(&said.notice.to_bytes());
+    }
+}
+
 /// Queues the chat notice: one ever per person, kind and post, however often it is undone and done again.
 fn tell(
     draft: &mut Draft<'_>,
@@ -258,18 +277,15 @@ fn tell(
     post: Option<Ulid>,
     live_post: bool,
 ) {
-    let kind = match kind {
-        EngagementKind::Like => NoticeKind::Like,
-        EngagementKind::Announce => NoticeKind::Announce,
-        EngagementKind::Reply => return,
-    };
+    let Some(kind) = told_as(kind) else { return };
     let key = Said::key_of(kind, &person.actor, post);
     if draft.view().get_bytes(&full_key(Said::KIND, &key)).is_some() {
         return;
     }
-    draft.put(&Said { kind, actor: person.actor.clone(), post, at: moment.now });
+    let id = moment.ulid();
+    draft.put(&Said { kind, actor: person.actor.clone(), post, notice: id, at: moment.now });
     draft.put(&Notice {
-        id: moment.ulid(),
+        id,
         kind,
         actor: person.actor.clone(),
         name: person.name.clone(),

@@ -8,13 +8,19 @@ use super::seen::{self, later};
 use super::{Moment, Rules, followers, refusals};
 use crate::activitypub::vocab;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
-use crate::model::follower::{Follower, FollowerState};
+use crate::model::follower::{Follower, FollowerState, Newcomers};
 use crate::model::handle::Person;
 use crate::model::notices::{Notice, NoticeKind, Said};
-use crate::model::{Addresses, Draft};
+use crate::model::owner::owner_of;
+use crate::model::{Addresses, Draft, View};
 
 /// An Accept or Reject is worth sending for this long.
 const ANSWER_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// New followers taken within [`DAY`] from the servers of one owner. Most streams have fewer in all.
+pub const OF_AN_OWNER: u32 = 3000;
+/// How long new followers of an owner are counted together.
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What became of a Follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +35,8 @@ pub enum Followed {
     Refused,
     /// Older than what is known, or set aside by a block: nothing changed.
     Ignored,
+    /// So many are new of this owner's that no more are taken for so many seconds: nothing changed.
+    TooMany(u32),
 }
 
 /// Somebody follows. `stamp` is min(signed date, arrival): ids cannot order Follows, since several peers reuse them.
@@ -45,6 +53,10 @@ pub fn follow(
         return Followed::Ignored;
     }
     let before = known.as_ref().map(|known| known.state);
+    let is_new = matches!(before, None | Some(FollowerState::Left));
+    if is_new && let Err(seconds) = welcome(draft, &person.actor, moment.now) {
+        return Followed::TooMany(seconds);
+    }
     let state = match before {
         Some(FollowerState::Approved) => FollowerState::Approved,
         Some(FollowerState::Rejected) => FollowerState::Rejected,
@@ -84,6 +96,35 @@ pub fn follow(
     refusals::spoke(draft, &follower.person.actor);
     seen::followed(draft, &follower.person.actor);
     followed
+}
+
+/// Counts one more new follower, or says for how many seconds there were too many of the same owner.
+fn welcome(draft: &mut Draft<'_>, actor: &str, now: Timestamp) -> Result<(), u32> {
+    let owner = owner_of(actor);
+    let known: Option<Newcomers> = draft.view().get(owner.as_bytes());
+    let known = known.filter(|known| later(known.since, DAY) > now && known.since <= now);
+    let Newcomers { since, count, .. } =
+        known.unwrap_or(Newcomers { owner: String::new(), since: now, count: 0 });
+    if count >= OF_AN_OWNER {
+        let seconds = later(since, DAY).duration_since(now).as_secs();
+        return Err(u32::try_from(seconds).unwrap_or_default().max(1));
+    }
+    draft.put(&Newcomers { owner, since, count: count + 1 });
+    Ok(())
+}
+
+/// Whether a Follow, or an Undo of one, counts although the very same bytes came before.
+///
+/// Where ids are used again, a Follow, its Undo and the next Follow within one second are signed alike, and what came last
+/// is to count. So each counts again once the other has come since: it is no older than what it changes, for its stamp
+/// would be.
+pub fn counts_again(view: &dyn View, undoes: bool, actor: &str, now: Timestamp) -> bool {
+    match undoes {
+        false => seen::has_unfollowed(view, actor, now),
+        true => {
+            view.get::<Follower>(actor.as_bytes()).is_some_and(|known| known.state != FollowerState::Left)
+        }
+    }
 }
 
 /// Somebody takes a Follow back. Matched by the pair of actors, never by id. True if something changed.
@@ -220,13 +261,13 @@ pub(super) fn withdraw(draft: &mut Draft<'_>, follower: &Follower) {
 /// Queues the chat notice of a new follower: one per follower, ever.
 fn tell(draft: &mut Draft<'_>, moment: &mut Moment, follower: &Follower) {
     let person = &follower.person;
-    let said = Said { kind: NoticeKind::Follow, actor: person.actor.clone(), post: None, at: moment.now };
-    if draft.view().get::<Said>(&Said::key_of(said.kind, &said.actor, None)).is_some() {
+    if draft.view().get::<Said>(&Said::key_of(NoticeKind::Follow, &person.actor, None)).is_some() {
         return;
     }
-    draft.put(&said);
+    let (id, actor) = (moment.ulid(), person.actor.clone());
+    draft.put(&Said { kind: NoticeKind::Follow, actor, post: None, notice: id, at: moment.now });
     draft.put(&Notice {
-        id: moment.ulid(),
+        id,
         kind: NoticeKind::Follow,
         actor: person.actor.clone(),
         name: person.name.clone(),

@@ -13,7 +13,7 @@ use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::{Seen, engaged_prefix};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
-use crate::model::notices::Notice;
+use crate::model::notices::NoticeKind;
 use crate::model::record::{decode, full_key, kind};
 use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
@@ -25,15 +25,21 @@ const MISSING_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Whether anything of an actor is remembered that its end would change.
 pub fn is_known(view: &dyn View, actor: &str) -> bool {
-    let mut known = view.get::<Follower>(actor.as_bytes()).is_some();
     let acted = format!("a\n{actor}\n").into_bytes();
-    for prefix in [full_key(Seen::KIND, &acted), full_key(kind::ENGAGED, &engaged_prefix(actor))] {
-        view.scan_bytes(&prefix, &prefix, &mut |_, _| {
-            known = true;
-            false
-        });
-    }
-    known
+    let prefixes = [
+        full_key(Seen::KIND, &acted),
+        full_key(kind::ENGAGED, &engaged_prefix(actor)),
+        full_key(Report::KIND, &Report::prefix_of_actor(actor)),
+    ];
+    view.get::<Follower>(actor.as_bytes()).is_some()
+        || prefixes.iter().any(|prefix| {
+            let mut known = false;
+            view.scan_bytes(prefix, prefix, &mut |_, _| {
+                known = true;
+                false
+            });
+            known
+        })
 }
 
 /// An actor deleted itself: nothing of theirs stays, but that the operator has refused them, if so. Deleting an account
@@ -50,13 +56,7 @@ pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
     for report in draft.view().all::<Report>(&Report::prefix_of_actor(actor)) {
         draft.delete::<Report>(&report.key());
     }
-    // What chat has not been told yet, it is not told any more. That it was told stays known: an account that comes and
-    // goes is no news each time.
-    for notice in draft.view().all::<Notice>(b"") {
-        if notice.actor == actor {
-            draft.delete::<Notice>(&notice.key());
-        }
-    }
+    engage::hush(draft, NoticeKind::Follow, actor, None);
 }
 
 /// An actor says that it has moved: kept for the operator to see. Nobody is added: the account there follows if its

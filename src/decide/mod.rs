@@ -21,6 +21,7 @@ pub mod reports;
 pub mod rules;
 pub mod schedule;
 pub mod seen;
+pub mod shares;
 pub mod stream;
 pub mod sweep;
 pub mod takeover;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
 
 use crate::model::engagement::{Seen, id_digest};
+use crate::model::owner::owner_of;
 use crate::model::{Draft, View};
 
 /// A signature is valid for an hour and some minutes either way; its repeat is a no-op for two such windows.
@@ -21,38 +22,49 @@ pub fn later(now: Timestamp, by: Duration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// Remembers the exact signature of a request by a digest of it. False if it was seen before: the request then does nothing.
-///
-/// `follower` is who follows, if that is what is requested: where ids are used again, a Follow, its Undo and the next
-/// Follow within one second begin and end with the very same bytes, and the last of them is to count.
-pub fn first_time(draft: &mut Draft<'_>, signature: &str, follower: Option<&str>, now: Timestamp) -> bool {
-    let what = signed(signature);
-    let since_it_left = follower.is_some_and(|actor| lives(draft.view(), &unfollowed_by(actor), now));
-    if lives(draft.view(), &what, now) && !since_it_left {
+/// Remembers the exact signature of an actor's request by a digest of it. False if it was seen before: the request then does
+/// nothing, unless it counts `again`.
+pub fn first_time(draft: &mut Draft<'_>, actor: &str, signature: &str, again: bool, now: Timestamp) -> bool {
+    if is_repeated(draft.view(), actor, signature, now) && !again {
         return false;
     }
-    remember(draft, signature, now);
+    remember(draft, actor, signature, now);
     true
 }
 
-fn signed(signature: &str) -> String {
-    format!("s\n{signature}")
+/// By owner, so that what each has left can be counted.
+fn signed(actor: &str, signature: &str) -> String {
+    format!("s\n{}\n{signature}", owner_of(actor))
 }
 
 /// Whether a signature was seen before and is remembered here. That of a like or share stands with its effect, and is
 /// remembered here from the moment on in which it no longer does.
-pub fn is_repeated(view: &dyn View, signature: &str, now: Timestamp) -> bool {
-    lives(view, &signed(signature), now)
+pub fn is_repeated(view: &dyn View, actor: &str, signature: &str, now: Timestamp) -> bool {
+    lives(view, &signed(actor, signature), now)
 }
 
 /// Remembers a signature that came at `at`.
-pub fn remember(draft: &mut Draft<'_>, signature: &str, at: Timestamp) {
-    let (what, expires) = (signed(signature), later(at, SIGNATURE_MEMORY));
+pub fn remember(draft: &mut Draft<'_>, actor: &str, signature: &str, at: Timestamp) {
+    let (what, expires) = (signed(actor, signature), later(at, SIGNATURE_MEMORY));
     draft.put(&Seen { what, leads_to: None, undone: false, expires });
+}
+
+/// Whose a memory is, by what it is of.
+pub fn owner(what: &str) -> String {
+    let mut parts = what.split('\n');
+    match (parts.next(), parts.next()) {
+        (Some("s"), Some(owner)) => owner.to_owned(),
+        (_, actor) => owner_of(actor.unwrap_or_default()),
+    }
 }
 
 fn lives(view: &dyn View, what: &str, now: Timestamp) -> bool {
     view.get::<Seen>(what.as_bytes()).is_some_and(|seen| seen.expires > now)
+}
+
+/// Whether an actor has taken its Follow back, within the time for which signatures are remembered, and not followed since.
+pub fn has_unfollowed(view: &dyn View, actor: &str, now: Timestamp) -> bool {
+    lives(view, &unfollowed_by(actor), now)
 }
 
 fn unfollowed_by(actor: &str) -> String {

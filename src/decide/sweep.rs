@@ -1,20 +1,23 @@
 //! Forgetting: every record about a stranger ends some day, a bounded number at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::delivered::{self, Ending, Job};
-use super::{engage, followers, hosts, refusals};
+use super::shares::{Shares, Tally};
+use super::{engage, follow, followers, hosts, refusals};
 use crate::model::delivery::{Outgoing, Target};
-use crate::model::engagement::{Engagement, Seen};
-use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
+use crate::model::engagement::{self, Engagement, Seen};
+use crate::model::follower::{DeliveryInbox, Follower, FollowerState, Newcomers};
 use crate::model::host::{Host, Resting};
-use crate::model::notices::Said;
+use crate::model::notices::{Notice, Said};
+use crate::model::owner::owner_of;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
 use crate::model::report::Report;
-use crate::model::{Draft, Record, View};
+use crate::model::{Draft, Record};
 
 /// A blocked follower can be restored for this long.
 pub const PARKED_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -34,17 +37,96 @@ const ENGAGED_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Entries looked at in one go: some milliseconds of the writer's time.
 pub const LOOK: usize = 1000;
+/// The same, when there is little room.
+pub const LOOK_OF_MANY: usize = 5 * LOOK;
 /// Pause between two goes: together more than all the strangers can write whose keys we would fetch.
 pub const PAUSE: Duration = Duration::from_secs(1);
-/// Memories of strangers that a store may hold, some hundred megabytes; beyond that nothing more is taken until some are over.
+/// Memories of strangers that a store may hold: about a kibibyte of its file each, some two gigabytes in all. Beyond that
+/// nothing more is taken until some are over.
 pub const MOST: u64 = 2_000_000;
-
 /// Where a sweep stopped: full key of the next entry to look at. Empty to begin anew.
 pub type Cursor = Vec<u8>;
 
-/// Looks at up to `look` entries from `cursor` on and removes those whose time is over. Returns where to go on.
-pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize) -> Cursor {
-    let mut next = None;
+/// What came of a look.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Where to go on.
+    pub next: Cursor,
+    /// The memories of strangers that are left of what was looked at.
+    pub left: Tally,
+}
+
+/// How far the sweep has come that goes on for ever, and what it has found.
+#[derive(Debug)]
+pub struct Round {
+    most: u64,
+    cursor: Cursor,
+    held: Tally,
+    shares: Arc<Shares>,
+    many: bool,
+    full: bool,
+}
+
+impl Round {
+    /// From the beginning of a store that may hold `most` memories of strangers. From three quarters of that on, and from
+    /// an eighth of it for one owner, theirs make way who have left most.
+    pub fn new(most: u64) -> Self {
+        Round {
+            most,
+            cursor: Cursor::new(),
+            held: Tally::default(),
+            shares: Arc::default(),
+            many: false,
+            full: false,
+        }
+    }
+
+    /// Where to go on.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Entries to look at next.
+    pub fn look(&self) -> usize {
+        if self.many { LOOK_OF_MANY } else { LOOK }
+    }
+
+    /// Who has left too much.
+    pub fn shares(&self) -> &Arc<Shares> {
+        &self.shares
+    }
+
+    /// Whether nothing more is to be taken of anybody.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether everything was looked at and nothing presses: there is time to rest.
+    pub fn may_rest(&self) -> bool {
+        self.cursor.is_empty() && !self.many
+    }
+
+    /// Takes in what came of a look.
+    pub fn looked(&mut self, swept: Swept) {
+        self.held.add(swept.left);
+        self.cursor = swept.next;
+        let ended = self.cursor.is_empty();
+        if ended || self.held.all() > self.most {
+            let many = self.most / 4 * 3;
+            self.full = self.held.all() > self.most;
+            self.many = self.held.all() > many;
+            self.shares = Arc::new(self.held.shares(many, self.most / 8));
+        }
+        if ended {
+            self.held = Tally::default();
+        }
+    }
+}
+
+/// Looks at up to `look` entries from `cursor` on and removes those whose time is over, and of those who have left more
+/// than their share, what makes way.
+pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize, shares: &Shares) -> Swept {
+    let (mut next, mut kept) = (None, Tally::default());
     let mut over = Vec::new();
     let (mut left, mut unused) = (Vec::new(), Vec::new());
     let (mut late, mut servers, mut engaged) = (Vec::new(), Vec::new(), Vec::new());
@@ -55,8 +137,22 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             return false;
         }
         seen += 1;
+        // True if a memory of this owner stays.
+        let mut stays = |owner: &str| {
+            let stays = !shares.makes_way(owner, key, now.as_second());
+            if stays {
+                kept.count(owner);
+            }
+            stays
+        };
         match key.first() {
-            Some(&Follower::KIND) => left.extend(decode(value).and_then(|follower| long_gone(follower, now))),
+            Some(&Follower::KIND) => {
+                left.extend(decode::<Follower>(value).and_then(|follower| {
+                    let goes = long_gone(&follower, now)
+                        || is_memory(&follower) && !stays(&owner_of(&follower.person.actor));
+                    goes.then_some(follower.person.actor)
+                }));
+            }
             Some(&Outgoing::KIND) => {
                 over.extend(decode(value).iter().flat_map(|outgoing| finished(draft, outgoing, now)));
             }
@@ -67,11 +163,16 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
                 late.extend(decode(value).filter(|resting| too_late(draft, resting, now)))
             }
             Some(&Engagement::KIND) => {
-                engaged.extend(decode(value).filter(|engagement| stands_for_nothing(engagement, now)));
+                engaged.extend(decode(value).filter(|engagement: &Engagement| {
+                    stands_for_nothing(engagement, now) || !stays(&owner_of(&engagement.actor))
+                }));
             }
             Some(&Host::KIND) => servers.extend(decode::<Host>(value)),
             Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
-            _ => {}
+            Some(_) => {
+                over.extend(whose(key, value).filter(|owner| !stays(owner)).map(|_| key.to_vec()));
+            }
+            None => {}
         }
         true
     });
@@ -99,20 +200,23 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             hosts::mend(draft, &host, now);
         }
     }
-    next.unwrap_or_default()
+    Swept { next: next.unwrap_or_default(), left: kept }
 }
 
-/// How many entries from `cursor` on, and before `until` if that is not empty, are memories of strangers.
-pub fn memories(view: &dyn View, cursor: &Cursor, until: &Cursor) -> u64 {
-    let mut count = 0;
-    view.scan_bytes(b"", cursor, &mut |key, _| {
-        if !until.is_empty() && key >= until.as_slice() {
-            return false;
-        }
-        count += u64::from(matches!(key.first(), Some(&Seen::KIND | &Said::KIND | &Engagement::KIND)));
-        true
-    });
-    count
+/// Whose memory this is, if it is one that stands alone.
+fn whose(key: &[u8], value: &[u8]) -> Option<String> {
+    let (kind, key) = key.split_first()?;
+    match *kind {
+        Seen::KIND => Some(super::seen::owner(std::str::from_utf8(key).ok()?)),
+        Said::KIND => Some(owner_of(std::str::from_utf8(key.get(engagement::ACTOR_AT..)?).ok()?)),
+        Notice::KIND => Some(owner_of(&decode::<Notice>(value)?.actor)),
+        _ => None,
+    }
+}
+
+/// Whether a follower is only remembered, or asks: who really follows makes way for nobody.
+fn is_memory(follower: &Follower) -> bool {
+    matches!(follower.state, FollowerState::Left | FollowerState::Pending)
 }
 
 fn older(since: Timestamp, now: Timestamp, life: Duration) -> bool {
@@ -130,6 +234,9 @@ fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
         Report::KIND => {
             decode::<Report>(value).is_some_and(|report| older(report.at, now, super::reports::LIFE))
         }
+        Newcomers::KIND => {
+            decode::<Newcomers>(value).is_some_and(|newcomers| older(newcomers.since, now, follow::DAY))
+        }
         _ => false,
     }
 }
@@ -140,14 +247,14 @@ fn stands_for_nothing(done: &Engagement, now: Timestamp) -> bool {
     older(done.at, now, if done.undone { super::seen::UNDONE_MEMORY } else { ENGAGED_LIFE })
 }
 
-/// The actor of a follower record that has served its time.
-fn long_gone(follower: Follower, now: Timestamp) -> Option<String> {
+/// True if a follower record has served its time.
+fn long_gone(follower: &Follower, now: Timestamp) -> bool {
     let life = match follower.state {
         FollowerState::Left => LEFT_LIFE,
         FollowerState::Parked => PARKED_LIFE,
-        _ => return None,
+        _ => return false,
     };
-    older(follower.changed, now, life).then_some(follower.person.actor)
+    older(follower.changed, now, life)
 }
 
 /// True if what waits for a server to be well is not worth telling any more.

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::FetchError;
 use crate::bounded::Bounded;
-use crate::model::Source;
+use crate::model::{Site, Source};
 
 /// A limit of its own.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,10 @@ pub struct Budgets {
     /// Caused by one client at one host: less than the host's, so that who invents keys of a host leaves something of its
     /// fetches to others.
     pub source_at_host: Share,
+    /// Caused by all clients of one IPv6 [`Site`].
+    pub site: Share,
+    /// Caused by the same at one host.
+    pub site_at_host: Share,
     /// Of all hosts together that lately took long: so many at once.
     pub slow_at_once: usize,
     /// Of the same, so many running or waiting.
@@ -52,10 +56,20 @@ impl Default for Budgets {
             host: Share { at_once: 2, queue: 32, per_minute: 120 },
             source: Share { at_once: 6, queue: 64, per_minute: 300 },
             source_at_host: Share { at_once: 1, queue: 16, per_minute: 60 },
+            site: Share { at_once: 10, queue: 128, per_minute: 800 },
+            site_at_host: Share { at_once: 1, queue: 24, per_minute: 90 },
             slow_at_once: 4,
             slow_queue: 32,
             wait: Duration::from_secs(10),
         }
+    }
+}
+
+impl Budgets {
+    /// For what is looked into beside the answers: less of everything.
+    pub(super) fn aside() -> Self {
+        let all = Share { at_once: 8, queue: 64, per_minute: 300 };
+        Self { all, slow_at_once: 2, slow_queue: 16, ..Self::default() }
     }
 }
 
@@ -76,6 +90,8 @@ struct State {
     hosts: Lanes<String>,
     sources: Lanes<Source>,
     pairs: Lanes<(Source, String)>,
+    sites: Lanes<Site>,
+    site_pairs: Lanes<(Site, String)>,
     slow_until: Bounded<String, Timestamp>,
 }
 
@@ -169,6 +185,10 @@ impl Turn {
         if let Some(source) = self.place.source {
             state.sources.count(&source, minute);
             state.pairs.count(&(source, host.clone()), minute);
+            if let Some(site) = source.site() {
+                state.sites.count(&site, minute);
+                state.site_pairs.count(&(site, host.clone()), minute);
+            }
         }
     }
 }
@@ -189,6 +209,10 @@ impl Drop for Place {
         state.slow = state.slow.saturating_sub(usize::from(self.slow));
         state.hosts.leave(&host);
         if let Some(source) = self.source {
+            if let Some(site) = source.site() {
+                state.sites.leave(&site);
+                state.site_pairs.leave(&(site, host.clone()));
+            }
             state.sources.leave(&source);
             state.pairs.leave(&(source, host));
         }
@@ -208,6 +232,8 @@ impl Budget {
             hosts: Lanes::new(limits.host),
             sources: Lanes::new(limits.source),
             pairs: Lanes::new(limits.source_at_host),
+            sites: Lanes::new(limits.site),
+            site_pairs: Lanes::new(limits.site_at_host),
             slow_until: Bounded::new(RATES),
         };
         Self {
@@ -263,6 +289,8 @@ impl Budget {
         let minute = now.as_second() / 60;
         let host = host.to_owned();
         let pair = source.map(|source| (source, host.clone()));
+        let site = source.and_then(Source::site);
+        let site_pair = site.map(|site| (site, host.clone()));
         let mut state = lock(&self.state);
         let slow = state.slow_until.get(&host).is_some_and(|until| now < *until);
         let room = state.total < self.limits.all.queue
@@ -270,197 +298,24 @@ impl Budget {
             && state.minute.room(minute, self.limits.all.per_minute)
             && state.hosts.has_room(&host, minute)
             && source.is_none_or(|source| state.sources.has_room(&source, minute))
-            && pair.as_ref().is_none_or(|pair| state.pairs.has_room(pair, minute));
+            && pair.as_ref().is_none_or(|pair| state.pairs.has_room(pair, minute))
+            && site.is_none_or(|site| state.sites.has_room(&site, minute))
+            && site_pair.as_ref().is_none_or(|pair| state.site_pairs.has_room(pair, minute));
         if !room {
             return Err(FetchError::Busy);
         }
         state.total += 1;
         state.slow += usize::from(slow);
         state.minute.count(minute);
-        let mut lanes = Vec::with_capacity(3);
+        let mut lanes = Vec::with_capacity(5);
         lanes.extend(pair.map(|pair| state.pairs.enter(&pair, minute)));
         lanes.extend(source.map(|source| state.sources.enter(&source, minute)));
+        lanes.extend(site_pair.map(|pair| state.site_pairs.enter(&pair, minute)));
+        lanes.extend(site.map(|site| state.sites.enter(&site, minute)));
         lanes.push(state.hosts.enter(&host, minute));
         Ok((lanes, Place { state: Arc::clone(&self.state), host, source, slow }))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn from(n: u16) -> Option<Source> {
-        Some(Source::of([10, 0, (n >> 8) as u8, n as u8].into()))
-    }
-
-    const MANY: Share = Share { at_once: 1000, queue: 1000, per_minute: u32::MAX };
-
-    fn limits() -> Budgets {
-        Budgets { wait: Duration::from_millis(20), ..Budgets::default() }
-    }
-
-    #[tokio::test]
-    async fn turns_are_limited_per_host_and_in_all_and_come_back() {
-        let budget = Budget::new(Budgets { all: Share { at_once: 3, ..limits().all }, ..limits() });
-        let first = budget.turn("a", None, at(0)).await.unwrap();
-        let _second = budget.turn("a", None, at(0)).await.unwrap();
-        assert_eq!(budget.turn("a", None, at(0)).await.err(), Some(FetchError::Busy));
-        let third = budget.turn("b", None, at(0)).await.unwrap();
-        assert_eq!(budget.turn("c", None, at(0)).await.err(), Some(FetchError::Busy));
-        drop(first);
-        assert!(budget.turn("a", None, at(0)).await.is_ok());
-        drop(third);
-        assert!(budget.turn("c", None, at(0)).await.is_ok());
-        drop(_second);
-        let state = lock(&budget.state);
-        assert_eq!((state.total, state.hosts.open.len()), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn queues_and_minutes_are_limited() {
-        let budget = Budget::new(Budgets {
-            all: Share { queue: 3, ..limits().all },
-            host: Share { queue: 1, ..limits().host },
-            ..limits()
-        });
-        let _a = budget.turn("a", None, at(0)).await.unwrap();
-        assert!(budget.turn("a", None, at(0)).await.is_err());
-        let _rest =
-            (budget.turn("b", None, at(0)).await.unwrap(), budget.turn("c", None, at(0)).await.unwrap());
-        assert!(budget.turn("d", None, at(0)).await.is_err());
-
-        let budget = Budget::new(Budgets {
-            all: Share { per_minute: 3, ..limits().all },
-            host: Share { per_minute: 2, ..limits().host },
-            ..limits()
-        });
-        for (host, second, ok) in [
-            ("a", 0, true),
-            ("a", 1, true),
-            ("a", 59, false),
-            ("b", 2, true),
-            ("c", 3, false),
-            ("a", 60, true),
-        ] {
-            assert_eq!(budget.turn(host, None, at(second)).await.is_ok(), ok, "{host} at {second}");
-        }
-    }
-
-    #[tokio::test]
-    async fn one_client_leaves_a_host_and_all_hosts_to_others() {
-        let budget = Budget::new(limits());
-        let mut begun = 0;
-        while budget.turn("victim", from(1), at(0)).await.is_ok() {
-            begun += 1;
-        }
-        assert_eq!(begun, limits().source_at_host.per_minute);
-        assert!(budget.turn("victim", from(2), at(0)).await.is_ok());
-        // Nor is one client everybody: it has so many fetches in a minute, at whatever hosts.
-        let mut hosts = 0;
-        while budget.turn(&format!("h{hosts}"), from(1), at(0)).await.is_ok() {
-            hosts += 1;
-        }
-        assert_eq!(begun + hosts, limits().source.per_minute);
-        assert!(budget.turn("other", from(2), at(0)).await.is_ok());
-        assert!(budget.turn("victim", from(1), at(60)).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn every_request_of_a_turn_counts_for_everybody_it_is_made_for() {
-        let budget = Budget::new(limits());
-        let mut asked = 0;
-        while let Ok(turn) = budget.turn("victim", from(1), at(0)).await {
-            for _ in 0..3 {
-                turn.asks(at(0));
-                asked += 1;
-            }
-        }
-        assert_eq!(asked, limits().source_at_host.per_minute);
-        {
-            let state = lock(&budget.state);
-            assert_eq!(
-                (state.minute.begun, state.hosts.rates.len(), state.sources.rates.len()),
-                (asked, 1, 1)
-            );
-        }
-        while let Ok(turn) = budget.turn("victim", from(2), at(0)).await {
-            turn.asks(at(0));
-            asked += 1;
-        }
-        assert_eq!(asked, limits().host.per_minute, "what one client leaves is the others'");
-    }
-
-    #[tokio::test]
-    async fn one_client_holds_one_turn_of_a_host_and_some_of_all() {
-        let budget = Budget::new(limits());
-        let mut held = vec![budget.turn("victim", from(1), at(0)).await.unwrap()];
-        assert_eq!(budget.turn("victim", from(1), at(0)).await.err(), Some(FetchError::Busy));
-        held.push(budget.turn("victim", from(2), at(0)).await.unwrap());
-        while let Ok(turn) = budget.turn(&format!("h{}", held.len()), from(1), at(0)).await {
-            held.push(turn);
-        }
-        assert_eq!(held.len() - 1, limits().source.at_once);
-        assert!(budget.turn("other", from(2), at(0)).await.is_ok());
-        drop(held);
-        let state = lock(&budget.state);
-        assert!(state.sources.open.is_empty() && state.pairs.open.is_empty() && state.hosts.open.is_empty());
-    }
-
-    #[tokio::test]
-    async fn slow_hosts_share_a_few_turns() {
-        let budget = Budget::new(limits());
-        let slow = |n: usize| format!("slow{n}");
-        for n in 0..20 {
-            budget.is_slow_until(&slow(n), at(60));
-        }
-        let mut held = Vec::new();
-        for n in 0..20 {
-            held.extend(budget.turn(&slow(n), None, at(0)).await);
-        }
-        assert_eq!(held.len(), limits().slow_at_once);
-        assert!(budget.turn("well", None, at(0)).await.is_ok());
-        assert!(budget.turn(&slow(19), None, at(60)).await.is_ok(), "and not for ever");
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_slow_hosts_leaves_places_to_others() {
-        let budget = Budget::new(Budgets { wait: Duration::from_secs(3600), ..limits() });
-        let slow = |n: usize| format!("slow{}", n % 20);
-        for n in 0..20 {
-            budget.is_slow_until(&slow(n), at(60));
-        }
-        let hosts: Vec<String> = (0..1000).map(slow).collect();
-        let mut waiting: Vec<_> = hosts.iter().map(|host| Box::pin(budget.turn(host, None, at(0)))).collect();
-        let mut turns = Vec::new();
-        let mut refused = 0;
-        for turn in &mut waiting {
-            match futures_util::poll!(turn) {
-                std::task::Poll::Ready(Ok(turn)) => turns.push(turn),
-                std::task::Poll::Ready(Err(_)) => refused += 1,
-                std::task::Poll::Pending => {}
-            }
-        }
-        assert_eq!((turns.len(), refused), (limits().slow_at_once, 1000 - limits().slow_queue));
-        assert!(budget.turn("well", None, at(0)).await.is_ok());
-        drop((waiting, turns));
-        let state = lock(&budget.state);
-        assert_eq!((state.total, state.slow), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn state_stays_bounded_under_many_hosts_and_clients() {
-        let all = Share { per_minute: u32::MAX, ..limits().all };
-        let budget = Budget::new(Budgets { all, source: MANY, ..limits() });
-        for n in 0..10_000 {
-            drop(budget.turn(&format!("h{n}"), from(n), at(0)).await);
-        }
-        let state = lock(&budget.state);
-        assert!(state.hosts.open.is_empty() && state.sources.open.is_empty() && state.pairs.open.is_empty());
-        let rates = [state.hosts.rates.len(), state.sources.rates.len(), state.pairs.rates.len()];
-        assert!(rates.iter().all(|held| *held <= RATES), "{rates:?}");
-    }
-}
+mod tests;

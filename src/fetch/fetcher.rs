@@ -10,9 +10,9 @@ use url::Url;
 use super::actor::{is_key_document, key_owner};
 use super::budget::{Budget, Turn};
 use super::document::without_fragment;
+use super::memory::{ACTORS, Known, Memory, digest};
 use super::{Budgets, FetchError, RemoteActor, RemoteKey, Schemes};
 use crate::activitypub::signature::PrivateKey;
-use crate::bounded::Bounded;
 use crate::model::Source;
 use crate::model::origin::{Origin, RemotePolicy, parse_remote, same_origin};
 use crate::net::{Client, NetError};
@@ -21,26 +21,19 @@ use crate::net::{Client, NetError};
 pub const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// How long a fetched key is used where it cannot be asked for again now.
 pub const USABLE_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// Shortest time between two fetches that one key's failures can cause.
-pub const REFETCH_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+/// Shortest time between two fetches that the failures of one address can cause, whatever they are: of an address that is
+/// only pretended to be asked nobody knows how it would fail, so how often it is asked must not depend on that.
+pub const REFETCH_PAUSE: SignedDuration = SignedDuration::from_mins(2);
 /// Longest single GET.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest whole search for an actor or key, redirects and refetches included: what bounds how long one host can hold
 /// its turns.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a final failure is remembered.
-const FINAL_FOR: SignedDuration = SignedDuration::from_mins(15);
-/// How long a failure that may pass is remembered.
+/// How long it is remembered that a host is slow, or that nothing was found for a person who may try again.
 pub(super) const TRANSIENT_FOR: SignedDuration = SignedDuration::from_mins(1);
 /// A search that takes so long makes its host a slow one, whatever comes of it: it is the turns held that matter, and a
 /// host that drops packets holds them as long as one that never ends its answers.
 const SLOW: Duration = Duration::from_secs(2);
-/// Bytes of actors remembered, keys that are documents of their own included: some 2,000 of the usual ones.
-const ACTORS: usize = 10 << 20;
-/// Addresses of keys remembered that are not their owners'.
-const OWNERS: usize = 2048;
-/// Bytes of failures remembered.
-const FAILURES: usize = 1 << 20;
 /// How long the search for a key takes that we only pretend to make, at most and at least, in milliseconds.
 const PRETENDED: std::ops::Range<u64> = 30..200;
 
@@ -77,32 +70,6 @@ impl fmt::Debug for Fetcher {
     }
 }
 
-/// Everything here is keyed by addresses without fragment and bounded (C-26).
-struct Memory {
-    actors: Bounded<String, Known>,
-    /// Keys with an address of their own: to the actor's id.
-    owners: Bounded<String, Url>,
-    /// The actor with the key that is a document of its own, by the key's address: an actor may have several, and each is
-    /// as fresh as its own document.
-    adopted: Bounded<String, Known>,
-    failures: Bounded<Digest, (FetchError, Timestamp)>,
-    /// Keys of which a search was pretended, and until when it counts as made.
-    pretended: Bounded<Digest, Timestamp>,
-}
-
-/// What stands for an address where only whether it is the same matters: strangers choose how long addresses are.
-type Digest = [u8; 32];
-
-fn digest(address: &Url) -> Digest {
-    openssl::sha::sha256(address.as_str().as_bytes())
-}
-
-#[derive(Clone)]
-struct Known {
-    actor: Arc<RemoteActor>,
-    fetched_at: Timestamp,
-}
-
 impl Fetcher {
     /// A fetcher with the default [`Budgets`]. `own` is our public origin, which is never asked.
     #[must_use]
@@ -120,15 +87,24 @@ impl Fetcher {
         clock: Clock,
         budgets: Budgets,
     ) -> Self {
-        let memory = Memory {
-            actors: Bounded::new(ACTORS),
-            owners: Bounded::new(OWNERS),
-            adopted: Bounded::new(ACTORS / 4),
-            failures: Bounded::new(FAILURES),
-            pretended: Bounded::new(FAILURES / 64),
-        };
-        let (schemes, budget, memory) = (Arc::default(), Budget::new(budgets), Mutex::new(memory));
+        let (schemes, budget, memory) =
+            (Arc::default(), Budget::new(budgets), Mutex::new(Memory::new(ACTORS)));
         Self { client, signer, policy, clock, schemes, own, budget, memory }
+    }
+
+    /// Another one, for what must not show in the answers of this one: it has budgets and a memory of its own.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            signer: self.signer.clone(),
+            policy: self.policy,
+            clock: Arc::clone(&self.clock),
+            schemes: Arc::clone(&self.schemes),
+            own: self.own.clone(),
+            budget: Budget::new(Budgets::aside()),
+            memory: Mutex::new(Memory::new(ACTORS / 8)),
+        }
     }
 
     /// Which way of signing each server takes, for whoever else asks them something.
@@ -166,10 +142,32 @@ impl Fetcher {
         id: &str,
         source: Option<Source>,
     ) -> Result<Arc<RemoteActor>, FetchError> {
+        self.actor_unless(id, source, |known| self.age(known) < REFETCH_PAUSE).await
+    }
+
+    /// An actor's document as it was at some time since then.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn actor_since(
+        &self,
+        id: &str,
+        source: Option<Source>,
+        then: Timestamp,
+    ) -> Result<Arc<RemoteActor>, FetchError> {
+        self.actor_unless(id, source, |known| known.fetched_at >= then).await
+    }
+
+    async fn actor_unless(
+        &self,
+        id: &str,
+        source: Option<Source>,
+        will_do: impl Fn(&Known) -> bool,
+    ) -> Result<Arc<RemoteActor>, FetchError> {
         let address = without_fragment(&self.address(id)?);
         let recent = || {
             let known = self.memory().actors.get(address.as_str()).cloned();
-            known.filter(|known| self.age(known) < REFETCH_PAUSE).map(|known| known.actor)
+            known.filter(|known| will_do(known)).map(|known| known.actor)
         };
         if let Some(actor) = recent() {
             return Ok(actor);
@@ -219,34 +217,55 @@ impl Fetcher {
         Some((key, known.actor))
     }
 
-    /// Does everything that [`Fetcher::key`] does and that others could notice, but asks nobody: for keys of those whom we
-    /// do not talk to. What is spent of the budgets, and how long it takes, is as if the key had been looked for in vain.
+    /// The key with this id if it was fetched within [`FRESH_FOR`].
+    #[must_use]
+    pub fn fresh_key(&self, key_id: &str) -> Option<(RemoteKey, Arc<RemoteActor>)> {
+        self.usable(&self.address(key_id).ok()?)?.ok()
+    }
+
+    /// Remembers an actor who has proved itself, as [another](Fetcher::aside) has read it just now.
+    pub fn learn(&self, actor: &Arc<RemoteActor>) {
+        let known = Known { actor: Arc::clone(actor), fetched_at: (self.clock)() };
+        self.memory().actors.insert_weighing(actor.weight(), actor.id.to_string(), known);
+    }
+
+    /// What a search costs that others could notice, but asks nobody: for keys of those whom we do not talk to, and for what
+    /// memory has answered. For whoever proves nothing each address costs a turn in [`REFETCH_PAUSE`], and as much time,
+    /// whatever is known of it; so it shows neither whom we block nor whom we have lately heard of. Nothing more is spent
+    /// on what was really looked for since `then`.
     ///
     /// # Errors
     /// As [`Fetcher::key`] would answer where no request is needed to know it.
-    pub async fn pretend(&self, key_id: &str, source: Option<Source>) -> Result<(), FetchError> {
+    pub async fn pretend(
+        &self,
+        key_id: &str,
+        source: Option<Source>,
+        then: Timestamp,
+    ) -> Result<(), FetchError> {
         let key_id = self.address(key_id)?;
-        if let Some(answer) = self.usable(&key_id) {
-            return answer.map(|_| ());
-        }
         let place = digest(&without_fragment(&key_id));
-        let pretended = || {
+        let looked_for = || {
             let now = (self.clock)();
-            self.memory().pretended.get(&place).is_some_and(|until| now < *until)
+            self.memory().in_vain.get(&place).is_some_and(|until| now < *until)
         };
-        self.known_failure(&key_id)?;
-        if pretended() {
+        if looked_for() {
             return Ok(());
         }
-        let _turn = self.turn(&key_id, source).await?;
-        if pretended() {
-            return Ok(());
+        if self.remembered(&key_id).is_none_or(|known| known.fetched_at < then) {
+            let _turn = self.turn(&key_id, source).await?;
+            if looked_for() {
+                return Ok(());
+            }
+            let spread = u64::from_be_bytes(crate::random::bytes()) % (PRETENDED.end - PRETENDED.start);
+            tokio::time::sleep(Duration::from_millis(PRETENDED.start + spread)).await;
         }
-        let spread = u64::from_be_bytes(crate::random::bytes()) % (PRETENDED.end - PRETENDED.start);
-        tokio::time::sleep(Duration::from_millis(PRETENDED.start + spread)).await;
-        let until = (self.clock)().checked_add(FINAL_FOR).unwrap_or(Timestamp::MAX);
-        self.memory().pretended.insert(place, until);
+        let until = self.after_a_pause();
+        self.memory().in_vain.insert(place, until);
         Ok(())
+    }
+
+    fn after_a_pause(&self) -> Timestamp {
+        (self.clock)().checked_add(REFETCH_PAUSE).unwrap_or(Timestamp::MAX)
     }
 
     /// What memory answers for a key, if it is fresh enough.
@@ -421,9 +440,9 @@ impl Fetcher {
                 if error == FetchError::Gone {
                     memory.actors.remove(address.as_str());
                 }
+                memory.in_vain.insert(digest(&without_fragment(address)), self.after_a_pause());
                 drop(memory);
-                let keep = if error.is_transient() { TRANSIENT_FOR } else { FINAL_FOR };
-                self.remember_failure(address, &error, keep);
+                self.remember_failure(address, &error, REFETCH_PAUSE);
                 Err(error)
             }
         }

@@ -9,6 +9,7 @@ mod budget;
 mod document;
 mod error;
 mod fetcher;
+mod memory;
 mod schemes;
 mod shapes;
 #[cfg(test)]

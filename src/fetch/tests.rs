@@ -416,7 +416,7 @@ async fn failures_are_sorted_and_remembered_for_a_while() {
             assert_eq!(rig.actor(path).await.unwrap_err(), want);
         }
         assert_eq!(rig.hits(), before + knocks, "{path}");
-        rig.pass(SignedDuration::from_mins(if transient { 1 } else { 15 }));
+        rig.pass(REFETCH_PAUSE);
         assert_eq!(rig.actor(path).await.unwrap_err(), want);
         assert_eq!(rig.hits(), before + 2 * knocks, "{path}");
     }

@@ -12,8 +12,10 @@ use crate::decide::engage::{self, Engaged, Ours, ours};
 use crate::decide::follow::{self, Followed};
 use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, refusals, reports, seen};
 use crate::model::engagement::EngagementKind;
+use crate::model::follower::Follower;
 use crate::model::handle::Person;
-use crate::model::{Addresses, Draft};
+use crate::model::owner::owner_of;
+use crate::model::{Addresses, Changes, Draft, View};
 use crate::random::entropy;
 use crate::serve::answer::Problem;
 
@@ -35,7 +37,9 @@ impl Inbox {
             .commit(move |view| {
                 let mut draft = Draft::new(view);
                 let outcome = decide(&mut draft, moment, rules.as_ref(), &addresses, &verified);
-                (draft.into_changes(), outcome)
+                // What is refused may come again, under the same signature.
+                let changes = if outcome.is_ok() { draft.into_changes() } else { Changes::none() };
+                (changes, outcome)
             })
             .await
             .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
@@ -50,14 +54,23 @@ impl Inbox {
                 }
                 Ok(outcome)
             }
-            // Blocked between the check and the commit.
-            Err(Blocked { key_id }) => Err(not_verified(&key_id)),
+            Err(Refused::Blocked { key_id }) => Err(not_verified(&key_id)),
+            Err(Refused::TooMany { seconds }) => {
+                let owner = owner_of(&actor);
+                let most = follow::OF_AN_OWNER;
+                let detail =
+                    format!("at most {most} new followers a day are taken from the servers of {owner}");
+                Err(Problem::too_many(detail, seconds))
+            }
         }
     }
 }
 
-struct Blocked {
-    key_id: String,
+enum Refused {
+    /// Between the check and the commit.
+    Blocked { key_id: String },
+    /// See [`Followed::TooMany`].
+    TooMany { seconds: u32 },
 }
 
 fn decide(
@@ -66,15 +79,22 @@ fn decide(
     rules: Option<&Rules>,
     addresses: &Addresses,
     verified: &Verified,
-) -> Result<Took, Blocked> {
+) -> Result<Took, Refused> {
     if blocks::actor_of_host_blocked(draft.view(), verified.actor(), verified.host()) {
-        return Err(Blocked { key_id: verified.key_id().to_owned() });
+        return Err(Refused::Blocked { key_id: verified.key_id().to_owned() });
     }
-    let follower = (verified.activity().kind == Kind::Follow).then(|| verified.actor());
+    let undoes = match &verified.activity().kind {
+        Kind::Follow => Some(false),
+        Kind::Block => Some(true),
+        Kind::Undo => undoes_follow(draft.view(), verified).then_some(true),
+        _ => None,
+    };
+    let again =
+        undoes.is_some_and(|undoes| follow::counts_again(draft.view(), undoes, verified.actor(), moment.now));
     // A like or share remembers its own.
     if verified.proof() == Proof::Signature
         && engagement(&verified.activity().kind).is_none()
-        && !seen::first_time(draft, verified.signature(), follower, moment.now)
+        && !seen::first_time(draft, verified.actor(), verified.signature(), again, moment.now)
     {
         return Ok(Took::Repeated);
     }
@@ -103,6 +123,7 @@ fn decide(
             );
             match followed {
                 Followed::Ignored => Took::Ignored,
+                Followed::TooMany(seconds) => return Err(Refused::TooMany { seconds }),
                 _ => Took::Followed,
             }
         }
@@ -165,6 +186,20 @@ fn counted(engaged: Engaged) -> Took {
     }
 }
 
+/// Whether it is a Follow that an Undo takes back.
+fn undoes_follow(view: &dyn View, undo: &Verified) -> bool {
+    let object = &undo.activity().object;
+    match (&object.kind, object.id.as_deref()) {
+        (Some(kind), _) => *kind == Kind::Follow,
+        // Pleroma undoes by the id alone: it is the Follow if it is that follower's Follow.
+        (None, Some(inner)) => {
+            let follower: Option<Follower> = view.get(undo.actor().as_bytes());
+            follower.is_some_and(|follower| follower.follow_id.as_deref() == Some(inner))
+        }
+        (None, None) => false,
+    }
+}
+
 fn undo(
     draft: &mut Draft<'_>,
     moment: &Moment,
@@ -174,16 +209,7 @@ fn undo(
 ) -> Took {
     let object = &verified.activity().object;
     let inner = object.id.as_deref();
-    let about_follow = match &object.kind {
-        Some(Kind::Follow) => true,
-        Some(_) => false,
-        // Pleroma undoes by the id alone: it is the Follow if it is that follower's Follow.
-        None => {
-            let follower = draft.view().get::<crate::model::follower::Follower>(verified.actor().as_bytes());
-            inner.is_some() && follower.is_some_and(|follower| follower.follow_id.as_deref() == inner)
-        }
-    };
-    if about_follow {
+    if undoes_follow(draft.view(), verified) {
         let changed = follow::undo(draft, moment, person, verified.stamp());
         return if changed { Took::Undone } else { Took::Ignored };
     }

@@ -12,7 +12,7 @@ use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, gone};
-use crate::fetch::{FetchError, RemoteActor};
+use crate::fetch::{FetchError, Fetcher, RemoteActor};
 use crate::model::handle::host_of_url;
 use crate::model::origin::{Origin, parse_remote, same_origin};
 use crate::model::{Source, View};
@@ -148,37 +148,42 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
         .look(|view| blocks::actor_of_host_blocked(view, actor.as_str(), &host_of_url(&actor)))
         .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
     let looked = match blocked {
-        // What we would spend on anybody else is spent on them: a budget that is used up would tell otherwise.
-        true => engine.fetcher.pretend(&unverified.key_id, source).await.map(|()| None),
-        false => signer(engine, &unverified, source).await,
+        true => Ok(None),
+        false => signer(&engine.fetcher, &engine.fetcher, &unverified, source).await,
     };
     match looked {
         Ok(Some(owner)) if owner.id == actor => {
             let stamp = stamp(&unverified, arrived);
-            Ok(Verified::by_signature(incoming, owner.person(), stamp, unverified))
+            return Ok(Verified::by_signature(incoming, owner.person(), stamp, unverified));
         }
-        Ok(_) => Err(not_verified(&unverified.key_id)),
         // Our own budget, which those who are blocked use up as well. Whatever a peer does is no reason for this answer.
-        Err(FetchError::Busy) => Err(unavailable(&unverified.key_id)),
+        Err(FetchError::Busy) => return Err(unavailable(&unverified.key_id)),
+        Ok(_) => {}
         Err(error) => {
-            let key_id = unverified.key_id;
+            let key_id = &unverified.key_id;
             tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
-            Err(not_verified(&key_id))
         }
+    }
+    // Who proves nothing pays alike for who is blocked, known and unknown: what is left of a budget would tell otherwise.
+    match engine.fetcher.pretend(&unverified.key_id, source, arrived).await {
+        Err(FetchError::Busy) => Err(unavailable(&unverified.key_id)),
+        _ => Err(not_verified(&unverified.key_id)),
     }
 }
 
-/// Whose key made the signature; `None` if none of the keys we may believe did.
+/// Whose key made the signature; `None` if none of the keys we may believe did. `known` are the keys that do while theirs
+/// cannot be had.
 async fn signer(
-    engine: &Engine,
+    fetcher: &Fetcher,
+    known: &Fetcher,
     unverified: &Unverified,
     source: Option<Source>,
 ) -> Result<Option<Arc<RemoteActor>>, FetchError> {
-    let (key, owner) = match engine.fetcher.key(&unverified.key_id, source).await {
+    let (key, owner) = match fetcher.key(&unverified.key_id, source).await {
         Ok(found) => found,
         // What does not verify with the old one fails as it would without: how many looks it took must not show.
         Err(error) if error.is_transient() => {
-            let known = engine.fetcher.known_key(&unverified.key_id);
+            let known = known.known_key(&unverified.key_id);
             let by_known = known.filter(|(key, _)| unverified.verify(&key.key).is_ok());
             return by_known.map(|(_, owner)| Some(owner)).ok_or(error);
         }
@@ -188,7 +193,7 @@ async fn signer(
         return Ok(Some(owner));
     }
     // Peers change keys without a word: one more look, unless we looked a moment ago.
-    match engine.fetcher.key_fresh(&unverified.key_id, source).await? {
+    match fetcher.key_fresh(&unverified.key_id, source).await? {
         Some((key, owner)) if unverified.verify(&key.key).is_ok() => Ok(Some(owner)),
         _ => Ok(None),
     }
@@ -213,15 +218,26 @@ impl Claim {
 }
 
 /// What an actor that [counts](Claim::counts) says of itself: proved by its signature, or of a Delete by its document being
-/// gone.
+/// gone. It is looked up aside: who said so has proved nothing, and what is spent on it must not show.
 pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
     let Claim { incoming, unverified, actor, arrived, source } = claim;
     let stamp = stamp(&unverified, arrived);
-    match signer(engine, &unverified, source).await {
+    let Engine { fetcher: known, aside, .. } = engine;
+    // What memory answers shows nowhere, and an Update may say that the key of which it knows is another now.
+    let by_known = known.fresh_key(&unverified.key_id).filter(|(key, _)| unverified.verify(&key.key).is_ok());
+    let signed = match by_known {
+        Some((_, owner)) => Ok(Some(owner)),
+        None => signer(aside, known, &unverified, source).await,
+    };
+    match signed {
         Ok(Some(owner)) if owner.id == actor => {
             // What an Update embeds is not believed: the document itself is read.
             let owner = match incoming.kind {
-                Kind::Update => engine.fetcher.actor(actor.as_str(), source).await.ok()?,
+                Kind::Update => {
+                    let now = aside.actor_since(actor.as_str(), source, arrived).await.ok()?;
+                    known.learn(&now);
+                    now
+                }
                 _ => owner,
             };
             (owner.id == actor).then(|| Verified::by_signature(incoming, owner.person(), stamp, unverified))
@@ -229,7 +245,7 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
         _ if incoming.kind != Kind::Delete => None,
         // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
         // actor's own document tells.
-        _ => match engine.fetcher.actor_again(actor.as_str(), source).await {
+        _ => match aside.actor_again(actor.as_str(), source).await {
             Err(FetchError::Gone) => Some(Verified::by_absence(incoming, actor.to_string(), stamp)),
             _ => None,
         },
@@ -244,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::activitypub::signature::{PrivateKey, digest, sign_request, sign_request_rfc9421};
-    use crate::fetch::{FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer, USABLE_FOR};
+    use crate::fetch::{FRESH_FOR, REFETCH_PAUSE, Signer, USABLE_FOR};
     use crate::model::Addresses;
     use crate::model::origin::RemotePolicy;
     use crate::net::test_server::{TestServer, answer};
@@ -284,7 +300,8 @@ mod tests {
             Arc::new(move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()),
         );
         let addresses = Addresses::new("https://stream.example", "live");
-        let engine = Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher) };
+        let aside = Arc::new(fetcher.aside());
+        let engine = Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside };
         let key_id = format!("{}#main-key", server.url("/u/a"));
         let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
         let signed = |key: usize, rfc9421: bool| {
@@ -298,8 +315,10 @@ mod tests {
             headers.insert("host", "stream.example".parse().unwrap());
             precheck(&Method::POST, url.path(), &headers, b"{}", &own, at).unwrap()
         };
-        let believed =
-            async |unverified: Unverified| signer(&engine, &unverified, None).await.unwrap().is_some();
+        let believed = async |unverified: Unverified| {
+            let fetcher = &engine.fetcher;
+            signer(fetcher, fetcher, &unverified, None).await.unwrap().is_some()
+        };
 
         assert!(believed(signed(0, false)).await && believed(signed(0, true)).await);
         assert_eq!(server.hits().len(), 1);
@@ -320,7 +339,8 @@ mod tests {
         current.store(keys.len(), Ordering::SeqCst);
         now.fetch_add(FRESH_FOR.as_secs(), Ordering::SeqCst);
         let away = async |unverified: Unverified| {
-            signer(&engine, &unverified, None).await.is_err_and(|error| error.is_transient())
+            let fetcher = &engine.fetcher;
+            signer(fetcher, fetcher, &unverified, None).await.is_err_and(|error| error.is_transient())
         };
         assert!(believed(signed(1, true)).await && believed(signed(1, false)).await);
         assert!(away(signed(0, true)).await && away(signed(2, false)).await);

@@ -11,7 +11,7 @@ mod sift;
 mod verified;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -22,9 +22,12 @@ pub use verified::{Proof, Verified};
 
 use gate::Checked;
 
+use crate::activitypub::vocab::read::Kind;
 use crate::agent::effective::Effective;
+use crate::decide::shares::Shares;
 use crate::fetch::Fetcher;
 use crate::model::origin::RemotePolicy;
+use crate::model::owner::owner_of_host;
 use crate::model::{Addresses, Source};
 use crate::serve::answer::Problem;
 use crate::serve::body::Body;
@@ -37,6 +40,8 @@ use crate::telemetry::metrics::{InboxOutcome, Metrics};
 const AT_ONCE: usize = 512;
 /// A server may send at once what it may send in so long: everybody likes a stream in its first minute.
 const SERVERS_BURST: Duration = Duration::from_secs(100);
+/// The servers of one owner may send as much as so many servers of different ones.
+const SERVERS_OF_AN_OWNER: u32 = 3;
 /// Seconds after which those come again who were sent away because the store is full.
 const FULL_FOR: u32 = 3600;
 
@@ -62,6 +67,8 @@ pub struct Engine {
     pub policy: RemotePolicy,
     /// Reads actors and keys.
     pub fetcher: Arc<Fetcher>,
+    /// The same for what is looked into after it was answered; see [`Fetcher::aside`].
+    pub aside: Arc<Fetcher>,
 }
 
 /// The inbox.
@@ -72,8 +79,12 @@ pub struct Inbox {
     engine: OnceLock<Engine>,
     room: Semaphore,
     rates: Rates,
+    /// Of the servers of one owner together, who may have any number of names below their own.
+    owners: Rates,
     /// Nothing more may be remembered of strangers.
     full: AtomicBool,
+    /// Nor, even if it is not full, of those who have left more than their share.
+    shares: Mutex<Arc<Shares>>,
     leaving: departures::Waiting,
     metrics: Arc<Metrics>,
 }
@@ -87,8 +98,18 @@ impl Inbox {
     ) -> (Arc<Self>, Departures) {
         let (leaving, queue) = departures::waiting();
         let room = Semaphore::new(AT_ONCE);
-        let (engine, rates, full) = (OnceLock::new(), Rates::new(SERVERS_BURST), AtomicBool::new(false));
-        let inbox = Arc::new(Inbox { store, effective, engine, room, rates, full, leaving, metrics });
+        let inbox = Arc::new(Inbox {
+            store,
+            effective,
+            engine: OnceLock::new(),
+            room,
+            rates: Rates::new(SERVERS_BURST),
+            owners: Rates::new(SERVERS_BURST),
+            full: AtomicBool::new(false),
+            shares: Mutex::default(),
+            leaving,
+            metrics,
+        });
         (Arc::clone(&inbox), Departures::new(inbox, queue))
     }
 
@@ -156,6 +177,18 @@ impl Inbox {
         }
     }
 
+    /// Takes nothing more, for now, of those who have left more than their share of what may be remembered.
+    pub fn share(&self, shares: Arc<Shares>) {
+        let mut known = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_empty() && !shares.is_empty() {
+            tracing::warn!(
+                target: "herald::inbox",
+                "{shares}; nothing more is taken from them until some of it has made way"
+            );
+        }
+        *known = shares;
+    }
+
     /// Counts a request that was refused before it was looked at.
     pub fn refused(&self, problem: &Problem) {
         self.metrics.inbox(refusal(problem));
@@ -166,10 +199,22 @@ impl Inbox {
         let per_second = self.effective.borrow().config.limits.activities_per_server;
         let Some((scheme, rest)) = verified.actor().split_once("://") else { return Ok(()) };
         let server = rest.split('/').next().unwrap_or_default();
-        self.rates.count((scheme, server), per_second).map_err(|seconds| {
-            let detail = format!("at most {per_second} activities a second are taken from {server}");
-            Problem::too_many(detail, seconds)
-        })
+        let owner = owner_of_host(server);
+        // A Delete makes room.
+        let leaves = verified.activity().kind != Kind::Delete;
+        if leaves && self.shares.lock().unwrap_or_else(PoisonError::into_inner).used_up(&owner) {
+            return Err(store_full());
+        }
+        let too_many = |who: &str, most: u32, seconds: u32| {
+            Problem::too_many(format!("at most {most} activities a second are taken from {who}"), seconds)
+        };
+        self.rates
+            .count((scheme, server), per_second)
+            .map_err(|seconds| too_many(server, per_second, seconds))?;
+        let of_all = per_second.saturating_mul(SERVERS_OF_AN_OWNER);
+        self.owners
+            .count(&owner, of_all)
+            .map_err(|seconds| too_many(&format!("the servers of {owner}"), of_all, seconds))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The folder of frozen pictures. A name never changes its bytes, so that they may be cached for ever.
 
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,10 @@ use crate::model::post::{Picture, Shows};
 
 /// Folder inside the store.
 const FOLDER: &str = "media";
+/// Pictures lent at once besides those kept last; of half a megabyte each as a rule, and of some more at most.
+const LENT: usize = 12;
+/// So many of those kept last are always lent: the logo and the pictures of the last posts, which everybody wants.
+const LAST: usize = 4;
 /// Start of the names of files being written; one left behind by a crash is swept when the shelf is opened.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -68,8 +73,48 @@ pub struct ShelfError {
 #[derive(Debug, Clone)]
 pub struct Shelf {
     folder: PathBuf,
-    /// The picture read last: after a post thousands of servers want the same one at once.
-    newest: Arc<Mutex<Option<(String, Bytes)>>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// Pictures in memory: one has it there once, however many are reading it and however slowly.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Names of those kept last.
+    last: VecDeque<String>,
+    /// The one of them read last: after a post thousands of servers want the same one at once.
+    newest: Option<(String, Arc<[u8]>)>,
+    lent: HashMap<String, Weak<[u8]>>,
+}
+
+impl Memory {
+    fn get(&self, name: &str) -> Option<Arc<[u8]>> {
+        let newest =
+            self.newest.as_ref().filter(|(kept, _)| kept == name).map(|(_, bytes)| Arc::clone(bytes));
+        newest.or_else(|| self.lent.get(name)?.upgrade())
+    }
+
+    /// Whether one that is not among those kept last may be read as well.
+    fn has_room(&mut self) -> bool {
+        self.lent.retain(|_, bytes| bytes.strong_count() > 0);
+        self.lent.keys().filter(|name| !self.last.contains(name)).count() < LENT
+    }
+
+    fn keeps(&mut self, name: String) {
+        self.last.retain(|known| *known != name);
+        self.last.push_front(name);
+        self.last.truncate(LAST);
+    }
+}
+
+/// What came of asking for a picture.
+#[derive(Debug)]
+pub enum Found {
+    /// It is this one.
+    Picture(Bytes, MediaType),
+    /// The name is not one of ours, or nothing is kept under it.
+    Nothing,
+    /// Too many different ones are being read already.
+    Busy,
 }
 
 impl Shelf {
@@ -80,13 +125,20 @@ impl Shelf {
     pub fn open(store: &Path) -> Result<Shelf, ShelfError> {
         let folder = store.join(FOLDER);
         fs::create_dir_all(&folder).map_err(failed("make the folder", &folder))?;
+        let mut kept = Vec::new();
         for entry in fs::read_dir(&folder).map_err(failed("read the folder", &folder))?.flatten() {
+            if let Ok(modified) = entry.metadata().and_then(|file| file.modified()) {
+                kept.push((modified, entry.file_name().to_string_lossy().into_owned()));
+            }
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
                 let path = entry.path();
                 fs::remove_file(&path).map_err(failed("remove the unfinished file", &path))?;
             }
         }
-        Ok(Shelf { folder, newest: Arc::default() })
+        kept.sort();
+        let mut memory = Memory::default();
+        kept.into_iter().filter(|(_, name)| checked(name).is_some()).for_each(|(_, name)| memory.keeps(name));
+        Ok(Shelf { folder, memory: Arc::new(Mutex::new(memory)) })
     }
 
     /// Where a kept picture is.
@@ -110,6 +162,7 @@ impl Shelf {
         if !kept {
             self.write(&path, &picture.bytes)?;
         }
+        self.memory().keeps(name.clone());
         Ok(Frozen {
             name,
             media_type: picture.media_type.as_str().to_owned(),
@@ -118,6 +171,10 @@ impl Shelf {
             blurhash: picture.blurhash.clone(),
             bytes_len: picture.bytes.len() as u64,
         })
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ShelfError> {
@@ -133,27 +190,30 @@ impl Shelf {
             .map_err(failed("write in", &self.folder))
     }
 
-    /// Reads a picture by its name; `None` when the name is not one of ours or nothing is kept under it.
+    /// Reads a picture by its name.
     ///
     /// # Errors
     /// [`ShelfError`] when the disk fails.
-    pub fn read(&self, name: &str) -> Result<Option<(Bytes, MediaType)>, ShelfError> {
-        let Some(media_type) = checked(name) else { return Ok(None) };
+    pub fn read(&self, name: &str) -> Result<Found, ShelfError> {
+        let Some(media_type) = checked(name) else { return Ok(Found::Nothing) };
         let path = self.folder.join(name);
         // Held while the disk is asked: who comes at the same time waits for the same bytes.
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = newest.as_ref().filter(|(kept, _)| kept == name) {
-            return Ok(Some((bytes.clone(), media_type)));
+        let mut memory = self.memory();
+        let is_last = memory.last.iter().any(|last| last == name);
+        let bytes = match memory.get(name) {
+            Some(bytes) => bytes,
+            None if !is_last && !memory.has_room() => return Ok(Found::Busy),
+            None => match fs::read(&path) {
+                Ok(bytes) => Arc::from(bytes),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+                Err(error) => return Err(failed("read", &path)(error)),
+            },
+        };
+        memory.lent.insert(name.to_owned(), Arc::downgrade(&bytes));
+        if is_last {
+            memory.newest = Some((name.to_owned(), Arc::clone(&bytes)));
         }
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let bytes = Bytes::from(bytes);
-                *newest = Some((name.to_owned(), bytes.clone()));
-                Ok(Some((bytes, media_type)))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read", &path)(error)),
-        }
+        Ok(Found::Picture(Bytes::from_owner(bytes), media_type))
     }
 
     /// Whether a picture is kept under this name.
@@ -171,7 +231,10 @@ impl Shelf {
             return Ok(false);
         }
         let path = self.folder.join(name);
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(kept, _)| kept == name);
+        let mut memory = self.memory();
+        memory.newest.take_if(|(kept, _)| kept == name);
+        memory.lent.remove(name);
+        drop(memory);
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -201,6 +264,14 @@ mod tests {
     use crate::media::describe::{Budget, describe};
     use crate::media::testing::{encoded, gradient};
 
+    fn read(shelf: &Shelf, name: &str) -> Option<(Bytes, MediaType)> {
+        match shelf.read(name).unwrap() {
+            Found::Picture(bytes, media_type) => Some((bytes, media_type)),
+            Found::Nothing => None,
+            Found::Busy => panic!("busy"),
+        }
+    }
+
     fn picture() -> Described {
         describe(&encoded(&gradient(64, 36), ImageFormat::Jpeg), Budget::POST).unwrap()
     }
@@ -217,12 +288,44 @@ mod tests {
 
         let again = Shelf::open(store.path()).unwrap();
         assert!(again.holds(&frozen.name));
-        let (bytes, media_type) = again.read(&frozen.name).unwrap().unwrap();
+        let (bytes, media_type) = read(&again, &frozen.name).unwrap();
         assert_eq!((bytes.len() as u64, media_type), (frozen.bytes_len, MediaType::Jpeg));
-        assert_eq!(again.read(&frozen.name).unwrap().unwrap().0, bytes);
+        assert_eq!(read(&again, &frozen.name).unwrap().0, bytes);
         assert!(again.remove(&frozen.name).unwrap());
         assert!(!again.remove(&frozen.name).unwrap() && !again.holds(&frozen.name));
-        assert!(again.read(&frozen.name).unwrap().is_none());
+        assert!(read(&again, &frozen.name).is_none());
+    }
+
+    #[test]
+    fn readers_who_take_their_time_hold_a_few_pictures_and_each_once() {
+        let store = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(store.path()).unwrap();
+        let mut names = Vec::new();
+        for number in 0..2 * LENT {
+            let naming = Naming::Unguessable([u8::try_from(number).unwrap(); 32]);
+            names.push(shelf.freeze(&picture(), naming).unwrap().name);
+        }
+        // As after a restart, when the names of those kept last are read from the folder.
+        let shelf = Shelf::open(store.path()).unwrap();
+        let last = shelf.memory().last.clone();
+        assert_eq!(last.len(), LAST);
+        let (mut held, mut refused) = (Vec::new(), 0);
+        for name in names.iter().filter(|name| !last.contains(name)) {
+            match shelf.read(name).unwrap() {
+                Found::Picture(bytes, _) => held.push(bytes),
+                Found::Nothing => panic!("{name} is gone"),
+                Found::Busy => refused += 1,
+            }
+        }
+        assert_eq!((held.len(), refused), (LENT, LENT - LAST));
+        // Those that are held are had by any number of others, as the same bytes; and those kept last by everybody.
+        let name = names.iter().find(|name| !last.contains(name)).unwrap();
+        let again: Vec<Bytes> = (0..1000).map(|_| read(&shelf, name).unwrap().0).collect();
+        assert!(again.iter().all(|bytes| bytes.as_ptr() == held[0].as_ptr()));
+        let new = shelf.freeze(&picture(), Naming::Content).unwrap().name;
+        assert!(last.iter().take(LAST - 1).chain([&new]).all(|name| read(&shelf, name).is_some()));
+        drop((held, again));
+        assert_eq!(names.iter().filter(|name| read(&shelf, name).is_some()).count(), names.len());
     }
 
     #[test]
@@ -232,7 +335,7 @@ mod tests {
         let frozen = shelf.freeze(&picture(), Naming::Content).unwrap();
         fs::write(store.path().join("media").join(&frozen.name), b"cut").unwrap();
         shelf.freeze(&picture(), Naming::Content).unwrap();
-        assert_eq!(shelf.read(&frozen.name).unwrap().unwrap().0, picture().bytes);
+        assert_eq!(read(&shelf, &frozen.name).unwrap().0, picture().bytes);
     }
 
     #[test]
@@ -241,7 +344,7 @@ mod tests {
         let shelf = Shelf::open(store.path()).unwrap();
         let frozen = shelf.freeze(&picture(), Naming::Unguessable([7; 32])).unwrap();
         assert_eq!(frozen.name, format!("{}.jpg", "07".repeat(32)));
-        assert!(shelf.read(&frozen.name).unwrap().is_some());
+        assert!(read(&shelf, &frozen.name).is_some());
     }
 
     #[test]
@@ -266,7 +369,7 @@ mod tests {
             &format!("{hash}.jpg/"),
         ] {
             assert!(checked(name).is_none(), "{name:?}");
-            assert!(shelf.read(name).unwrap().is_none() && !shelf.remove(name).unwrap(), "{name:?}");
+            assert!(read(&shelf, name).is_none() && !shelf.remove(name).unwrap(), "{name:?}");
         }
     }
 

@@ -66,6 +66,9 @@ pub fn id_digest(id: &str) -> [u8; 16] {
     digest
 }
 
+/// Where the actor begins in the key of an engagement, and in that of what was told of it.
+pub const ACTOR_AT: usize = 17;
+
 /// Key prefix of what says which engagements are an actor's. No address has a line break in it.
 pub fn engaged_prefix(actor: &str) -> Vec<u8> {
     format!("{actor}\n").into_bytes()

@@ -86,6 +86,24 @@ impl FollowerCounts {
     }
 }
 
+/// How many new followers came from the servers of one owner within a day, so that one cannot send any number of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newcomers {
+    /// See [`owner_of`](super::owner::owner_of).
+    pub owner: String,
+    /// When the first of them came.
+    pub since: Timestamp,
+    /// How many came since.
+    pub count: u32,
+}
+
+impl Record for Newcomers {
+    const KIND: u8 = kind::NEWCOMERS;
+    fn key(&self) -> Vec<u8> {
+        self.owner.as_bytes().to_vec()
+    }
+}
+
 /// A distinct delivery inbox: a fan-out walks these, never the followers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryInbox {

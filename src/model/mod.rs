@@ -11,6 +11,7 @@ pub mod handle;
 pub mod host;
 pub mod notices;
 pub mod origin;
+pub mod owner;
 pub mod post;
 pub mod record;
 pub mod report;
@@ -25,7 +26,7 @@ pub use addresses::Addresses;
 pub use draft::Draft;
 pub use record::{Changes, Record};
 pub use secret::Secret;
-pub use source::Source;
+pub use source::{Site, Source};
 pub use view::View;
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ pub struct Said {
     pub actor: String,
     /// About which post; `None` for a follow or the actor itself.
     pub post: Option<Ulid>,
+    /// The notice, for as long as it waits: whoever deletes itself is not told of.
+    pub notice: Ulid,
     /// When.
     pub at: Timestamp,
 }

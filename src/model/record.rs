@@ -51,6 +51,8 @@ pub mod kind {
     pub const NOTICE: u8 = b'N';
     /// Chat notices that have been claimed, so that each is said once ever.
     pub const SAID: u8 = b'n';
+    /// How many new followers an owner has sent lately, by owner.
+    pub const NEWCOMERS: u8 = b'f';
     /// Reports for the operator, by server, reporter and activity.
     pub const REPORT: u8 = b'G';
     /// Singletons by name.

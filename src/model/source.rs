@@ -8,15 +8,34 @@ use std::net::{IpAddr, Ipv6Addr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source(IpAddr);
 
+/// The network of 48 bits that an IPv6 client is in: anybody may have one to itself, and so 65,536 [sources](Source). A
+/// provider's customers may be many in one, so it has several times what one of them has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Site(Ipv6Addr);
+
 impl Source {
     /// What a client at this address counts as.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Source(match address.to_canonical() {
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+            IpAddr::V6(v6) => IpAddr::V6(first_bits(v6, 64)),
             v4 => v4,
         })
     }
+
+    /// The network around it; an IPv4 address stands for itself alone.
+    #[must_use]
+    pub fn site(self) -> Option<Site> {
+        match self.0 {
+            IpAddr::V6(v6) => Some(Site(first_bits(v6, 48))),
+            IpAddr::V4(_) => None,
+        }
+    }
+}
+
+fn first_bits(v6: Ipv6Addr, bits: u32) -> Ipv6Addr {
+    let rest = 128 - bits;
+    Ipv6Addr::from_bits(v6.to_bits() >> rest << rest)
 }
 
 impl fmt::Display for Source {
@@ -25,5 +44,11 @@ impl fmt::Display for Source {
             IpAddr::V4(v4) => v4.fmt(f),
             IpAddr::V6(v6) => write!(f, "{v6}/64"),
         }
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/48", self.0)
     }
 }

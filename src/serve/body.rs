@@ -1,6 +1,7 @@
 //! Reading a request's body: bounded in bytes and in time, whatever its length header says.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Problem;
-use crate::model::Source;
+use crate::model::{Site, Source};
 
 /// The largest activity taken; peers' limits are of this size or smaller.
 pub const ACTIVITY_BYTES: usize = 256 * 1024;
@@ -26,6 +27,8 @@ const OWN_BYTES: usize = 8 * 1024;
 const ROOM: usize = 6 * 1024 * 1024 / BLOCK;
 /// What the bodies of one client may have of that, in blocks, so that one leaves room to others.
 const ROOM_OF_ONE: usize = ROOM / 4;
+/// What the bodies of one IPv6 [site](Site) may have of that, in blocks.
+const ROOM_OF_A_SITE: usize = ROOM / 2;
 /// The room that a body takes at a time, in bytes.
 const BLOCK: usize = 16 * 1024;
 
@@ -33,13 +36,37 @@ const BLOCK: usize = 16 * 1024;
 #[derive(Clone, Debug)]
 pub struct Room {
     all: Arc<Semaphore>,
-    /// Blocks taken, by whom.
-    taken: Arc<Mutex<HashMap<Source, usize>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+/// Blocks taken, by whom.
+#[derive(Debug, Default)]
+struct Held {
+    sources: HashMap<Source, usize>,
+    sites: HashMap<Site, usize>,
+}
+
+/// Whether there was room for so many more.
+fn take<K: Hash + Eq>(held: &mut HashMap<K, usize>, who: K, more: usize, most: usize) -> bool {
+    let now = held.get(&who).copied().unwrap_or_default() + more;
+    if now <= most {
+        held.insert(who, now);
+    }
+    now <= most
+}
+
+fn give_back<K: Hash + Eq>(held: &mut HashMap<K, usize>, who: K, blocks: usize) {
+    if let Some(count) = held.get_mut(&who) {
+        *count = count.saturating_sub(blocks);
+        if *count == 0 {
+            held.remove(&who);
+        }
+    }
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Room { all: Arc::new(Semaphore::new(ROOM)), taken: Arc::default() }
+        Room { all: Arc::new(Semaphore::new(ROOM)), held: Arc::default() }
     }
 }
 
@@ -69,12 +96,14 @@ impl Taken {
         let permits = u32::try_from(more).unwrap_or(u32::MAX);
         let Ok(permit) = Arc::clone(&self.room.all).try_acquire_many_owned(permits) else { return false };
         if let Some(source) = self.source {
-            let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = taken.get(&source).copied().unwrap_or_default();
-            if held + more > ROOM_OF_ONE {
+            let mut held = self.room.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if !take(&mut held.sources, source, more, ROOM_OF_ONE) {
                 return false;
             }
-            taken.insert(source, held + more);
+            if source.site().is_some_and(|site| !take(&mut held.sites, site, more, ROOM_OF_A_SITE)) {
+                give_back(&mut held.sources, source, more);
+                return false;
+            }
         }
         match &mut self.permit {
             Some(held) => held.merge(permit),
@@ -88,12 +117,10 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         let Some(source) = self.source.filter(|_| self.blocks > 0) else { return };
-        let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = taken.get_mut(&source) {
-            *held = held.saturating_sub(self.blocks);
-            if *held == 0 {
-                taken.remove(&source);
-            }
+        let mut held = self.room.held.lock().unwrap_or_else(PoisonError::into_inner);
+        give_back(&mut held.sources, source, self.blocks);
+        if let Some(site) = source.site() {
+            give_back(&mut held.sites, site, self.blocks);
         }
     }
 }
@@ -216,8 +243,19 @@ mod tests {
         held.push(read(1, 8).await.unwrap());
         held.push(read(2, 256).await.unwrap());
         drop(held);
+        // Nor do all the networks that an IPv6 client may have.
+        let mut held = Vec::new();
+        for number in 0..ROOM as u16 {
+            let source = Some(Source::of([0x2a00, 1, 2, number, 0, 0, 0, 1].into()));
+            held.extend(room.read(source, parts(256), ACTIVITY_BYTES, ACTIVITY_TIME).await);
+        }
+        let kept: usize = held.iter().map(|body| body.len()).sum();
+        assert!((3 << 20..=5 << 20).contains(&kept), "{kept} bytes");
+        held.push(read(2, 256).await.unwrap());
+        drop(held);
+        assert!(room.held.lock().unwrap().sites.is_empty());
         drop(read(1, 256).await.unwrap());
         assert_eq!(room.all.available_permits(), ROOM);
-        assert!(room.taken.lock().unwrap().is_empty());
+        assert!(room.held.lock().unwrap().sources.is_empty());
     }
 }

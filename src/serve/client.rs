@@ -1,5 +1,6 @@
 //! Who a request comes from: the other end of the connection, or whom a proxy names.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -97,8 +98,13 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// Requests of one client at a time.
 const AT_ONCE: u32 = 100;
+/// What all clients of one IPv6 [site](crate::model::Site) may do together, times what one of them may.
+const OF_A_SITE: u32 = 8;
 /// A client may ask at once what it may ask in so long.
 const BURST: Duration = Duration::from_secs(10);
+
+/// A request that was let in: of its client, and of the network around that.
+type Admitted<'a> = (Inside<'a>, Option<Inside<'a>>);
 
 /// What every client may do.
 #[derive(Debug)]
@@ -126,15 +132,22 @@ impl ClientLimits {
         &self,
         source: Source,
         effective: &watch::Receiver<Arc<Effective>>,
-    ) -> Result<Inside<'_>, Problem> {
+    ) -> Result<Admitted<'_>, Problem> {
         let per_second = effective.borrow().config.limits.requests_per_client;
-        self.rates.count(source, per_second).map_err(|seconds| {
-            let detail = format!("at most {per_second} requests a second are taken from {source}");
-            Problem::too_many(detail, seconds)
-        })?;
-        self.inside.enter(source, AT_ONCE).ok_or_else(|| {
-            Problem::too_many(format!("at most {AT_ONCE} requests at a time are taken from {source}"), 1)
-        })
+        let too_often = |who: &dyn Display, most: u32, seconds: u32| {
+            Problem::too_many(format!("at most {most} requests a second are taken from {who}"), seconds)
+        };
+        let too_many = |who: &dyn Display, most: u32| {
+            Problem::too_many(format!("at most {most} requests at a time are taken from {who}"), 1)
+        };
+        self.rates.count(source, per_second).map_err(|seconds| too_often(&source, per_second, seconds))?;
+        let inside = self.inside.enter(source, AT_ONCE).ok_or_else(|| too_many(&source, AT_ONCE))?;
+        let Some(site) = source.site() else { return Ok((inside, None)) };
+        let per_second = per_second.saturating_mul(OF_A_SITE);
+        self.rates.count(site, per_second).map_err(|seconds| too_often(&site, per_second, seconds))?;
+        let most = AT_ONCE * OF_A_SITE;
+        let beside = self.inside.enter(site, most).ok_or_else(|| too_many(&site, most))?;
+        Ok((inside, Some(beside)))
     }
 
     /// Says once that a proxy is not listed.
@@ -265,5 +278,10 @@ mod tests {
         assert_ne!(of("8.8.4.4"), of("8.8.4.5"));
         assert_eq!(of("::ffff:8.8.4.4").to_string(), "8.8.4.4");
         assert_eq!(of("2a00:1:2:3::1").to_string(), "2a00:1:2:3::/64");
+        let site = |text: &str| of(text).site().map(|site| site.to_string());
+        assert_eq!(site("2a00:1:2:3::1").as_deref(), Some("2a00:1:2::/48"));
+        assert_eq!(site("::ffff:8.8.4.4"), None);
+        assert_eq!(of("2a00:1:2:3::1").site(), of("2a00:1:2:ffff::1").site());
+        assert_ne!(of("2a00:1:2:3::1").site(), of("2a00:1:3:3::1").site());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,11 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::Source;
+use crate::model::{Site, Source};
 use crate::net::guard;
 
 /// A connection on which nothing has come for less than this is not given up for another.
 const GRACE: Duration = Duration::from_millis(500);
+/// What all clients of one IPv6 [site](Site) may have open together, times what one of them may.
+const OF_A_SITE: usize = 4;
 /// What stands for a connection that waits for nobody but us.
 const WORKING: u64 = u64::MAX;
 
@@ -57,6 +60,7 @@ struct State {
     next: u64,
     open: HashMap<u64, Arc<Connection>>,
     clients: HashMap<Source, usize>,
+    sites: HashMap<Site, usize>,
 }
 
 /// One connection.
@@ -111,16 +115,23 @@ impl Open {
     }
 }
 
+fn leave<K: Hash + Eq>(open: &mut HashMap<K, usize>, who: &K) {
+    if let Some(count) = open.get_mut(who) {
+        *count -= 1;
+        if *count == 0 {
+            open.remove(who);
+        }
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         let mut state = self.all.state();
         state.open.remove(&self.number);
-        if let Some(client) = self.client
-            && let Some(count) = state.clients.get_mut(&client)
-        {
-            *count -= 1;
-            if *count == 0 {
-                state.clients.remove(&client);
+        if let Some(client) = self.client {
+            leave(&mut state.clients, &client);
+            if let Some(site) = client.site() {
+                leave(&mut state.sites, &site);
             }
         }
         drop(state);
@@ -149,11 +160,16 @@ impl Connections {
             return Entry::Full;
         }
         if let Some(client) = client {
-            let count = state.clients.entry(client).or_default();
-            if *count >= self.most_of_one {
+            let of_client = state.clients.get(&client).copied().unwrap_or_default();
+            let site = client.site();
+            let of_site = site.and_then(|site| state.sites.get(&site).copied()).unwrap_or_default();
+            if of_client >= self.most_of_one || of_site >= self.most_of_one * OF_A_SITE {
                 return Entry::TooMany;
             }
-            *count += 1;
+            state.clients.insert(client, of_client + 1);
+            if let Some(site) = site {
+                state.sites.insert(site, of_site + 1);
+            }
         }
         let connection = Arc::new(Connection {
             waits_since: AtomicU64::new(0),
@@ -218,6 +234,10 @@ mod tests {
         drop((held, other));
         assert!(enter("8.8.4.4").is_some());
         drop(proxied);
-        assert_eq!((all.count(), all.state().clients.len()), (0, 0));
+        let site: Vec<Open> = (0..40).filter_map(|n| enter(&format!("2a00:1:2:{n:x}::1"))).collect();
+        assert_eq!(site.len(), 3 * OF_A_SITE, "one network of 48 bits");
+        assert!(enter("2a00:1:3::1").is_some());
+        drop(site);
+        assert_eq!((all.count(), all.state().clients.len(), all.state().sites.len()), (0, 0, 0));
     }
 }

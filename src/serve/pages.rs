@@ -12,6 +12,7 @@ use super::public::{Public, Request};
 use crate::activitypub::html;
 use crate::activitypub::vocab::{self, collection::PAGE_SIZE, collection::Page};
 use crate::decide::publish::LANGUAGE;
+use crate::media::freeze::Found;
 use crate::model::follower::{Follower, FollowerCounts, FollowerState};
 use crate::model::handle::Person;
 use crate::model::post::{Audience, Post, PostState};
@@ -270,11 +271,12 @@ pub(super) async fn media(public: &Public, request: &Request, name: &str) -> Res
         .await
         .map_err(|_| Problem::busy("stopping", "the program is stopping", 30))?;
     match found {
-        Ok(Some((bytes, media_type))) => {
+        Ok(Found::Picture(bytes, media_type)) => {
             let document = Document::immutable(bytes, media_type.as_str());
             Ok(document.answer(&request.method, &request.headers).into())
         }
-        Ok(None) => Err(Problem::not_found()),
+        Ok(Found::Nothing) => Err(Problem::not_found()),
+        Ok(Found::Busy) => Err(Problem::busy("busy", "too many old pictures are being read", 10)),
         Err(error) => {
             tracing::warn!(target: "herald::serve", %error, "a picture could not be read");
             Err(Problem::busy("media-unreadable", "the picture could not be read", 60))

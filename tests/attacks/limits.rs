@@ -90,6 +90,56 @@ async fn a_server_that_sends_too_much_is_told_to_wait_and_others_are_not() {
     assert_eq!(eve.like(&target.note).await.unwrap().status, 202);
 }
 
+/// Names below one's own, and addresses of one network, cost nothing: however many servers somebody has, they are one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_of_many_servers_is_told_to_wait_and_others_are_not() {
+    let target = Target::with(&[("limits.activities-per-server", "1")]).await;
+    // The servers of this test are on the next network.
+    drop(target.stage.fediverse.sink(250).await.unwrap());
+    let mut many = Vec::new();
+    for _ in 0..5 {
+        many.push(target.cold(Flavour::Mastodon).await);
+    }
+    // Each may send a hundred at once, and all of them together three hundred.
+    let replies: Vec<Reply> = stream::iter(0..450)
+        .map(|number| many[number % many.len()].announce(&target.note))
+        .buffer_unordered(16)
+        .map(Result::unwrap)
+        .collect()
+        .await;
+    let taken = replies.iter().filter(|reply| reply.status == 202).count();
+    assert!(taken >= 300, "{taken} taken");
+    let told = eventually("too many", LONG, async || {
+        let more = stream::iter(&many).map(|one| one.announce(&target.note)).buffer_unordered(5);
+        let replies: Vec<Reply> = more.map(Result::unwrap).collect().await;
+        replies.into_iter().find(|reply| reply.body.contains("the servers of 127.0.1.0/24"))
+    })
+    .await;
+    assert_eq!(refusal(&told), (429, "too-many-requests".into()));
+    assert_eq!(target.fan.announce(&target.note).await.unwrap().status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_one_site_that_invents_keys_of_a_server_leaves_its_people_in() {
+    let target = Target::start().await;
+    let eve = target.stranger(Flavour::Mastodon).await;
+    let mut refused = 0;
+    for number in 0..200 {
+        // Each from another network of 64 bits.
+        let reply = invented(&target, &format!("2a00:1:2:{number:x}::1"), &eve, number).await;
+        match refusal(&reply) {
+            (401, _) => {}
+            (503, code) if code == "key-unavailable" => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // 90 in a minute; two minutes may have begun.
+    assert!(refused >= 20, "{refused} refused");
+    let reply = target.try_follow(&eve, &on_behalf_of("2a00:1:3::1")).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    target.stage.wait_followers(2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_proxy_is_named_once_and_shuts_nobody_out() {
     let target = Target::with(&[("listen.trusted-proxies", "[]")]).await;

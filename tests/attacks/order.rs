@@ -161,3 +161,32 @@ async fn c_17_follow_and_undo_in_any_order() {
     }
     scene.target.count(1, 0).await;
 }
+
+/// Ids used again and one signature for the same words: an Undo, a Follow and an Undo of one second are three requests, the
+/// last byte for byte the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_15_c_17_the_same_bytes_count_again_within_their_second_and_no_longer() {
+    let scene = Scene::start().await;
+    let (follow, undo) = (scene.follow(), scene.undo(&scene.follow()));
+    let stage = &scene.target.stage;
+    let second = jiff::Timestamp::now().as_second() - 100;
+    let signed = |activity: &Value, after: i64| {
+        let at = jiff::Timestamp::from_second(second + after).unwrap();
+        scene.mallory.request_at(stage, PATH, activity, at)
+    };
+    let (followed, left) = (signed(&follow, 0), signed(&undo, 0));
+    for _ in 0..2 {
+        scene.taken(&left).await;
+        assert_eq!(stage.followers().await, 1);
+        scene.taken(&followed).await;
+        scene.taken(&followed).await;
+        assert_eq!(stage.followers().await, 2);
+    }
+    // Whoever kept the bytes can neither take away who has followed since, nor bring back who has left since.
+    scene.taken(&signed(&follow, 1)).await;
+    scene.taken(&left).await;
+    assert_eq!(stage.followers().await, 2);
+    scene.taken(&signed(&undo, 2)).await;
+    scene.taken(&followed).await;
+    scene.target.unchanged().await;
+}

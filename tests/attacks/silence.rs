@@ -177,6 +177,33 @@ async fn a_spent_budget_does_not_tell_who_is_blocked() {
     never_contacted(&shut);
 }
 
+/// Nor whose key we have in memory, because they did something lately: to prove nothing costs the same of everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_budget_does_not_tell_who_was_heard_of_lately() {
+    let target = Target::start().await;
+    let (fan, eve) = (target.fan.id(), target.home.person("ev").id());
+    let asked = async |actor: &str| {
+        let request = forged(&target.stage, &format!("{actor}#main-key"), &target.follow_by(actor));
+        let answer = whole(&target, &from("203.0.113.6", &request)).await;
+        answer.replace(actor, "<actor>")
+    };
+    let mut numbers = 0..;
+    let mut invented = async || {
+        let number = numbers.next().unwrap_or_default();
+        asked(&format!("{}/users/nobody{number}", target.home.url())).await
+    };
+    let about = eventually("one minute for all", LONG, async || {
+        while !invented().await.starts_with("HTTP/1.1 503") {}
+        let about = [asked(&fan).await, asked(&eve).await];
+        // Else a minute began meanwhile.
+        invented().await.starts_with("HTTP/1.1 503").then_some(about)
+    })
+    .await;
+    assert!(about[0].starts_with("HTTP/1.1 503"), "{about:?}");
+    assert_eq!(about[0], about[1]);
+    target.unchanged().await;
+}
+
 /// A Delete of oneself is answered before it is looked into: the look takes as long as somebody else's server does.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_known_does_not_show_in_the_time_a_delete_takes() {

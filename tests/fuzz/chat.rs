@@ -91,7 +91,7 @@ fn check(bytes: &[u8]) {
 
 #[test]
 fn a_name_in_chat_is_text() {
-    fuzz(&Target { name: "chat", also: Vec::new(), words: WORDS, cases: 1_000 }, check);
+    fuzz(&Target { name: "chat", also: Vec::new(), words: &[WORDS], cases: 1_000 }, check);
 }
 
 const WORDS: &[&str] = &[

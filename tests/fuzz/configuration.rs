@@ -43,7 +43,7 @@ fn a_configuration_is_taken_whole_or_refused_in_words() {
     let keys = Config::load(Some(&written(&file, every.as_bytes())), Overrides::default(), &|_| None);
     let keys = keys.unwrap().settings().len();
     let also = vec![EXAMPLE.into(), every.clone().into_bytes()];
-    fuzz(&Target { name: "configuration", also, words: WORDS, cases: 6_000 }, |bytes| {
+    fuzz(&Target { name: "configuration", also, words: &[WORDS], cases: 6_000 }, |bytes| {
         let loaded = Config::load(Some(&written(&file, bytes)), Overrides::default(), &|_| None);
         let text = String::from_utf8_lossy(bytes);
         let said = match &loaded {

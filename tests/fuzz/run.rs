@@ -14,10 +14,13 @@ pub struct Target {
     /// Inputs beside the corpus.
     pub also: Vec<Vec<u8>>,
     /// What its language is made of.
-    pub words: &'static [&'static str],
+    pub words: &'static [&'static [&'static str]],
     /// How many inputs a run of ordinary size makes.
     pub cases: u64,
 }
+
+/// What JSON is made of.
+pub const JSON: &[&str] = &["{", "}", "[", "]", ":", ",", "\"", "null"];
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect(variable))
@@ -52,7 +55,7 @@ pub fn fuzz(target: &Target, check: impl Fn(&[u8])) {
 }
 
 fn made(target: &Target, corpus: &[Vec<u8>], case: u64) -> Vec<u8> {
-    mutated(&mut Chance::of(case), corpus, target.words)
+    mutated(&mut Chance::of(case), corpus, &target.words.concat())
 }
 
 fn try_one(target: &Target, case: u64, input: &[u8], check: &impl Fn(&[u8])) {

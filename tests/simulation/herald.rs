@@ -157,7 +157,9 @@ impl Life {
             }
             10 => {
                 let from = self.swept.clone();
-                self.swept = self.commit(|draft, moment| sweep::sweep(draft, &from, moment.now, 40));
+                let nobody = Default::default();
+                self.swept =
+                    self.commit(|draft, moment| sweep::sweep(draft, &from, moment.now, 40, &nobody)).next;
             }
             _ => self.engage(),
         }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::decide::engage::{Ours, engage};
 use crate::decide::{abandon::abandon, blocks};
 use crate::model::block::{Block, BlockOwner};
+use crate::model::engagement::EngagementKind;
 use crate::model::facts::{Facts, Identity, Profile};
 use crate::model::stream::Stream;
 
@@ -15,6 +17,9 @@ fn everything_of_the_actor_that_was_goes_and_nothing_else() {
     world.follow(at(0), &ana);
     world.follow(at(0), &bo);
     world.announce(1);
+    world.act(at(1), |draft, moment| {
+        engage(draft, moment, EngagementKind::Like, &ana, Ours::Actor, "like", "signature")
+    });
     let target = blocks::parse("b.example").unwrap();
     world.act(at(2), |draft, moment| {
         blocks::add(draft, target, BlockOwner::Operator, at(2));

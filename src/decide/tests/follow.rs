@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::follow::{Followed, NotAnswered, Verdict, follow, judge, undo};
+use crate::decide::follow::{Followed, NotAnswered, OF_AN_OWNER, Verdict, counts_again, follow, judge, undo};
 use crate::decide::{blocks, delivered, seen};
 use crate::model::block::BlockOwner;
 use crate::model::follower::FollowerState::{Approved, Left, Parked, Pending, Rejected};
@@ -169,13 +169,68 @@ fn equal_stamps_count_in_the_order_of_arrival() {
     assert_eq!(world.state(&ana), Some(Approved));
 }
 
+/// As the inbox does: what repeats a signature is not looked at, unless it counts again.
+fn repeats(world: &mut World, now: i64, who: &Person, undoes: bool) -> bool {
+    world.act(at(now), |draft, _| {
+        let again = counts_again(draft.view(), undoes, &who.actor, at(now));
+        seen::first_time(draft, &who.actor, if undoes { "undo" } else { "follow" }, again, at(now))
+    })
+}
+
+#[test]
+fn the_same_bytes_leave_again_after_a_follow_and_only_then() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let leaves =
+        |world: &mut World, now: i64| repeats(world, now, &ana, true) && world.unfollow(now, &ana, 0);
+    let follows = |world: &mut World, now: i64| {
+        repeats(world, now, &ana, false)
+            && world.follow_as(now, &rules(), &ana, "same", 0) != Followed::Ignored
+    };
+    // Undo, Follow and Undo within one second, from software that uses its ids again: none of them stands for another.
+    for _ in 0..3 {
+        assert!(leaves(&mut world, 0));
+        assert!(!leaves(&mut world, 0), "nothing came since");
+        assert_eq!(world.state(&ana), Some(Left));
+        assert!(follows(&mut world, 0));
+        assert!(!follows(&mut world, 0));
+        assert_eq!(world.state(&ana), Some(Approved));
+    }
+    // Whoever kept the bytes takes nobody away who has followed in a later second.
+    assert!(leaves(&mut world, 0));
+    world.follow_as(1, &rules(), &ana, "same", 1);
+    assert!(!leaves(&mut world, 2));
+    assert_eq!(world.state(&ana), Some(Approved));
+}
+
+#[test]
+fn one_owner_sends_so_many_new_followers_a_day() {
+    let mut world = World::default();
+    let of = |number: u32, host: &str| person(&format!("p{number}"), host);
+    world.follow(at(0), &person("ana", "x.evil.example"));
+    for number in 1..OF_AN_OWNER {
+        let follower = of(number, &format!("s{}.evil.example", number % 7));
+        assert_eq!(world.follow(at(5), &follower), Followed::Accepted, "{number}");
+    }
+    let more = of(OF_AN_OWNER, "s.evil.example");
+    let before = world.view.len();
+    assert_eq!(world.follow(at(10), &more), Followed::TooMany(24 * 3600 - 10));
+    assert_eq!(world.view.len(), before, "nothing is kept of it");
+    // Those who are known follow as ever, and so does everybody else.
+    assert_eq!(world.follow(at(11), &of(3, "s3.evil.example")), Followed::AcceptedAgain);
+    assert_eq!(world.follow(at(12), &of(1, "honest.example")), Followed::Accepted);
+    assert_eq!(world.follow(at(24 * 3600 - 1), &more), Followed::TooMany(1));
+    assert_eq!(world.follow(at(24 * 3600), &more), Followed::Accepted);
+    // Our clock was set back: nobody waits for a day that does not come.
+    assert_eq!(world.follow(at(-30 * 24 * 3600), &of(1, "s.evil.example")), Followed::Accepted);
+    world.assert_consistent();
+}
+
 #[test]
 fn the_same_bytes_follow_again_after_an_undo_and_only_then() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
-    // As the inbox does: what repeats a signature is not looked at.
     let follow_again = |world: &mut World, now: i64| {
-        let first = world.act(at(now), |draft, _| seen::first_time(draft, "hash", Some(&ana.actor), at(now)));
-        first && world.follow_as(now, &rules(), &ana, "same", 0) != Followed::Ignored
+        repeats(world, now, &ana, false)
+            && world.follow_as(now, &rules(), &ana, "same", 0) != Followed::Ignored
     };
     assert!(follow_again(&mut world, 0));
     assert!(!follow_again(&mut world, 0));

@@ -219,3 +219,50 @@ fn everybody_behind_an_inbox_is_looked_at_in_rounds() {
     rounds.looked(inbox.to_owned(), &actors, false);
     assert_eq!(rounds.after("https://a.example/inbox"), None);
 }
+
+/// Counts what is looked at.
+struct Counting<'a> {
+    view: &'a dyn View,
+    looked: std::cell::Cell<usize>,
+}
+
+impl View for Counting<'_> {
+    fn get_bytes(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.looked.set(self.looked.get() + 1);
+        self.view.get_bytes(key)
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
+        self.view.scan_bytes(prefix, from, &mut |key, value| {
+            self.looked.set(self.looked.get() + 1);
+            each(key, value)
+        });
+    }
+}
+
+#[test]
+fn a_flood_of_deletes_costs_little_however_much_others_have_left() {
+    let mut world = World::default();
+    let ours = [Ours::Actor, Ours::Post(world.announce(0).id)];
+    for number in 0..500 {
+        let who = person(&format!("p{number}"), &format!("s{}.example", number % 50));
+        world.follow(at(0), &who);
+        for (what, of) in ours.into_iter().enumerate() {
+            let id = format!("{}#{what}", who.actor);
+            world.act(at(1), |draft, moment| engage(draft, moment, EngagementKind::Like, &who, of, &id, &id));
+        }
+    }
+    assert_eq!(world.notices().len(), 1500);
+    let who = person("p7", "s7.example");
+    let counting = Counting { view: world.view(), looked: Default::default() };
+    let mut draft = Draft::new(&counting);
+    assert!(gone::is_known(draft.view(), &who.actor));
+    gone::deleted(&mut draft, &Moment::new(at(2), 1 << 70), &who.actor);
+    let changes = draft.into_changes();
+    assert!(counting.looked.get() < 100, "{} looked at", counting.looked.get());
+    world.view.apply(changes);
+    world.assert_consistent();
+    assert_eq!(world.notices().len(), 1497);
+    assert!(world.notices().iter().all(|notice| notice.actor != who.actor));
+    assert!(!world.view().all::<Follower>(b"").iter().any(|follower| follower.person.actor == who.actor));
+}

@@ -166,7 +166,9 @@ fn what_rests_ends_with_its_activity_and_a_host_some_time_after() {
     }
     assert_eq!(world.inbox_state(post.create, &ana), InboxState::Retrying);
     let sweep = |world: &mut World, now: i64| {
-        world.act(at(now), |draft, _| crate::decide::sweep::sweep(draft, &Cursor::new(), at(now), 1000));
+        world.act(at(now), |draft, _| {
+            crate::decide::sweep::sweep(draft, &Cursor::new(), at(now), 1000, &Default::default())
+        });
         world.assert_hosts();
     };
     sweep(&mut world, 3600);
@@ -208,7 +210,9 @@ fn a_clock_that_was_ahead_shuts_nobody_out() {
     world.set_aside(year, attempt(1));
     assert_eq!(world.gate(year), Gate::Shut(at(year + 60)));
     assert_eq!(world.gate(0), Gate::Probe, "the clock is right again");
-    world.act(at(0), |draft, _| crate::decide::sweep::sweep(draft, &Cursor::new(), at(0), 1000));
+    world.act(at(0), |draft, _| {
+        crate::decide::sweep::sweep(draft, &Cursor::new(), at(0), 1000, &Default::default())
+    });
     assert_eq!(world.alarms(), [(at(0), HOST.to_owned())], "what rests is looked at");
     world.assert_hosts();
     // What it asked for, likewise; and what a right clock wrote stays.
@@ -226,7 +230,9 @@ fn a_clock_that_was_ahead_shuts_nobody_out() {
         world.fail(now, 1);
         let Gate::Shut(until) = world.gate(now) else { continue };
         let before = world.all::<Host>();
-        world.act(at(now), |draft, _| crate::decide::sweep::sweep(draft, &Cursor::new(), at(now), 1000));
+        world.act(at(now), |draft, _| {
+            crate::decide::sweep::sweep(draft, &Cursor::new(), at(now), 1000, &Default::default())
+        });
         assert_eq!(world.all::<Host>(), before, "nothing to mend");
         now = until.duration_since(at(0)).as_secs() + 1;
     }

@@ -332,7 +332,7 @@ fn an_edit_does_not_wait_for_an_inbox_that_was_forgotten() {
     world.act(at(2), |draft, moment| crate::decide::follow::undo(draft, moment, &bo, at(2)));
     let weeks = 20 * 24 * 3600;
     world.act(at(weeks), |draft, _| {
-        crate::decide::sweep::sweep(draft, &Vec::new(), at(weeks), 10_000);
+        crate::decide::sweep::sweep(draft, &Vec::new(), at(weeks), 10_000, &Default::default());
     });
     let update = world.retitle(weeks, post.id, "B");
     let job = world.job(update, &ana);

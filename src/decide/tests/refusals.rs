@@ -137,7 +137,9 @@ fn an_inbox_that_is_forgotten_is_not_counted() {
     }
     world.act(at(10), |draft, moment| crate::decide::follow::undo(draft, moment, &ana, at(10)));
     assert_eq!(world.parked_inboxes(), 1);
-    world.act(at(40 * DAY), |draft, _| sweep(draft, &Cursor::new(), at(40 * DAY), 10_000));
+    world.act(at(40 * DAY), |draft, _| {
+        sweep(draft, &Cursor::new(), at(40 * DAY), 10_000, &Default::default())
+    });
     assert_eq!((world.all::<DeliveryInbox>(), world.parked_inboxes()), (vec![], 0));
     world.assert_consistent();
 }

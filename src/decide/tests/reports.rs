@@ -1,7 +1,7 @@
 //! Reports are kept for the operator, however many there are of whom.
 
 use super::*;
-use crate::decide::reports::{self, IN_ALL, LIFE, OF_A_SERVER};
+use crate::decide::reports::{self, IN_ALL, LIFE, OF_A_SERVER, OF_AN_OWNER};
 use crate::model::report::Report;
 
 fn keep(world: &mut World, now: i64, host: &str, id: &str) -> bool {
@@ -47,6 +47,28 @@ fn a_server_that_reports_without_end_loses_its_own() {
 }
 
 #[test]
+fn any_number_of_servers_of_one_owner_leaves_room_to_others() {
+    let mut world = World::default();
+    for number in 0..IN_ALL - OF_AN_OWNER {
+        keep(&mut world, number as i64, &format!("s{number}.example"), "1");
+    }
+    for number in 0..100 {
+        keep(&mut world, 1000 + number, &format!("x{number}.evil.example"), "1");
+    }
+    let mut all = reports::all(world.view());
+    assert_eq!(all.len(), IN_ALL);
+    assert_eq!(all[0].handle, "actor@x99.evil.example");
+    all.retain(|report| !report.handle.ends_with(".evil.example"));
+    assert_eq!(all.len(), IN_ALL - OF_AN_OWNER, "nobody else loses one");
+    // Somebody else still has a place: that of the oldest of those who report most.
+    assert!(keep(&mut world, 5000, "late.example", "1"));
+    let all = reports::all(world.view());
+    let of_evil: Vec<_> = all.iter().filter(|report| report.handle.ends_with(".evil.example")).collect();
+    assert_eq!((all.len(), of_evil.len()), (IN_ALL, OF_AN_OWNER - 1));
+    assert!(of_evil.iter().all(|report| report.handle != "actor@x60.evil.example"));
+}
+
+#[test]
 fn many_servers_are_bounded_too_and_time_ends_all() {
     let mut world = World::default();
     for number in 0..IN_ALL + 50 {
@@ -54,6 +76,8 @@ fn many_servers_are_bounded_too_and_time_ends_all() {
     }
     assert_eq!(world.all::<Report>().len(), IN_ALL);
     let late = at((IN_ALL + 50) as i64) + SignedDuration::try_from(LIFE).unwrap();
-    world.act(late, |draft, moment| super::super::sweep::sweep(draft, &Vec::new(), moment.now, 10_000));
+    world.act(late, |draft, moment| {
+        super::super::sweep::sweep(draft, &Vec::new(), moment.now, 10_000, &Default::default())
+    });
     assert!(world.all::<Report>().is_empty());
 }

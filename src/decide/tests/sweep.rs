@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decide::delivered::Ending;
 use crate::decide::engage::{Ours, engage, undo};
+use crate::decide::shares::{Shares, Tally};
 use crate::decide::sweep::{Cursor, PARKED_LIFE};
 use crate::decide::{blocks, seen, sweep};
 use crate::model::block::BlockOwner;
@@ -13,6 +14,7 @@ use crate::model::follower::FollowerState::{Approved, Left, Parked};
 use crate::model::notices::Said;
 
 const DAY: i64 = 24 * 3600;
+const ANA: &str = "https://a.example/users/ana";
 
 impl World {
     /// Looks at everything, so many entries at a time. Returns how often it had to.
@@ -20,7 +22,8 @@ impl World {
         let entries = self.view.len();
         let mut cursor = Cursor::new();
         for round in 1.. {
-            cursor = self.act(at(now), |draft, _| sweep::sweep(draft, &cursor, at(now), look));
+            let none = Shares::default();
+            cursor = self.act(at(now), |draft, _| sweep::sweep(draft, &cursor, at(now), look, &none).next);
             if cursor.is_empty() {
                 self.assert_consistent();
                 return round;
@@ -35,8 +38,8 @@ impl World {
 fn memories_go_when_their_time_is_over() {
     let mut world = World::default();
     world.act(at(0), |draft, _| {
-        assert!(seen::first_time(draft, "hash", None, at(0)));
-        assert!(!seen::first_time(draft, "hash", None, at(1)));
+        assert!(seen::first_time(draft, ANA, "hash", false, at(0)));
+        assert!(!seen::first_time(draft, ANA, "hash", false, at(1)));
         seen::undone(draft, "https://a.example/u", "like", secs(60), at(0));
     });
     let life = i64::try_from(seen::SIGNATURE_MEMORY.as_secs()).unwrap();
@@ -44,7 +47,7 @@ fn memories_go_when_their_time_is_over() {
         world.sweep(now, 1);
         assert_eq!(world.all::<Seen>().len(), left, "{now}");
     }
-    assert!(world.act(at(life), |draft, _| seen::first_time(draft, "hash", None, at(life))));
+    assert!(world.act(at(life), |draft, _| seen::first_time(draft, ANA, "hash", false, at(life))));
 }
 
 #[test]
@@ -164,14 +167,84 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
     let mut memories = |now: i64| {
         world.sweep(now, 7);
         world.assert_consistent();
-        let counted = sweep::memories(world.view(), &Cursor::new(), &Cursor::new());
+        let swept = world
+            .act(at(now), |draft, _| sweep::sweep(draft, &Cursor::new(), at(now), 1000, &Shares::default()));
+        let counted = swept.left.all();
         let all = (world.all::<Engagement>().len(), world.all::<Seen>().len());
-        assert_eq!(counted as usize, all.0 + all.1 + world.all::<Said>().len());
+        assert_eq!(counted as usize, all.0 + all.1 + world.all::<Said>().len() + world.notices().len());
         all
     };
     assert_eq!(memories(5 * hours), (2, 50), "no signature is good for so long");
     assert_eq!(memories(7 * hours), (1, 1), "ana's like, and that bo's was taken back");
     assert_eq!(memories(366 * DAY), (0, 0));
+}
+
+/// One with any number of names below its own, and two others, who leave what strangers can.
+fn crowd(world: &mut World, post: Ours, from: usize, many: usize) {
+    let manual = Rules { manual_approval: true, ..rules() };
+    for number in from..from + many {
+        let honest = number % 40 == 0;
+        let host = match honest {
+            true => ["a.example", "b.example"][number / 40 % 2].to_owned(),
+            false => format!("s{number}.evil.example"),
+        };
+        let who = person(&format!("p{number}"), &host);
+        world.act(at(0), |draft, moment| {
+            seen::first_time(draft, &who.actor, &number.to_string(), false, at(0));
+            engage(
+                draft,
+                moment,
+                EngagementKind::Like,
+                &who,
+                post,
+                &number.to_string(),
+                &format!("like {number}"),
+            );
+            let id = Some("follow".to_owned());
+            crate::decide::follow::follow(draft, moment, &manual, who.clone(), id, at(0));
+        });
+    }
+}
+
+#[test]
+fn whoever_leaves_too_much_makes_way_and_nobody_else_does() {
+    let mut world = World::default();
+    let post = Ours::Post(world.announce(0).id);
+    let ana = person("ana", "x.evil.example");
+    world.follow(at(0), &ana);
+    crowd(&mut world, post, 0, 800);
+    let swept = |world: &mut World, now: i64, shares: &Shares| -> Tally {
+        let left = world
+            .act(at(now), |draft, _| sweep::sweep(draft, &Cursor::new(), at(now), usize::MAX, shares).left);
+        world.assert_consistent();
+        left
+    };
+    let all = swept(&mut world, 1, &Shares::default());
+    let of_honest = |world: &World| {
+        let mut count = 0;
+        world.view().scan_bytes(b"", b"", &mut |_, value| {
+            let text = String::from_utf8_lossy(value);
+            count += usize::from(text.contains(".example") && !text.contains("evil.example"));
+            true
+        });
+        count
+    };
+    let honest = of_honest(&world);
+    // There is room for all that is there: nobody loses anything.
+    let shares = all.shares(all.all(), u64::MAX);
+    assert!(shares.is_empty());
+    assert_eq!(swept(&mut world, 2, &shares), all);
+    let shares = all.shares(1000, u64::MAX);
+    assert!(shares.used_up("evil.example") && !shares.used_up("a.example"));
+    let left = swept(&mut world, 3, &shares);
+    assert!((800..1000).contains(&left.all()), "{}", left.all());
+    assert_eq!(of_honest(&world), honest);
+    assert_eq!(world.state(&ana), Some(Approved), "who really follows makes way for nobody");
+    assert!(left.shares(1000, u64::MAX).is_empty(), "they are taken again");
+    // What is forgotten can be done again, and is no more than was there before.
+    crowd(&mut world, post, 0, 800);
+    let again = swept(&mut world, 4, &Shares::default());
+    assert!(again.all() <= all.all(), "{} {}", again.all(), all.all());
 }
 
 proptest! {
@@ -186,7 +259,7 @@ proptest! {
         for (number, (leaves, when)) in left.into_iter().enumerate() {
             let who = person(&format!("p{number}"), &format!("s{}.example", number % 7));
             world.follow(at(when), &who);
-            world.act(at(when), |draft, _| seen::first_time(draft, &number.to_string(), None, at(when)));
+            world.act(at(when), |draft, _| seen::first_time(draft, &who.actor, &number.to_string(), false, at(when)));
             if leaves {
                 world.act(at(when), |draft, moment| crate::decide::follow::undo(draft, moment, &who, at(when)));
             }

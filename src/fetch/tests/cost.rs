@@ -41,7 +41,7 @@ async fn a_host_that_takes_long_is_a_slow_one_whatever_it_says() {
 #[tokio::test]
 async fn what_has_become_of_an_actor_is_looked_up_now_and_then() {
     let rig = Rig::new(|base, hit| match hit.headers["date"].to_str().unwrap() {
-        "Fri, 15 Jan 2027 08:05:00 GMT" => answer(410, &[], ""),
+        "Fri, 15 Jan 2027 08:02:00 GMT" => answer(410, &[], ""),
         _ => document(&actor(base, "/u/a", "/u/a#main-key")),
     })
     .await;
@@ -95,21 +95,78 @@ async fn a_pretended_search_looks_like_one_and_asks_nobody() {
     let rig = Rig::with(budgets, |_, _| answer(404, &[], "")).await;
     let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
     let fresh = |n: usize| rig.url(&format!("/nobody{n}#main-key"));
+    let now = || Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
+    let pretend = async |n: usize| rig.fetcher.pretend(&fresh(n), from(1), now()).await;
     // What is spent shows as it would: half of a minute's fetches pretended, half made.
     for n in 0..limit / 2 {
-        assert_eq!(rig.fetcher.pretend(&fresh(n), from(1)).await, Ok(()));
+        assert_eq!(pretend(n).await, Ok(()));
     }
     assert_eq!(rig.hits(), 0);
     // Once looked for, a key is not looked for again for a while.
-    assert_eq!(rig.fetcher.pretend(&fresh(0), from(1)).await, Ok(()));
+    assert_eq!(pretend(0).await, Ok(()));
     for n in limit / 2..limit {
         assert_eq!(rig.fetcher.key(&fresh(n), from(1)).await.unwrap_err(), FetchError::NotFound);
+        assert_eq!(pretend(n).await, Ok(()), "it was looked for");
     }
     assert_eq!(rig.fetcher.key(&fresh(limit), from(1)).await.unwrap_err(), FetchError::Busy);
-    assert_eq!(rig.fetcher.pretend(&fresh(limit), from(1)).await, Err(FetchError::Busy));
-    assert_eq!(rig.fetcher.pretend(&fresh(0), from(1)).await, Ok(()), "known without a fetch");
-    assert_eq!(rig.fetcher.pretend(&fresh(limit - 1), from(1)).await, Err(FetchError::NotFound));
+    assert_eq!(pretend(limit).await, Err(FetchError::Busy));
+    assert_eq!(pretend(0).await, Ok(()), "known without a fetch");
     assert_eq!(rig.hits(), limit / 2);
+    // All of them are looked for again after the same time, whatever came of it.
+    rig.pass(REFETCH_PAUSE);
+    for n in 0..limit {
+        assert_eq!(pretend(n).await, Ok(()));
+    }
+    assert_eq!(pretend(0).await, Ok(()));
+    assert_eq!(pretend(limit).await, Err(FetchError::Busy));
+    assert_eq!(rig.hits(), limit / 2);
+}
+
+#[tokio::test]
+async fn what_memory_answers_is_paid_for_like_a_search() {
+    let source_at_host = Share { per_minute: 2, ..Budgets::default().source_at_host };
+    let budgets = Budgets { source_at_host, ..Budgets::default() };
+    let rig = Rig::with(budgets, |base, hit| {
+        document(&actor(base, &hit.target, &format!("{}#main-key", hit.target)))
+    })
+    .await;
+    let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
+    let known = rig.url("/u/known#main-key");
+    rig.fetcher.key(&known, from(1)).await.unwrap();
+    rig.pass(SignedDuration::from_secs(1));
+    // Who asks for it first pays, as if it had not been known; who has looked for it is not asked twice.
+    let now = || Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
+    rig.fetcher.key(&known, from(2)).await.unwrap();
+    rig.fetcher.pretend(&known, from(2), now()).await.unwrap();
+    let looked_for = rig.url("/u/new#main-key");
+    let then = now();
+    rig.fetcher.key(&looked_for, from(2)).await.unwrap();
+    rig.fetcher.pretend(&looked_for, from(2), then).await.unwrap();
+    assert_eq!(rig.fetcher.pretend(&rig.url("/u/a#main-key"), from(2), now()).await, Err(FetchError::Busy));
+    assert_eq!(rig.fetcher.pretend(&known, from(2), now()).await, Ok(()));
+    assert_eq!(rig.hits(), 2);
+    // What is looked into beside all that spends nothing of it.
+    let aside = rig.fetcher.aside();
+    let (_, owner) = aside.key(&rig.url("/u/b#main-key"), from(2)).await.unwrap();
+    assert_eq!(rig.hits(), 3);
+    assert!(rig.fetcher.fresh_key(&rig.url("/u/b#main-key")).is_none());
+    // Unless whoever it is of has proved itself.
+    rig.fetcher.learn(&owner);
+    assert!(rig.fetcher.fresh_key(&rig.url("/u/b#main-key")).is_some());
+}
+
+#[tokio::test]
+async fn an_actor_is_read_again_unless_it_was_read_since() {
+    let rig = Rig::new(|base, _| document(&actor(base, "/u/a", "/u/a#main-key"))).await;
+    let now = || Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
+    rig.key("/u/a#main-key").await.unwrap();
+    for _ in 0..3 {
+        rig.fetcher.actor_since(&rig.url("/u/a"), None, now()).await.unwrap();
+    }
+    assert_eq!(rig.hits(), 1);
+    rig.pass(SignedDuration::from_secs(1));
+    rig.fetcher.actor_since(&rig.url("/u/a"), None, now()).await.unwrap();
+    assert_eq!(rig.hits(), 2);
 }
 
 #[tokio::test]

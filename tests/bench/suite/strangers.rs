@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use owncast_herald::decide::delivered::{Ending, Job};
 use owncast_herald::decide::engage::Ours;
-use owncast_herald::decide::sweep::{Cursor, LOOK, PAUSE, sweep};
+use owncast_herald::decide::sweep::{MOST, PAUSE, Round, sweep};
 use owncast_herald::decide::{Moment, delivered, engage, follow, gone, hosts, publish, seen};
 use owncast_herald::model::delivery::Attempt;
 use owncast_herald::model::engagement::EngagementKind;
@@ -24,6 +24,8 @@ use super::report::{Budget, against, figure, headline};
 const PER_MINUTE: usize = 1200;
 /// Strangers of one server.
 const PER_HOST: usize = 50;
+/// Of very many, these are told of as well.
+const TOLD_EVERY: usize = 100_000;
 /// Posts that they like.
 const POSTS: usize = 10;
 
@@ -78,7 +80,7 @@ struct World {
     posts: Vec<Ulid>,
     start: Timestamp,
     now: Timestamp,
-    cursor: Cursor,
+    round: Round,
 }
 
 impl World {
@@ -101,7 +103,7 @@ impl World {
                 (draft.into_changes(), posts)
             })
             .await?;
-        Ok(World { store, posts, start: now, now, cursor: Cursor::new() })
+        Ok(World { store, posts, start: now, now, round: Round::new(MOST) })
     }
 
     /// So many strangers, one after the other.
@@ -111,6 +113,9 @@ impl World {
             self.hear(from..(first + count).min(from + step)).await?;
             self.now = self.now.checked_add(PAUSE)?;
             self.sweep_once().await?;
+            if from > first && (from - first).is_multiple_of(TOLD_EVERY) {
+                self.tell(&format!("{from} so far"), from).await?;
+            }
         }
         Ok(())
     }
@@ -140,17 +145,23 @@ impl World {
                         }
                         3 => {
                             engage::engage(&mut draft, &mut moment, like, &person, post, &id, &signature);
-                            seen::first_time(&mut draft, &format!("undo {signature}"), None, now);
+                            seen::first_time(
+                                &mut draft,
+                                &person.actor,
+                                &format!("undo {signature}"),
+                                false,
+                                now,
+                            );
                             engage::undo(&mut draft, &moment, &person.actor, Some(&id), Some((like, post)));
                         }
                         4 => {
-                            seen::first_time(&mut draft, &signature, None, now);
+                            seen::first_time(&mut draft, &person.actor, &signature, false, now);
                             let follow_id = Some(id.clone());
                             follow::follow(&mut draft, &mut moment, &rules, person.clone(), follow_id, now);
                             follow::undo(&mut draft, &moment, &person, now);
                         }
                         _ => {
-                            seen::first_time(&mut draft, &signature, None, now);
+                            seen::first_time(&mut draft, &person.actor, &signature, false, now);
                             engage::undo(&mut draft, &moment, &person.actor, Some(&id), None);
                             gone::blocked_us(&mut draft, &moment, &person.actor, now);
                         }
@@ -164,24 +175,26 @@ impl World {
     }
 
     async fn sweep_once(&mut self) -> anyhow::Result<()> {
-        let (from, now) = (std::mem::take(&mut self.cursor), self.now);
-        self.cursor = self
+        let (from, now, look) = (self.round.cursor().clone(), self.now, self.round.look());
+        let shares = std::sync::Arc::clone(self.round.shares());
+        let swept = self
             .store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
-                let next = sweep(&mut draft, &from, now, LOOK);
-                (draft.into_changes(), next)
+                let swept = sweep(&mut draft, &from, now, look, &shares);
+                (draft.into_changes(), swept)
             })
             .await?;
+        self.round.looked(swept);
         Ok(())
     }
 
     /// Twice: what falls with something else's end is over only then.
     async fn sweep_all(&mut self) -> anyhow::Result<()> {
         for _ in 0..2 {
-            self.cursor = Cursor::new();
+            self.round = Round::new(MOST);
             self.sweep_once().await?;
-            while !self.cursor.is_empty() {
+            while !self.round.cursor().is_empty() {
                 self.sweep_once().await?;
             }
         }

@@ -1,0 +1,200 @@
+//! Who spends how much, and what that leaves to others.
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn from(n: u16) -> Option<Source> {
+    Some(Source::of([10, 0, (n >> 8) as u8, n as u8].into()))
+}
+
+const MANY: Share = Share { at_once: 1000, queue: 1000, per_minute: u32::MAX };
+
+fn limits() -> Budgets {
+    Budgets { wait: Duration::from_millis(20), ..Budgets::default() }
+}
+
+#[tokio::test]
+async fn turns_are_limited_per_host_and_in_all_and_come_back() {
+    let budget = Budget::new(Budgets { all: Share { at_once: 3, ..limits().all }, ..limits() });
+    let first = budget.turn("a", None, at(0)).await.unwrap();
+    let _second = budget.turn("a", None, at(0)).await.unwrap();
+    assert_eq!(budget.turn("a", None, at(0)).await.err(), Some(FetchError::Busy));
+    let third = budget.turn("b", None, at(0)).await.unwrap();
+    assert_eq!(budget.turn("c", None, at(0)).await.err(), Some(FetchError::Busy));
+    drop(first);
+    assert!(budget.turn("a", None, at(0)).await.is_ok());
+    drop(third);
+    assert!(budget.turn("c", None, at(0)).await.is_ok());
+    drop(_second);
+    let state = lock(&budget.state);
+    assert_eq!((state.total, state.hosts.open.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn queues_and_minutes_are_limited() {
+    let budget = Budget::new(Budgets {
+        all: Share { queue: 3, ..limits().all },
+        host: Share { queue: 1, ..limits().host },
+        ..limits()
+    });
+    let _a = budget.turn("a", None, at(0)).await.unwrap();
+    assert!(budget.turn("a", None, at(0)).await.is_err());
+    let _rest = (budget.turn("b", None, at(0)).await.unwrap(), budget.turn("c", None, at(0)).await.unwrap());
+    assert!(budget.turn("d", None, at(0)).await.is_err());
+
+    let budget = Budget::new(Budgets {
+        all: Share { per_minute: 3, ..limits().all },
+        host: Share { per_minute: 2, ..limits().host },
+        ..limits()
+    });
+    for (host, second, ok) in
+        [("a", 0, true), ("a", 1, true), ("a", 59, false), ("b", 2, true), ("c", 3, false), ("a", 60, true)]
+    {
+        assert_eq!(budget.turn(host, None, at(second)).await.is_ok(), ok, "{host} at {second}");
+    }
+}
+
+#[tokio::test]
+async fn one_client_leaves_a_host_and_all_hosts_to_others() {
+    let budget = Budget::new(limits());
+    let mut begun = 0;
+    while budget.turn("victim", from(1), at(0)).await.is_ok() {
+        begun += 1;
+    }
+    assert_eq!(begun, limits().source_at_host.per_minute);
+    assert!(budget.turn("victim", from(2), at(0)).await.is_ok());
+    // Nor is one client everybody: it has so many fetches in a minute, at whatever hosts.
+    let mut hosts = 0;
+    while budget.turn(&format!("h{hosts}"), from(1), at(0)).await.is_ok() {
+        hosts += 1;
+    }
+    assert_eq!(begun + hosts, limits().source.per_minute);
+    assert!(budget.turn("other", from(2), at(0)).await.is_ok());
+    assert!(budget.turn("victim", from(1), at(60)).await.is_ok());
+}
+
+#[tokio::test]
+async fn every_request_of_a_turn_counts_for_everybody_it_is_made_for() {
+    let budget = Budget::new(limits());
+    let mut asked = 0;
+    while let Ok(turn) = budget.turn("victim", from(1), at(0)).await {
+        for _ in 0..3 {
+            turn.asks(at(0));
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, limits().source_at_host.per_minute);
+    {
+        let state = lock(&budget.state);
+        assert_eq!((state.minute.begun, state.hosts.rates.len(), state.sources.rates.len()), (asked, 1, 1));
+    }
+    while let Ok(turn) = budget.turn("victim", from(2), at(0)).await {
+        turn.asks(at(0));
+        asked += 1;
+    }
+    assert_eq!(asked, limits().host.per_minute, "what one client leaves is the others'");
+}
+
+#[tokio::test]
+async fn one_client_holds_one_turn_of_a_host_and_some_of_all() {
+    let budget = Budget::new(limits());
+    let mut held = vec![budget.turn("victim", from(1), at(0)).await.unwrap()];
+    assert_eq!(budget.turn("victim", from(1), at(0)).await.err(), Some(FetchError::Busy));
+    held.push(budget.turn("victim", from(2), at(0)).await.unwrap());
+    while let Ok(turn) = budget.turn(&format!("h{}", held.len()), from(1), at(0)).await {
+        held.push(turn);
+    }
+    assert_eq!(held.len() - 1, limits().source.at_once);
+    assert!(budget.turn("other", from(2), at(0)).await.is_ok());
+    drop(held);
+    let state = lock(&budget.state);
+    assert!(state.sources.open.is_empty() && state.pairs.open.is_empty() && state.hosts.open.is_empty());
+}
+
+#[tokio::test]
+async fn all_the_networks_of_a_site_leave_a_host_and_all_hosts_to_others() {
+    let of = |subnet: u16| Some(Source::of([0x2a00, 1, 2, subnet, 0, 0, 0, 1].into()));
+    let other = Some(Source::of([0x2a00, 1, 3, 0, 0, 0, 0, 1].into()));
+    let budget = Budget::new(limits());
+    let mut begun = 0;
+    for subnet in 0..1000 {
+        begun += u32::from(budget.turn("victim", of(subnet), at(0)).await.is_ok());
+    }
+    assert_eq!(begun, limits().site_at_host.per_minute);
+    assert!(budget.turn("victim", other, at(0)).await.is_ok());
+    for subnet in 0..2000 {
+        begun += u32::from(budget.turn(&format!("h{subnet}"), of(subnet), at(0)).await.is_ok());
+    }
+    assert_eq!(begun, limits().site.per_minute);
+    assert!(budget.turn("other", other, at(0)).await.is_ok());
+    // At once: one turn of a host, and not all turns of all.
+    let budget = Budget::new(limits());
+    let mut held = vec![budget.turn("victim", of(0), at(0)).await.unwrap()];
+    assert_eq!(budget.turn("victim", of(1), at(0)).await.err(), Some(FetchError::Busy));
+    held.push(budget.turn("victim", other, at(0)).await.unwrap());
+    for subnet in 0..40 {
+        held.extend(budget.turn(&format!("h{subnet}"), of(subnet), at(0)).await);
+    }
+    assert_eq!(held.len() - 1, limits().site.at_once);
+    assert!(budget.turn("other", other, at(0)).await.is_ok());
+    drop(held);
+    let state = lock(&budget.state);
+    assert!(state.sites.open.is_empty() && state.site_pairs.open.is_empty());
+}
+
+#[tokio::test]
+async fn slow_hosts_share_a_few_turns() {
+    let budget = Budget::new(limits());
+    let slow = |n: usize| format!("slow{n}");
+    for n in 0..20 {
+        budget.is_slow_until(&slow(n), at(60));
+    }
+    let mut held = Vec::new();
+    for n in 0..20 {
+        held.extend(budget.turn(&slow(n), None, at(0)).await);
+    }
+    assert_eq!(held.len(), limits().slow_at_once);
+    assert!(budget.turn("well", None, at(0)).await.is_ok());
+    assert!(budget.turn(&slow(19), None, at(60)).await.is_ok(), "and not for ever");
+}
+
+#[tokio::test]
+async fn who_waits_for_slow_hosts_leaves_places_to_others() {
+    let budget = Budget::new(Budgets { wait: Duration::from_secs(3600), ..limits() });
+    let slow = |n: usize| format!("slow{}", n % 20);
+    for n in 0..20 {
+        budget.is_slow_until(&slow(n), at(60));
+    }
+    let hosts: Vec<String> = (0..1000).map(slow).collect();
+    let mut waiting: Vec<_> = hosts.iter().map(|host| Box::pin(budget.turn(host, None, at(0)))).collect();
+    let mut turns = Vec::new();
+    let mut refused = 0;
+    for turn in &mut waiting {
+        match futures_util::poll!(turn) {
+            std::task::Poll::Ready(Ok(turn)) => turns.push(turn),
+            std::task::Poll::Ready(Err(_)) => refused += 1,
+            std::task::Poll::Pending => {}
+        }
+    }
+    assert_eq!((turns.len(), refused), (limits().slow_at_once, 1000 - limits().slow_queue));
+    assert!(budget.turn("well", None, at(0)).await.is_ok());
+    drop((waiting, turns));
+    let state = lock(&budget.state);
+    assert_eq!((state.total, state.slow), (0, 0));
+}
+
+#[tokio::test]
+async fn state_stays_bounded_under_many_hosts_and_clients() {
+    let all = Share { per_minute: u32::MAX, ..limits().all };
+    let budget = Budget::new(Budgets { all, source: MANY, ..limits() });
+    for n in 0..10_000 {
+        drop(budget.turn(&format!("h{n}"), from(n), at(0)).await);
+    }
+    let state = lock(&budget.state);
+    assert!(state.hosts.open.is_empty() && state.sources.open.is_empty() && state.pairs.open.is_empty());
+    let rates = [state.hosts.rates.len(), state.sources.rates.len(), state.pairs.rates.len()];
+    assert!(rates.iter().all(|held| *held <= RATES), "{rates:?}");
+}
