@@ -238,6 +238,7 @@ mod tests {
         assert_eq!(site.len(), 3 * OF_A_SITE, "one network of 48 bits");
         assert!(enter("2a00:1:3::1").is_some());
         drop(site);
-        assert_eq!((all.count(), all.state().clients.len(), all.state().sites.len()), (0, 0, 0));
+        let state = all.state();
+        assert_eq!((state.open.len(), state.clients.len(), state.sites.len()), (0, 0, 0));
     }
 }
