@@ -28,6 +28,8 @@ pub struct Ran {
     pub reached: [Duration; 4],
     /// Resident memory at its peak above what it was before, in MiB.
     pub memory: f64,
+    /// Resident memory when a tenth of those that answer had been reached, and when all had, above what it was before, in MiB.
+    pub along: [f64; 2],
     /// Open file descriptors at their peak.
     pub descriptors: usize,
     /// Requests to inboxes that had got the post already.
@@ -76,6 +78,7 @@ impl Stage {
         let live = self.crowd.live();
         let patience = PATIENCE + waiting(self.crowd, concurrency) * 2;
         let mut descriptors = 0;
+        let mut at_a_tenth = None;
         let repeated = loop {
             let (inboxes, requests) = self.receivers.heard()?;
             if inboxes >= live {
@@ -83,13 +86,18 @@ impl Stage {
             }
             anyhow::ensure!(started.elapsed() < patience, "{inboxes} of {live} inboxes were reached");
             descriptors = descriptors.max(process::descriptors(pid)?);
+            if at_a_tenth.is_none() && inboxes >= live / 10 {
+                at_a_tenth = Some(process::resident(pid)?.now);
+            }
             tokio::time::sleep(LOOK).await;
         };
+        let at_the_end = process::resident(pid)?.now;
+        let along = [at_a_tenth.unwrap_or(at_the_end), at_the_end].map(|now| now - idle);
         // The last answers are still on their way, and then to the disk.
         tokio::time::sleep(self.crowd.latency + Duration::from_millis(300)).await;
         let cpu = process::cpu(pid)?.saturating_sub(cpu);
         let memory = process::resident(pid)?.peak - idle;
-        Ok(Ran { cpu, reached: self.receivers.marks(start)?, memory, descriptors, repeated })
+        Ok(Ran { cpu, reached: self.receivers.marks(start)?, memory, along, descriptors, repeated })
     }
 }
 

@@ -15,7 +15,7 @@ use openssl::x509::X509;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::certificates::Authority;
-use super::loopback::{self, RECEIVERS};
+use super::loopback::RECEIVERS;
 use super::receive_h2;
 
 /// Argument for [`receive`]: `<number of hosts> <number of inboxes> [<file for the authority's certificate> [h2]]`.
@@ -159,7 +159,7 @@ enum Wire {
 impl Wire {
     async fn open(stream: TcpStream, shared: &Shared) -> anyhow::Result<Wire> {
         let Some(tls) = &shared.tls else { return Ok(Wire::Plain(Raw(stream))) };
-        let host = loopback::number(stream.local_addr()?).and_then(|host| tls.certificates.get(host));
+        let host = RECEIVERS.number(stream.local_addr()?).and_then(|host| tls.certificates.get(host));
         let ssl = tls.authority.session(&tls.context, host.context("no such host")?)?;
         let mut stream = SslStream::new(ssl, Raw(stream))?;
         while waits(stream.accept())?.is_none() {
