@@ -149,6 +149,7 @@ fn wishes_and_a_lost_or_ended_session_are_told() {
         skip: Some(SkippedStream::Next),
         paused_until: Some(seconds(107_200)),
         message: Some("Come\nand see".to_owned()),
+        restored: None,
         now: false,
     };
     if let Some(session) = &mut status.session {
