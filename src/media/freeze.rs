@@ -13,7 +13,7 @@ use super::recognise::Hash;
 use crate::model::post::{Picture, Shows};
 
 /// Folder inside the store.
-const FOLDER: &str = "media";
+pub const FOLDER: &str = "media";
 /// Start of the names of files being written; one left behind by a crash is swept when the shelf is opened.
 const UNFINISHED: &str = ".unfinished-";
 

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// Bytes of keys and values that wait to be taken. Who takes nothing for so long is told so.
 const MOST: usize = 32 * 1024 * 1024;
 
-/// Full keys with their new values, `None` for a removal, in the order in which they were written.
-pub type Writes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+/// A full key with its new value, `None` for a removal.
+pub type Write = (Vec<u8>, Option<Vec<u8>>);
+/// Writes in the order in which they were made.
+pub type Writes = Vec<Write>;
 
 /// Every tap that is open. The writer tells them.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ impl Taps {
     }
 
     /// Tells of a batch that is applied.
-    pub(super) fn written(&self, writes: &Writes) {
+    pub(super) fn written(&self, writes: &[Write]) {
         locked(&self.0).retain(|tap| {
             let Some(heard) = tap.upgrade() else { return false };
             locked(&heard).hear(writes);
@@ -49,8 +51,8 @@ impl Taps {
 }
 
 impl Heard {
-    fn hear(&mut self, writes: &Writes) {
-        let size = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
+    fn hear(&mut self, writes: &[Write]) {
+        let size = |(key, value): &Write| key.len() + value.as_ref().map_or(0, Vec::len);
         self.bytes += writes.iter().map(size).sum::<usize>();
         if self.overflown || self.bytes > MOST {
             (self.overflown, self.writes) = (true, Writes::new());
@@ -86,7 +88,7 @@ mod tests {
         let tap = taps.open();
         let batch = vec![(b"Pa".to_vec(), Some(b"1".to_vec())), (b"Pb".to_vec(), None)];
         taps.written(&batch);
-        taps.written(&batch[..1].to_vec());
+        taps.written(&batch[..1]);
         assert_eq!(tap.take().unwrap(), [&batch[..], &batch[..1]].concat());
         assert_eq!(tap.take().unwrap(), Writes::new());
         drop(tap);
