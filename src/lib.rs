@@ -13,6 +13,7 @@
 pub mod activitypub;
 pub mod adopt;
 pub mod agent;
+pub mod backup;
 mod bounded;
 pub mod cli;
 pub mod config;

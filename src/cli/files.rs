@@ -1,11 +1,12 @@
 //! Where things are: the configuration file and the running agent's socket.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
 use super::outcome::remark;
+use super::{Failure, offline};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Overrides};
-use crate::control::client;
+use crate::control::client::{self, ClientError};
 use crate::control::protocol::{Answer, Ask};
 
 /// Stands in where a command does without Owncast: its address has no part in where our own files are.
@@ -39,7 +40,7 @@ impl Places {
 
     /// Where the agent's socket may be, most likely first. A mistake in the file is said and stops nobody: the agent
     /// goes on with what it read before.
-    fn sockets(&self) -> Result<Vec<PathBuf>, ConfigError> {
+    pub(super) fn sockets(&self) -> Result<Vec<PathBuf>, ConfigError> {
         if let Some(socket) = &self.socket {
             return Ok(vec![socket.clone()]);
         }
@@ -61,9 +62,30 @@ impl Places {
         }
     }
 
-    /// Asks the running agent.
+    /// The configuration as the agent of this machine has it.
+    pub(super) fn stored(&self) -> Result<Config, ConfigError> {
+        let file = self.config_file();
+        match Config::load(file.as_deref(), Overrides::default(), &env) {
+            Ok(config) => Ok(config),
+            Err(_) => load(file.as_deref(), None),
+        }
+    }
+
+    /// Asks the running agent, or, where none runs and none was named by its socket, its store.
     pub(super) fn ask(&self, ask: &Ask) -> Result<Answer, Failure> {
-        Ok(client::ask(&self.sockets()?, ask)?)
+        match client::ask(&self.sockets()?, ask) {
+            Err(nobody @ ClientError::NoAgent { .. }) if self.socket.is_none() => {
+                offline::ask(self, ask, nobody)
+            }
+            answer => Ok(answer?),
+        }
+    }
+
+    /// The same places as arguments, for this program run as somebody else.
+    pub(super) fn arguments(&self) -> Vec<OsString> {
+        let named = [("--config", &self.config), ("--socket", &self.socket)];
+        let given = named.iter().filter_map(|(name, path)| path.as_ref().map(|path| (name, path)));
+        given.flat_map(|(name, path)| [OsString::from(name), path.clone().into()]).collect()
     }
 
     /// Whether an agent runs, as far as this user can tell.

@@ -9,10 +9,14 @@ mod check_config;
 mod completions;
 mod deliveries;
 mod demo;
+mod export;
 mod files;
 mod followers;
 mod go_live;
+mod import;
+mod key;
 mod man;
+mod offline;
 mod outcome;
 mod pause;
 mod reload;
@@ -89,8 +93,19 @@ pub enum Command {
     /// What is already out is still edited when its stream ends. A stream that still runs when the pause is over is
     /// announced then. A pause survives restarts.
     Pause(pause::Args),
-    /// End a pause: a stream that runs and has no post yet gets it
+    /// End a pause, and let send after an import: a stream that runs and has no post yet gets it
     Resume,
+    /// Write everything that is kept into one file, beside the running agent or without one
+    Export(export::Args),
+    /// Make the store out of a file that export wrote; nothing is sent before `resume`
+    ///
+    /// The whole file is checked before anything is touched. The agent must be stopped.
+    Import(import::Args),
+    /// Write a backup into a folder, and remove old ones
+    Backup(export::BackupArgs),
+    /// Copy, put back, show or change the actor's private key
+    #[command(subcommand)]
+    Key(key::Command),
     /// Make the running agent read its configuration again, and show what changed
     Reload,
     /// Check a configuration file without starting anything
@@ -117,6 +132,10 @@ impl Command {
             Command::Deliveries(_) => ("deliveries", [true, true, true]),
             Command::Pause(_) => ("pause", [true, true, true]),
             Command::Resume => ("resume", [true, true, true]),
+            Command::Export(_) => ("export", [true, true, true]),
+            Command::Import(_) => ("import", [true, true, true]),
+            Command::Backup(_) => ("backup", [true, true, true]),
+            Command::Key(_) => ("key", [true, true, true]),
             Command::Reload => ("reload", [true, true, true]),
             Command::CheckConfig => ("check-config", [true, false, true]),
             Command::Completions(_) => ("completions", [false, false, false]),
@@ -170,6 +189,10 @@ impl Cli {
             Command::Deliveries(args) => deliveries::deliveries(&places, args, json),
             Command::Pause(args) => pause::pause(&places, &args, json),
             Command::Resume => pause::resume(&places, json),
+            Command::Export(args) => export::export(&places, &args, json),
+            Command::Import(args) => import::import(&places, &args, json),
+            Command::Backup(args) => export::backup(&places, &args, json),
+            Command::Key(command) => key::key(&places, command, json),
             Command::Reload => reload::reload(&places, json),
             Command::CheckConfig => check_config::check(&places, json),
             Command::Completions(args) => completions::completions(&args),

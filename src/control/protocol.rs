@@ -18,8 +18,8 @@ pub use deliveries::{
     HostReport, HostShare, HostState, RetriedDeliveries,
 };
 pub use status::{
-    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
-    SessionStatus, SettingRow, Status, StreamStatus,
+    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, KeyChange, ListenStatus, OwncastStatus,
+    Reach, SessionStatus, SettingRow, Status, StreamStatus,
 };
 pub use wishes::{Held, PostPreview, PreviewPicture, Running, SkippedStream, Wish, WishList, Wished};
 
@@ -107,8 +107,10 @@ pub enum Ask {
         /// How long.
         seconds: u64,
     },
-    /// End the pause.
+    /// End the pause, and the hold after a restore.
     Resume,
+    /// Everything that is kept, as a file: it follows behind the answer.
+    Export,
     /// What was sent and is being sent, newest first.
     Deliveries {
         /// How many activities, at most [`LARGEST_REPORT`].
@@ -193,6 +195,8 @@ pub enum Answer {
     Retried(RetriedDeliveries),
     /// To [`Ask::Drop`].
     Dropped(DroppedDeliveries),
+    /// To [`Ask::Export`]: the file follows, up to the end of the connection.
+    Export,
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -229,6 +233,8 @@ pub enum RefusalCode {
     BadConfiguration,
     /// The store failed or the agent is stopping.
     Unavailable,
+    /// Only a running agent can do it.
+    NotRunning,
 }
 
 /// A place in the list of followers, newest first.

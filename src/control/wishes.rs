@@ -9,7 +9,7 @@ use super::Control;
 use super::protocol::{Held, Refusal, RefusalCode, Running, SkippedStream, Wish, WishList, Wished};
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::value::{FromText, POST_TEXT_LIMIT, PostText};
-use crate::decide::wishes::{Hold, NotNow};
+use crate::decide::wishes::{Hold, NotNow, Resumed};
 use crate::decide::{Rules, stream, wishes};
 use crate::model::post::{Post, PostState};
 use crate::model::stream::{Phase, Stream};
@@ -97,9 +97,10 @@ pub(super) async fn pause(control: &Control, seconds: u64, now: Timestamp) -> Re
 }
 
 pub(super) async fn resume(control: &Control, now: Timestamp) -> Result<Wished, Refusal> {
-    let changed = change(control, move |draft| wishes::resume(draft, now)).await?;
+    let resumed = change(control, move |draft| wishes::resume(draft, now)).await?;
     control.wake.notify_one();
-    wished(control, Wish::Resume, changed, now).await
+    let wish = if resumed == Resumed::Restored { Wish::Released } else { Wish::Resume };
+    wished(control, wish, resumed != Resumed::Nothing, now).await
 }
 
 async fn change<R: Send + 'static>(
@@ -150,6 +151,11 @@ fn not_now(control: &Control, reason: NotNow) -> Refusal {
         NotNow::Announced(post) => {
             let address = control.effective.borrow().addresses().map(|ours| ours.note(post));
             format!("the stream that runs is announced already: {}", address.unwrap_or_default())
+        }
+        NotNow::Restored(_) => {
+            "everything here was restored from a backup, and nothing is sent before owncast-herald resume. Is the old \
+             machine stopped?"
+                .to_owned()
         }
     };
     Refusal { code: RefusalCode::NothingToDo, message }
@@ -208,12 +214,13 @@ pub(super) fn held(view: &dyn View, rules: &Rules, now: Timestamp) -> Option<Hel
         Hold::Off => Held::Off,
         Hold::Skipped => Held::Skip,
         Hold::Paused(until) => Held::Pause { until },
+        Hold::Restored(since) => Held::Restored { since },
     })
 }
 
 /// What is wished at this moment; a pause that has passed is none.
 pub(super) fn list(view: &dyn View, now: Timestamp) -> WishList {
-    let Wishes { skip, paused_until, message, now: at_once } = view.meta();
+    let Wishes { skip, paused_until, message, restored, now: at_once } = view.meta();
     WishList {
         skip: skip.map(|skip| match skip {
             Skip::Next => SkippedStream::Next,
@@ -221,6 +228,7 @@ pub(super) fn list(view: &dyn View, now: Timestamp) -> WishList {
         }),
         paused_until: paused_until.filter(|until| *until > now),
         message,
+        restored,
         now: at_once.is_some(),
     }
 }

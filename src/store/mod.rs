@@ -7,6 +7,7 @@ mod copy;
 mod disk;
 mod journal;
 mod space;
+mod tap;
 mod writer;
 
 use std::path::Path;
@@ -18,8 +19,9 @@ use crate::model::record::kind;
 use crate::model::{Changes, View};
 
 pub use copy::copy;
-pub use disk::Disk;
+pub use disk::{Disk, FolderLock, SCHEMA, lock};
 pub use space::Room;
+pub use tap::{Tap, Writes};
 
 /// Commits that may wait for the writer; more wait at the channel, which slows their callers down.
 const WAITING_COMMITS: usize = 1024;
@@ -99,6 +101,7 @@ pub struct Store {
     disk: Arc<Disk>,
     signals: Arc<Signals>,
     space: Arc<space::Space>,
+    taps: Arc<tap::Taps>,
 }
 
 /// Counters that move when something of their kind was written; tasks wait for them instead of asking again and again.
@@ -144,12 +147,18 @@ impl Store {
         let disk = Arc::new(Disk::open(folder)?);
         let signals = Arc::new(Signals::new());
         let (commands, queue) = mpsc::channel(WAITING_COMMITS);
-        let writer = writer::Writer { disk: Arc::clone(&disk), queue, signals: Arc::clone(&signals) };
+        let taps = Arc::<tap::Taps>::default();
+        let writer = writer::Writer {
+            disk: Arc::clone(&disk),
+            queue,
+            signals: Arc::clone(&signals),
+            taps: Arc::clone(&taps),
+        };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
             .map_err(|cause| StoreError::Folder { folder: folder.display().to_string(), cause })?;
-        Ok(Store { commands, disk, signals, space: Arc::new(space::Space::new(folder)) })
+        Ok(Store { commands, disk, signals, space: Arc::new(space::Space::new(folder)), taps })
     }
 
     /// Runs a decision against the newest state and applies its changes atomically and durably.
@@ -197,6 +206,25 @@ impl Store {
             Some(fault) => Err(StoreError::Disk(fault)),
             None => Ok(result),
         }
+    }
+
+    /// Records what is written from now on, for a copy that is made by walking through the store: see [`Tap`].
+    ///
+    /// # Errors
+    /// The store is closed.
+    pub async fn tap(&self) -> Result<Tap, StoreError> {
+        let tap = self.taps.open();
+        // A batch that is just being applied may not know of the tap yet.
+        self.pass().await?;
+        Ok(tap)
+    }
+
+    /// Waits until everything decided before this call is on disk.
+    ///
+    /// # Errors
+    /// The store is closed, or the disk failed.
+    pub async fn pass(&self) -> Result<(), StoreError> {
+        self.commit(|_| (Changes::none(), ())).await
     }
 
     /// Moves when an outgoing activity or an attempt was written.

@@ -78,12 +78,14 @@ impl Watcher {
             }
             let key = read_key(key_file)?.ok_or_else(|| {
                 Setback::Identity(format!(
-                    "the key of {} is missing: {} is not there. Put your copy of it back, or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",
+                    "the key of {} is missing: {} is not there. Put your copy of it back with 'owncast-herald key import FILE', or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",
                     addresses.actor(),
                     key_file.display()
                 ))
             })?;
-            return settled(addresses.clone(), published, &key);
+            // While a change of keys is under way, others are told of the next one, signed with this one.
+            let announced = read_key(&keyfile::next_file(key_file))?;
+            return settled(addresses.clone(), published, announced.as_ref().unwrap_or(&key));
         }
         if wanted_base.is_empty() {
             return Err(Setback::Identity(

@@ -20,6 +20,7 @@ fn example() -> Status {
     sources.websocket.way = Way::Off("held back while a stream is live".to_owned());
     Status {
         version: "0.1.0".to_owned(),
+        running: true,
         ready: true,
         uptime_seconds: 3 * 86_400,
         attention: Vec::new(),
@@ -29,6 +30,7 @@ fn example() -> Status {
             actor: Some("https://live.example/federation/user/ana".to_owned()),
             handle: Some("ana@live.example".to_owned()),
             key_id: Some("https://live.example/federation/user/ana#main-key".to_owned()),
+            key_change: None,
         },
         owncast: OwncastStatus {
             url: "http://127.0.0.1:8080".to_owned(),
@@ -149,6 +151,7 @@ fn wishes_and_a_lost_or_ended_session_are_told() {
         skip: Some(SkippedStream::Next),
         paused_until: Some(seconds(107_200)),
         message: Some("Come\nand see".to_owned()),
+        restored: None,
         now: false,
     };
     if let Some(session) = &mut status.session {

@@ -13,8 +13,10 @@ use crate::model::stream::Phase;
 /// The state of the whole agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Release of the running agent.
+    /// Release of the running agent; without one, of the program that answers.
     pub version: String,
+    /// An agent runs. Without one this is what its store knows.
+    pub running: bool,
     /// Identity settled and store working.
     pub ready: bool,
     /// Seconds since it started.
@@ -74,6 +76,20 @@ pub struct IdentityStatus {
     pub handle: Option<String>,
     /// Id of the public key.
     pub key_id: Option<String>,
+    /// How far a change of the key is; `None` while none is under way.
+    pub key_change: Option<KeyChange>,
+}
+
+/// How far a change of the actor's key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChange {
+    /// Followers' servers were not told of the next key yet.
+    Untold,
+    /// Some of them were not reached yet.
+    Telling,
+    /// All were told, or given up.
+    Told,
 }
 
 /// Owncast as the agent sees it.

@@ -4,7 +4,7 @@ use super::stream::{Show, announced, real};
 use super::stream_life::live;
 use super::*;
 use crate::decide::stream::{Did, Offer};
-use crate::decide::wishes::{self, Hold, NotNow, Skipped};
+use crate::decide::wishes::{self, Hold, NotNow, Resumed, Skipped};
 use crate::model::post::PostState;
 use crate::model::stream::Stream;
 use crate::model::wishes::Wishes;
@@ -116,8 +116,8 @@ fn nothing_is_announced_during_a_pause_and_what_runs_then_is_announced_after_it(
     let mut show = connecting();
     show.want(31, |draft| wishes::pause(draft, at(100_000)));
     show.watch(35..=200);
-    assert!(show.want(201, |draft| wishes::resume(draft, at(201))));
-    assert!(!show.want(201, |draft| wishes::resume(draft, at(201))));
+    assert_eq!(show.want(201, |draft| wishes::resume(draft, at(201))), Resumed::Pause);
+    assert_eq!(show.want(201, |draft| wishes::resume(draft, at(201))), Resumed::Nothing);
     assert_eq!(announced(&show.look(205)).len(), 1);
 }
 
@@ -272,4 +272,18 @@ fn a_preview_is_the_post_and_writes_nothing() {
         );
     }
     assert!(show.posts().is_empty());
+}
+
+#[test]
+fn what_was_restored_announces_nothing_until_it_is_resumed_whatever_else_is_wished() {
+    let mut show = connecting();
+    show.want(31, |draft| wishes::now(draft)).unwrap();
+    show.want(31, |draft| wishes::restore(draft, at(31)));
+    assert_eq!(show.want(32, |draft| wishes::now(draft)), Err(NotNow::Restored(at(31))));
+    show.want(32, |draft| wishes::pause(draft, at(40)));
+    show.watch(32..=400);
+    assert_eq!((show.posts().len(), show.hold(400)), (0, Some(Hold::Restored(at(31)))));
+    assert_eq!(show.want(401, |draft| wishes::resume(draft, at(401))), Resumed::Restored);
+    show.watch(401..=402);
+    assert_eq!((show.posts().len(), show.hold(402)), (1, None));
 }

@@ -1,0 +1,111 @@
+//! When no agent runs: its store is opened here, by the user that owns it.
+//!
+//! Root does not open it: files of root would stay behind in it, and the agent could not write them any more. The program
+//! begins anew as the owner of the store's folder.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use super::Failure;
+use super::files::{Places, env};
+use super::outcome::remark;
+use crate::config::Config;
+use crate::control::client::ClientError;
+use crate::control::protocol::{Answer, Ask};
+use crate::control::{offline, operations};
+use crate::store::Store;
+
+/// This program, wherever it lies and whoever may look there.
+const MYSELF: &str = "/proc/self/exe";
+
+/// Somebody who is not root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    uid: u32,
+    gid: u32,
+}
+
+impl Owner {
+    /// Whom the folder belongs to, if we are root and it does not belong to root.
+    pub(super) fn instead_of_root(folder: &Path) -> Option<Owner> {
+        let metadata = std::fs::metadata(folder).ok()?;
+        let (uid, gid) = (metadata.uid(), metadata.gid());
+        (rustix::process::geteuid().is_root() && uid != 0).then_some(Owner { uid, gid })
+    }
+
+    /// This program, as that user and in no other group than theirs.
+    pub(super) fn program<S: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(MYSELF);
+        command.arg0(env!("CARGO_PKG_NAME")).args(arguments).uid(self.uid).gid(self.gid);
+        command
+    }
+
+    /// Begins anew as that user, with the same arguments. Comes back only if that fails.
+    fn begin_anew(self) -> Failure {
+        let cause = self.program(std::env::args_os().skip(1)).exec();
+        Failure::new(format!("this cannot be done as the owner of the store (user {}): {cause}", self.uid))
+    }
+}
+
+/// The configuration of the store that is there, or why nobody can be asked.
+fn of_a_store(places: &Places, nobody: ClientError) -> Result<Config, Failure> {
+    let Ok(config) = places.stored() else { return Err(nobody.into()) };
+    let folder = &config.store.path;
+    if let Some(owner) = Owner::instead_of_root(folder) {
+        return Err(owner.begin_anew());
+    }
+    let mut failure = Failure::from(nobody);
+    match std::fs::read_dir(folder.join("db")) {
+        Ok(_) => return Ok(config),
+        Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            let folder = folder.display();
+            failure.message.push_str(&format!(
+                "\nIts store {folder} may be looked into without it by its owner only: run this with sudo."
+            ));
+        }
+        Err(_) => {}
+    }
+    Err(failure)
+}
+
+/// Answers out of the store, if there is one; `nobody` says where an agent was looked for.
+pub(super) fn ask(places: &Places, ask: &Ask, nobody: ClientError) -> Result<Answer, Failure> {
+    if offline::needs_agent(ask) {
+        return Err(nobody.into());
+    }
+    let config = of_a_store(places, nobody)?;
+    let answer = runtime()?.block_on(async {
+        let control =
+            offline::open(config, Arc::new(env)).await.map_err(|error| Failure::new(error.to_string()))?;
+        Ok::<_, Failure>(operations::answer(&control, ask.clone()).await)
+    })?;
+    match answer {
+        Answer::Refused(refusal) => Err(ClientError::Refused(refusal).into()),
+        answer => {
+            if offline::changes(ask) {
+                remark("No agent is running: this is written into its store, and counts when it starts.");
+            } else if *ask != Ask::Status {
+                remark("No agent is running: this is what its store knows.");
+            }
+            Ok(answer)
+        }
+    }
+}
+
+/// Opens the store itself, with its configuration.
+pub(super) fn store(places: &Places, nobody: ClientError) -> Result<(Config, Store), Failure> {
+    let config = of_a_store(places, nobody)?;
+    let store = Store::open(&config.store.path).map_err(|error| Failure::new(error.to_string()))?;
+    Ok((config, store))
+}
+
+/// Threads for what waits for the disk.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|error| Failure::new(format!("the system gives no threads: {error}")))
+}
