@@ -10,6 +10,7 @@ mod error;
 mod federation;
 pub mod observe;
 mod sweeper;
+mod watchdog;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -56,6 +57,7 @@ use board::Board;
 use effective::{Effective, IdentityState};
 use observe::Observer;
 use sweeper::Sweeper;
+use watchdog::Watchdog;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -181,6 +183,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
     tasks.spawn(|stop| departures.run(stop));
     let sweeper = Sweeper { store: store.clone(), inbox: Arc::clone(&inbox), metrics: Arc::clone(&metrics) };
     tasks.spawn(|stop| sweeper.run(stop));
+    let watchdog =
+        Watchdog { store: store.clone(), board: board.subscribe(), effective: effective.subscribe() };
     let federation = federation::Federation {
         store: store.clone(),
         effective: effective.subscribe(),
@@ -223,6 +227,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
 
     ready.release();
     tell_systemd(&[sd_notify::NotifyState::Ready]);
+    tasks.spawn(|stop| watchdog.run(stop));
     tracing::info!(
         target: "herald::agent",
         version = env!("CARGO_PKG_VERSION"),
