@@ -10,6 +10,7 @@ mod error;
 mod federation;
 pub mod observe;
 mod sweeper;
+mod watchdog;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -57,6 +58,7 @@ use board::Board;
 use effective::{Effective, IdentityState};
 use observe::Observer;
 use sweeper::Sweeper;
+use watchdog::Watchdog;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -188,6 +190,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         most: crate::decide::sweep::MOST,
     };
     tasks.spawn(|stop| sweeper.run(stop));
+    let watchdog =
+        Watchdog { store: store.clone(), board: board.subscribe(), effective: effective.subscribe() };
     let federation = federation::Federation {
         store: store.clone(),
         effective: effective.subscribe(),
@@ -230,6 +234,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
 
     ready.release();
     tell_systemd(&[sd_notify::NotifyState::Ready]);
+    tasks.spawn(|stop| watchdog.run(stop));
     tracing::info!(
         target: "herald::agent",
         version = env!("CARGO_PKG_VERSION"),

@@ -33,6 +33,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use outcome::{Failure, Outcome};
 
+use crate::config::Instance;
+
 const AFTER_HELP: &str = "\
 First steps:
   owncast-herald demo
@@ -49,6 +51,11 @@ pub struct Cli {
     /// Configuration file [default: /etc/owncast-herald/agent.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Which of several agents on this host: the NAME of owncast-herald@NAME.service
+    ///
+    /// Its configuration is /etc/owncast-herald/NAME.toml, its store /var/lib/owncast-herald-NAME.
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub instance: Option<Instance>,
     /// Administration socket of the running agent [default: found through the configuration]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
@@ -118,7 +125,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The command's name, and which of `--config`, `--socket` and `--json` mean something to it.
+    /// The command's name, and which of `--config` (and `--instance`), `--socket` and `--json` mean something to it.
     fn takes(&self) -> (&'static str, [bool; 3]) {
         match self {
             Command::Run(_) => ("run", [true, false, false]),
@@ -162,21 +169,26 @@ impl Cli {
     /// Refuses an option that the command would ignore.
     fn checked(self) -> Result<Self, clap::Error> {
         let (name, takes) = self.command.takes();
-        let given =
-            [("--config", self.config.is_some()), ("--socket", self.socket.is_some()), ("--json", self.json)];
-        let meaningless = given.iter().zip(takes).find(|((_, given), takes)| *given && !takes);
-        match meaningless {
-            Some(((option, _), _)) => {
-                let message = format!("{option} means nothing to {name}");
-                Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message))
+        let [file, socket, json] = takes;
+        let given = [
+            ("--config", self.config.is_some(), file),
+            ("--instance", self.instance.is_some(), file),
+            ("--socket", self.socket.is_some(), socket),
+            ("--json", self.json, json),
+        ];
+        let refused = match given.iter().find(|(_, given, takes)| *given && !takes) {
+            Some((option, ..)) => format!("{option} means nothing to {name}"),
+            None if self.config.is_some() && self.instance.is_some() => {
+                "--config and --instance both name a configuration; give one".to_owned()
             }
-            None => Ok(self),
-        }
+            None => return Ok(self),
+        };
+        Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, refused))
     }
 
     fn carry_out(self) -> Outcome {
-        let Cli { config, socket, json, command } = self;
-        let places = files::Places { config, socket };
+        let Cli { config, instance, socket, json, command } = self;
+        let places = files::Places { config, socket, instance };
         match command {
             Command::Run(args) => run::run(&places, args),
             Command::Demo(args) => demo::demo(&args),
@@ -227,6 +239,9 @@ mod tests {
             &["owncast-herald", "run", "--json"][..],
             &["owncast-herald", "run", "--socket", "/s"],
             &["owncast-herald", "completions", "bash", "--config", "/c"],
+            &["owncast-herald", "demo", "-i", "one"],
+            &["owncast-herald", "-i", "one", "--config", "/c", "status"],
+            &["owncast-herald", "-i", "../one", "status"],
         ] {
             let error = Cli::try_parse_from(line).and_then(Cli::checked).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line:?}");

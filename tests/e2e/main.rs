@@ -15,6 +15,7 @@ mod deliveries;
 mod delivery;
 mod first_start;
 mod followers;
+mod instances;
 mod live;
 mod observe;
 mod operator;
