@@ -26,6 +26,7 @@ pub mod model;
 pub mod net;
 pub mod notice;
 pub mod owncast;
+pub mod proxy_config;
 pub mod random;
 pub mod serve;
 pub mod sim;

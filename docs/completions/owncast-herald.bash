@@ -49,6 +49,9 @@ _owncast__herald() {
             owncast__herald,pause)
                 cmd="owncast__herald__subcmd__pause"
                 ;;
+            owncast__herald,proxy-config)
+                cmd="owncast__herald__subcmd__proxy__subcmd__config"
+                ;;
             owncast__herald,reload)
                 cmd="owncast__herald__subcmd__reload"
                 ;;
@@ -199,6 +202,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,pause)
                 cmd="owncast__herald__subcmd__help__subcmd__pause"
                 ;;
+            owncast__herald__subcmd__help,proxy-config)
+                cmd="owncast__herald__subcmd__help__subcmd__proxy__subcmd__config"
+                ;;
             owncast__herald__subcmd__help,reload)
                 cmd="owncast__herald__subcmd__help__subcmd__reload"
                 ;;
@@ -284,7 +290,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config proxy-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1110,7 +1116,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config proxy-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1459,6 +1465,20 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__proxy__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__reload)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1587,6 +1607,52 @@ _owncast__herald() {
             fi
             case "${prev}" in
                 --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__proxy__subcmd__config)
+            opts="-h --public-url --username --owncast --agent --certificate --certificate-key --config --socket --json --help nginx caddy apache traefik"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --public-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --owncast)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::outcome::remark;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Overrides};
-use crate::control::client;
+use crate::control::client::{self, ClientError};
 use crate::control::protocol::{Answer, Ask};
 
 /// Stands in where a command does without Owncast: its address has no part in where our own files are.
@@ -64,6 +64,11 @@ impl Places {
     /// Asks the running agent.
     pub(super) fn ask(&self, ask: &Ask) -> Result<Answer, Failure> {
         Ok(client::ask(&self.sockets()?, ask)?)
+    }
+
+    /// [`Places::ask`], for who goes on without an agent.
+    pub(super) fn try_ask(&self, ask: &Ask) -> Result<Result<Answer, ClientError>, Failure> {
+        Ok(client::ask(&self.sockets()?, ask))
     }
 
     /// Whether an agent runs, as far as this user can tell.

@@ -15,6 +15,7 @@ mod go_live;
 mod man;
 mod outcome;
 mod pause;
+mod proxy_config;
 mod reload;
 mod reports;
 mod run;
@@ -95,6 +96,8 @@ pub enum Command {
     Reload,
     /// Check a configuration file without starting anything
     CheckConfig,
+    /// Print what a reverse proxy in front of Owncast has to be told
+    ProxyConfig(proxy_config::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
     /// Write the manual pages
@@ -119,6 +122,7 @@ impl Command {
             Command::Resume => ("resume", [true, true, true]),
             Command::Reload => ("reload", [true, true, true]),
             Command::CheckConfig => ("check-config", [true, false, true]),
+            Command::ProxyConfig(_) => ("proxy-config", [true, true, false]),
             Command::Completions(_) => ("completions", [false, false, false]),
             Command::Man(_) => ("man", [false, false, false]),
         }
@@ -172,6 +176,7 @@ impl Cli {
             Command::Resume => pause::resume(&places, json),
             Command::Reload => reload::reload(&places, json),
             Command::CheckConfig => check_config::check(&places, json),
+            Command::ProxyConfig(args) => proxy_config::proxy_config(&places, &args),
             Command::Completions(args) => completions::completions(&args),
             Command::Man(args) => man::man(&args),
         }
