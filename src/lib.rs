@@ -19,6 +19,7 @@ pub mod config;
 pub mod control;
 pub mod decide;
 pub mod deliver;
+pub mod doctor;
 pub mod fetch;
 pub mod inbox;
 pub mod media;

@@ -60,7 +60,12 @@ impl Front {
         let authority = Authority::new(folder.path());
         let port = free_port();
         let extra = format!("{:?}", authority.file);
-        let mut stage = Stage::prepare(quick(), &[("federation.extra-ca-file", &extra)]).await;
+        let password = folder.path().join("password");
+        fs::write(&password, "abc123\n").unwrap();
+        let password = format!("{password:?}");
+        let settings =
+            [("federation.extra-ca-file", extra.as_str()), ("owncast.admin-password-file", &password)];
+        let mut stage = Stage::prepare(quick(), &settings).await;
         stage.fediverse = Fediverse::over_tls(&authority.pem).await.unwrap();
         stage.owncast.configure(|config| config.server_url = format!("https://127.0.0.1:{port}"));
         stage.agent.launch();

@@ -38,6 +38,7 @@ async fn everything(kind: Kind) {
     let post = a_follow_a_post_and_a_like(&front).await;
     ours(&front, &post).await;
     owncasts(&front).await;
+    doctor_agrees(&front).await;
     let log = front.stage.agent.log();
     assert!(!log.contains("trusted-proxies"), "the proxy does not say who asks: {log}");
 }
@@ -145,4 +146,18 @@ async fn owncasts(front: &Front) {
     let settings = front.http.get(front.url("/api/admin/serverconfig")).basic_auth("admin", Some("abc123"));
     assert_eq!(settings.send().await.unwrap().status(), 200);
     front.chat_opens().await;
+}
+
+/// Doctor finds nothing to complain of.
+async fn doctor_agrees(front: &Front) {
+    front.stage.wait_log("the webhook works").await;
+    front.stage.wait_log("connected to Owncast's chat").await;
+    let output = front.cli(&["doctor", "--json"]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // What tests allow would not be allowed anywhere else, and the configuration says so.
+    let findings =
+        report["findings"].as_array().unwrap().iter().filter(|finding| finding["code"] != "config");
+    let others: Vec<_> = findings.filter(|finding| finding["level"] != "green").collect();
+    assert!(others.is_empty() && output.status.code() != Some(4), "{report:#}");
+    assert_eq!(report["public_url"], front.url(""));
 }
