@@ -167,6 +167,7 @@ fn write_file(places: &Places, with_key: bool, file: &mut File) -> Result<(), Fa
             Ok(code) => Err(Failure {
                 message: "the export was not made".to_owned(),
                 code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+                result: String::new(),
             }),
             Err(cause) => {
                 Err(Failure::new(format!("the export cannot be made as the owner of the store: {cause}")))

@@ -123,6 +123,11 @@ impl Places {
         given.chain(instance).collect()
     }
 
+    /// [`Places::ask`], for who goes on without an agent.
+    pub(super) fn try_ask(&self, ask: &Ask) -> Result<Result<Answer, ClientError>, Failure> {
+        Ok(client::ask(&self.sockets()?, ask))
+    }
+
     /// Whether an agent runs, as far as this user can tell.
     pub(super) fn agent_runs(&self) -> bool {
         self.sockets().is_ok_and(|sockets| client::connect(&sockets).is_ok())

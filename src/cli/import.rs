@@ -89,6 +89,7 @@ fn as_owner(owner: Owner, places: &Places, args: &Args, file: File, as_json: boo
         Ok(code) => Err(Failure {
             message: format!("{} was not imported", args.file.display()),
             code: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+            result: String::new(),
         }),
         Err(cause) => Err(Failure::new(format!("this cannot be done as the owner of the store: {cause}"))),
     }

@@ -1,7 +1,8 @@
 //! The command line: one table of arguments, one file per command.
 //!
 //! What a command has to say goes to standard output once it has succeeded; everything else goes to standard error. Exit
-//! codes: 0 done, 1 refused or failed, 2 wrong usage, 69 no agent runs, 74 the disk failed, 78 bad configuration.
+//! codes: 0 done, 1 refused or failed, 2 wrong usage, 3 and 4 what doctor found (yellow, red), 69 no agent runs, 74 the disk
+//! failed, 78 bad configuration.
 
 mod adopt;
 mod block;
@@ -9,6 +10,7 @@ mod check_config;
 mod completions;
 mod deliveries;
 mod demo;
+mod doctor;
 mod export;
 mod files;
 mod followers;
@@ -19,9 +21,11 @@ mod man;
 mod offline;
 mod outcome;
 mod pause;
+mod proxy_config;
 mod reload;
 mod reports;
 mod run;
+mod setup;
 mod status;
 mod table;
 mod text;
@@ -38,6 +42,7 @@ use crate::config::Instance;
 const AFTER_HELP: &str = "\
 First steps:
   owncast-herald demo
+  sudo owncast-herald setup
   OWNCAST_ADMIN_PASSWORD=… owncast-herald run --owncast http://127.0.0.1:8080
   owncast-herald status
 
@@ -117,6 +122,18 @@ pub enum Command {
     Reload,
     /// Check a configuration file without starting anything
     CheckConfig,
+    /// Make the configuration, start the service, and examine everything
+    ///
+    /// Asks for Owncast's address and password, tries them, and shows what it will do before it does it. What is there is
+    /// not replaced without --force.
+    Setup(setup::Args),
+    /// Examine everything, from Owncast to what the fediverse sees, and say the cure
+    ///
+    /// Exit codes: 0 all is well, 3 something should not stay so, 4 something does not work. docs/DOCTOR.md explains each
+    /// line.
+    Doctor,
+    /// Print what a reverse proxy in front of Owncast has to be told
+    ProxyConfig(proxy_config::Args),
     /// Print a shell's completion script
     Completions(completions::Args),
     /// Write the manual pages
@@ -145,6 +162,9 @@ impl Command {
             Command::Key(_) => ("key", [true, true, true]),
             Command::Reload => ("reload", [true, true, true]),
             Command::CheckConfig => ("check-config", [true, false, true]),
+            Command::Setup(_) => ("setup", [true, false, false]),
+            Command::Doctor => ("doctor", [true, true, true]),
+            Command::ProxyConfig(_) => ("proxy-config", [true, true, false]),
             Command::Completions(_) => ("completions", [false, false, false]),
             Command::Man(_) => ("man", [false, false, false]),
         }
@@ -207,6 +227,9 @@ impl Cli {
             Command::Key(command) => key::key(&places, command, json),
             Command::Reload => reload::reload(&places, json),
             Command::CheckConfig => check_config::check(&places, json),
+            Command::Setup(args) => setup::setup(&places, &args),
+            Command::Doctor => doctor::doctor(&places, json),
+            Command::ProxyConfig(args) => proxy_config::proxy_config(&places, &args),
             Command::Completions(args) => completions::completions(&args),
             Command::Man(args) => man::man(&args),
         }

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::Failure;
-use super::files::{Places, env};
+use super::files::Places;
 use super::outcome::remark;
 use crate::config::Config;
 use crate::control::client::ClientError;
@@ -80,8 +80,9 @@ pub(super) fn ask(places: &Places, ask: &Ask, nobody: ClientError) -> Result<Ans
     }
     let config = of_a_store(places, nobody)?;
     let answer = runtime()?.block_on(async {
-        let control =
-            offline::open(config, Arc::new(env)).await.map_err(|error| Failure::new(error.to_string()))?;
+        let control = offline::open(config, Arc::new(places.env()))
+            .await
+            .map_err(|error| Failure::new(error.to_string()))?;
         Ok::<_, Failure>(operations::answer(&control, ask.clone()).await)
     })?;
     match answer {

@@ -62,7 +62,7 @@ pub(super) fn status(places: &Places, args: &Args, as_json: bool) -> Outcome {
     }
     // Told all the same, and the exit code is that of an agent that does not run.
     let told = std::io::stdout().write_all(text.as_bytes());
-    Err(Failure { message: "no agent is running".to_owned(), code: if told.is_ok() { 69 } else { 1 } })
+    Err(Failure { code: if told.is_ok() { 69 } else { 1 }, ..Failure::new("no agent is running") })
 }
 
 fn ask(places: &Places) -> Result<Box<Status>, Failure> {

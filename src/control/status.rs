@@ -15,6 +15,7 @@ use crate::decide::delivered;
 use crate::model::View;
 use crate::model::delivery::Outgoing;
 use crate::model::follower::FollowerCounts;
+use crate::model::host::HostCounts;
 use crate::model::post::Post;
 use crate::model::record::kind;
 use crate::model::stream::{Phase, Session, Stream};
@@ -26,6 +27,7 @@ const FAN_OUTS: usize = 5;
 struct Stored {
     followers: FollowerCounts,
     waiting: u64,
+    hosts: HostCounts,
     fan_outs: Vec<FanOut>,
     blocks: u64,
     reports: u64,
@@ -47,6 +49,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         .read(move |view| Stored {
             followers: view.meta(),
             waiting: delivered::open(view),
+            hosts: view.meta(),
             fan_outs: fan_outs(view, &ours),
             blocks: count(view, kind::BLOCK),
             reports: count(view, kind::REPORT),
@@ -90,7 +93,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         sources: board.sources,
         notices: board.notices,
         followers: stored.followers,
-        deliveries: Deliveries { waiting: stored.waiting, fan_outs: stored.fan_outs },
+        deliveries: Deliveries { waiting: stored.waiting, hosts: stored.hosts, fan_outs: stored.fan_outs },
         blocks: stored.blocks,
         reports: stored.reports,
         listen: ListenStatus {

@@ -12,6 +12,7 @@ use crate::config::{Config, Secret, keyfile};
 use crate::model::facts::{Facts, Identity};
 use crate::model::{Addresses, Draft};
 use crate::owncast::footprint::Footprint;
+use crate::owncast::life;
 use crate::owncast::provision::HOOK_PREFIX;
 
 impl Watcher {
@@ -131,25 +132,11 @@ impl Watcher {
 
     /// A sign that other servers know this actor with another key; `None` if there is none.
     async fn trace_of_life(&self, has_document: bool) -> Result<Option<Trace>, Setback> {
-        let mut traces = Vec::new();
-        if has_document {
-            traces.push("Owncast's federation is on and serves this actor".to_owned());
-        }
         let webhooks = self.api.webhooks().await?;
         let ours: Footprint = self.store.read(|view| view.meta()).await?;
         let of_an_agent = |url: &str| url.contains(HOOK_PREFIX) && !url.ends_with(&ours.path);
         let by_an_agent = webhooks.iter().any(|webhook| of_an_agent(&webhook.url));
-        for (what, total) in [
-            ("follower", self.api.followers(0, 1).await?.total),
-            ("pending follower", self.api.pending().await?.total),
-            ("blocked follower", self.api.blocked().await?.total),
-            ("recorded federation action", self.api.federation_actions_total().await?),
-        ] {
-            if total > 0 {
-                let plural = if total == 1 { "" } else { "s" };
-                traces.push(format!("Owncast has {total} {what}{plural}"));
-            }
-        }
+        let traces = life::signs(&self.api, has_document).await?;
         Ok(match (by_an_agent, traces.is_empty()) {
             (true, _) => Some(Trace::OfAnAgent),
             (false, false) => Some(Trace::OfOwncast(traces.join(", "))),

@@ -7,6 +7,7 @@ use super::WishList;
 use crate::agent::board::{Shown, Sources};
 use crate::model::delivery::{OutgoingKind, Tally};
 use crate::model::follower::FollowerCounts;
+use crate::model::host::HostCounts;
 use crate::model::post::{Audience, PostState};
 use crate::model::stream::Phase;
 
@@ -170,6 +171,8 @@ pub struct Reach {
 pub struct Deliveries {
     /// Pairs of activity and inbox not settled yet.
     pub waiting: u64,
+    /// Servers that do not take what is sent.
+    pub hosts: HostCounts,
     /// Activities of which some inboxes have not been tried yet, the newest few, newest first.
     pub fan_outs: Vec<FanOut>,
 }
