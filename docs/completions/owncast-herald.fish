@@ -25,10 +25,10 @@ function __fish_owncast_herald_using_subcommand
 end
 
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -s V -l version -d 'Print version'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "run" -d 'Run the agent in the foreground'
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "demo" -d 'Try everything out with a simulated Owncast and a simulated fediverse'
@@ -49,7 +49,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "help"
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l owncast -d 'Owncast\'s own address; wins over the file, and without --config no file is read' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l store -d 'Folder of the database; wins over the file' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l new-identity -d 'Make a new key although this actor has lived before: servers that pinned the old key will not accept it'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l abandon-followers -d 'Become another actor where the public URL or username is another one now: all followers are given up'
@@ -58,32 +58,32 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l ob
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l once -d 'Show one stream from start to end, then stop'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l data-dir -d 'Owncast\'s data folder, which holds owncast.db; it is only read' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l store -d 'Folder of the agent\'s database; wins over the file' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l key-only -d 'Take over the actor\'s key, so that followers recognise the actor'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l force -d 'Replace another key that is there; whoever follows its actor is lost'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l settings -d 'Show every setting with its effective value and where that came from'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l watch -d 'Show it again every two seconds, until Ctrl-C; where there is no terminal, one line for each change'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand status" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "list" -d 'List followers, newest first'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "approve" -d 'Let a follower in who waits or was rejected'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and not __fish_seen_subcommand_from list approve reject remove help" -f -a "reject" -d 'Refuse a follower, now and whenever they ask again'
@@ -95,109 +95,109 @@ rejected\t'Refused'
 parked\t'Set aside by a block'"
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l limit -d 'How many' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l all -d 'All of them'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from approve" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from reject" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "list" -d 'List followers, newest first'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "approve" -d 'Let a follower in who waits or was rejected'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "reject" -d 'Refuse a follower, now and whenever they ask again'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Remove a follower, who may follow again'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand followers; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "add" -d 'Block a domain with everything below it, or one person'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "remove" -d 'Lift a block that was made here'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "list" -d 'List everything blocked, Owncast\'s own list included'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and not __fish_seen_subcommand_from add remove list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l purge -d 'Forget the followers it covers, instead of setting them aside until the block is lifted'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "add" -d 'Block a domain with everything below it, or one person'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Lift a block that was made here'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "list" -d 'List everything blocked, Owncast\'s own list included'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand block; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -f -a "list" -d 'List them, newest first; they are kept for 90 days'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -f -a "clear" -d 'Forget them all, once they are read'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and not __fish_seen_subcommand_from list clear help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from list" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from list" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from list" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from list" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from list" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from clear" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from clear" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from clear" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from clear" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from clear" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from clear" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from clear" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from help" -f -a "list" -d 'List them, newest first; they are kept for 90 days'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from help" -f -a "clear" -d 'Forget them all, once they are read'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reports; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "preview" -d 'Show the post as it would go out now; nothing is sent'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "now" -d 'Announce the running stream at once'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "skip" -d 'Make no post for the running stream, or for the next one'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "message" -d 'Give the next post a text of its own'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and not __fish_seen_subcommand_from preview now skip message help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from preview" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from now" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l undo -d 'Take it back'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from skip" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l clear -d 'Take the text back, and use the configured one'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand go-live; and __fish_seen_subcommand_from message" -l json -d 'Print JSON for machines'
@@ -212,7 +212,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -l limit -d 'How many rows' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -l before -d 'Only activities older than this one' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -l failed -d 'What was given up'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and not __fish_seen_subcommand_from retry drop help" -l json -d 'Print JSON for machines'
@@ -223,7 +223,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -l activity -d 'Of this activity: its id, or the address of a post' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -l host -d 'To this host' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -l all -d 'Everything'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from retry" -l failed -d 'Also what was given up and is still worth sending'
@@ -232,7 +232,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -l activity -d 'Of this activity: its id, or the address of a post' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -l host -d 'To this host' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -l yes -d 'Do it'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from drop" -l json -d 'Print JSON for machines'
@@ -242,35 +242,35 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand deliveries; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l for -d 'How long: 30m, 2h, 1d12h; from 1m to 30d' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand pause" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand resume" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -l json -d 'Print JSON for machines'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand man" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help" -f -a "run" -d 'Run the agent in the foreground'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help" -f -a "demo" -d 'Try everything out with a simulated Owncast and a simulated fediverse'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand help; and not __fish_seen_subcommand_from run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help" -f -a "adopt" -d 'Take over the identity of Owncast\'s own federation'

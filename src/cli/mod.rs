@@ -11,6 +11,7 @@ mod completions;
 mod deliveries;
 mod demo;
 mod doctor;
+mod examples;
 mod export;
 mod files;
 mod followers;
@@ -51,14 +52,12 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 69 no agent runs, 74 the
 /// Federates an Owncast live stream over ActivityPub, beside the Owncast server.
 #[derive(Debug, Parser)]
 #[command(name = "owncast-herald", version, after_help = AFTER_HELP, max_term_width = 100)]
-#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(subcommand_required = true, arg_required_else_help = true, next_help_heading = "Common options")]
 pub struct Cli {
     /// Configuration file [default: /etc/owncast-herald/agent.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which of several agents on this host: the NAME of owncast-herald@NAME.service
-    ///
-    /// Its configuration is /etc/owncast-herald/NAME.toml, its store /var/lib/owncast-herald-NAME.
+    /// Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml
     #[arg(short, long, global = true, value_name = "NAME")]
     pub instance: Option<Instance>,
     /// Administration socket of the running agent [default: found through the configuration]
@@ -76,34 +75,38 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the agent in the foreground
+    #[command(after_help = examples::RUN)]
     Run(run::Args),
     /// Try everything out with a simulated Owncast and a simulated fediverse
     Demo(demo::Args),
     /// Take over the identity of Owncast's own federation
     Adopt(adopt::Args),
     /// Show how the running agent is
+    #[command(after_help = examples::STATUS)]
     Status(status::Args),
     /// List and answer followers
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::FOLLOWERS)]
     Followers(followers::Command),
     /// Block domains and people
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::BLOCK)]
     Block(block::Command),
     /// Read what other servers report
     #[command(subcommand)]
     Reports(reports::Command),
     /// See and steer the post that announces a stream
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::GO_LIVE)]
     GoLive(go_live::Command),
     /// See what became of what was sent, and steer what is on its way
     ///
     /// Without anything more, the newest activities with the number of inboxes in each state: not tried yet, to be tried
     /// again, to be tried again though it may have arrived, reached, given up, given up though it may have arrived.
+    #[command(after_help = examples::DELIVERIES)]
     Deliveries(deliveries::Args),
     /// Announce no stream for a while
     ///
     /// What is already out is still edited when its stream ends. A stream that still runs when the pause is over is
     /// announced then. A pause survives restarts.
+    #[command(after_help = examples::PAUSE)]
     Pause(pause::Args),
     /// End a pause, and let send after an import: a stream that runs and has no post yet gets it
     Resume,
@@ -135,6 +138,7 @@ pub enum Command {
     /// Print what a reverse proxy in front of Owncast has to be told
     ProxyConfig(proxy_config::Args),
     /// Print a shell's completion script
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::Args),
     /// Write the manual pages
     #[command(hide = true)]
