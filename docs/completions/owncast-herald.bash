@@ -34,6 +34,9 @@ _owncast__herald() {
             owncast__herald,demo)
                 cmd="owncast__herald__subcmd__demo"
                 ;;
+            owncast__herald,doctor)
+                cmd="owncast__herald__subcmd__doctor"
+                ;;
             owncast__herald,followers)
                 cmd="owncast__herald__subcmd__followers"
                 ;;
@@ -63,6 +66,9 @@ _owncast__herald() {
                 ;;
             owncast__herald,run)
                 cmd="owncast__herald__subcmd__run"
+                ;;
+            owncast__herald,setup)
+                cmd="owncast__herald__subcmd__setup"
                 ;;
             owncast__herald,status)
                 cmd="owncast__herald__subcmd__status"
@@ -187,6 +193,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,demo)
                 cmd="owncast__herald__subcmd__help__subcmd__demo"
                 ;;
+            owncast__herald__subcmd__help,doctor)
+                cmd="owncast__herald__subcmd__help__subcmd__doctor"
+                ;;
             owncast__herald__subcmd__help,followers)
                 cmd="owncast__herald__subcmd__help__subcmd__followers"
                 ;;
@@ -216,6 +225,9 @@ _owncast__herald() {
                 ;;
             owncast__herald__subcmd__help,run)
                 cmd="owncast__herald__subcmd__help__subcmd__run"
+                ;;
+            owncast__herald__subcmd__help,setup)
+                cmd="owncast__herald__subcmd__help__subcmd__setup"
                 ;;
             owncast__herald__subcmd__help,status)
                 cmd="owncast__herald__subcmd__help__subcmd__status"
@@ -290,7 +302,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config proxy-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config setup doctor proxy-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -719,6 +731,28 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__doctor)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__followers)
             opts="-h --config --socket --json --help list approve reject remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1116,7 +1150,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config proxy-config completions man help"
+            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config setup doctor proxy-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1270,6 +1304,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__demo)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1550,6 +1598,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__setup)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1849,6 +1911,60 @@ _owncast__herald() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__setup)
+            opts="-h --owncast --admin-user --admin-password-file --public-url --username --public --webhook --metrics --yes --force --no-start --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --owncast)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --public-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --public)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
