@@ -68,16 +68,22 @@ mod tests {
     fn what_another_configuration_names_is_not_free() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path().join("two.toml"));
-        let first = free(&layout).unwrap();
-        std::fs::write(
-            folder.path().join("agent.toml"),
-            format!("[owncast]\nurl = \"http://127.0.0.1:8080\"\n[listen]\npublic = \"{}\"\n", first[1]),
-        )
-        .unwrap();
-        let second = free(&layout).unwrap();
-        assert!(second[0].port() >= first[0].port() + STEP, "{first:?} {second:?}");
-        std::fs::write(&layout.config, "[owncast]\nurl = \"http://127.0.0.1:8080\"\n").unwrap();
-        assert_eq!(free(&layout).unwrap(), second, "its own old configuration is no other's");
+        let write = |name: &str, first: u16| {
+            let [public, webhook, metrics] =
+                [first, first + 1, first + 2].map(|port| format!("\"127.0.0.1:{port}\""));
+            let text = format!(
+                "[owncast]\nurl = \"http://127.0.0.1:8080\"\n[listen]\npublic = {public}\nwebhook = {webhook}\nmetrics = {metrics}\n"
+            );
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        write("agent.toml", FIRST);
+        write("two.toml", FIRST + STEP);
+        write("three.toml", FIRST + 2 * STEP);
+        std::fs::write(folder.path().join("broken.toml"), "[listen]\npublic = 7\n").unwrap();
+        let others: Vec<u16> = claimed(&layout).into_iter().collect();
+        assert_eq!(others, [8585, 8586, 8587, 8605, 8606, 8607], "its own old configuration is no other's");
+        let free = free(&layout).unwrap();
+        assert!(free.iter().all(|address| !others.contains(&address.port())), "{free:?}");
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = must_be_free(&[holder.local_addr().unwrap()]).unwrap_err();
         assert!(taken.message.contains("cannot be listened on"), "{}", taken.message);
