@@ -8,7 +8,8 @@ use url::Url;
 
 use super::delivered::state_of;
 use super::seen::later;
-use super::{Moment, engage, follow, followers};
+use super::{Moment, adopt, engage, follow, followers};
+use crate::model::adopted::SetAside;
 use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::Seen;
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
@@ -26,7 +27,8 @@ const MISSING_MEMORY: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Whether anything of an actor is remembered that its end would change.
 pub fn is_known(view: &dyn View, actor: &str) -> bool {
     let acted = format!("Sa\n{actor}\n").into_bytes();
-    let mut known = view.get::<Follower>(actor.as_bytes()).is_some();
+    let mut known =
+        view.get::<Follower>(actor.as_bytes()).is_some() || view.get::<SetAside>(actor.as_bytes()).is_some();
     view.scan_bytes(&acted, &acted, &mut |_, _| {
         known = true;
         false
@@ -44,6 +46,7 @@ pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
     if known.is_none_or(|known| known.state != FollowerState::Rejected) {
         followers::forget(draft, actor, moment.now);
     }
+    adopt::gone(draft, actor, moment.now);
     engage::forget(draft, actor);
     for report in draft.view().all::<Report>(&Report::prefix_of_actor(actor)) {
         draft.delete::<Report>(&report.key());
@@ -68,6 +71,7 @@ pub fn moved(draft: &mut Draft<'_>, actor: &str, target: &str) -> bool {
 
 /// An actor blocked us: it stops following, quietly.
 pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, actor: &str, stamp: Timestamp) {
+    adopt::gone(draft, actor, moment.now);
     let Some(known) = draft.view().get::<Follower>(actor.as_bytes()) else { return };
     if stamp < known.stamp {
         return;
