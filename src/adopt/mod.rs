@@ -6,6 +6,7 @@
 mod copy;
 mod error;
 pub mod gob;
+pub mod owner;
 
 use std::path::Path;
 

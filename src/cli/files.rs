@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::outcome::remark;
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Overrides};
-use crate::control::client;
+use crate::control::client::{self, ClientError};
 use crate::control::protocol::{Answer, Ask};
 
 /// Stands in where a command does without Owncast: its address has no part in where our own files are.
@@ -64,6 +64,21 @@ impl Places {
     /// Asks the running agent.
     pub(super) fn ask(&self, ask: &Ask) -> Result<Answer, Failure> {
         Ok(client::ask(&self.sockets()?, ask)?)
+    }
+
+    /// The whole configuration, Owncast's address included.
+    pub(super) fn whole(&self, store: Option<&Path>) -> Result<Config, ConfigError> {
+        let overrides = Overrides { owncast_url: None, store_path: store.map(Path::to_owned) };
+        Config::load(self.config_file().as_deref(), overrides, &env)
+    }
+
+    /// Whether an agent runs. One that this user may not ask is an error: its store is not to be opened.
+    pub(super) fn finds_agent(&self) -> Result<bool, Failure> {
+        match client::connect(&self.sockets()?) {
+            Ok(_) => Ok(true),
+            Err(ClientError::NoAgent { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether an agent runs, as far as this user can tell.

@@ -9,6 +9,7 @@ mod check_config;
 mod completions;
 mod deliveries;
 mod demo;
+mod disconnect;
 mod files;
 mod followers;
 mod go_live;
@@ -65,6 +66,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Take over the identity of Owncast's own federation
     Adopt(adopt::Args),
+    /// Remove from Owncast what the agent made there, and say what to take out of the proxy
+    Disconnect(disconnect::Args),
     /// Show how the running agent is
     Status(status::Args),
     /// List and answer followers
@@ -109,6 +112,7 @@ impl Command {
             Command::Run(_) => ("run", [true, false, false]),
             Command::Demo(_) => ("demo", [false, false, false]),
             Command::Adopt(_) => ("adopt", [true, true, true]),
+            Command::Disconnect(_) => ("disconnect", [true, true, true]),
             Command::Status(_) => ("status", [true, true, true]),
             Command::Followers(_) => ("followers", [true, true, true]),
             Command::Block(_) => ("block", [true, true, true]),
@@ -162,6 +166,7 @@ impl Cli {
             Command::Run(args) => run::run(&places, args),
             Command::Demo(args) => demo::demo(&args),
             Command::Adopt(args) => adopt::adopt(&places, &args, json),
+            Command::Disconnect(args) => disconnect::disconnect(&places, &args, json),
             Command::Status(args) => status::status(&places, &args, json),
             Command::Followers(command) => followers::followers(&places, command, json),
             Command::Block(command) => block::block(&places, command, json),

@@ -24,6 +24,18 @@ use crate::media::freeze::Shelf;
 use crate::model::Source;
 use crate::store::Store;
 
+/// Paths that the proxy leads here, in the way that people write them; `*` is everything below.
+pub const PATHS: [&str; 8] = [
+    "/.well-known/webfinger",
+    "/.well-known/host-meta",
+    "/.well-known/nodeinfo",
+    "/.well-known/x-nodeinfo2",
+    "/nodeinfo/*",
+    "/api/v1/instance",
+    "/api/followers",
+    "/federation/*",
+];
+
 /// Names a refusal in the log.
 const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
 
