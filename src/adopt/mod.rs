@@ -4,12 +4,14 @@
 //! with it most of its followers. Its files are copied byte for byte, and the copy is opened.
 
 pub mod back;
+mod batches;
 mod copy;
 mod error;
 pub mod found;
 pub mod gob;
 pub mod live;
 pub mod owner;
+pub mod refetch;
 
 use std::path::Path;
 
@@ -19,6 +21,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::config::Secret;
 use crate::config::keyfile::parse_private_key;
 
+pub use batches::batches;
 pub use error::AdoptError;
 pub use found::Found;
 

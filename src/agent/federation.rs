@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effective::{Effective, IdentityState};
 use crate::activitypub::signature::PrivateKey;
+use crate::adopt::refetch::Refetcher;
 use crate::config::{Config, keyfile};
 use crate::deliver::{DeliverOptions, Delivery};
 use crate::fetch::{Fetcher, Signer};
@@ -82,6 +83,13 @@ impl Federation {
         let client = Client::new(client)?;
         let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
         self.remote.settle(Arc::clone(&fetcher), policy);
+        let refetcher = Refetcher {
+            store: self.store.clone(),
+            fetcher: Arc::clone(&fetcher),
+            addresses: addresses.clone(),
+            policy,
+        };
+        tokio::spawn(refetcher.run(stop.child_token()));
         self.inbox.settle(Engine { addresses: addresses.clone(), policy, fetcher: Arc::clone(&fetcher) });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,

@@ -64,7 +64,7 @@ pub enum Command {
     Run(run::Args),
     /// Try everything out with a simulated Owncast and a simulated fediverse
     Demo(demo::Args),
-    /// Take over the identity of Owncast's own federation
+    /// Move in from Owncast's own federation: key, followers, posts and blocks; or back
     Adopt(adopt::Args),
     /// Remove from Owncast what the agent made there, and say what to take out of the proxy
     Disconnect(disconnect::Args),

@@ -1,5 +1,6 @@
 //! The unix socket on which the command line asks a running agent.
 
+pub mod adopt;
 pub mod client;
 mod deliveries;
 mod names;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::follower::FollowerState;
 
+pub mod adopt;
 mod deliveries;
 mod status;
 mod wishes;
@@ -26,8 +27,8 @@ pub use wishes::{Held, PostPreview, PreviewPicture, Running, SkippedStream, Wish
 /// Version of the protocol; counted up when an old side would misunderstand a new one.
 pub const VERSION: u32 = 1;
 
-/// Bytes of a request, its newline included. An actor id and some flags fit many times.
-pub const LONGEST_REQUEST: usize = 64 * 1024;
+/// Bytes of a request, its newline included. A batch of what moves in fits, and the longest post alone.
+pub const LONGEST_REQUEST: usize = 1024 * 1024;
 
 /// Bytes of an answer. A page of [`LARGEST_PAGE`] followers with long names fits.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
@@ -153,6 +154,11 @@ pub enum Ask {
         /// Only say what would be given up.
         dry_run: bool,
     },
+    /// A step of moving in from Owncast's own federation, or back.
+    Adopt {
+        /// Which.
+        step: adopt::Adopting,
+    },
 }
 
 /// What comes back.
@@ -193,6 +199,8 @@ pub enum Answer {
     Retried(RetriedDeliveries),
     /// To [`Ask::Drop`].
     Dropped(DroppedDeliveries),
+    /// To [`Ask::Adopt`].
+    Adopted(Box<adopt::Adopted>),
     /// Nothing was done.
     Refused(Refusal),
 }
