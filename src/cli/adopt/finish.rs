@@ -35,7 +35,7 @@ pub(super) fn finish(places: &Places, args: &Args, data_dir: &Path, as_json: boo
     // Opened before anything is taken over: what cannot be moved in the end is better told at once.
     let mut live = if args.dry_run { Live::rehearse(data_dir) } else { Live::open(data_dir) }?;
     let taken = take(&hand, &config, args, &identity, found)?;
-    let moved = live.in_one(|database| back::move_followers(database))?;
+    let moved = live.in_one(back::move_followers)?;
     let backup = live.backup().map(Path::to_owned);
     live.close()?;
     let done = Done { moved, left: taken.finished.left, dry_run: args.dry_run, backup: backup.as_deref() };

@@ -94,7 +94,7 @@ enum Verdict {
     /// Nobody here knows of it.
     New,
     /// It changed in Owncast, and nothing happened here.
-    Change(Follower),
+    Change(Box<Follower>),
     Known,
     Kept,
 }
@@ -110,7 +110,7 @@ fn verdict(view: &dyn View, row: &Row, said: &str) -> Verdict {
         (Some(taken), Some(known)) if known.state != FollowerState::Left => {
             match (untouched(&known, &taken), taken.row == said) {
                 (true, true) => Verdict::Known,
-                (true, false) => Verdict::Change(known),
+                (true, false) => Verdict::Change(Box::new(known)),
                 (false, _) => Verdict::Kept,
             }
         }
@@ -153,6 +153,7 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, row: &Row, tally: &mut 
         },
         Verdict::Change(known) => {
             // Owncast's API does not tell the Follow.
+            let known = *known;
             let follow_id = row.follow_id.clone().or(known.follow_id);
             let_in(draft, &Row { follow_id, ..row.clone() }, known.person, terms);
             tally.changed += 1;
