@@ -111,7 +111,7 @@ fn usage_is_told_with_its_own_exit_code() {
     fails(&run(&[]), 2, &["Usage: owncast-herald"]);
     fails(&run(&["dance"]), 2, &["dance"]);
     fails(&run(&["run", "--json"]), 2, &["--json means nothing to run"]);
-    fails(&run(&["adopt", "--data-dir", "/x"]), 2, &["--key-only"]);
+    fails(&run(&["adopt"]), 2, &["--data-dir"]);
     fails(&run(&["followers", "list", "--limit", "0"]), 2, &["--limit"]);
     fails(&run(&["followers", "export"]), 2, &["--csv"]);
     fails(&run(&["import", "x", "--check", "--replace"]), 2, &["--check", "--replace"]);

@@ -34,6 +34,9 @@ _owncast__herald() {
             owncast__herald,demo)
                 cmd="owncast__herald__subcmd__demo"
                 ;;
+            owncast__herald,disconnect)
+                cmd="owncast__herald__subcmd__disconnect"
+                ;;
             owncast__herald,followers)
                 cmd="owncast__herald__subcmd__followers"
                 ;;
@@ -184,6 +187,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,demo)
                 cmd="owncast__herald__subcmd__help__subcmd__demo"
                 ;;
+            owncast__herald__subcmd__help,disconnect)
+                cmd="owncast__herald__subcmd__help__subcmd__disconnect"
+                ;;
             owncast__herald__subcmd__help,followers)
                 cmd="owncast__herald__subcmd__help__subcmd__followers"
                 ;;
@@ -284,7 +290,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-i -h -V --config --instance --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt disconnect status followers block reports go-live deliveries pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -314,7 +320,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__adopt)
-            opts="-i -h --key-only --data-dir --store --force --config --instance --socket --json --help"
+            opts="-h --data-dir --key-only --dry-run --catch-up --api --finish --give-back --undo --store --force --config --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -809,6 +815,32 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__disconnect)
+            opts="-h --store --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__followers)
             opts="-i -h --config --instance --socket --json --help list approve reject remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1286,7 +1318,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="run demo adopt disconnect status followers block reports go-live deliveries pause resume reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1440,6 +1472,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__demo)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__disconnect)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -139,7 +139,7 @@ fn not_readable(path: &Path, source: io::Error) -> AdoptError {
 }
 
 /// The effective user's name, or number where it has no name.
-fn current_user() -> String {
+pub(super) fn current_user() -> String {
     // The owner of /proc/self is the effective user (proc(5)).
     let Ok(uid) = std::fs::metadata("/proc/self").map(|metadata| metadata.uid().to_string()) else {
         return "unknown".to_owned();

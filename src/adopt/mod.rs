@@ -1,11 +1,17 @@
-//! Moves an identity that lived in Owncast's own federation in here.
+//! Moves in what lived in Owncast's own federation: its identity, followers, posts and blocks.
 //!
 //! Owncast's live database is never opened with SQLite: doing that once removed the `-wal` under a running server, and
 //! with it most of its followers. Its files are copied byte for byte, and the copy is opened.
 
+pub mod back;
+mod batches;
 mod copy;
 mod error;
+pub mod found;
 pub mod gob;
+pub mod live;
+pub mod owner;
+pub mod refetch;
 
 use std::path::Path;
 
@@ -15,7 +21,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::config::Secret;
 use crate::config::keyfile::parse_private_key;
 
+pub use batches::batches;
 pub use error::AdoptError;
+pub use found::Found;
 
 /// Owncast's name for its actor when none is set (`federation_username` in its datastore).
 pub const DEFAULT_USERNAME: &str = "streamer";
@@ -52,18 +60,37 @@ pub fn read_identity(data_dir: &Path) -> Result<AdoptedIdentity, AdoptError> {
     Ok(identity)
 }
 
+/// Reads the identity and everything else that moves in, as [`read_identity`] does.
+///
+/// # Errors
+/// What is in the way and what to do about it; also a database of an Owncast that is older or newer than is understood.
+pub fn read_everything(data_dir: &Path) -> Result<(AdoptedIdentity, Found), AdoptError> {
+    let copy = copy::take(data_dir)?;
+    let database = open(&copy)?;
+    let mut identity = read(&database, &copy)?;
+    identity.warnings.extend(copy.warning());
+    found::check_schema(&database, &copy)?;
+    let blocked = string(&database, &copy, "federation_blocked_domains")?;
+    let found = found::read(&database, blocked.as_deref()).map_err(|error| copy.broken(&error))?;
+    Ok((identity, found))
+}
+
 fn open(copy: &copy::Copy) -> Result<Connection, AdoptError> {
     let broken = |error: rusqlite::Error| copy.broken(&error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(copy.database(), flags).map_err(broken)?;
     // Whoever could write this file could plant views and triggers in it.
     database.pragma_update(None, "trusted_schema", false).map_err(broken)?;
-    let verdict: String =
-        database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(broken)?;
-    if verdict != "ok" {
-        return Err(AdoptError::Broken { path: copy.source().to_owned(), reason: verdict });
-    }
+    check(&database, copy)?;
     Ok(database)
+}
+
+fn check(database: &Connection, copy: &copy::Copy) -> Result<(), AdoptError> {
+    let verdict = database.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match verdict.map_err(|error| copy.broken(&error))? {
+        verdict if verdict == "ok" => Ok(()),
+        reason => Err(AdoptError::Broken { path: copy.source().to_owned(), reason }),
+    }
 }
 
 fn read(database: &Connection, copy: &copy::Copy) -> Result<AdoptedIdentity, AdoptError> {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::effective::{Effective, IdentityState};
 use crate::activitypub::signature::PrivateKey;
+use crate::adopt::refetch::Refetcher;
 use crate::config::{Config, keyfile};
 use crate::decide::wishes;
 use crate::deliver::{DeliverOptions, Delivery};
@@ -39,7 +40,7 @@ impl Federation {
         };
         let Ok(effective) = settled else { return };
         let IdentityState::Settled { addresses, .. } = &effective.identity else { return };
-        let options = match self.settle(&effective.config, addresses) {
+        let options = match self.settle(&effective.config, addresses, &stop) {
             Ok(options) => options,
             Err(error) => {
                 tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
@@ -85,8 +86,13 @@ impl Federation {
         }
     }
 
-    /// Opens the inbox, and answers what delivery starts with.
-    fn settle(&self, config: &Config, addresses: &Addresses) -> anyhow::Result<DeliverOptions> {
+    /// Opens the inbox, has those asked for who are set aside, and answers what delivery starts with.
+    fn settle(
+        &self,
+        config: &Config,
+        addresses: &Addresses,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<DeliverOptions> {
         let pem = keyfile::read(&config.identity.key_file)?.pem;
         let key = PrivateKey::from_pem(pem.expose())?;
         let policy = RemotePolicy {
@@ -114,6 +120,14 @@ impl Federation {
         let client = Client::new(client)?;
         let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
         self.remote.settle(Arc::clone(&fetcher), policy);
+        let refetcher = Refetcher {
+            store: self.store.clone(),
+            // Its questions take nobody's turn who waits for an answer.
+            fetcher: Arc::new(fetcher.aside()),
+            addresses: addresses.clone(),
+            policy,
+        };
+        tokio::spawn(refetcher.run(stop.child_token()));
         let ours = Arc::new(addresses.clone());
         let aside = Arc::new(fetcher.aside());
         self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside });

@@ -2,7 +2,7 @@
 
 use crate::model::record::kind;
 
-const NAMES: [(u8, &str); 21] = [
+const NAMES: [(u8, &str); 24] = [
     (kind::FOLLOWER, "follower"),
     (kind::NEWCOMERS, "newcomers"),
     (kind::INBOX, "inbox"),
@@ -23,6 +23,9 @@ const NAMES: [(u8, &str); 21] = [
     (kind::NOTICE, "notice"),
     (kind::SAID, "said"),
     (kind::REPORT, "report"),
+    (kind::IMPORTED, "imported"),
+    (kind::TAKEN, "taken"),
+    (kind::SET_ASIDE, "set-aside"),
     (kind::META, "state"),
 ];
 

@@ -128,6 +128,21 @@ impl Places {
         Ok(client::ask(&self.sockets()?, ask))
     }
 
+    /// The whole configuration, Owncast's address included.
+    pub(super) fn whole(&self, store: Option<&Path>) -> Result<Config, ConfigError> {
+        let overrides = Overrides { owncast_url: None, store_path: store.map(Path::to_owned) };
+        Config::load(self.config_file().as_deref(), overrides, &self.env())
+    }
+
+    /// Whether an agent runs. One that this user may not ask is an error: its store is not to be opened.
+    pub(super) fn finds_agent(&self) -> Result<bool, Failure> {
+        match client::connect(&self.sockets()?) {
+            Ok(_) => Ok(true),
+            Err(ClientError::NoAgent { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether an agent runs, as far as this user can tell.
     pub(super) fn agent_runs(&self) -> bool {
         self.sockets().is_ok_and(|sockets| client::connect(&sockets).is_ok())

@@ -10,6 +10,7 @@ mod check_config;
 mod completions;
 mod deliveries;
 mod demo;
+mod disconnect;
 mod doctor;
 mod examples;
 mod export;
@@ -79,8 +80,10 @@ pub enum Command {
     Run(run::Args),
     /// Try everything out with a simulated Owncast and a simulated fediverse
     Demo(demo::Args),
-    /// Take over the identity of Owncast's own federation
+    /// Move in from Owncast's own federation: key, followers, posts and blocks; or back
     Adopt(adopt::Args),
+    /// Remove from Owncast what the agent made there, and say what to take out of the proxy
+    Disconnect(disconnect::Args),
     /// Show how the running agent is
     #[command(after_help = examples::STATUS)]
     Status(status::Args),
@@ -152,6 +155,7 @@ impl Command {
             Command::Run(_) => ("run", [true, false, false]),
             Command::Demo(_) => ("demo", [false, false, false]),
             Command::Adopt(_) => ("adopt", [true, true, true]),
+            Command::Disconnect(_) => ("disconnect", [true, true, true]),
             Command::Status(_) => ("status", [true, true, true]),
             Command::Followers(_) => ("followers", [true, true, true]),
             Command::Block(_) => ("block", [true, true, true]),
@@ -217,6 +221,7 @@ impl Cli {
             Command::Run(args) => run::run(&places, args),
             Command::Demo(args) => demo::demo(&args),
             Command::Adopt(args) => adopt::adopt(&places, &args, json),
+            Command::Disconnect(args) => disconnect::disconnect(&places, &args, json),
             Command::Status(args) => status::status(&places, &args, json),
             Command::Followers(command) => followers::followers(&places, command, json),
             Command::Block(command) => block::block(&places, command, json),

@@ -1,5 +1,6 @@
 //! The unix socket on which the command line asks a running agent.
 
+pub mod adopt;
 mod attention;
 pub mod client;
 mod deliveries;

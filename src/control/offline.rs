@@ -29,9 +29,9 @@ pub enum OfflineError {
     Owncast(#[from] OwncastError),
 }
 
-/// Whether only a running agent can do this.
+/// Whether only a running agent can do this. Without one, `adopt` opens the store for itself.
 pub fn needs_agent(ask: &Ask) -> bool {
-    matches!(ask, Ask::Reload | Ask::Preview | Ask::Now)
+    matches!(ask, Ask::Reload | Ask::Preview | Ask::Now | Ask::Adopt { .. })
 }
 
 /// Whether this changes something.
@@ -61,7 +61,8 @@ pub fn changes(ask: &Ask) -> bool {
         | Ask::Pause { .. }
         | Ask::Resume
         | Ask::Retry { .. }
-        | Ask::Drop { .. } => true,
+        | Ask::Drop { .. }
+        | Ask::Adopt { .. } => true,
     }
 }
 

@@ -10,7 +10,7 @@ use super::protocol::{
     LARGEST_PAGE, ListedBy, Position, Refusal, RefusalCode, Reloaded, ReportList, ReportRow, ReportsCleared,
     Unblocked,
 };
-use super::{Control, deliveries, names, offline, preview, redeliver, status, wishes};
+use super::{Control, adopt, deliveries, names, offline, preview, redeliver, status, wishes};
 use crate::agent::effective::IdentityState;
 use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
@@ -99,6 +99,7 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
         Ask::Drop { activity, host, dry_run } => {
             Answer::Dropped(redeliver::give_up(control, activity, host, dry_run).await?)
         }
+        Ask::Adopt { step } => Answer::Adopted(Box::new(adopt::step(control, step, now).await?)),
     })
 }
 

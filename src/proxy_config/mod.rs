@@ -21,6 +21,14 @@ pub const SINGLE: [&str; 2] = ["/api/v1/instance", "/api/followers"];
 /// Folders below the public URL, with all that is in them.
 pub const FOLDERS: [&str; 2] = ["/nodeinfo/", "/federation/"];
 
+/// All of these as people write them, where the public URL has this path; `*` is everything below.
+#[must_use]
+pub fn paths(prefix: &str) -> Vec<String> {
+    let single = SINGLE.iter().map(|path| format!("{prefix}{path}"));
+    let folders = FOLDERS.iter().map(|path| format!("{prefix}{path}*"));
+    OF_THE_HOST.iter().map(|path| (*path).to_owned()).chain(single).chain(folders).collect()
+}
+
 /// The proxies whose language is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Proxy {

@@ -53,6 +53,15 @@ fn a_path_of_the_public_url_stands_before_all_but_what_is_asked_of_the_host() {
 }
 
 #[test]
+fn all_paths_are_listed_as_people_write_them() {
+    let paths = paths("/live");
+    assert_eq!(paths.len(), OF_THE_HOST.len() + SINGLE.len() + FOLDERS.len());
+    for path in ["/.well-known/webfinger", "/live/api/followers", "/live/federation/*"] {
+        assert!(paths.iter().any(|listed| listed == path), "{path} is not in {paths:?}");
+    }
+}
+
+#[test]
 fn another_port_is_the_one_listened_on_and_no_other_is() {
     for (proxy, listens) in [
         (Proxy::Nginx, "listen 8443 ssl"),

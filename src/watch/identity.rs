@@ -175,7 +175,7 @@ fn lived_before(addresses: &Addresses, trace: &Trace, key_file: &Path) -> String
             "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or stop it, copy the file actor-key.pem of its store to {key_file} and start with 'owncast-herald run --replace'; or give up the old followers with 'owncast-herald run --replace --new-identity'"
         ),
         Trace::OfOwncast(signs) => format!(
-            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either import Owncast's key with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>', or give up the old followers with 'owncast-herald run --new-identity'"
+            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either move in with 'owncast-herald adopt --data-dir <Owncast's data folder>', which takes over its key and followers, or give up the old followers with 'owncast-herald run --new-identity'"
         ),
     }
 }

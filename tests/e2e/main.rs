@@ -7,6 +7,7 @@
 pub mod support;
 
 mod addresses;
+mod adopt;
 mod backup;
 mod bad_start;
 mod chat;

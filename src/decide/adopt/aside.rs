@@ -1,0 +1,54 @@
+//! Rows that were set aside: the actor's own document decides.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Terms, gone, rows};
+use crate::decide::seen::later;
+use crate::model::adopted::SetAside;
+use crate::model::follower::{Follower, FollowerState};
+use crate::model::handle::Person;
+use crate::model::{Draft, Record, View};
+
+/// Pause after the first question that was asked in vain; it doubles each time.
+const PAUSE: Duration = Duration::from_secs(15 * 60);
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Actors whose documents are to be asked for now, at most so many; and when to look again.
+pub fn due(view: &dyn View, now: Timestamp, most: usize) -> (Vec<String>, Option<Timestamp>) {
+    let (mut actors, mut next) = (Vec::new(), None::<Timestamp>);
+    view.scan::<SetAside>(b"", &mut |aside| {
+        match aside.next {
+            Some(at) if at <= now => actors.push(aside.row.actor),
+            Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+            None => {}
+        }
+        actors.len() < most
+    });
+    (actors, next)
+}
+
+/// The actor's document is there, and it is what the follower is made of. Answers its state; `None` if the row was of
+/// nobody any more.
+pub fn refetched(draft: &mut Draft<'_>, terms: &Terms, person: &Person) -> Option<FollowerState> {
+    let aside: SetAside = draft.view().get(person.actor.as_bytes())?;
+    draft.delete::<SetAside>(&aside.key());
+    if draft.view().get::<Follower>(person.actor.as_bytes()).is_some() {
+        return None;
+    }
+    Some(rows::let_in(draft, &aside.row, person.clone(), terms))
+}
+
+/// The actor exists no more.
+pub fn gave_up(draft: &mut Draft<'_>, actor: &str, now: Timestamp) {
+    gone(draft, actor, now);
+}
+
+/// The actor's document could not be had, and is asked for again later.
+pub fn in_vain(draft: &mut Draft<'_>, actor: &str, now: Timestamp) {
+    let Some(aside) = draft.view().get::<SetAside>(actor.as_bytes()) else { return };
+    let pause = PAUSE.saturating_mul(1 << aside.tries.min(10)).min(LONGEST);
+    draft.put(&SetAside { tries: aside.tries.saturating_add(1), next: Some(later(now, pause)), ..aside });
+}
