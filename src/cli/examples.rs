@@ -82,7 +82,8 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in help.lines().filter_map(|line| line.strip_prefix("  ")) {
-                let parsed = Cli::try_parse_from(words(line)).and_then(Cli::checked);
+                let words = words(line.strip_prefix("sudo ").unwrap_or(line));
+                let parsed = Cli::try_parse_from(words).and_then(Cli::checked);
                 assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
                 examples += 1;
             }
