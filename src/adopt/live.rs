@@ -165,9 +165,9 @@ fn beside(source: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Puts the copy beside the database, under a name of its own, with its owner and mode.
+/// Puts the copy beside the database, with its owner and mode, under a name of its own: one step may follow another at once.
 fn keep(copy: &copy::Copy, source: &Path) -> Result<PathBuf, AdoptError> {
-    let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
     let backup = beside(source, &format!(".before-herald-{stamp}"));
     for suffix in ["", "-wal"] {
         let (from, to) = (beside(&copy.database(), suffix), beside(&backup, suffix));

@@ -127,7 +127,7 @@ async fn a_follower_of_owncasts_gets_the_next_post_of_the_same_actor_by_the_same
     // A row that cannot be believed as it is: its own server is asked.
     data.run(&format!("UPDATE ap_followers SET inbox = '' WHERE iri = '{}'", cy.id()));
     stage.agent.launch();
-    stage.wait_log("has lived before").await;
+    stage.wait_log("has lived before (Owncast").await;
     let from = ["--data-dir", data.argument()];
     let report = adopt(&stage, &from).await;
     assert_eq!(
@@ -201,7 +201,7 @@ async fn where_only_the_api_is_at_hand_each_server_is_asked() {
 async fn what_happened_in_between_and_since_goes_both_ways() {
     let (mut stage, data, bo, cy) = lived_in_owncast().await;
     stage.agent.launch();
-    stage.wait_log("has lived before").await;
+    stage.wait_log("has lived before (Owncast").await;
     let from = ["--data-dir", data.argument()];
     adopt(&stage, &from).await;
     stage.settled().await;
