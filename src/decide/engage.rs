@@ -214,11 +214,7 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
     });
     let theirs: Vec<Engagement> = keys.iter().filter_map(|key| draft.view().get(key)).collect();
     for engagement in theirs {
-        if !engagement.undone
-            && let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes()))
-        {
-            count(draft, post, engagement.kind, false);
-        }
+        uncount(draft, &engagement);
         // Who comes back does not want it sent again by somebody else.
         if !engagement.signature.is_empty() {
             seen::remember(draft, actor, &engagement.signature, engagement.at);
@@ -227,6 +223,15 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
             hush(draft, kind, actor, engagement.post);
         }
         discard(draft, &engagement);
+    }
+}
+
+/// Takes an engagement out of the count of its post, if it is in it.
+pub(super) fn uncount(draft: &mut Draft<'_>, engagement: &Engagement) {
+    if !engagement.undone
+        && let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes()))
+    {
+        count(draft, post, engagement.kind, false);
     }
 }
 

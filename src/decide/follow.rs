@@ -53,7 +53,9 @@ pub fn follow(
         return Followed::Ignored;
     }
     let before = known.as_ref().map(|known| known.state);
-    let is_new = matches!(before, None | Some(FollowerState::Left));
+    // Who comes and goes is no newcomer each time; who was only ever heard to leave is.
+    let is_new =
+        known.as_ref().is_none_or(|known| known.state == FollowerState::Left && known.follow_id.is_none());
     if is_new && let Err(seconds) = welcome(draft, &person.actor, moment.now) {
         return Followed::TooMany(seconds);
     }

@@ -57,6 +57,8 @@ pub fn refresh(draft: &mut Draft<'_>, person: &Person, now: Timestamp) -> bool {
 pub fn forget(draft: &mut Draft<'_>, actor: &str, now: Timestamp) -> bool {
     let known = change_state(draft, actor, FollowerState::Left, now);
     draft.delete::<Follower>(actor.as_bytes());
+    // With the stamps gone, nothing may let the bytes of an old Follow count again.
+    super::seen::followed(draft, actor);
     known
 }
 

@@ -88,7 +88,7 @@ impl Round {
 
     /// Entries to look at next.
     pub fn look(&self) -> usize {
-        if self.many { LOOK_OF_MANY } else { LOOK }
+        if self.presses() { LOOK_OF_MANY } else { LOOK }
     }
 
     /// Who has left too much.
@@ -103,7 +103,12 @@ impl Round {
 
     /// Whether everything was looked at and nothing presses: there is time to rest.
     pub fn may_rest(&self) -> bool {
-        self.cursor.is_empty() && !self.many
+        self.cursor.is_empty() && !self.presses()
+    }
+
+    /// Somebody is sent away until there is room.
+    fn presses(&self) -> bool {
+        self.many || !self.shares.is_empty()
     }
 
     /// Takes in what came of a look.
@@ -182,6 +187,10 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         }
     }
     for engagement in engaged {
+        // The count outlives a year, but not what makes way: it would only ever grow.
+        if !stands_for_nothing(&engagement, now) {
+            engage::uncount(draft, &engagement);
+        }
         engage::discard(draft, &engagement);
     }
     for actor in left {

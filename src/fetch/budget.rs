@@ -21,7 +21,7 @@ pub struct Share {
     pub at_once: usize,
     /// Fetches running or waiting.
     pub queue: usize,
-    /// Requests in one minute: no fetch begins once there were so many.
+    /// Fetches begun in one minute, and in all requests: no fetch begins once there were so many.
     pub per_minute: u32,
 }
 
@@ -172,23 +172,11 @@ pub(super) struct Turn {
 
 impl Turn {
     /// A request is made. The first is paid for by the turn; each further one, which a redirect or a refusal asks for,
-    /// counts like a turn of its own, but a search that has begun is not broken off for it.
+    /// counts among all. It does not count for its host or its client: what is left to them shows, and a search that is
+    /// only pretended, for a key of somebody who is blocked, makes none.
     pub(super) fn asks(&self, now: Timestamp) {
-        if !self.asked.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let minute = now.as_second() / 60;
-        let host = &self.place.host;
-        let mut state = lock(&self.place.state);
-        state.minute.count(minute);
-        state.hosts.count(host, minute);
-        if let Some(source) = self.place.source {
-            state.sources.count(&source, minute);
-            state.pairs.count(&(source, host.clone()), minute);
-            if let Some(site) = source.site() {
-                state.sites.count(&site, minute);
-                state.site_pairs.count(&(site, host.clone()), minute);
-            }
+        if self.asked.swap(true, Ordering::Relaxed) {
+            lock(&self.place.state).minute.count(now.as_second() / 60);
         }
     }
 }

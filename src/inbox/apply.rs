@@ -98,13 +98,28 @@ fn decide(
     {
         return Ok(Took::Repeated);
     }
-    if verified.proof() == Proof::Signature {
-        hosts::spoke(draft, verified.host(), moment.now);
+    let now = moment.now;
+    let took = act(draft, &mut moment, rules, addresses, verified)?;
+    // What is sent again by whoever has caught it tells nothing of its server.
+    let caught = took == Took::Repeated && engagement(&verified.activity().kind).is_some();
+    if verified.proof() == Proof::Signature && !caught {
+        hosts::spoke(draft, verified.host(), now);
         refusals::spoke(draft, verified.actor());
     }
+    Ok(took)
+}
+
+/// Does what an activity says that has not been handled before.
+fn act(
+    draft: &mut Draft<'_>,
+    moment: &mut Moment,
+    rules: Option<&Rules>,
+    addresses: &Addresses,
+    verified: &Verified,
+) -> Result<Took, Refused> {
     let activity = verified.activity();
     if activity.kind == Kind::Delete {
-        gone::deleted(draft, &moment, verified.actor());
+        gone::deleted(draft, moment, verified.actor());
         return Ok(Took::Deleted);
     }
     let Some(person) = verified.person() else { return Ok(Took::Ignored) };
@@ -113,14 +128,8 @@ fn decide(
     Ok(match activity.kind {
         Kind::Follow => {
             let Some(rules) = rules else { return Ok(Took::Ignored) };
-            let followed = follow::follow(
-                draft,
-                &mut moment,
-                rules,
-                person.clone(),
-                activity.id.clone(),
-                verified.stamp(),
-            );
+            let followed =
+                follow::follow(draft, moment, rules, person.clone(), activity.id.clone(), verified.stamp());
             match followed {
                 Followed::Ignored => Took::Ignored,
                 Followed::TooMany(seconds) => return Err(Refused::TooMany { seconds }),
@@ -134,7 +143,7 @@ fn decide(
             };
             // Old software sends no id; the object stands for it.
             let id = id.or(activity.object.id.as_deref()).unwrap_or_default();
-            counted(engage::engage(draft, &mut moment, kind, person, object, id, verified.signature()))
+            counted(engage::engage(draft, moment, kind, person, object, id, verified.signature()))
         }
         Kind::Create => {
             let post = activity.object.in_reply_to.as_deref().and_then(|id| ours(addresses, id));
@@ -142,14 +151,14 @@ fn decide(
             let own = activity.object.actor.as_deref() == Some(verified.actor());
             match post {
                 Some(Ours::Post(post)) if own => {
-                    counted(engage::replied(draft, &moment, person, post, id.unwrap_or_default()))
+                    counted(engage::replied(draft, moment, person, post, id.unwrap_or_default()))
                 }
                 _ => Took::Ignored,
             }
         }
-        Kind::Undo => undo(draft, &moment, addresses, verified, person),
+        Kind::Undo => undo(draft, moment, addresses, verified, person),
         Kind::Block => {
-            gone::blocked_us(draft, &moment, verified.actor(), verified.stamp());
+            gone::blocked_us(draft, moment, verified.actor(), verified.stamp());
             Took::Undone
         }
         Kind::Update if followers::refresh(draft, person, moment.now) => Took::Updated,
@@ -160,7 +169,7 @@ fn decide(
         Kind::Flag => {
             let about: Vec<String> = reported(activity, addresses).cloned().collect();
             let id = id.unwrap_or_default();
-            match reports::keep(draft, &moment, person, id, about, activity.text.clone()) {
+            match reports::keep(draft, moment, person, id, about, activity.text.clone()) {
                 true => Took::Reported,
                 false => Took::Repeated,
             }

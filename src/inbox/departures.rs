@@ -12,10 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::gate::{self, Claim};
 use super::{Inbox, Took, refusal};
-use crate::serve::answer::Problem;
 use crate::telemetry::metrics::InboxOutcome;
 
-/// Departures that wait or are looked into; more are sent away to come back.
+/// Departures that wait or are looked into; more are left, as their inboxes will tell that somebody is gone.
 const PLACES: usize = 256;
 /// Departures looked into at once.
 const AT_ONCE: usize = 8;
@@ -40,11 +39,10 @@ pub(super) fn waiting() -> (Waiting, mpsc::Receiver<Placed>) {
 }
 
 impl Waiting {
-    /// Takes one in. Whoever it is of: all that a refusal tells is that there are many.
-    pub(super) fn take(&self, claim: Claim) -> Result<(), Problem> {
-        let busy = || Problem::busy("busy", "too many actors are leaving or changing", 60);
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| busy())?;
-        self.queue.try_send((claim, place)).map_err(|_| busy())
+    /// Takes one in, if there is a place. That there is none must not show: places are held by those who are known here.
+    pub(super) fn take(&self, claim: Claim) -> bool {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return false };
+        self.queue.try_send((claim, place)).is_ok()
     }
 }
 

@@ -143,11 +143,13 @@ impl Inbox {
             Ok(Checked::Leaving(claim)) if self.full.load(Ordering::Relaxed) && !claim.is_delete() => {
                 Err(store_full())
             }
-            Ok(Checked::Leaving(claim)) => match self.leaving.take(claim) {
-                // It is counted when it has been looked into.
-                Ok(()) => return Ok(()),
-                Err(problem) => Err(problem),
-            },
+            Ok(Checked::Leaving(claim)) => {
+                // It is counted when it has been looked into, or here if there is no place for it.
+                if !self.leaving.take(claim) {
+                    self.metrics.inbox(InboxOutcome::Overloaded);
+                }
+                return Ok(());
+            }
             Ok(Checked::Claim(_)) if self.full.load(Ordering::Relaxed) => Err(store_full()),
             Ok(Checked::Claim(claim)) => match gate::verify(engine, &self.store, claim).await {
                 Ok(verified) => match self.pace(&verified) {

@@ -234,8 +234,10 @@ impl Shelf {
         let mut memory = self.memory();
         memory.newest.take_if(|(kept, _)| kept == name);
         memory.lent.remove(name);
+        // Under the lock: whoever reads it in between would keep it.
+        let removed = fs::remove_file(&path);
         drop(memory);
-        match fs::remove_file(&path) {
+        match removed {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failed("remove", &path)(error)),

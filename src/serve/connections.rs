@@ -156,9 +156,6 @@ impl Connections {
         let one = guard::allowed(peer, &[]) && !(self.proxies.0)(peer);
         let client = one.then(|| Source::of(peer));
         let mut state = self.state();
-        if state.open.len() >= self.most {
-            return Entry::Full;
-        }
         if let Some(client) = client {
             let of_client = state.clients.get(&client).copied().unwrap_or_default();
             let site = client.site();
@@ -166,10 +163,17 @@ impl Connections {
             if of_client >= self.most_of_one || of_site >= self.most_of_one * OF_A_SITE {
                 return Entry::TooMany;
             }
+            // Nobody makes room for who may not enter.
+            if state.open.len() >= self.most {
+                return Entry::Full;
+            }
             state.clients.insert(client, of_client + 1);
             if let Some(site) = site {
                 state.sites.insert(site, of_site + 1);
             }
+        }
+        if state.open.len() >= self.most {
+            return Entry::Full;
         }
         let connection = Arc::new(Connection {
             waits_since: AtomicU64::new(0),

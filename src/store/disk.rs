@@ -73,7 +73,7 @@ impl Disk {
                 disk.write(batch)?;
             }
             disk.settle()?;
-            disk.journal.lock().unwrap_or_else(PoisonError::into_inner).begin();
+            disk.journal.lock().unwrap_or_else(PoisonError::into_inner).begin().map_err(in_folder)?;
         }
         disk.look_what_is_there();
         disk.check_schema(folder)?;
@@ -119,14 +119,13 @@ impl Disk {
         let mut kept = journal.append(&batch).map_err(failed)?;
         if !kept {
             self.settle()?;
-            journal.begin();
+            journal.begin().map_err(failed)?;
             kept = journal.append(&batch).map_err(failed)?;
         }
         if kept {
             return self.write(batch);
         }
-        // Too large for any journal. What stands there is older, and must not be written over it at the next start.
-        journal.append(&Batch::new()).map_err(failed)?;
+        // Too large for any journal, which is empty now: what stood there is older, and must not be written over it.
         self.write(batch)?;
         self.settle()
     }
@@ -205,8 +204,7 @@ impl Drop for Disk {
         let settled = self.settle().is_ok();
         let journal = self.journal.get_mut().unwrap_or_else(PoisonError::into_inner);
         if settled && !journal.is_owed() {
-            journal.begin();
-            let _ = journal.append(&Batch::new());
+            let _ = journal.begin();
         }
     }
 }

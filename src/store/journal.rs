@@ -43,14 +43,17 @@ impl Journal {
     /// must be durable in the database before anything is written.
     pub(super) fn open(folder: &Path) -> io::Result<(Journal, Vec<Batch>)> {
         let path = folder.join(NAME);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        if file.metadata()?.len() < BYTES {
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        // All of it, before anything is changed: what cannot be read must not pass for the end.
+        let mut held = Vec::new();
+        file.read_to_end(&mut held)?;
+        if (held.len() as u64) < BYTES {
             // Written, not only made that long: the disk has room for it from now on, and no record changes more than bytes.
-            io::copy(&mut io::repeat(0).take(BYTES), &mut &file)?;
+            io::copy(&mut io::repeat(0).take(BYTES - held.len() as u64), &mut file)?;
             file.sync_all()?;
             File::open(folder)?.sync_all()?;
         }
-        let batches = read(&mut io::BufReader::new(&file));
+        let batches = read(&mut held.as_slice());
         let (generation, owed) = (fresh(), !batches.is_empty());
         Ok((Journal { file, generation, next: 0, end: 0, owed, record: Vec::new() }, batches))
     }
@@ -72,10 +75,12 @@ impl Journal {
         Ok(true)
     }
 
-    /// Begins anew: everything before is durable in the database. From the next record on it does not count; until then it
-    /// may be written into the database once more.
-    pub(super) fn begin(&mut self) {
+    /// Begins anew: everything before is durable in the database. That is on disk before anything else is written: a record
+    /// over several old ones, of which a power cut leaves a part, would let those in front of it count once more.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
         (self.generation, self.next, self.end, self.owed) = (fresh(), 0, 0, false);
+        // A head without a body is smaller than what a disk writes at once.
+        self.append(&Batch::new()).map(|_| ())
     }
 
     /// Whether what it held when it was opened is still to be written into the database.
@@ -186,14 +191,39 @@ mod tests {
             assert!(journal.append(batch).unwrap());
         }
         assert_eq!(held(folder.path()), all);
-        journal.begin();
-        assert_eq!(held(folder.path()), all, "until something newer stands there");
+        journal.begin().unwrap();
+        assert_eq!(held(folder.path()), [Batch::new()], "what is behind it is of an older generation");
         assert!(journal.append(&one("c", Some(b"2"))).unwrap());
-        assert_eq!(
-            held(folder.path()),
-            [one("c", Some(b"2"))],
-            "what is behind it is of an older generation"
-        );
+        assert_eq!(held(folder.path()), [Batch::new(), one("c", Some(b"2"))]);
+    }
+
+    #[test]
+    fn a_power_cut_in_the_first_record_brings_nothing_old_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        for number in 0..40u8 {
+            journal.append(&one("key", Some(&[number; 300]))).unwrap();
+        }
+        journal.begin().unwrap();
+        let path = folder.path().join(NAME);
+        let before = std::fs::read(&path).unwrap();
+        journal.append(&one("large", Some(&[7; 9000]))).unwrap();
+        // Any part of the disk's blocks may have been written.
+        let after = std::fs::read(&path).unwrap();
+        for written in 1..8u32 {
+            let mut torn = before.clone();
+            for (block, bytes) in torn.chunks_mut(4096).enumerate().take(3) {
+                if written & (1 << block) != 0 {
+                    bytes.copy_from_slice(&after[block * 4096..block * 4096 + bytes.len()]);
+                }
+            }
+            std::fs::write(&path, torn).unwrap();
+            let held = held(folder.path());
+            assert!(
+                held.iter().all(|batch| *batch == Batch::new() || *batch == one("large", Some(&[7; 9000]))),
+                "{written}"
+            );
+        }
     }
 
     #[test]
@@ -222,9 +252,9 @@ mod tests {
         assert!(journal.append(&one("a", Some(&half))).unwrap());
         assert!(!journal.append(&one("b", Some(&half))).unwrap());
         assert!(journal.append(&one("c", Some(b"small"))).unwrap());
-        journal.begin();
+        journal.begin().unwrap();
         assert!(journal.append(&one("b", Some(&half))).unwrap());
-        assert_eq!(held(folder.path()), [one("b", Some(&half))]);
+        assert_eq!(held(folder.path()), [Batch::new(), one("b", Some(&half))]);
     }
 
     proptest::proptest! {

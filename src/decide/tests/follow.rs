@@ -226,6 +226,28 @@ fn one_owner_sends_so_many_new_followers_a_day() {
 }
 
 #[test]
+fn who_comes_and_goes_is_one_newcomer() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    for now in 0..50 {
+        world.follow_as(now, &rules(), &ana, &now.to_string(), now);
+        world.unfollow(now, &ana, now);
+    }
+    let newcomers: Vec<crate::model::follower::Newcomers> = world.all();
+    assert_eq!(newcomers.iter().map(|of| of.count).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn what_lets_old_bytes_count_again_goes_with_the_follower() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let counts = |world: &World| crate::decide::follow::counts_again(world.view(), false, &ana.actor, at(9));
+    world.follow_as(0, &rules(), &ana, "1", 0);
+    world.unfollow(5, &ana, 5);
+    assert!(counts(&world));
+    world.act(at(7), |draft, _| crate::decide::followers::forget(draft, &ana.actor, at(7)));
+    assert!(!counts(&world));
+}
+
+#[test]
 fn the_same_bytes_follow_again_after_an_undo_and_only_then() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
     let follow_again = |world: &mut World, now: i64| {
