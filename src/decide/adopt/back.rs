@@ -1,6 +1,6 @@
 //! Giving back: where each of Owncast's rows stands by now.
 
-use super::rows;
+use super::{rows, taken_of, untouched};
 use crate::model::adopted::{SetAside, Taken};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::{Draft, View};
@@ -51,4 +51,17 @@ pub fn given(draft: &mut Draft<'_>, actor: &str, state: FollowerState) {
         left: None,
         run: 0,
     });
+}
+
+/// How many follow or wait who were not given back as they are now: Owncast may not know them.
+pub fn not_given_back(view: &dyn View) -> u64 {
+    let mut count = 0;
+    view.scan(b"", &mut |follower: Follower| {
+        let follows = matches!(follower.state, FollowerState::Approved | FollowerState::Pending);
+        let taken = taken_of(view, &follower.person.actor);
+        let given = taken.is_some_and(|taken| taken.run == 0 && untouched(&follower, &taken));
+        count += u64::from(follows && !given);
+        true
+    });
+    count
 }

@@ -136,7 +136,7 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     }
     let target = blocks::parse(&cy.actor).unwrap();
     world.act(at(1), |draft, _| blocks::add(draft, target, BlockOwner::Operator, at(1)));
-    assert_eq!(world.state(&cy), Some(Parked));
+    assert_eq!((world.state(&cy), adopt::not_given_back(world.view())), (Some(Parked), 3));
     world.act(at(2), |draft, moment| {
         for (who, state) in [(&ana, Approved), (&bo, Approved), (&cy, Rejected)] {
             adopt::given(draft, &who.actor, state);
@@ -145,6 +145,7 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
         follow::judge(draft, moment, &rules().addresses, &di.actor, follow::Verdict::Reject).unwrap();
         adopt::given(draft, &di.actor, Approved);
     });
+    assert_eq!(adopt::not_given_back(world.view()), 0);
     let undone = world.act(at(3), |draft, _| adopt::undo(draft, "", 100, at(3)).1);
     assert_eq!(undone, Undone { followers: 0, kept: 3, posts: 0 }, "they came by themselves");
     // In Owncast, one leaves; the others come back as they went.
