@@ -1,30 +1,72 @@
 //! Rows of ours in Owncast's own tables: each function is one thing done to an open database, inside of the caller's
 //! transaction.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::found::{MOVED_TABLE, columns_of};
-use super::gob;
+use super::{BLOCKED_DOMAINS, gob};
+use crate::decide::adopt::one_spelling;
 use crate::model::Secret;
 use crate::model::adopted::{Document, Row};
 use crate::model::follower::FollowerState;
 
-/// Moves all followers into a table that Owncast does not know. Answers how many.
+/// Rows that are moved.
+const GO: &str = "WHERE iri IN (SELECT iri FROM temp.goes)";
+
+/// What was moved out of Owncast's way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Rows that went.
+    pub moved: u64,
+    /// Rows that stay where they are: they were not taken.
+    pub stay: u64,
+}
+
+/// Moves the followers that were taken into a table that Owncast does not know.
 ///
 /// # Errors
 /// What SQLite said.
-pub fn move_followers(database: &Connection) -> rusqlite::Result<usize> {
+pub fn move_followers(database: &Connection, taken: &BTreeSet<String>) -> rusqlite::Result<Moved> {
     database.execute_batch(&format!(
-        "CREATE TABLE IF NOT EXISTS {MOVED_TABLE} AS SELECT * FROM ap_followers WHERE 0"
+        "CREATE TABLE IF NOT EXISTS {MOVED_TABLE} AS SELECT * FROM ap_followers WHERE 0; \
+         CREATE TEMP TABLE goes (iri TEXT PRIMARY KEY)"
     ))?;
     let columns = shared_columns(database)?;
-    database
-        .execute(&format!("DELETE FROM {MOVED_TABLE} WHERE iri IN (SELECT iri FROM ap_followers)"), [])?;
-    let moved = database
-        .execute(&format!("INSERT INTO {MOVED_TABLE} ({columns}) SELECT {columns} FROM ap_followers"), [])?;
-    database.execute("DELETE FROM ap_followers", [])?;
-    Ok(moved)
+    {
+        let mut note = database.prepare("INSERT INTO temp.goes VALUES (?1)")?;
+        for iri in iris(database)?.iter().filter(|iri| taken.contains(&one_spelling(iri))) {
+            note.execute([iri])?;
+        }
+    }
+    database.execute(&format!("DELETE FROM {MOVED_TABLE} {GO}"), [])?;
+    let insert = format!("INSERT INTO {MOVED_TABLE} ({columns}) SELECT {columns} FROM ap_followers {GO}");
+    let moved = database.execute(&insert, [])?;
+    database.execute(&format!("DELETE FROM ap_followers {GO}"), [])?;
+    database.execute_batch("DROP TABLE temp.goes")?;
+    let stay: i64 = database.query_row("SELECT count(*) FROM ap_followers", [], |row| row.get(0))?;
+    Ok(Moved { moved: moved as u64, stay: stay.unsigned_abs() })
+}
+
+/// The followers' ids as they stand there.
+fn iris(database: &Connection) -> rusqlite::Result<Vec<String>> {
+    // A text by its declared type, unless it is no text at all.
+    let mut statement = database.prepare("SELECT iri FROM ap_followers WHERE typeof(iri) = 'text'")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// How Owncast spells actors, where that is not how it is done here.
+fn spellings(database: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
+    let mut spellings = BTreeMap::<_, Vec<String>>::new();
+    for iri in iris(database)? {
+        let ours = one_spelling(&iri);
+        if ours != iri {
+            spellings.entry(ours).or_default().push(iri);
+        }
+    }
+    Ok(spellings)
 }
 
 /// Puts them back where they were, and forgets that table. Answers how many came back.
@@ -55,21 +97,21 @@ fn shared_columns(database: &Connection) -> rusqlite::Result<String> {
 }
 
 /// Removes who has left. Answers how many rows went.
-///
-/// # Errors
-/// What SQLite said.
-fn remove(database: &Connection, actors: &[String]) -> rusqlite::Result<usize> {
+fn remove<'a>(database: &Connection, mut iris: impl Iterator<Item = &'a String>) -> rusqlite::Result<usize> {
     let mut statement = database.prepare("DELETE FROM ap_followers WHERE iri = ?1")?;
-    actors.iter().try_fold(0, |all, actor| Ok(all + statement.execute([actor])?))
+    iris.try_fold(0, |all, iri| Ok(all + statement.execute([iri])?))
 }
 
-/// Writes a follower. Answers whether it is new there. `ours` is our actor, whom it follows.
-///
-/// # Errors
-/// What SQLite said.
-fn follower(database: &Connection, row: &Row, ours: &str, now: Timestamp) -> rusqlite::Result<bool> {
+/// Writes a follower, whose id Owncast spells so. Answers whether it is new there. `ours` is our actor, whom it follows.
+fn follower(
+    database: &Connection,
+    iri: &str,
+    row: &Row,
+    ours: &str,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
     let known = "SELECT count(*) FROM ap_followers WHERE iri = ?1";
-    let known: i64 = database.query_row(known, [&row.actor], |row| row.get(0))?;
+    let known: i64 = database.query_row(known, [iri], |row| row.get(0))?;
     if known == 0 {
         // `request` names the Follow, which an Accept of Owncast's repeats.
         let request = row.follow_id.as_deref().unwrap_or_default();
@@ -79,12 +121,12 @@ fn follower(database: &Connection, row: &Row, ours: &str, now: Timestamp) -> rus
         });
         database.execute(
             "INSERT INTO ap_followers (iri, inbox, username, request, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![row.actor, row.inbox, row.username, request, sql_moment(row.since)],
+            params![iri, row.inbox, row.username, request, sql_moment(row.since)],
         )?;
         if columns_of(database, "ap_followers")?.iter().any(|column| column == "request_object") {
             let object = follow.to_string().into_bytes();
             let set = "UPDATE ap_followers SET request_object = ?2 WHERE iri = ?1";
-            database.execute(set, params![row.actor, object])?;
+            database.execute(set, params![iri, object])?;
         }
     }
     let (approved, disabled) = match row.state {
@@ -98,7 +140,7 @@ fn follower(database: &Connection, row: &Row, ours: &str, now: Timestamp) -> rus
          approved_at = CASE WHEN ?5 IS NULL THEN NULL ELSE coalesce(approved_at, ?5) END, \
          disabled_at = CASE WHEN ?6 IS NULL THEN NULL ELSE coalesce(disabled_at, ?6) END WHERE iri = ?1",
         params![
-            row.actor,
+            iri,
             row.inbox,
             row.name.as_deref().unwrap_or_default(),
             row.icon.as_deref().unwrap_or_default(),
@@ -108,7 +150,7 @@ fn follower(database: &Connection, row: &Row, ours: &str, now: Timestamp) -> rus
     )?;
     if columns_of(database, "ap_followers")?.iter().any(|column| column == "shared_inbox") {
         let set = "UPDATE ap_followers SET shared_inbox = ?2 WHERE iri = ?1";
-        database.execute(set, params![row.actor, row.shared_inbox])?;
+        database.execute(set, params![iri, row.shared_inbox])?;
     }
     Ok(known == 0)
 }
@@ -151,7 +193,7 @@ pub struct Giving {
     pub ours: String,
     /// Followers as rows.
     pub rows: Vec<Row>,
-    /// Actors in Owncast's table who have left here.
+    /// Actors in Owncast's table who have left here, as they are spelt here.
     pub left: Vec<String>,
     /// Posts.
     pub posts: Vec<Document>,
@@ -186,15 +228,19 @@ pub struct Given {
 /// What SQLite said; the caller's transaction is to be given up then.
 pub fn give(database: &Connection, giving: &Giving) -> rusqlite::Result<Given> {
     return_moved(database)?;
-    let mut given = Given { removed: remove(database, &giving.left)? as u64, ..Given::default() };
+    let spellings = spellings(database)?;
+    let other = |actor: &String| spellings.get(actor).map(Vec::as_slice).unwrap_or_default();
+    let left = giving.left.iter().flat_map(|actor| other(actor).iter().chain([actor]));
+    let mut given = Given { removed: remove(database, left)? as u64, ..Given::default() };
     for row in &giving.rows {
-        given.added += u64::from(follower(database, row, &giving.ours, giving.now)?);
+        let iri = other(&row.actor).first().unwrap_or(&row.actor);
+        given.added += u64::from(follower(database, iri, row, &giving.ours, giving.now)?);
     }
     for one in &giving.posts {
         given.posts += u64::from(post(database, one)?);
     }
     if !giving.blocked.is_empty() {
-        setting(database, "federation_blocked_domains", &giving.blocked.join(","))?;
+        setting(database, BLOCKED_DOMAINS, &giving.blocked.join(","))?;
     }
     given.blocked = giving.blocked.len() as u64;
     if let Some(text) = &giving.go_live_message {

@@ -130,6 +130,16 @@ pub enum AdoptError {
         /// The database.
         path: PathBuf,
     },
+    /// Its files have other numbers inside of the container.
+    #[error(
+        "{} lies in the layer of a container, and whether that has it open cannot be told from here; keep Owncast's data \
+         in a volume (docker cp copies it there), or name where the container's files are mounted. Nothing has changed",
+        path.display()
+    )]
+    InLayer {
+        /// The database.
+        path: PathBuf,
+    },
     /// It may not be written.
     #[error("{} cannot be written: {source}; run this as root or as Owncast's user. Nothing has changed", path.display())]
     NotWritable {

@@ -1,11 +1,14 @@
 //! What Owncast's own federation knows, read from the copy of its database: rows as they are, judged by nobody yet.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row as SqlRow};
 
 use super::copy::Copy;
 use super::{AdoptError, schema};
+use crate::decide::adopt::one_spelling;
 use crate::model::adopted::{Accepted, Deed, Document, Row};
 use crate::model::follower::FollowerState;
 use crate::model::origin::MAX_URL_BYTES;
@@ -29,7 +32,7 @@ const LONGEST_FOLLOW: usize = 64 * 1024;
 /// Everything that moves in, but for the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Followers in all states, oldest first.
+    /// Followers in all states, oldest first; then those that were moved out of Owncast's way before.
     pub followers: Vec<Row>,
     /// Posts, oldest first.
     pub documents: Vec<Document>,
@@ -37,10 +40,10 @@ pub struct Found {
     pub accepted: Vec<Accepted>,
     /// Blocked domains as typed.
     pub blocked: Vec<String>,
-    /// Actors whose rows were moved out of Owncast's way before.
-    pub moved: Vec<String>,
     /// Rows that cannot be read at all, each with its reason.
     pub unreadable: Vec<String>,
+    /// The latest changes may be missing, and with them followers.
+    pub wal_is_missing: bool,
 }
 
 /// Tables and columns that must be there.
@@ -86,36 +89,37 @@ pub(super) fn columns_of(database: &Connection, table: &str) -> rusqlite::Result
 pub(super) fn read(database: &Connection, blocked: Option<&str>) -> rusqlite::Result<Found> {
     let split = blocked.unwrap_or_default().split(',').map(str::trim).filter(|entry| !entry.is_empty());
     let mut found = Found { blocked: split.map(str::to_owned).collect(), ..Found::default() };
-    followers(database, &mut found)?;
+    followers(database, "ap_followers", &mut found)?;
+    if !columns_of(database, MOVED_TABLE)?.is_empty() {
+        followers(database, MOVED_TABLE, &mut found)?;
+    }
     documents(database, &mut found)?;
     accepted(database, &mut found)?;
-    if !columns_of(database, MOVED_TABLE)?.is_empty() {
-        let mut statement = database.prepare(&format!("SELECT iri FROM {MOVED_TABLE}"))?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            found.moved.extend(text(row, 0, MAX_URL_BYTES)?);
-        }
-    }
     Ok(found)
 }
 
-fn followers(database: &Connection, found: &mut Found) -> rusqlite::Result<()> {
-    let columns = columns_of(database, "ap_followers")?;
+/// Whoever was read from an earlier table is passed over: a row that Owncast wrote since is newer than one moved before.
+fn followers(database: &Connection, table: &str, found: &mut Found) -> rusqlite::Result<()> {
+    let columns = columns_of(database, table)?;
+    let known: BTreeSet<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
     let or_null = |name: &'static str| if columns.iter().any(|one| one == name) { name } else { "NULL" };
     // Their order differs between databases that were made and those that were migrated.
     let query = format!(
         "SELECT iri, inbox, {shared}, username, name, image, request, {object}, created_at, approved_at IS NOT NULL, \
-         disabled_at IS NOT NULL FROM ap_followers ORDER BY created_at, iri",
+         disabled_at IS NOT NULL FROM {table} ORDER BY created_at, iri",
         shared = or_null("shared_inbox"),
         object = or_null("request_object"),
     );
     let mut statement = database.prepare(&query)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let Some(actor) = text(row, 0, MAX_URL_BYTES)? else {
+        let Some(actor) = text(row, 0, MAX_URL_BYTES)?.as_deref().map(one_spelling) else {
             found.unreadable.push("a follower has no id, or a far too long one".to_owned());
             continue;
         };
+        if known.contains(&actor) {
+            continue;
+        }
         let Some(since) = moment(row, 8)? else {
             found.unreadable.push(format!("the follower {actor:?}: nobody can tell since when"));
             continue;

@@ -1,51 +1,61 @@
 //! Owncast's own database, opened to be written: only when surely nobody has it open, and with a copy beside it.
 //!
 //! Locks alone do not tell: SQLite's are those of the process, and a process that opens and closes the file a second time
-//! has lost them all. So everybody's open files are looked through as well.
+//! has lost them all. So everybody's open files are looked through as well, and once it is open here, nothing but that one
+//! connection touches its files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
-use super::{AdoptError, check, copy, found};
+use super::holders::{self, in_a_layer};
+use super::{AdoptError, AdoptedIdentity, Found, check, copy, found};
 
 /// Owncast's database, open in this process.
 #[derive(Debug)]
 pub struct Live {
     database: Connection,
-    source: PathBuf,
-    backup: Option<PathBuf>,
     /// What is written to in a rehearsal.
-    _copy: Option<copy::Copy>,
+    copy: copy::Copy,
+    /// None in a rehearsal.
+    backup: Option<Backup>,
 }
 
 impl Live {
-    /// Opens the database of a data folder. A checked copy of it lies beside it before that.
+    /// Opens the database of a data folder. A checked copy of it lies beside it before that; it goes again if nothing is
+    /// written.
     ///
     /// # Errors
     /// Somebody has it open or may have, it is not understood, or the copy cannot be made. Nothing has changed then.
     pub fn open(data_dir: &Path) -> Result<Live, AdoptError> {
         let copy = copy::take(data_dir)?;
-        let source = copy.source().to_owned();
-        surely_closed(&source)?;
+        surely_closed(copy.source())?;
         // A copy that cannot be read would be none.
         let checked = super::open(&copy)?;
         found::check_schema(&checked, &copy)?;
         drop(checked);
         let copy = copy::take(data_dir)?;
-        let backup = keep(&copy, &source)?;
-        surely_closed(&source)?;
+        let backup = Backup::make(&copy)?;
+        surely_closed(copy.source())?;
+        let said = |error: rusqlite::Error| said(&copy, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let broken = |error: rusqlite::Error| copy.broken(&error);
-        let database = Connection::open_with_flags(&source, flags).map_err(broken)?;
-        database.pragma_update(None, "trusted_schema", false).map_err(broken)?;
+        let database = Connection::open_with_flags(copy.source(), flags).map_err(said)?;
+        // Given up before anything was written, it leaves the files as they were.
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(said)?;
+        let locked = database.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |row| row.get::<_, String>(0));
+        locked.map_err(said)?;
+        database.pragma_update(None, "trusted_schema", false).map_err(said)?;
+        // From here on whoever opens it waits, for as long as it is open.
+        database.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(said)?;
+        nobody_else(copy.source())?;
         check(&database, &copy)?;
-        Ok(Live { database, source, backup: Some(backup), _copy: None })
+        Ok(Live { database, copy, backup: Some(backup) })
     }
 
     /// A copy that is thrown away stands in for the database: everything is tried and nothing changes.
@@ -56,67 +66,75 @@ impl Live {
         let copy = copy::take(data_dir)?;
         let database = super::open(&copy)?;
         found::check_schema(&database, &copy)?;
-        Ok(Live { database, source: copy.source().to_owned(), backup: None, _copy: Some(copy) })
+        Ok(Live { database, copy, backup: None })
+    }
+
+    /// Reads all that there is, which stays as it is while this is open.
+    ///
+    /// # Errors
+    /// As [`super::read_everything`].
+    pub fn everything(&self) -> Result<(AdoptedIdentity, Found), AdoptError> {
+        super::everything(&self.database, &self.copy)
     }
 
     /// Does everything or nothing.
     ///
     /// # Errors
-    /// What SQLite said.
+    /// What SQLite said, or somebody has opened it meanwhile.
     pub fn in_one<R>(
         &mut self,
         what: impl FnOnce(&Connection) -> rusqlite::Result<R>,
     ) -> Result<R, AdoptError> {
-        let source = self.source.clone();
-        let broken = |error: rusqlite::Error| AdoptError::Broken { path: source, reason: error.to_string() };
-        let done = self.database.transaction().and_then(|transaction| {
-            let done = what(&transaction)?;
-            transaction.commit()?;
-            Ok(done)
-        });
-        done.map_err(broken)
+        let Live { database, copy, backup } = self;
+        let said = |error: rusqlite::Error| said(copy, &error);
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(said)?;
+        let done = what(&transaction).map_err(said)?;
+        if let Some(backup) = backup {
+            nobody_else(copy.source())?;
+            // From here on the database may differ from it.
+            backup.stays = true;
+        }
+        transaction.commit().map_err(said)?;
+        Ok(done)
     }
 
     /// The database as it was before; none in a rehearsal.
     pub fn backup(&self) -> Option<&Path> {
-        self.backup.as_deref()
+        self.backup.as_ref().map(|backup| backup.path.as_path())
     }
 
-    /// Folds everything into the one file and closes it, as Owncast finds it.
+    /// Folds everything into the one file and closes it, as Owncast finds it. If somebody has opened it meanwhile, what was
+    /// written stays in the `-wal`, where any SQLite finds it.
     ///
     /// # Errors
     /// What SQLite said; what was written stands in the `-wal`.
     pub fn close(self) -> Result<(), AdoptError> {
-        let Live { database, source, _copy, .. } = self;
-        let broken =
-            |error: rusqlite::Error| AdoptError::Broken { path: source.clone(), reason: error.to_string() };
-        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(broken)?;
-        database.close().map_err(|(_, error)| broken(error))
+        let Live { database, copy, backup } = self;
+        let said = |error: rusqlite::Error| said(&copy, &error);
+        if backup.is_none() || nobody_else(copy.source()).is_ok() {
+            database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(said)?;
+            database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(said)?;
+        }
+        database.close().map_err(|(_, error)| said(error))
+    }
+}
+
+fn said(copy: &copy::Copy, error: &rusqlite::Error) -> AdoptError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            AdoptError::InUse { path: copy.source().to_owned(), holder: "another process".to_owned() }
+        }
+        _ => copy.broken(error),
     }
 }
 
 /// Refuses unless nobody has the database open.
-///
-/// # Errors
-/// Who has it, or why that cannot be told.
-pub fn surely_closed(source: &Path) -> Result<(), AdoptError> {
-    let files = [source.to_owned(), beside(source, "-wal"), beside(source, "-shm")];
-    let known: Vec<(u64, u64)> = files
-        .iter()
-        .filter_map(|file| fs::metadata(file).ok())
-        .map(|metadata| (metadata.dev(), metadata.ino()))
-        .collect();
-    let (holder, unseen) = holder(&known);
-    if let Some((process, name)) = holder {
-        return Err(AdoptError::InUse {
-            path: source.to_owned(),
-            holder: format!("process {process} ({name})"),
-        });
+fn surely_closed(source: &Path) -> Result<(), AdoptError> {
+    if in_a_layer(source) {
+        return Err(AdoptError::InLayer { path: source.to_owned() });
     }
-    if unseen {
-        return Err(AdoptError::CannotTell { path: source.to_owned() });
-    }
-    for file in files.iter().filter(|file| file.exists()) {
+    nobody_else(source)?;
+    for file in files_of(source).iter().filter(|file| file.exists()) {
         let cannot = |source| AdoptError::NotWritable { path: file.clone(), source };
         let open = OpenOptions::new().read(true).write(true).open(file).map_err(cannot)?;
         match fcntl_lock(&open, FlockOperation::NonBlockingLockExclusive) {
@@ -130,33 +148,27 @@ pub fn surely_closed(source: &Path) -> Result<(), AdoptError> {
     Ok(())
 }
 
-/// A process that has one of these files open, with its name; and whether there are processes that cannot be looked into.
-fn holder(files: &[(u64, u64)]) -> (Option<(u32, String)>, bool) {
-    let mut unseen = false;
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for process in processes {
-        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let open = match fs::read_dir(process.path().join("fd")) {
-            Ok(open) => open,
-            // It has ended meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) if error.raw_os_error() == Some(3) => continue,
-            Err(_) => {
-                unseen = true;
-                continue;
-            }
-        };
-        let has = |entry: fs::DirEntry| {
-            fs::metadata(entry.path()).is_ok_and(|file| files.contains(&(file.dev(), file.ino())))
-        };
-        if id != std::process::id() && open.flatten().any(has) {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return (Some((id, name.trim().to_owned())), unseen);
+/// Refuses if anybody but this process has the database open. Opens none of its files, and so may be asked while it is open
+/// here.
+fn nobody_else(source: &Path) -> Result<(), AdoptError> {
+    let known: Vec<(u64, u64)> = files_of(source)
+        .iter()
+        .filter_map(|file| fs::metadata(file).ok())
+        .map(|metadata| (metadata.dev(), metadata.ino()))
+        .collect();
+    let path = source.to_owned();
+    let look = holders::look(Path::new(holders::PROC), std::process::id(), &known);
+    match look.holder {
+        Some((process, name)) => {
+            Err(AdoptError::InUse { path, holder: format!("process {process} ({name})") })
         }
+        None if look.saw_all => Ok(()),
+        None => Err(AdoptError::CannotTell { path }),
     }
-    (None, unseen)
+}
+
+fn files_of(source: &Path) -> [PathBuf; 3] {
+    [source.to_owned(), beside(source, "-wal"), beside(source, "-shm")]
 }
 
 fn beside(source: &Path, suffix: &str) -> PathBuf {
@@ -165,25 +177,63 @@ fn beside(source: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Puts the copy beside the database, with its owner and mode, under a name of its own: one step may follow another at once.
-fn keep(copy: &copy::Copy, source: &Path) -> Result<PathBuf, AdoptError> {
-    let stamp = Timestamp::now().strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
-    let backup = beside(source, &format!(".before-herald-{stamp}"));
-    for suffix in ["", "-wal"] {
-        let (from, to) = (beside(&copy.database(), suffix), beside(&backup, suffix));
-        if !from.exists() {
-            continue;
+/// The copy beside the database, under a name of its own, with its owner and mode. It holds the key: if it was for nothing, it
+/// goes when dropped.
+#[derive(Debug)]
+struct Backup {
+    path: PathBuf,
+    stays: bool,
+}
+
+impl Backup {
+    /// Its parts have these names behind the database's while they are written.
+    const PARTS: [(&str, &str); 2] = [("-wal.part", "-wal"), (".part", "")];
+
+    fn make(copy: &copy::Copy) -> Result<Backup, AdoptError> {
+        let source = copy.source();
+        let now = Timestamp::now();
+        let stamp = now.strftime("%Y%m%dT%H%M%S").to_string();
+        let path = beside(source, &format!(".before-herald-{stamp}.{:03}Z", now.subsec_millisecond()));
+        let backup = Backup { path, stays: false };
+        for (part, name) in Backup::PARTS {
+            let (from, to) = (beside(&copy.database(), name), beside(&backup.path, part));
+            if from.exists() {
+                write_like(source, &from, &to)
+                    .map_err(|error| AdoptError::NotWritable { path: to.clone(), source: error })?;
+            }
         }
-        let cannot = |error| AdoptError::NotWritable { path: to.clone(), source: error };
-        let mut new = OpenOptions::new().write(true).create_new(true).open(&to).map_err(cannot)?;
-        let owner = fs::metadata(source).map_err(cannot)?;
-        // Only root can give it away; everybody else is the owner, or may leave it as it is.
-        let _ = fchown(&new, Some(owner.uid()), Some(owner.gid()));
-        new.set_permissions(fs::Permissions::from_mode(owner.mode() & 0o777)).map_err(cannot)?;
-        File::open(&from)
-            .and_then(|mut old| io::copy(&mut old, &mut new))
-            .and_then(|_| new.sync_all())
-            .map_err(cannot)?;
+        for (part, name) in Backup::PARTS {
+            let (from, to) = (beside(&backup.path, part), beside(&backup.path, name));
+            if from.exists() {
+                fs::rename(&from, &to)
+                    .map_err(|error| AdoptError::NotWritable { path: to, source: error })?;
+            }
+        }
+        let folder = source.parent().unwrap_or(Path::new("/"));
+        let cannot = |error| AdoptError::NotWritable { path: folder.to_owned(), source: error };
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot)?;
+        Ok(backup)
     }
-    Ok(backup)
+}
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        if !self.stays {
+            for suffix in Backup::PARTS.into_iter().flat_map(|(part, name)| [part, name]) {
+                // One that cannot be removed is a copy too many, and no harm to what is copied.
+                let _ = fs::remove_file(beside(&self.path, suffix));
+            }
+        }
+    }
+}
+
+/// Copies a file, with the owner and mode of the original.
+fn write_like(original: &Path, from: &Path, to: &Path) -> io::Result<()> {
+    let owner = fs::metadata(original)?;
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    // Only root can give it away; everybody else is the owner, or may leave it as it is.
+    let _ = fchown(&new, Some(owner.uid()), Some(owner.gid()));
+    new.set_permissions(fs::Permissions::from_mode(owner.mode() & 0o777))?;
+    io::copy(&mut File::open(from)?, &mut new)?;
+    new.sync_all()
 }

@@ -9,6 +9,7 @@ mod copy;
 mod error;
 pub mod found;
 pub mod gob;
+mod holders;
 pub mod live;
 pub mod owner;
 pub mod refetch;
@@ -30,6 +31,10 @@ pub const DEFAULT_USERNAME: &str = "streamer";
 
 /// A datastore value longer than this is none of the four read here.
 const LONGEST_VALUE: usize = 64 * 1024;
+/// The one that grows: lists of blocked domains are passed around, and have thousands of entries.
+const BLOCKED_DOMAINS: &str = "federation_blocked_domains";
+/// Its bytes at most.
+const LONGEST_LIST: usize = 4 * 1024 * 1024;
 
 /// Who Owncast's own federation was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,12 +71,17 @@ pub fn read_identity(data_dir: &Path) -> Result<AdoptedIdentity, AdoptError> {
 /// What is in the way and what to do about it; also a database of an Owncast that is older or newer than is understood.
 pub fn read_everything(data_dir: &Path) -> Result<(AdoptedIdentity, Found), AdoptError> {
     let copy = copy::take(data_dir)?;
-    let database = open(&copy)?;
-    let mut identity = read(&database, &copy)?;
+    everything(&open(&copy)?, &copy)
+}
+
+/// Reads a database that `copy` is a copy of, or that it is.
+fn everything(database: &Connection, copy: &copy::Copy) -> Result<(AdoptedIdentity, Found), AdoptError> {
+    let mut identity = read(database, copy)?;
     identity.warnings.extend(copy.warning());
-    found::check_schema(&database, &copy)?;
-    let blocked = string(&database, &copy, "federation_blocked_domains")?;
-    let found = found::read(&database, blocked.as_deref()).map_err(|error| copy.broken(&error))?;
+    found::check_schema(database, copy)?;
+    let blocked = string(database, copy, BLOCKED_DOMAINS)?;
+    let mut found = found::read(database, blocked.as_deref()).map_err(|error| copy.broken(&error))?;
+    found.wal_is_missing = copy.wal_is_missing();
     Ok((identity, found))
 }
 
@@ -122,9 +132,10 @@ fn read(database: &Connection, copy: &copy::Copy) -> Result<AdoptedIdentity, Ado
 /// A string of Owncast's datastore; `None` where there is no such row.
 fn string(database: &Connection, copy: &copy::Copy, key: &'static str) -> Result<Option<String>, AdoptError> {
     let unreadable = |reason: String| AdoptError::UnreadableValue { key, reason };
+    let longest = if key == BLOCKED_DOMAINS { LONGEST_LIST } else { LONGEST_VALUE };
     let row = database.query_row("SELECT value FROM datastore WHERE key = ?1", [key], |row| {
         Ok(match row.get_ref(0)? {
-            ValueRef::Blob(bytes) if bytes.len() <= LONGEST_VALUE => {
+            ValueRef::Blob(bytes) if bytes.len() <= longest => {
                 gob::decode_string(bytes).map(str::to_owned).map_err(|error| error.to_string())
             }
             ValueRef::Blob(_) => Err("it is far too long".to_owned()),

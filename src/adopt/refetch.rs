@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decide::adopt::{Terms, due, gave_up, in_vain, refetched};
 use crate::fetch::{FetchError, Fetcher};
+use crate::model::follower::FollowerState;
 use crate::model::origin::RemotePolicy;
 use crate::model::{Addresses, Draft};
 use crate::store::{Store, StoreError};
@@ -75,6 +76,7 @@ impl Refetcher {
                 let outcome = match found {
                     Ok(found) if found.id.as_str() == who => {
                         match refetched(&mut draft, &terms, &found.person()) {
+                            Some(FollowerState::Pending) => "its server knows it: it waits for an answer",
                             Some(_) => "its server knows it: it follows as it did",
                             None => "it has come by itself meanwhile",
                         }

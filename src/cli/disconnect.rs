@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::files::Places;
-use super::text::{counted, json, line};
+use super::text::{json, line};
 use super::{Failure, Outcome};
 use crate::adopt::owner::become_owner_of;
+use crate::decide::adopt;
 use crate::model::Draft;
 use crate::model::facts::Identity;
 use crate::owncast::footprint::Footprint;
@@ -29,8 +30,10 @@ pub struct Args {
 struct Disconnected {
     /// What was removed, in words.
     removed: Vec<String>,
-    /// External actions that are not ours, and stay.
-    other_actions: u64,
+    /// Titles of external actions that open the agent's follow page. The agent made none of them, and so they stay.
+    follow_actions: Vec<String>,
+    /// Followers whom Owncast may not know.
+    not_given_back: u64,
     /// The go-live message stands in Owncast again.
     go_live_message_back: bool,
     /// Paths that the proxy still leads to the agent.
@@ -69,18 +72,20 @@ pub(super) fn disconnect(places: &Places, args: &Args, as_json: bool) -> Outcome
 async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
     let asked = |error: OwncastError| Failure::new(error.to_string());
     let kept = |error: crate::store::StoreError| Failure::new(error.to_string());
-    let (footprint, identity): (Footprint, Identity) =
-        store.read(|view| (view.meta(), view.meta())).await.map_err(kept)?;
-    let mut done = Disconnected::default();
+    let (footprint, identity, not_given_back): (Footprint, Identity, u64) =
+        store.read(|view| (view.meta(), view.meta(), adopt::not_given_back(view))).await.map_err(kept)?;
+    let mut done = Disconnected { not_given_back, ..Disconnected::default() };
     let taken = provision::remove(api, &footprint.provisioned).await.map_err(asked)?;
     done.removed.extend(taken.iter().map(ToString::to_string));
     let mut prefix = String::new();
     if let Some(addresses) = &identity.addresses {
         addresses.path_prefix().clone_into(&mut prefix);
-        let (ours, others) =
-            provision::remove_external_action(api, &addresses.follow_page()).await.map_err(asked)?;
-        done.removed.extend((ours > 0).then(|| "removed the agent's external action in Owncast".to_owned()));
-        done.other_actions = others;
+        let page = addresses.follow_page();
+        for action in api.external_actions().await.map_err(asked)? {
+            if action["url"].as_str() == Some(page.as_str()) {
+                done.follow_actions.push(action["title"].as_str().unwrap_or_default().to_owned());
+            }
+        }
     }
     if let Some(text) = &identity.taken_message {
         let field = api.server_config().await.map_err(asked)?.federation.go_live_message;
@@ -108,11 +113,25 @@ fn told(done: &Disconnected, owncast: &str) -> String {
             format!("In Owncast at {}:\n{lines}", line(owncast))
         }
     };
-    if done.other_actions > 0 {
-        text.push_str(&format!("{} of others stay.\n", counted(done.other_actions, "external action")));
+    for title in &done.follow_actions {
+        text.push_str(&format!(
+            "The external action \"{}\" opens the agent's follow page, which nobody answers any more. It is not the agent's own: \
+             take it out in Owncast's admin pages.\n",
+            line(title)
+        ));
     }
     if done.go_live_message_back {
         text.push_str("Its go-live message is back: it posts by itself again while its federation is on.\n");
+    }
+    if done.not_given_back > 0 {
+        text.push_str(&format!(
+            "{} not given back as they are now: Owncast may not know them, and they are in the agent's store alone. Keep it. If \
+             Owncast is to go on with them, start the agent once more and run `owncast-herald adopt --give-back` first.\n",
+            match done.not_given_back {
+                1 => "1 follower was".to_owned(),
+                many => format!("{many} followers were"),
+            }
+        ));
     }
     text.push_str(
         "Take these paths, and the Link header of the page, out of the proxy's configuration, so that they lead to Owncast again \
@@ -133,9 +152,15 @@ mod tests {
         let text = told(&done, "http://127.0.0.1:8080/");
         assert!(text.starts_with("There was nothing") && text.ends_with("  /federation/*\n"), "{text}");
         done.removed.push("deleted webhook 3 in Owncast".to_owned());
-        (done.other_actions, done.go_live_message_back) = (2, true);
+        done.follow_actions.push("Follow".to_owned());
+        (done.not_given_back, done.go_live_message_back) = (2, true);
         let text = told(&done, "http://127.0.0.1:8080/");
-        for part in ["deleted webhook 3", "2 external actions of others stay", "go-live message is back"] {
+        for part in [
+            "deleted webhook 3",
+            "external action \"Follow\"",
+            "2 followers were not given back",
+            "go-live message is back",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }

@@ -13,7 +13,7 @@ use crate::activitypub::vocab;
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::Config;
 use crate::decide::Moment;
-use crate::decide::adopt::{self, Seen, Standing, Terms};
+use crate::decide::adopt::{self, Leavers, Seen, Standing, Terms};
 use crate::decide::publish::{self, LANGUAGE};
 use crate::model::adopted::{Batch, Document, Imported, Row, SetAside, Tally};
 use crate::model::block::{Block, BlockTarget};
@@ -70,11 +70,15 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
     Ok(match step {
         Adopting::Take { batch } => Adopted::Took(take(hands, batch, now).await?),
         Adopting::TakeFromApi { run, dry_run } => {
-            Adopted::Took(take_from_api(hands, run, dry_run, now).await?)
+            let (tally, whole) = take_from_api(hands, run, dry_run, now).await?;
+            Adopted::TookFromApi { tally, whole }
         }
-        Adopting::Finish { of, run, leavers, present, dry_run } => {
+        Adopting::Finish { of, run, leavers, present, force, dry_run } => {
             let terms = terms(hands, of.as_ref(), run, now).await?;
-            let left = if leavers { find_leavers(hands, terms, present, dry_run).await? } else { 0 };
+            let left = match leavers {
+                true => say_goodbye(hands, &terms, present, force, dry_run).await?,
+                false => 0,
+            };
             Adopted::Finished(finished(hands, left, dry_run).await?)
         }
         Adopting::Undo { dry_run } => Adopted::Undone(undo(hands, dry_run, now).await?),
@@ -105,6 +109,13 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
                 actors.into_iter().filter(gone).collect()
             };
             Adopted::Left(hands.store.read(left).await?)
+        }
+        Adopting::Given { followers } => {
+            let mark = move |draft: &mut Draft<'_>| {
+                followers.iter().for_each(|(actor, state)| adopt::given(draft, actor, *state));
+            };
+            decide(hands.store, false, mark).await?;
+            Adopted::Given
         }
         Adopting::GivenBack => Adopted::GivenBack(last_words(hands, now).await?),
     })
@@ -186,7 +197,13 @@ fn unreachable(error: &OwncastError) -> Refusal {
     Refusal { code: RefusalCode::Unavailable, message: error.to_string() }
 }
 
-async fn take_from_api(hands: &Hands<'_>, run: u64, dry_run: bool, now: Timestamp) -> Result<Tally, Refusal> {
+/// Answers, too, whether all of it is of one moment: lists that are asked page by page shift while they are.
+async fn take_from_api(
+    hands: &Hands<'_>,
+    run: u64,
+    dry_run: bool,
+    now: Timestamp,
+) -> Result<(Tally, bool), Refusal> {
     let terms = terms(hands, None, run, now).await?;
     let Some(api) = hands.api else {
         let message = "Owncast's API is asked by the running agent; start it first".to_owned();
@@ -194,30 +211,35 @@ async fn take_from_api(hands: &Hands<'_>, run: u64, dry_run: bool, now: Timestam
     };
     let mut rows = Vec::new();
     let mut from = 0;
-    loop {
+    let total = loop {
         let page = api.followers(from, API_PAGE).await.map_err(|error| unreachable(&error))?;
         let got = u32::try_from(page.entries.len()).unwrap_or(API_PAGE);
-        rows.extend(page.entries.into_iter().map(|entry| row_of(entry, FollowerState::Approved, now)));
+        rows.extend(page.entries.into_iter().map(|entry| row_of(entry, FollowerState::Approved)));
         from = from.saturating_add(got);
         if got == 0 || u64::from(from) >= page.total {
-            break;
+            break page.total;
         }
+    };
+    let different = rows.iter().map(|row: &Row| row.actor.as_str()).collect::<BTreeSet<_>>().len();
+    let mut whole = different as u64 == total;
+    let pending = api.pending().await.map_err(|error| unreachable(&error))?;
+    let blocked = api.blocked().await.map_err(|error| unreachable(&error))?;
+    for (list, state) in [(pending, FollowerState::Pending), (blocked, FollowerState::Rejected)] {
+        whole &= list.entries.len() as u64 == list.total;
+        rows.extend(list.entries.into_iter().map(|entry| row_of(entry, state)));
     }
-    let pending = api.pending().await.map_err(|error| unreachable(&error))?.entries;
-    rows.extend(pending.into_iter().map(|entry| row_of(entry, FollowerState::Pending, now)));
-    let blocked = api.blocked().await.map_err(|error| unreachable(&error))?.entries;
-    rows.extend(blocked.into_iter().map(|entry| row_of(entry, FollowerState::Rejected, now)));
+    whole &= api.followers(0, 1).await.map_err(|error| unreachable(&error))?.total == total;
     let mut tally = Tally::default();
     for rows in rows.chunks(LOOK) {
         let batch = Batch { followers: rows.to_vec(), ..Batch::empty(&terms.addresses, run, dry_run) };
         tally.add(take(hands, batch, now).await?);
     }
-    Ok(tally)
+    Ok((tally, whole))
 }
 
-fn row_of(entry: FollowerEntry, state: FollowerState, now: Timestamp) -> Row {
+fn row_of(entry: FollowerEntry, state: FollowerState) -> Row {
     Row {
-        actor: entry.link,
+        actor: adopt::one_spelling(&entry.link),
         inbox: String::new(),
         shared_inbox: None,
         username: entry.username,
@@ -226,26 +248,52 @@ fn row_of(entry: FollowerEntry, state: FollowerState, now: Timestamp) -> Row {
         state,
         follow_id: None,
         follow: None,
-        since: entry.timestamp.unwrap_or(now),
+        // Not newer than anything that is known of it here.
+        since: entry.timestamp.unwrap_or(Timestamp::UNIX_EPOCH),
     }
+}
+
+/// Takes leave of whoever has left, unless these are too many to believe.
+async fn say_goodbye(
+    hands: &Hands<'_>,
+    terms: &Terms,
+    present: Vec<String>,
+    force: bool,
+    dry_run: bool,
+) -> Result<u64, Refusal> {
+    let present: Option<Arc<BTreeSet<String>>> = dry_run.then(|| Arc::new(present.into_iter().collect()));
+    let would = find_leavers(hands, terms, present.as_ref(), true).await?;
+    if would.too_many() && !force {
+        let message = format!(
+            "{} of {} followers that were taken over earlier are not in Owncast's list any more: that looks like an old or \
+             incomplete database. Nobody is taken for having left; everybody who is in the list was looked at. Copy \
+             owncast.db together with owncast.db-wal, or, if they did leave, add --force",
+            would.left, would.of
+        );
+        return Err(Refusal { code: RefusalCode::NothingToDo, message });
+    }
+    if dry_run {
+        return Ok(would.left);
+    }
+    Ok(find_leavers(hands, terms, None, false).await?.left)
 }
 
 async fn find_leavers(
     hands: &Hands<'_>,
-    terms: Terms,
-    present: Vec<String>,
+    terms: &Terms,
+    present: Option<&Arc<BTreeSet<String>>>,
     dry_run: bool,
-) -> Result<u64, Refusal> {
-    let present: Arc<BTreeSet<String>> = Arc::new(present.into_iter().collect());
-    let (mut from, mut all) = (String::new(), 0);
+) -> Result<Leavers, Refusal> {
+    let (mut from, mut all) = (String::new(), Leavers::default());
     loop {
-        let (terms, present) = (terms.clone(), Arc::clone(&present));
-        let (next, left) = decide(hands.store, dry_run, move |draft| {
-            let seen = if dry_run { Seen::Among(&present) } else { Seen::InRun };
+        let (terms, present) = (terms.clone(), present.cloned());
+        let (next, found) = decide(hands.store, dry_run, move |draft| {
+            let seen = present.as_deref().map_or(Seen::InRun, Seen::Among);
             adopt::leavers(draft, &terms, &seen, &from, LOOK)
         })
         .await?;
-        all += left;
+        all.left += found.left;
+        all.of += found.of;
         match next {
             Some(next) => from = next,
             None => return Ok(all),
@@ -332,11 +380,7 @@ fn followers_back(view: &dyn View, after: Option<String>) -> (Vec<Row>, Option<S
 }
 
 fn row_back(follower: Follower) -> Option<Row> {
-    let state = match follower.state {
-        FollowerState::Left => return None,
-        FollowerState::Parked => FollowerState::Rejected,
-        state => state,
-    };
+    let state = adopt::state_there(follower.state)?;
     let person = follower.person;
     Some(Row {
         actor: person.actor,

@@ -88,8 +88,6 @@ pub struct Batch {
     pub accepted: Vec<Accepted>,
     /// Owncast's blocked domains as they were typed.
     pub blocked: Vec<String>,
-    /// Actors whose rows were moved out of the way by an earlier run: they are there still.
-    pub moved: Vec<String>,
 }
 
 impl Batch {
@@ -103,7 +101,6 @@ impl Batch {
             documents: Vec::new(),
             accepted: Vec::new(),
             blocked: Vec::new(),
-            moved: Vec::new(),
         }
     }
 }
@@ -198,7 +195,7 @@ pub struct Taken {
     pub stamp: Timestamp,
     /// When the follower left, if it did; nothing older brings it back.
     pub left: Option<Timestamp>,
-    /// The last run that saw the row.
+    /// The last run that saw the row; 0 once it was given back.
     pub run: u64,
 }
 
@@ -223,6 +220,8 @@ pub struct SetAside {
     pub row: Row,
     /// What is wrong with it.
     pub why: String,
+    /// Its Follow may be forged: the actor's document cannot tell, and so the operator decides.
+    pub doubted: bool,
     /// How often the actor's document was asked for in vain.
     pub tries: u32,
     /// When it is asked for next; `None` where its address forbids that.

@@ -269,15 +269,6 @@ impl Api {
         Ok(shape::<Option<Vec<Value>>>(actions, &url, "the list of external actions")?.unwrap_or_default())
     }
 
-    /// Replaces the whole list of external actions.
-    ///
-    /// # Errors
-    /// [`OwncastError`].
-    pub async fn set_external_actions(&self, all: &[Value]) -> Result<(), OwncastError> {
-        let body = json!({ "value": all });
-        self.admin_post(&["api", "admin", "config", "externalactions"], &body).await
-    }
-
     /// Makes Owncast raise a VISIBILITY-UPDATE with `id` on its webhooks and its websocket, which viewers do
     /// not see as long as no chat message has that id. It always sends one id: an empty list makes
     /// Owncast's handler panic.

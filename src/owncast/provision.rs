@@ -465,21 +465,6 @@ pub async fn remove(api: &Api, stored: &Provisioned) -> Result<Vec<Action>, Ownc
     Ok(taken)
 }
 
-/// Removes the external actions that open `address`. Answers how many these were, and how many stay: Owncast takes nothing
-/// but the whole list.
-///
-/// # Errors
-/// [`OwncastError`].
-pub async fn remove_external_action(api: &Api, address: &str) -> Result<(u64, u64), OwncastError> {
-    let all = api.external_actions().await?;
-    let opens = |action: &serde_json::Value| action["url"].as_str() == Some(address);
-    let (ours, others): (Vec<_>, Vec<_>) = all.into_iter().partition(opens);
-    if !ours.is_empty() {
-        api.set_external_actions(&others).await?;
-    }
-    Ok((ours.len() as u64, others.len() as u64))
-}
-
 async fn delete_token(api: &Api, tokens: &[Token], fingerprint: &str) -> Result<(), OwncastError> {
     match tokens.iter().find(|token| token.access_token.fingerprint() == fingerprint) {
         Some(token) => api.delete_token(&token.access_token).await,

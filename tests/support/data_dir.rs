@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use owncast_herald::activitypub::signature::PrivateKey;
 use owncast_herald::adopt::gob::encode_string;
 use owncast_herald::sim::fediverse::Person;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
@@ -51,9 +52,11 @@ impl DataDir {
         self.0.path().to_str().unwrap()
     }
 
-    /// The database, opened as Owncast opens it.
+    /// The database, opened as Owncast opens it, which leaves the `-wal` when it ends.
     pub fn open(&self) -> Connection {
-        Connection::open(self.file()).unwrap()
+        let database = Connection::open(self.file()).unwrap();
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        database
     }
 
     /// The database's file.

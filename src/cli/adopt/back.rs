@@ -7,18 +7,18 @@ use serde::Serialize;
 
 use super::finish::owncast_is_stopped;
 use super::hand::Hand;
-use super::{Args, never_federated, run_number};
+use super::move_in::may;
+use super::{Args, told};
 use crate::activitypub::signature::PrivateKey;
 use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
-use crate::adopt::read_everything;
+use crate::adopt::read_identity;
 use crate::cli::files::{Places, unexpected};
 use crate::cli::text::{counted, json};
 use crate::cli::{Failure, Outcome};
 use crate::config::keyfile;
 use crate::control::protocol::adopt::{Adopted, Adopting};
-use crate::model::Addresses;
-use crate::model::adopted::{Batch, Document, Row};
+use crate::model::adopted::{Document, Row};
 
 /// Actors asked about at a time.
 const ACTORS: usize = 300;
@@ -37,14 +37,12 @@ struct Done {
 pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: bool) -> Outcome {
     owncast_is_stopped(places, args)?;
     let config = places.own_files(args.store.as_deref())?;
-    let (identity, found) = read_everything(data_dir)?;
-    let base = identity.server_url.as_deref().ok_or_else(never_federated)?;
-    let of = Addresses::new(base, &identity.username);
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
-    hand.step(Adopting::Take { batch: Batch::empty(&of, run_number(), true) })?;
+    // Asked before the database is opened: what is refused leaves no copy of it.
+    let (of, _) = may(&hand, &read_identity(data_dir)?)?;
     let mut live = if args.dry_run { Live::rehearse(data_dir) } else { Live::open(data_dir) }?;
-    let in_table = found.followers.iter().map(|row| row.actor.clone());
-    let known: Vec<String> = in_table.chain(found.moved.iter().cloned()).collect();
+    let (identity, found) = live.everything()?;
+    let known: Vec<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
     let (blocked, go_live_message) = settings(&hand)?;
     let mut giving = Giving {
         ours: of.actor(),
@@ -73,13 +71,16 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     live.close()?;
     let update = match args.dry_run {
         true => None,
-        false => match hand.step(Adopting::GivenBack)? {
-            Adopted::GivenBack(update) => update,
-            _ => return Err(unexpected()),
-        },
+        false => {
+            mark(&hand, &giving.rows)?;
+            match hand.step(Adopting::GivenBack)? {
+                Adopted::GivenBack(update) => update,
+                _ => return Err(unexpected()),
+            }
+        }
     };
     let done = Done { given, dry_run: args.dry_run, backup, update };
-    if as_json { json(&done) } else { Ok(told(&done)) }
+    if as_json { json(&done) } else { Ok(what_was_done(&done)) }
 }
 
 fn same_key(one: &str, other: &str) -> bool {
@@ -126,6 +127,17 @@ fn left(hand: &Hand<'_>, known: &[String]) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
+/// What becomes of them in Owncast counts again, should they come back.
+fn mark(hand: &Hand<'_>, rows: &[Row]) -> Result<(), Failure> {
+    for rows in rows.chunks(ACTORS) {
+        let followers = rows.iter().map(|row| (row.actor.clone(), row.state)).collect();
+        let Adopted::Given = hand.step(Adopting::Given { followers })? else {
+            return Err(unexpected());
+        };
+    }
+    Ok(())
+}
+
 fn settings(hand: &Hand<'_>) -> Result<(Vec<String>, Option<String>), Failure> {
     match hand.step(Adopting::SettingsBack)? {
         Adopted::SettingsBack { blocked, go_live_message } => Ok((blocked, go_live_message)),
@@ -133,7 +145,7 @@ fn settings(hand: &Hand<'_>) -> Result<(Vec<String>, Option<String>), Failure> {
     }
 }
 
-fn told(done: &Done) -> String {
+fn what_was_done(done: &Done) -> String {
     let given = &done.given;
     let mut text = format!(
         "{}: {} new there, {} removed who have left, {}, {} in all.\n",
@@ -149,15 +161,16 @@ fn told(done: &Done) -> String {
         );
     }
     let Some(backup) = &done.backup else {
-        text.push_str("Nothing has changed: this was a dry run.\n");
+        text.push_str(told::DRY);
         return text;
     };
-    text.push_str(&format!("The database as it was is in {}.\n", backup.display()));
+    text.push_str(&format!("The database as it was is in {}; it holds the key.\n", backup.display()));
     if done.update.is_some() {
         text.push_str("Followers are told of the profile a last time: let the agent run until they were (owncast-herald deliveries).\n");
     }
     text.push_str(
-        "Next: stop the agent, start Owncast, run `owncast-herald disconnect`, and take the agent's lines out of the proxy.\n",
+        "Next: take the agent's lines out of the proxy, so that nobody follows here any more, and run this once more: it \
+         gives back who followed meanwhile. Then stop the agent, start Owncast, and run `owncast-herald disconnect`.\n",
     );
     text
 }

@@ -1,74 +1,94 @@
 //! `adopt --finish`: with Owncast stopped, its followers are moved out of its way.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Args;
 use super::hand::Hand;
-use super::move_in::take;
+use super::move_in::{MovedIn, may, take, warn};
+use super::{Args, key, told};
 use crate::adopt::live::Live;
-use crate::adopt::{back, read_everything};
+use crate::adopt::{back, read_identity};
 use crate::cli::files::Places;
 use crate::cli::text::{counted, json};
 use crate::cli::{Failure, Outcome};
-
-/// How long Owncast may take to be found at its address.
-const LISTENS: Duration = Duration::from_secs(2);
+use crate::owncast::{Api, OwncastError};
 
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Done<'a> {
-    moved: usize,
-    left: u64,
-    dry_run: bool,
+    #[serde(flatten)]
+    report: MovedIn<'a>,
+    moved: u64,
+    stay: u64,
     backup: Option<&'a Path>,
 }
 
 pub(super) fn finish(places: &Places, args: &Args, data_dir: &Path, as_json: bool) -> Outcome {
     owncast_is_stopped(places, args)?;
     let config = places.own_files(args.store.as_deref())?;
-    let (identity, found) = read_everything(data_dir)?;
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
+    // Asked before the database is opened: what is refused leaves no copy of it.
+    may(&hand, &read_identity(data_dir)?)?;
     // Opened before anything is taken over: what cannot be moved in the end is better told at once.
     let mut live = if args.dry_run { Live::rehearse(data_dir) } else { Live::open(data_dir) }?;
+    let (identity, found) = live.everything()?;
+    let actors: BTreeSet<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
     let taken = take(&hand, &config, args, &identity, found)?;
-    let moved = live.in_one(back::move_followers)?;
+    let moved = live.in_one(|database| back::move_followers(database, &actors))?;
     let backup = live.backup().map(Path::to_owned);
     live.close()?;
-    let done = Done { moved, left: taken.finished.left, dry_run: args.dry_run, backup: backup.as_deref() };
+    let key = key::adopted(&identity, &config, taken.key_written, hand.is_agent())?;
+    let report = MovedIn { key: Some(key), dry_run: args.dry_run, found: taken.tally, now: taken.finished };
+    let done = Done { report, moved: moved.moved, stay: moved.stay, backup: backup.as_deref() };
     if as_json {
         return json(&done);
     }
-    let rows = counted(moved as u64, "row");
-    let Some(backup) = &backup else {
-        return Ok(format!(
-            "{rows} would be moved out of Owncast's way. Nothing has changed: this was a dry run.\n"
-        ));
-    };
-    Ok(format!(
-        "{rows} moved into a table that Owncast does not use; its own list of followers is empty now.\n\
-         The database as it was is in {}.\n\
-         Next: start Owncast. `owncast-herald adopt --give-back` undoes this.\n",
-        backup.display()
-    ))
+    warn(&done.report);
+    Ok(what_was_done(&done))
 }
 
-/// Refuses while something answers where Owncast does.
+fn what_was_done(done: &Done<'_>) -> String {
+    let mut text = told::report(&done.report);
+    let rows = counted(done.moved, "row");
+    text.push_str(&match done.backup {
+        Some(_) => format!("{rows} moved into a table that Owncast does not use.\n"),
+        None => format!("{rows} would be moved into a table that Owncast does not use.\n"),
+    });
+    if done.stay > 0 {
+        text.push_str(&format!(
+            "{} in Owncast's own list: not taken over, for the reasons above.\n",
+            match done.stay {
+                1 => "1 row stays".to_owned(),
+                many => format!("{many} rows stay"),
+            }
+        ));
+    }
+    text.push_str(&match done.backup {
+        Some(backup) => format!(
+            "The database as it was is in {}; it holds the key.\n\
+             Next: start Owncast. `owncast-herald adopt --give-back` undoes this.\n",
+            backup.display()
+        ),
+        None => told::DRY.to_owned(),
+    });
+    text
+}
+
+/// Refuses while Owncast answers at its address. Who else listens there, or in front of it, says nothing.
 pub(super) fn owncast_is_stopped(places: &Places, args: &Args) -> Result<(), Failure> {
     let Ok(config) = places.whole(args.store.as_deref()) else { return Ok(()) };
     let url = config.owncast.url.url();
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return Ok(()) };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = (host, port).to_socket_addrs().into_iter().flatten();
-    for address in addresses {
-        if TcpStream::connect_timeout(&address, LISTENS).is_ok() {
-            return Err(Failure::new(format!(
-                "Owncast answers on {url}; stop it first (systemctl stop owncast, docker stop …). Nothing has changed"
-            )));
-        }
+    let Ok(api) = Api::read_only(url.clone(), config.owncast.admin_user.clone(), String::new()) else {
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
+    match runtime.block_on(api.status()) {
+        Ok(_) | Err(OwncastError::Malformed { .. }) => Err(Failure::new(format!(
+            "Owncast answers on {url}; stop it first (systemctl stop owncast, docker stop …). Nothing has changed"
+        ))),
+        Err(_) => Ok(()),
     }
-    Ok(())
 }

@@ -48,7 +48,7 @@ pub struct Args {
     /// Folder of the agent's database; wins over the file
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// Replace another key that is there; whoever follows its actor is lost
+    /// Replace another key that is there, though whoever follows its actor is lost; believe that many have left at once
     #[arg(long)]
     pub force: bool,
 }

@@ -53,6 +53,14 @@ pub(super) struct Taken {
     pub(super) key_written: bool,
 }
 
+/// Asks whether this actor may be taken over. Answers who it is, and the number of the run.
+pub(super) fn may(hand: &Hand<'_>, identity: &AdoptedIdentity) -> Result<(Addresses, u64), Failure> {
+    let base = identity.server_url.as_deref().ok_or_else(never_federated)?;
+    let (of, run) = (Addresses::new(base, &identity.username), run_number());
+    hand.step(Adopting::Take { batch: Batch::empty(&of, run, true) })?;
+    Ok((of, run))
+}
+
 /// Hands over what was found: first the question whether it may, then the key, then everything else.
 pub(super) fn take(
     hand: &Hand<'_>,
@@ -61,28 +69,34 @@ pub(super) fn take(
     identity: &AdoptedIdentity,
     found: Found,
 ) -> Result<Taken, Failure> {
-    let base = identity.server_url.as_deref().ok_or_else(never_federated)?;
-    let (of, run) = (Addresses::new(base, &identity.username), run_number());
-    hand.step(Adopting::Take { batch: Batch::empty(&of, run, true) })?;
+    let (of, run) = may(hand, identity)?;
     let key_written = !args.dry_run && key::take_key(identity, config, args.force)?;
     let unreadable = found.unreadable.clone();
-    let nobody = found.followers.is_empty() && found.moved.is_empty();
+    let nobody = found.followers.is_empty();
+    let incomplete = found.wal_is_missing && !args.force;
     let leavers = args.catch_up || args.finish;
     let present = present(&found, args.dry_run && leavers);
     if leavers && nobody {
         remark("warning: Owncast's list of followers is empty; nobody is taken for having left");
     }
+    if leavers && incomplete {
+        remark(
+            "warning: there is no owncast.db-wal, and without it the list of followers may be an old one; nobody is taken \
+             for having left (--force does so nevertheless)",
+        );
+    }
     if args.dry_run && leavers && present.is_none() {
         remark("warning: these are so many that a dry run does not tell who has left");
     }
-    let leavers = leavers && !nobody && present.is_some();
+    let leavers = leavers && !nobody && !incomplete && present.is_some();
     let mut tally = Tally::default();
     for batch in batches(found, &of, run, args.dry_run) {
         tally.add(took(hand.step(Adopting::Take { batch })?)?);
     }
     unreadable.into_iter().for_each(|problem| tally.problem(problem));
     let present = present.unwrap_or_default();
-    let finish = Adopting::Finish { of: Some(of), run, leavers, present, dry_run: args.dry_run };
+    let (force, dry_run) = (args.force, args.dry_run);
+    let finish = Adopting::Finish { of: Some(of), run, leavers, present, force, dry_run };
     let finished = finished(hand.step(finish)?)?;
     tally.left = finished.left;
     Ok(Taken { tally, finished, key_written })
@@ -93,8 +107,7 @@ fn present(found: &Found, wanted: bool) -> Option<Vec<String>> {
     if !wanted {
         return Some(Vec::new());
     }
-    let actors = found.followers.iter().map(|row| &row.actor).chain(&found.moved);
-    let names: Vec<String> = actors.map(|actor| short_name(actor)).collect();
+    let names: Vec<String> = found.followers.iter().map(|row| short_name(&row.actor)).collect();
     (names.len() <= MOST_PRESENT).then_some(names)
 }
 
@@ -102,12 +115,23 @@ fn present(found: &Found, wanted: bool) -> Option<Vec<String>> {
 pub(super) fn from_api(places: &Places, args: &Args, as_json: bool) -> Outcome {
     let hand = Hand::Agent(places);
     let (run, dry_run) = (run_number(), args.dry_run);
-    let mut found = took(hand.step(Adopting::TakeFromApi { run, dry_run })?)?;
+    let Adopted::TookFromApi { tally: mut found, whole } =
+        hand.step(Adopting::TakeFromApi { run, dry_run })?
+    else {
+        return Err(unexpected());
+    };
     if args.catch_up && dry_run {
         remark("warning: a dry run from the API does not tell who has left");
     }
-    let leavers = args.catch_up && !dry_run && found.approved + found.pending > 0;
-    let finish = Adopting::Finish { of: None, run, leavers, present: Vec::new(), dry_run };
+    if args.catch_up && !whole {
+        remark(
+            "warning: Owncast's list of followers changed while it was read; nobody is taken for having left. Run this once \
+             more",
+        );
+    }
+    let leavers = args.catch_up && !dry_run && whole && found.approved + found.pending > 0;
+    let (present, force) = (Vec::new(), args.force);
+    let finish = Adopting::Finish { of: None, run, leavers, present, force, dry_run };
     let now = finished(hand.step(finish)?)?;
     found.left = now.left;
     answer(&MovedIn { key: None, dry_run, found, now }, args, None, as_json)
@@ -131,8 +155,13 @@ fn answer(moved: &MovedIn<'_>, args: &Args, data_dir: Option<&Path>, as_json: bo
     if as_json {
         return json(moved);
     }
+    warn(moved);
+    Ok(told::moved_in(moved, args.catch_up, data_dir))
+}
+
+/// What of the copy and the key is to be known.
+pub(super) fn warn(moved: &MovedIn<'_>) {
     for warning in moved.key.iter().flat_map(|key| &key.warnings) {
         remark(&format!("warning: {warning}"));
     }
-    Ok(told::moved_in(moved, args.catch_up, data_dir))
 }

@@ -8,8 +8,18 @@ use crate::cli::text::{counted, line};
 use crate::control::protocol::adopt::{Finished, OwncastCounts};
 use crate::model::adopted::Tally;
 
-/// The report.
+/// The end of every dry run.
+pub(super) const DRY: &str = "Nothing has changed: this was a dry run.\n";
+
+/// The report, and what comes next.
 pub(super) fn moved_in(moved: &MovedIn<'_>, catch_up: bool, data_dir: Option<&Path>) -> String {
+    let mut text = report(moved);
+    text.push_str(&next(moved, catch_up, data_dir));
+    text
+}
+
+/// The report.
+pub(super) fn report(moved: &MovedIn<'_>) -> String {
     let MovedIn { key, dry_run, found, now } = moved;
     let mut text = key.as_ref().map(key::found).unwrap_or_default();
     text.push_str(&format!(
@@ -35,7 +45,6 @@ pub(super) fn moved_in(moved: &MovedIn<'_>, catch_up: bool, data_dir: Option<&Pa
             text.push_str("An agent that ran with another key goes on with it until it is restarted (systemctl restart owncast-herald).\n");
         }
     }
-    text.push_str(&next(moved, catch_up, data_dir));
     text
 }
 
@@ -82,7 +91,7 @@ fn standing(now: &Finished) -> String {
 
 fn next(moved: &MovedIn<'_>, catch_up: bool, data_dir: Option<&Path>) -> String {
     if moved.dry_run {
-        return "Nothing has changed: this was a dry run.\n".to_owned();
+        return DRY.to_owned();
     }
     let from = data_dir.map_or("--api".to_owned(), |dir| format!("--data-dir {}", dir.display()));
     if catch_up {

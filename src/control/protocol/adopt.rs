@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Addresses;
 use crate::model::adopted::{Batch, Document, Row, Tally};
-use crate::model::follower::FollowerCounts;
+use crate::model::follower::{FollowerCounts, FollowerState};
 
 /// A step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub enum Adopting {
         leavers: bool,
         /// For a dry run, which leaves no mark: names of everybody seen, as [`short_name`] makes them.
         present: Vec<String>,
+        /// However many have left.
+        force: bool,
         /// Do nothing.
         dry_run: bool,
     },
@@ -57,6 +59,11 @@ pub enum Adopting {
         /// Actor ids.
         actors: Vec<String>,
     },
+    /// These stand in Owncast's table by now.
+    Given {
+        /// Actor ids, each with the state of its row.
+        followers: Vec<(String, FollowerState)>,
+    },
     /// Everything was given back: tell followers of the profile a last time.
     GivenBack,
 }
@@ -65,8 +72,15 @@ pub enum Adopting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "step", content = "data")]
 pub enum Adopted {
-    /// Of a batch, or of what the API told.
+    /// Of a batch.
     Took(Tally),
+    /// Of what the API told.
+    TookFromApi {
+        /// What became of it.
+        tally: Tally,
+        /// Nothing changed while it was asked page by page: who is not in it has left.
+        whole: bool,
+    },
     /// Of a run.
     Finished(Finished),
     /// Of taking back.
@@ -94,6 +108,8 @@ pub enum Adopted {
     },
     /// Who has left.
     Left(Vec<String>),
+    /// It is remembered who was given back.
+    Given,
     /// The Update that is queued; `None` where nobody knows yet who we are.
     GivenBack(Option<String>),
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Terms, gone, rows};
+use super::{Terms, gone, rows, taken_of};
 use crate::decide::seen::later;
-use crate::model::adopted::SetAside;
+use crate::model::adopted::{SetAside, Taken};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::handle::Person;
 use crate::model::{Draft, Record, View};
@@ -30,15 +30,22 @@ pub fn due(view: &dyn View, now: Timestamp, most: usize) -> (Vec<String>, Option
     (actors, next)
 }
 
-/// The actor's document is there, and it is what the follower is made of. Answers its state; `None` if the row was of
-/// nobody any more.
+/// The actor's document is there, and it is what the follower is made of. That somebody lives there does not show that it
+/// followed: where its Follow is in doubt, the operator is asked. Answers its state; `None` if the row was of nobody any more.
 pub fn refetched(draft: &mut Draft<'_>, terms: &Terms, person: &Person) -> Option<FollowerState> {
     let aside: SetAside = draft.view().get(person.actor.as_bytes())?;
     draft.delete::<SetAside>(&aside.key());
     if draft.view().get::<Follower>(person.actor.as_bytes()).is_some() {
         return None;
     }
-    Some(rows::let_in(draft, &aside.row, person.clone(), terms))
+    let mut row = aside.row;
+    if aside.doubted && row.state == FollowerState::Approved {
+        row.state = FollowerState::Pending;
+        if let Some(taken) = taken_of(draft.view(), &row.actor) {
+            draft.put(&Taken { state: row.state, ..taken });
+        }
+    }
+    Some(rows::let_in(draft, &row, person.clone(), terms))
 }
 
 /// The actor exists no more.

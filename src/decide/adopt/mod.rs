@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use ulid::Ulid;
+use url::Url;
 
 use crate::model::Addresses;
 use crate::model::adopted::{Accepted, Batch, Deed, SetAside, Taken, Tally};
@@ -20,18 +21,21 @@ use crate::model::block::BlockOwner;
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::notices::{NoticeKind, Said};
 use crate::model::origin::RemotePolicy;
-use crate::model::{Draft, Record};
+use crate::model::record::{decode, full_key};
+use crate::model::{Draft, Record, View};
 
 use super::{blocks, followers};
 
 pub use aside::{due, gave_up, in_vain, refetched};
-pub use back::{Standing, standing};
+pub use back::{Standing, given, not_given_back, standing, state_there};
 pub use posts::place_of;
-pub use rows::{Misfit, check};
+pub use rows::{Misfit, check, one_spelling};
 pub use undo::{Undone, undo};
 
 /// Characters of a name in a long list.
 pub const SHORT: usize = 16;
+/// So many may leave at once, however few there are.
+const FEW_LEAVERS: u64 = 5;
 
 /// What a batch is judged by.
 #[derive(Clone, Debug)]
@@ -67,12 +71,6 @@ pub fn take(draft: &mut Draft<'_>, terms: &Terms, batch: &Batch) -> Tally {
     for accepted in &batch.accepted {
         tally.accepted += u64::from(remember(draft, terms, accepted));
     }
-    for actor in &batch.moved {
-        let taken: Option<Taken> = draft.view().get(Taken::name_of(actor).as_bytes());
-        if let Some(taken) = taken {
-            draft.put(&Taken { run: terms.run, ..taken });
-        }
-    }
     tally
 }
 
@@ -83,8 +81,8 @@ fn remember(draft: &mut Draft<'_>, terms: &Terms, accepted: &Accepted) -> bool {
         Deed::Like => NoticeKind::Like,
         Deed::Announce => NoticeKind::Announce,
     };
-    let ours = accepted.object == terms.addresses.actor();
-    ours && told(draft, kind, &accepted.actor, accepted.at.min(terms.now))
+    let ours = Url::parse(&accepted.object).ok() == Url::parse(&terms.addresses.actor()).ok();
+    ours && told(draft, kind, &rows::one_spelling(&accepted.actor), accepted.at.min(terms.now))
 }
 
 /// Remembers that chat was told something of this person. False if that is known.
@@ -120,51 +118,78 @@ impl Seen<'_> {
     }
 }
 
-/// Takes for having left whoever was taken earlier, is not in Owncast's table any more, and did nothing here since. Looks
-/// at so many followers from `from` on; answers the next to look at, and how many have left.
+/// What a look for those who have left has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leavers {
+    /// Have left.
+    pub left: u64,
+    /// Were taken once, and follow or wait.
+    pub of: u64,
+}
+
+impl Leavers {
+    /// So many do not leave at once; an incomplete database looks like that.
+    pub fn too_many(self) -> bool {
+        self.left > FEW_LEAVERS && self.left.saturating_mul(3) > self.of
+    }
+}
+
+/// Forgets whoever was taken earlier, is not in Owncast's table any more, and did nothing here since. That they were taken is
+/// forgotten as well, so that a table in which they stand brings them back. Looks at so many followers from `from` on; answers
+/// the next to look at.
 pub fn leavers(
     draft: &mut Draft<'_>,
     terms: &Terms,
     whom: &Seen<'_>,
     from: &str,
     look: usize,
-) -> (Option<String>, u64) {
-    let (mut next, mut seen, mut gone) = (None, 0, Vec::new());
-    let start = crate::model::record::full_key(Follower::KIND, from.as_bytes());
-    draft.view().scan_bytes(&[Follower::KIND], &start, &mut |key, value| {
+) -> (Option<String>, Leavers) {
+    let (mut next, mut seen, mut gone, mut count) = (None, 0, Vec::new(), Leavers::default());
+    let start = full_key(Follower::KIND, from.as_bytes());
+    let view = draft.view();
+    view.scan_bytes(&[Follower::KIND], &start, &mut |key, value| {
         if seen == look {
             next = key.get(1..).map(|key| String::from_utf8_lossy(key).into_owned());
             return false;
         }
         seen += 1;
-        gone.extend(crate::model::record::decode::<Follower>(value).filter(|follower| {
-            !matches!(follower.state, FollowerState::Left | FollowerState::Rejected)
-                && missing(draft, terms, whom, &follower.person.actor)
-                    .is_some_and(|taken| untouched(follower, &taken))
-        }));
+        let Some(follower) = decode::<Follower>(value) else { return true };
+        if matches!(follower.state, FollowerState::Left | FollowerState::Rejected) {
+            return true;
+        }
+        let Some(taken) = taken_of(view, &follower.person.actor) else { return true };
+        count.of += 1;
+        if !whom.saw(&taken, terms) && untouched(&follower, &taken) {
+            gone.push(follower.person.actor);
+        }
         true
     });
-    let mut left = gone.len() as u64;
-    for follower in gone {
-        let state = FollowerState::Left;
-        followers::settle(draft, &Follower { state, parked_from: None, changed: terms.now, ..follower });
+    for actor in &gone {
+        followers::forget(draft, actor, terms.now);
+        draft.delete::<Taken>(Taken::name_of(actor).as_bytes());
     }
+    count.left += gone.len() as u64;
     if from.is_empty() {
         for aside in draft.view().all::<SetAside>(b"") {
-            if let Some(taken) = missing(draft, terms, whom, &aside.row.actor) {
+            let Some(taken) = taken_of(draft.view(), &aside.row.actor) else { continue };
+            count.of += 1;
+            if !whom.saw(&taken, terms) {
                 draft.delete::<SetAside>(&aside.key());
-                draft.put(&Taken { left: Some(terms.now), ..taken });
-                left += 1;
+                draft.delete::<Taken>(&taken.key());
+                count.left += 1;
             }
         }
     }
-    (next, left)
+    (next, count)
 }
 
-/// What is remembered of somebody whose row this run did not see.
-fn missing(draft: &Draft<'_>, terms: &Terms, whom: &Seen<'_>, actor: &str) -> Option<Taken> {
-    let taken: Option<Taken> = draft.view().get(Taken::name_of(actor).as_bytes());
-    taken.filter(|taken| !whom.saw(taken, terms))
+fn taken_of(view: &dyn View, actor: &str) -> Option<Taken> {
+    view.get(Taken::name_of(actor).as_bytes())
+}
+
+/// In which state a row of this actor is set aside.
+pub(super) fn aside_as(view: &dyn View, actor: &str) -> Option<FollowerState> {
+    view.get::<SetAside>(actor.as_bytes()).map(|aside| aside.row.state)
 }
 
 /// Something became of a follower here: a row of it that is set aside counts no more, and when it left is remembered.
@@ -178,7 +203,11 @@ pub(super) fn became(draft: &mut Draft<'_>, follower: &Follower) {
 
 /// An actor wants nothing to do with us, or is no more: what Owncast knew of it brings it back no more.
 pub(super) fn gone(draft: &mut Draft<'_>, actor: &str, now: Timestamp) {
-    if forget_aside(draft, actor) {
+    // A refusal outlives that, as it does when its row is a follower's.
+    let refused = draft.view().get::<SetAside>(actor.as_bytes());
+    if let Some(refused) = refused.filter(|aside| aside.row.state == FollowerState::Rejected) {
+        draft.put(&SetAside { next: None, ..refused });
+    } else if forget_aside(draft, actor) {
         left(draft, actor, now);
     }
 }
@@ -192,7 +221,7 @@ fn forget_aside(draft: &mut Draft<'_>, actor: &str) -> bool {
 }
 
 fn left(draft: &mut Draft<'_>, actor: &str, at: Timestamp) {
-    if let Some(taken) = draft.view().get::<Taken>(Taken::name_of(actor).as_bytes()) {
+    if let Some(taken) = taken_of(draft.view(), actor) {
         draft.put(&Taken { left: Some(at), ..taken });
     }
 }

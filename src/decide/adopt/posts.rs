@@ -7,7 +7,7 @@ use super::Terms;
 use crate::model::addresses::PUBLIC;
 use crate::model::adopted::{Document, Imported, Tally};
 use crate::model::origin::same_origin;
-use crate::model::{Addresses, Draft};
+use crate::model::{Addresses, Draft, View};
 
 /// What a federation address of ours has behind `/federation/`. Compared parsed: Owncast writes international names in
 /// either form.
@@ -20,7 +20,7 @@ pub fn place_of(addresses: &Addresses, id: &str) -> Option<String> {
 
 /// Takes one.
 pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, document: &Document, tally: &mut Tally) {
-    match read(terms, document) {
+    match read(draft.view(), terms, document) {
         Ok(imported) => {
             let known: Option<Imported> = draft.view().get(imported.place.as_bytes());
             if known.as_ref() == Some(&imported) {
@@ -34,7 +34,7 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, document: &Document, ta
     }
 }
 
-fn read(terms: &Terms, document: &Document) -> Result<Imported, &'static str> {
+fn read(view: &dyn View, terms: &Terms, document: &Document) -> Result<Imported, &'static str> {
     let place = place_of(&terms.addresses, &document.id).ok_or("its address is not one of this actor's")?;
     let value: Value = serde_json::from_str(&document.json).map_err(|_| "it is not JSON")?;
     if value.get("id").and_then(Value::as_str) != Some(&document.id) {
@@ -44,9 +44,19 @@ fn read(terms: &Terms, document: &Document) -> Result<Imported, &'static str> {
     if author.is_some_and(|author| Url::parse(author).ok() != Url::parse(&terms.addresses.actor()).ok()) {
         return Err("it is by somebody else");
     }
-    let gone = value.get("type").and_then(Value::as_str) == Some("Tombstone");
-    let public = gone || ["to", "cc"].iter().any(|field| names_everybody(value.get(*field)));
+    let kind = value.get("type").and_then(Value::as_str);
+    let gone = kind == Some("Tombstone");
+    let public = gone
+        || ["to", "cc"].iter().any(|field| names_everybody(value.get(*field)))
+        || kind == Some("QuoteAuthorization") && may_be_seen_quoted(view, terms, &value);
     Ok(Imported { place, json: document.json.clone(), public, gone, at: document.at })
+}
+
+/// A stamp that allows a quote names no audience. It is as public as the post that is quoted, which is older than it is.
+fn may_be_seen_quoted(view: &dyn View, terms: &Terms, stamp: &Value) -> bool {
+    let quoted = stamp.get("interactionTarget").and_then(Value::as_str);
+    let place = quoted.and_then(|quoted| place_of(&terms.addresses, quoted));
+    place.and_then(|place| view.get::<Imported>(place.as_bytes())).is_some_and(|post| post.public)
 }
 
 fn names_everybody(audience: Option<&Value>) -> bool {

@@ -5,12 +5,13 @@ use crate::model::adopted::{Row, SetAside, Taken, Tally};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::handle::{Person, host_of};
 use crate::model::notices::NoticeKind;
-use crate::model::origin::{OriginError, parse_remote, same_origin};
+use crate::model::origin::{OriginError, RemotePolicy, parse_remote, same_origin};
 use crate::model::secret::fingerprint;
 use crate::model::{Draft, View};
+use jiff::Timestamp;
 use url::Url;
 
-use super::{Terms, told, untouched};
+use super::{Terms, taken_of, told, untouched};
 
 /// Characters of a display name that are kept.
 const NAME: usize = 500;
@@ -89,6 +90,12 @@ pub fn check(row: &Row, terms: &Terms) -> Result<Person, Misfit> {
     })
 }
 
+/// An actor's id as it stands everywhere here. Owncast keeps it as it came, in one of several spellings.
+pub fn one_spelling(id: &str) -> String {
+    let any = RemotePolicy { allow_http: true, allow_private: true };
+    parse_remote(id, &any).map_or_else(|_| id.to_owned(), String::from)
+}
+
 /// What is to be done about a row.
 enum Verdict {
     /// Nobody here knows of it.
@@ -96,32 +103,37 @@ enum Verdict {
     /// It changed in Owncast, and nothing happened here.
     Change(Box<Follower>),
     Known,
-    Kept,
+    /// What became of it here stands. When it left, if that is not remembered by what was taken.
+    Kept(Option<Timestamp>),
 }
 
-fn verdict(view: &dyn View, row: &Row, said: &str) -> Verdict {
+fn verdict(view: &dyn View, row: &Row) -> Verdict {
     let taken: Option<Taken> = view.get(Taken::name_of(&row.actor).as_bytes());
     let known: Option<Follower> = view.get(row.actor.as_bytes());
-    let left = |at| if row.since > at { Verdict::New } else { Verdict::Kept };
     match (taken, known) {
         (None, None) => Verdict::New,
-        (None, Some(known)) if known.state == FollowerState::Left => left(known.stamp),
+        (None, Some(known)) if known.state == FollowerState::Left => match row.since > known.stamp {
+            true => Verdict::New,
+            false => Verdict::Kept(Some(known.stamp)),
+        },
         (None, Some(_)) => Verdict::Known,
         (Some(taken), Some(known)) if known.state != FollowerState::Left => {
-            match (untouched(&known, &taken), taken.row == said) {
+            match (untouched(&known, &taken), says_the_same(row, &taken)) {
                 (true, true) => Verdict::Known,
                 (true, false) => Verdict::Change(Box::new(known)),
-                (false, _) => Verdict::Kept,
+                (false, _) => Verdict::Kept(None),
             }
         }
         (Some(taken), _) if view.get::<SetAside>(row.actor.as_bytes()).is_some() => {
-            if taken.row == said {
-                Verdict::Known
-            } else {
-                Verdict::New
+            match says_the_same(row, &taken) {
+                true => Verdict::Known,
+                false => Verdict::New,
             }
         }
-        (Some(taken), _) => taken.left.map_or(Verdict::Kept, left),
+        (Some(taken), _) => match taken.left.is_some_and(|left| row.since > left) {
+            true => Verdict::New,
+            false => Verdict::Kept(None),
+        },
     }
 }
 
@@ -133,11 +145,9 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, row: &Row, tally: &mut 
         _ => tally.rejected += 1,
     }
     let checked = check(row, terms);
-    let since = row.since.min(terms.now);
-    let actor = checked.as_ref().map_or_else(|_| row.actor.clone(), |person| person.actor.clone());
-    let row = Row { actor, since, ..row.clone() };
-    let said = said(&row);
-    match verdict(draft.view(), &row, &said) {
+    let mut row = Row { actor: one_spelling(&row.actor), since: row.since.min(terms.now), ..row.clone() };
+    let (mut state, mut since) = (row.state, row.since);
+    match verdict(draft.view(), &row) {
         Verdict::New => match checked {
             Ok(person) => {
                 match let_in(draft, &row, person, terms) {
@@ -152,42 +162,61 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, row: &Row, tally: &mut 
             }
         },
         Verdict::Change(known) => {
-            // Owncast's API does not tell the Follow.
             let known = *known;
-            let follow_id = row.follow_id.clone().or(known.follow_id);
-            let_in(draft, &Row { follow_id, ..row.clone() }, known.person, terms);
+            // Owncast's API does not tell the Follow, and may not tell since when.
+            if since == Timestamp::UNIX_EPOCH {
+                since = known.stamp;
+            }
+            // Nor is a Follow that may be forged believed when it comes to a follower who is known.
+            if checked == Err(Misfit::ForeignFollow) && state == FollowerState::Approved {
+                state = known.parked_from.unwrap_or(known.state);
+            }
+            let follow_id = row.follow_id.take().or(known.follow_id);
+            let changed = Row { follow_id, state, since, ..row.clone() };
+            let_in(draft, &changed, known.person, terms);
             tally.changed += 1;
         }
         Verdict::Known => {
             tally.known += 1;
-            return seen(draft, &row.actor, terms);
+            return seen(draft, &row, None, terms);
         }
-        Verdict::Kept => {
+        Verdict::Kept(left) => {
             tally.kept += 1;
-            return seen(draft, &row.actor, terms);
+            return seen(draft, &row, left, terms);
         }
     }
+    let said = said(row.state, since);
     draft.put(&Taken {
         who: Taken::name_of(&row.actor),
         row: said,
-        state: row.state,
-        stamp: row.since,
+        state,
+        stamp: since,
         left: None,
         run: terms.run,
     });
 }
 
-/// What tells whether a row has changed.
-fn said(row: &Row) -> String {
-    let follow = row.follow_id.as_deref().unwrap_or_default();
-    fingerprint(&format!("{:?}\n{follow}\n{}", row.state, row.since))
+/// What tells whether a row has changed. Whole seconds: that is what Owncast's table keeps.
+pub(super) fn said(state: FollowerState, since: Timestamp) -> String {
+    fingerprint(&format!("{state:?}\n{}", since.as_second()))
 }
 
-fn seen(draft: &mut Draft<'_>, actor: &str, terms: &Terms) {
-    let taken: Option<Taken> = draft.view().get(Taken::name_of(actor).as_bytes());
-    if let Some(taken) = taken {
-        draft.put(&Taken { run: terms.run, ..taken });
-    }
+fn says_the_same(row: &Row, taken: &Taken) -> bool {
+    let untimed = row.since == Timestamp::UNIX_EPOCH && taken.row == said(row.state, taken.stamp);
+    untimed || taken.row == said(row.state, row.since)
+}
+
+/// Marks a row as seen. Of whoever came or left here by themselves it is remembered from then on.
+fn seen(draft: &mut Draft<'_>, row: &Row, left: Option<Timestamp>, terms: &Terms) {
+    let taken = taken_of(draft.view(), &row.actor).unwrap_or_else(|| Taken {
+        who: Taken::name_of(&row.actor),
+        row: said(row.state, row.since),
+        state: row.state,
+        stamp: row.since,
+        left,
+        run: terms.run,
+    });
+    draft.put(&Taken { run: terms.run, ..taken });
 }
 
 /// Writes the follower that a row stands for. Nothing is sent and nothing is said: its server knows.
@@ -195,7 +224,7 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
     let rejected = row.state == FollowerState::Rejected;
     let parked = !rejected && blocks::actor_blocked(draft.view(), &person.actor);
     let state = if parked { FollowerState::Parked } else { row.state };
-    told(draft, NoticeKind::Follow, &person.actor, row.since);
+    told(draft, NoticeKind::Follow, &person.actor, terms.now);
     let own = |id: &String| {
         let (id, actor) = (Url::parse(id), Url::parse(&person.actor));
         matches!((id, actor), (Ok(id), Ok(actor)) if same_origin(&id, &actor))
@@ -219,6 +248,12 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
 }
 
 fn set_aside(draft: &mut Draft<'_>, row: &Row, misfit: Misfit, terms: &Terms) {
-    let next = misfit.can_be_asked().then_some(terms.now);
-    draft.put(&SetAside { row: row.clone(), why: misfit.to_string(), tries: 0, next });
+    told(draft, NoticeKind::Follow, &row.actor, terms.now);
+    draft.put(&SetAside {
+        row: row.clone(),
+        why: misfit.to_string(),
+        doubted: misfit == Misfit::ForeignFollow,
+        tries: 0,
+        next: misfit.can_be_asked().then_some(terms.now),
+    });
 }

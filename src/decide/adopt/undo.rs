@@ -41,7 +41,8 @@ pub fn undo(draft: &mut Draft<'_>, from: &str, look: usize, now: Timestamp) -> (
     let mut undone = Undone::default();
     for (follower, taken) in found {
         let actor = &follower.person.actor;
-        if !untouched(&follower, &taken) {
+        // Whoever was given back was not taken since, and may have come here by itself.
+        if taken.run == 0 || !untouched(&follower, &taken) {
             undone.kept += u64::from(follower.state != FollowerState::Left);
             continue;
         }
