@@ -35,6 +35,8 @@ pub struct Place {
     pub key_file: PathBuf,
     /// Set aside what is there.
     pub replace: bool,
+    /// Go on with the key that is there, though it is another than the file was made with.
+    pub keep_key: bool,
 }
 
 /// What became of a file.
@@ -63,6 +65,19 @@ pub enum ImportError {
     NotEmpty {
         /// The store's folder.
         folder: PathBuf,
+    },
+    /// What was signed with the key that is there, nobody who followed would take.
+    #[error(
+        "{} holds another key than the one this backup was made with (SHA-256 {wanted}), and those who follow would take \
+         nothing from it. Put the right one into its place first (owncast-herald key import FILE --force), or go on with the \
+         one that is there if the key was changed since: --keep-key",
+        path.display()
+    )]
+    UnfitKey {
+        /// The file of the key.
+        path: PathBuf,
+        /// Fingerprint of the one that the file was made with.
+        wanted: String,
     },
     /// A picture of which a part is missing, or that is none.
     #[error("the file is damaged: a picture in it is not whole; take another backup")]
@@ -110,6 +125,13 @@ pub fn import(mut file: File, place: &Place, now: Timestamp) -> Result<Imported,
     };
     if other_key && !place.replace {
         return Err(KeyFileError::AnotherKey { path: place.key_file.clone() }.into());
+    }
+    if let (None, Some(wanted), Some(there)) =
+        (&contents.key, &contents.header.key_fingerprint, keyfile::fingerprint_in(&place.key_file))
+        && there != *wanted
+        && !place.keep_key
+    {
+        return Err(ImportError::UnfitKey { path: place.key_file.clone(), wanted: wanted.clone() });
     }
     let stamp = now.strftime("%Y%m%d-%H%M%S").to_string();
     let fresh = tempfile::Builder::new()

@@ -34,13 +34,26 @@ pub struct Header {
     pub actor: Option<String>,
     /// Its handle, `user@host`.
     pub handle: Option<String>,
+    /// Fingerprint of the key that the actor signed with, if it could be read: no other goes with these followers.
+    pub key_fingerprint: Option<String>,
+    /// That of the key that was to follow it, while a change of keys was under way.
+    pub next_key_fingerprint: Option<String>,
 }
 
 impl Header {
-    /// The header of a file made now by this release.
-    pub fn new(schema: u32, made: Timestamp, actor: Option<String>, handle: Option<String>) -> Header {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        Header { what: WHAT.to_owned(), format: FORMAT, version, schema, made, actor, handle }
+    /// The header of a file made at this moment by this release, of nobody yet.
+    pub fn new(schema: u32, made: Timestamp) -> Header {
+        Header {
+            what: WHAT.to_owned(),
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema,
+            made,
+            actor: None,
+            handle: None,
+            key_fingerprint: None,
+            next_key_fingerprint: None,
+        }
     }
 }
 

@@ -64,7 +64,8 @@ async fn filled(folder: &Path) -> Store {
 }
 
 async fn exported(store: &Store, folder: &Path, key: Option<Secret>) -> Vec<u8> {
-    let mut exporter = Exporter::new(store.clone(), folder, key, NOW).await.unwrap();
+    let keys = Keys { private: key, ..Keys::of(&folder.join("actor-key.pem"), None) };
+    let mut exporter = Exporter::new(store.clone(), folder, keys, NOW).await.unwrap();
     let mut file = Vec::new();
     while let Some(block) = exporter.next().await.unwrap() {
         file.extend(block);
@@ -80,7 +81,7 @@ fn on_disk(bytes: &[u8]) -> File {
 }
 
 fn place(folder: &Path, replace: bool) -> Place {
-    Place { store: folder.to_owned(), key_file: folder.join("actor-key.pem"), replace }
+    Place { store: folder.to_owned(), key_file: folder.join("actor-key.pem"), replace, keep_key: false }
 }
 
 fn everything(view: &dyn View) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -177,7 +178,7 @@ async fn an_export_beside_a_busy_writer_is_that_of_one_moment() {
         }
         rounds
     });
-    let mut exporter = Exporter::new(store.clone(), from.path(), None, NOW).await.unwrap();
+    let mut exporter = Exporter::new(store.clone(), from.path(), Keys::default(), NOW).await.unwrap();
     let (mut file, mut blocks) = (Vec::new(), 0);
     while let Some(block) = exporter.next().await.unwrap() {
         file.extend(block);
@@ -252,7 +253,7 @@ async fn wait_until_free(folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_that_is_not_whole_is_refused() {
-    let header = Line::Header(Header::new(crate::store::SCHEMA, NOW, None, None));
+    let header = Line::Header(Header::new(crate::store::SCHEMA, NOW));
     let part = |name: &str, offset, size, bytes: usize| Line::Media {
         name: name.to_owned(),
         offset,
@@ -326,4 +327,31 @@ async fn what_is_there_is_kept_or_set_aside() {
     let error = import(on_disk(&file), &place(other.path(), false), NOW).unwrap_err();
     assert!(matches!(error, ImportError::Key(_)), "{error}");
     assert_eq!(tree(other.path()).len(), 1, "only the key that was there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_nobody_who_follows_knows_is_refused() {
+    let from = tempfile::tempdir().unwrap();
+    let store = filled(from.path()).await;
+    let (mine, other) = (key(), key());
+    keyfile::write(&from.path().join("actor-key.pem"), &mine, false).unwrap();
+    let file = exported(&store, from.path(), None).await;
+    let header = check(Cursor::new(&file)).unwrap().header;
+    assert_eq!(header.key_fingerprint, keyfile::fingerprint(&mine).ok());
+
+    let to = tempfile::tempdir().unwrap();
+    let key_file = to.path().join("actor-key.pem");
+    // As an agent has made it that was started before.
+    keyfile::write(&key_file, &other, false).unwrap();
+    for replace in [false, true] {
+        let error = import(on_disk(&file), &place(to.path(), replace), NOW).unwrap_err();
+        assert!(matches!(error, ImportError::UnfitKey { .. }), "{error}");
+        assert!(error.to_string().contains(header.key_fingerprint.as_deref().unwrap()), "{error}");
+    }
+    assert_eq!(tree(to.path()).len(), 1, "only the key that was there");
+    let kept = Place { keep_key: true, ..place(to.path(), false) };
+    assert!(import(on_disk(&file), &kept, NOW).unwrap().has_key);
+    assert_eq!(keyfile::read(&key_file).unwrap().pem, other);
+    keyfile::write(&key_file, &mine, true).unwrap();
+    assert!(import(on_disk(&file), &place(to.path(), true), NOW.checked_add(jiff::Span::new().seconds(1)).unwrap()).unwrap().has_key);
 }

@@ -13,7 +13,7 @@ use super::files::{Places, unexpected};
 use super::offline::{self, Owner};
 use super::text::{counted, json};
 use super::{Failure, Outcome};
-use crate::backup::{Contents, Exporter, Line, Reader, Sealer, check};
+use crate::backup::{Contents, Exporter, Keys, Line, Reader, Sealer, check};
 use crate::config::Secret;
 use crate::config::keyfile;
 use crate::control::client::{self, ClientError};
@@ -185,9 +185,10 @@ fn write(places: &Places, with_key: bool, out: &mut dyn Write) -> Result<(), Fai
         Ok(_) => return Err(unexpected()),
         Err(nobody @ ClientError::NoAgent { .. }) if places.socket.is_none() => {
             let (config, store) = offline::store(places, nobody)?;
+            let keys = Keys::of(&config.identity.key_file, key);
             offline::runtime()?.block_on(async {
                 let folder = &config.store.path;
-                let begun = Exporter::new(store, folder, key, Timestamp::now()).await;
+                let begun = Exporter::new(store, folder, keys, Timestamp::now()).await;
                 let mut exporter = begun.map_err(|error| Failure::new(error.to_string()))?;
                 while let Some(block) =
                     exporter.next().await.map_err(|error| Failure::new(error.to_string()))?

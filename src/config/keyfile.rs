@@ -192,6 +192,11 @@ pub fn fingerprint(key: &Secret) -> Result<String, KeyProblem> {
     Ok(in_hex(&der))
 }
 
+/// The same of the key in this file; `None` if there is none that can be read.
+pub fn fingerprint_in(path: &Path) -> Option<String> {
+    read(path).ok().and_then(|key| fingerprint(&key.pem).ok())
+}
+
 /// The same of a public key, PEM; `None` if it is none.
 pub fn fingerprint_of_public(pem: &str) -> Option<String> {
     let der = PKey::public_key_from_pem(pem.as_bytes()).and_then(|key| key.public_key_to_der());
