@@ -1,9 +1,10 @@
 //! A file becomes the store: wholly, or nothing happens.
 //!
 //! The whole file is read and its checksum compared before anything is touched. Then everything is written into a folder
-//! beside the store's own, made durable, and moved into place by one rename of the database; the pictures are there before,
-//! under names of their own. A new store sends nothing until the operator says so: the machine that the file comes from
-//! may still be at work.
+//! inside the store's own and made durable. Pictures come first, under names of their own; then the two databases change
+//! places in one step, and the key is written last, so that no old store ever finds a new key. A mark stands in the store's
+//! folder from before that step until after the last: whoever finds it opens nothing ([`crate::store::Disk::open`]). A new
+//! store sends nothing until the operator says so: the machine that the file comes from may still be at work.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Seek, SeekFrom, Write};
@@ -23,6 +24,8 @@ use crate::store::{self, Disk, StoreError};
 
 /// Folder of the database in that of the store.
 const DATABASE: &str = "db";
+/// How the names of folders begin and go on in which a store is being filled.
+const UNFINISHED: (&str, &str) = ("import-", "-unfinished.");
 /// Records in one batch.
 const BATCH: usize = 4096;
 
@@ -52,7 +55,7 @@ pub struct Imported {
     pub has_key: bool,
 }
 
-/// Why nothing was changed.
+/// Why a file did not become the store.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file is not taken.
@@ -88,6 +91,17 @@ pub enum ImportError {
     /// The key cannot be put into its place.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The new store is in its place and the rest is not, and it could not be taken back.
+    #[error(
+        "the import was broken off half way: {cause}. Do it again with --replace: what was there before is kept in {}",
+        folder.display()
+    )]
+    Torn {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The disk, or the permissions.
     #[error("cannot {doing} {}: {cause}", path.display())]
     Io {
@@ -108,34 +122,22 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImportE
 /// Makes the store out of the file.
 ///
 /// # Errors
-/// Nothing has been changed then.
+/// Nothing has been changed then, but for [`ImportError::Torn`], and for pictures that no record names.
 pub fn import(mut file: File, place: &Place, now: Timestamp) -> Result<Imported, ImportError> {
     let contents = check(BufReader::new(&file))?;
     file.seek(SeekFrom::Start(0)).map_err(FileError::from)?;
     let folder = &place.store;
     fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
-    let _lock = store::lock(folder)?;
+    let lock = store::lock(folder)?;
     let occupied = folder.join(DATABASE).try_exists().map_err(failed("look into", folder))?;
     if occupied && !place.replace {
         return Err(ImportError::NotEmpty { folder: folder.clone() });
     }
-    let other_key = match &contents.key {
-        Some(key) => keyfile::differs(&place.key_file, key)?,
-        None => false,
-    };
-    if other_key && !place.replace {
-        return Err(KeyFileError::AnotherKey { path: place.key_file.clone() }.into());
-    }
-    if let (None, Some(wanted), Some(there)) =
-        (&contents.key, &contents.header.key_fingerprint, keyfile::fingerprint_in(&place.key_file))
-        && there != *wanted
-        && !place.keep_key
-    {
-        return Err(ImportError::UnfitKey { path: place.key_file.clone(), wanted: wanted.clone() });
-    }
+    let other_key = takes_another_key(&contents, place)?;
     let stamp = now.strftime("%Y%m%d-%H%M%S").to_string();
+    sweep(folder)?;
     let fresh = tempfile::Builder::new()
-        .prefix(&format!("import-{stamp}-unfinished."))
+        .prefix(&format!("{}{stamp}{}", UNFINISHED.0, UNFINISHED.1))
         .tempdir_in(folder)
         .map_err(failed("make a folder in", folder))?;
     let sum = fill(BufReader::new(&file), fresh.path(), now)?;
@@ -145,15 +147,101 @@ pub fn import(mut file: File, place: &Place, now: Timestamp) -> Result<Imported,
     }
     place_media(&fresh.path().join(MEDIA), &folder.join(MEDIA))?;
     let key_set_aside = if other_key { Some(keyfile::keep_copy(&place.key_file, &stamp)?) } else { None };
+    let set_aside = install(fresh, place, &contents, occupied, other_key, &stamp)?;
+    drop(lock);
+    let has_key = keyfile::read(&place.key_file).is_ok();
+    Ok(Imported { contents, set_aside, key_set_aside, has_key })
+}
+
+/// Whether the key in the file takes the place of another one; refuses what would lose one, or the followers.
+fn takes_another_key(contents: &Contents, place: &Place) -> Result<bool, ImportError> {
+    let path = &place.key_file;
+    if let Some(key) = &contents.key {
+        let other = keyfile::differs(path, key)?;
+        if other && !place.replace {
+            return Err(KeyFileError::AnotherKey { path: path.clone() }.into());
+        }
+        return Ok(other);
+    }
+    match (&contents.header.key_fingerprint, keyfile::fingerprint_in(path)) {
+        (Some(wanted), Some(there)) if there != *wanted && !place.keep_key => {
+            Err(ImportError::UnfitKey { path: path.clone(), wanted: wanted.clone() })
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Removes what an earlier import left behind that was broken off: it holds nothing that its file does not hold.
+fn sweep(folder: &Path) -> Result<(), ImportError> {
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
+        let entry = entry.map_err(failed("read", folder))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(UNFINISHED.0) && name.contains(UNFINISHED.1) {
+            fs::remove_dir_all(entry.path()).map_err(failed("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the new store and then the key into their places; what fails is taken back. Answers where the old store is.
+fn install(
+    fresh: tempfile::TempDir,
+    place: &Place,
+    contents: &Contents,
+    occupied: bool,
+    other_key: bool,
+    stamp: &str,
+) -> Result<Option<PathBuf>, ImportError> {
+    let folder = &place.store;
+    let aside = folder.join(format!("replaced-{stamp}"));
+    // Once the databases have changed places, the old one lies in this folder: it must be none that removes itself.
+    let (beside, _removed_at_the_end) = if occupied {
+        let _ = fs::remove_dir(fresh.path().join(MEDIA));
+        fs::rename(fresh.path(), &aside).map_err(failed("rename", fresh.path()))?;
+        drop(fresh.keep());
+        (aside.clone(), None)
+    } else {
+        (fresh.path().to_owned(), Some(fresh))
+    };
+    let mark = folder.join(store::HALF_IMPORTED);
+    let marked = File::create(&mark).and_then(|file| file.sync_all()).map_err(failed("write", &mark));
+    let placed = marked.and_then(|()| sync(folder)).and_then(|()| swap(&beside, place, contents, occupied, other_key));
+    if !matches!(placed, Err(ImportError::Torn { .. })) {
+        if placed.is_err() && occupied {
+            // The new store, which nobody has opened.
+            let _ = fs::remove_dir_all(&aside);
+        }
+        let removed = fs::remove_file(&mark).and_then(|()| File::open(folder)?.sync_all());
+        if let Err(cause) = removed
+            && cause.kind() != io::ErrorKind::NotFound
+        {
+            return Err(ImportError::Torn { folder: folder.clone(), cause });
+        }
+    }
+    placed.map(|()| occupied.then_some(aside))
+}
+
+fn swap(beside: &Path, place: &Place, contents: &Contents, occupied: bool, other_key: bool) -> Result<(), ImportError> {
+    let torn = |cause| ImportError::Torn { folder: place.store.clone(), cause };
+    let (new, old) = (beside.join(DATABASE), place.store.join(DATABASE));
+    if let Err(cause) = exchange(&new, &old, occupied) {
+        return Err(if old.exists() == occupied { failed("move the new store to", &old)(cause) } else { torn(cause) });
+    }
+    let durable = sync(&place.store).and_then(|()| if occupied { sync(beside) } else { Ok(()) });
+    let placed = durable.and_then(|()| place_key(place, contents, other_key));
+    if placed.is_err() {
+        let back = if occupied { exchange(&new, &old, true) } else { fs::rename(&old, &new) };
+        back.and_then(|()| File::open(&place.store)?.sync_all()).map_err(torn)?;
+    }
+    placed
+}
+
+fn place_key(place: &Place, contents: &Contents, other_key: bool) -> Result<(), ImportError> {
     if let Some(key) = &contents.key {
         keyfile::write(&place.key_file, key, other_key)?;
     }
-    let (new, old) = (fresh.path().join(DATABASE), folder.join(DATABASE));
-    exchange(&new, &old, occupied).map_err(failed("move the new store to", &old))?;
-    sync(folder)?;
-    let set_aside = if occupied { Some(keep(fresh, folder, &stamp)?) } else { None };
-    let has_key = keyfile::read(&place.key_file).is_ok();
-    Ok(Imported { contents, set_aside, key_set_aside, has_key })
+    Ok(())
 }
 
 /// Writes everything below `fresh`. Answers the checksum of what was read.
@@ -242,7 +330,7 @@ fn place_media(from: &Path, to: &Path) -> Result<(), ImportError> {
     sync(to)
 }
 
-/// Moves the new database to its place; an old one is at the new one's place afterwards. There is always one of them.
+/// Moves the new database to its place; an old one is at the new one's place afterwards.
 fn exchange(new: &Path, old: &Path, occupied: bool) -> io::Result<()> {
     if !occupied {
         return fs::rename(new, old);
@@ -251,24 +339,19 @@ fn exchange(new: &Path, old: &Path, occupied: bool) -> io::Result<()> {
         Ok(()) => Ok(()),
         // A file system that cannot exchange two folders at once.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            let aside = new.with_extension("old");
-            fs::rename(old, &aside)?;
-            fs::rename(new, old).or_else(|cause| fs::rename(&aside, old).and(Err(cause)))?;
-            fs::rename(&aside, new)
+            in_steps(new, old)
         }
         Err(cause) => Err(cause.into()),
     }
 }
 
-/// Keeps what was there before.
-fn keep(fresh: tempfile::TempDir, folder: &Path, stamp: &str) -> Result<PathBuf, ImportError> {
-    let from = fresh.keep();
-    let to = folder.join(format!("replaced-{stamp}"));
-    // Only the database is worth keeping: the pictures have stayed where they are.
-    let _ = fs::remove_dir(from.join(MEDIA));
-    fs::rename(&from, &to).map_err(failed("rename", &from))?;
-    sync(folder)?;
-    Ok(to)
+/// As one exchange, in three renames: each that fails takes those before it back.
+pub(super) fn in_steps(new: &Path, old: &Path) -> io::Result<()> {
+    let waiting = new.with_extension("new");
+    fs::rename(new, &waiting)?;
+    let moved = fs::rename(old, new)
+        .and_then(|()| fs::rename(&waiting, old).or_else(|cause| fs::rename(new, old).and(Err(cause))));
+    moved.or_else(|cause| fs::rename(&waiting, new).and(Err(cause)))
 }
 
 /// What was renamed in a folder is durable only with it.

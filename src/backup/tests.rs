@@ -330,6 +330,53 @@ async fn what_is_there_is_kept_or_set_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_fails_half_way_is_taken_back_and_one_that_was_killed_is_noticed() {
+    let from = tempfile::tempdir().unwrap();
+    let store = filled(from.path()).await;
+    let file = exported(&store, from.path(), Some(key())).await;
+    let to = tempfile::tempdir().unwrap();
+    drop(filled(to.path()).await);
+    wait_until_free(to.path()).await;
+    let before = tree(to.path());
+    // The key is written last, and here it cannot be.
+    let unwritable = Place { key_file: to.path().join("no/such/folder.pem"), ..place(to.path(), true) };
+    let error = import(on_disk(&file), &unwritable, NOW).unwrap_err();
+    assert!(matches!(error, ImportError::Key(_)), "{error}");
+    assert!(tree(to.path()) == before, "{:?}", tree(to.path()).keys());
+    let empty = tempfile::tempdir().unwrap();
+    let unwritable =
+        Place { key_file: empty.path().join("no/such/folder.pem"), ..place(empty.path(), false) };
+    assert!(import(on_disk(&file), &unwritable, NOW).is_err());
+    let left = tree(empty.path()).into_keys().filter(|name| !name.starts_with(MEDIA));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+
+    // What a kill leaves behind between the first rename and the last.
+    std::fs::write(to.path().join(crate::store::HALF_IMPORTED), "").unwrap();
+    std::fs::create_dir(to.path().join("import-19700101-000000-unfinished.x")).unwrap();
+    let error = Store::open(to.path()).unwrap_err();
+    assert!(error.to_string().contains("import --replace FILE"), "{error}");
+    import(on_disk(&file), &place(to.path(), true), NOW).unwrap();
+    drop(Disk::open(to.path()).unwrap());
+    let folders = std::fs::read_dir(to.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = folders.filter(|name| name.to_string_lossy().contains("unfinished")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn two_folders_change_places_where_that_takes_three_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("beside"), folder.path().join("db"));
+    std::fs::create_dir(&new).unwrap();
+    std::fs::write(new.join("new"), "").unwrap();
+    assert!(super::import::in_steps(&new, &old).is_err(), "there is no old one");
+    assert!(new.join("new").exists(), "taken back");
+    std::fs::create_dir(&old).unwrap();
+    std::fs::write(old.join("old"), "").unwrap();
+    super::import::in_steps(&new, &old).unwrap();
+    assert_eq!(tree(folder.path()).into_keys().collect::<Vec<_>>(), ["beside/old", "db/new"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_nobody_who_follows_knows_is_refused() {
     let from = tempfile::tempdir().unwrap();
     let store = filled(from.path()).await;

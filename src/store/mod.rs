@@ -18,7 +18,7 @@ use crate::model::record::kind;
 use crate::model::{Changes, View};
 
 pub use copy::copy;
-pub use disk::{Disk, FolderLock, SCHEMA, lock};
+pub use disk::{Disk, FolderLock, HALF_IMPORTED, SCHEMA, lock};
 pub use space::Room;
 pub use tap::{Tap, Writes};
 
@@ -60,6 +60,15 @@ pub enum StoreError {
         found: u32,
         /// Schema this release knows.
         known: u32,
+    },
+    /// An import was broken off.
+    #[error(
+        "an import into {folder} was broken off half way; do it again: owncast-herald import --replace FILE. What was there \
+         before is kept in that folder"
+    )]
+    HalfImported {
+        /// The store's folder.
+        folder: String,
     },
     /// It cannot be copied in a moment in which nobody writes to it.
     #[error(
