@@ -19,15 +19,18 @@ use super::seal::{FileError, Reader};
 use crate::config::keyfile::{self, KeyFileError};
 use crate::decide::wishes;
 use crate::media::freeze::{FOLDER as MEDIA, checked};
-use crate::model::Draft;
+use crate::media::recognise::Hash;
+use crate::model::{Draft, View};
+use crate::owncast::footprint::Footprint;
+use crate::owncast::provision::Provisioned;
 use crate::store::{self, Disk, StoreError};
 
 /// Folder of the database in that of the store.
 const DATABASE: &str = "db";
 /// How the names of folders begin and go on in which a store is being filled.
 const UNFINISHED: (&str, &str) = ("import-", "-unfinished.");
-/// Records in one batch.
-const BATCH: usize = 4096;
+/// Records in one batch, and their bytes.
+const BATCH: (usize, usize) = (4096, 4 * 1024 * 1024);
 
 /// Where a file goes.
 #[derive(Clone, Debug)]
@@ -51,8 +54,14 @@ pub struct Imported {
     pub set_aside: Option<PathBuf>,
     /// Where the key is that was there before.
     pub key_set_aside: Option<PathBuf>,
+    /// Where a next key is that was there before, and followed another key.
+    pub next_key_set_aside: Option<PathBuf>,
     /// There is a key for the agent to start with.
     pub has_key: bool,
+    /// A change of keys was under way when the file was made, and the next key is not here.
+    pub lacks_next_key: bool,
+    /// What the store that was there before has made in Owncast is known to the new one.
+    pub registered: bool,
 }
 
 /// Why a file did not become the store.
@@ -147,10 +156,23 @@ pub fn import(mut file: File, place: &Place, now: Timestamp) -> Result<Imported,
     }
     place_media(&fresh.path().join(MEDIA), &folder.join(MEDIA))?;
     let key_set_aside = if other_key { Some(keyfile::keep_copy(&place.key_file, &stamp)?) } else { None };
-    let set_aside = install(fresh, place, &contents, occupied, other_key, &stamp)?;
+    let (set_aside, next_key_set_aside) = install(fresh, place, &contents, occupied, other_key, &stamp)?;
     drop(lock);
     let has_key = keyfile::read(&place.key_file).is_ok();
-    Ok(Imported { contents, set_aside, key_set_aside, has_key })
+    let next = keyfile::fingerprint_in(&keyfile::next_file(&place.key_file));
+    let wanted = &contents.header.next_key_fingerprint;
+    let lacks_next_key = wanted.is_some() && next != *wanted;
+    // Last of all: what was there may be damaged, which may be why it was replaced.
+    let registered = set_aside.as_ref().is_none_or(|old| take_registration_over(old, folder).is_ok());
+    Ok(Imported {
+        contents,
+        set_aside,
+        key_set_aside,
+        next_key_set_aside,
+        has_key,
+        lacks_next_key,
+        registered,
+    })
 }
 
 /// Whether the key in the file takes the place of another one; refuses what would lose one, or the followers.
@@ -184,7 +206,8 @@ fn sweep(folder: &Path) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// Puts the new store and then the key into their places; what fails is taken back. Answers where the old store is.
+/// Puts the new store and then the key into their places; what fails is taken back. Answers where the old store is, and
+/// a next key that was set aside.
 fn install(
     fresh: tempfile::TempDir,
     place: &Place,
@@ -192,7 +215,7 @@ fn install(
     occupied: bool,
     other_key: bool,
     stamp: &str,
-) -> Result<Option<PathBuf>, ImportError> {
+) -> Result<(Option<PathBuf>, Option<PathBuf>), ImportError> {
     let folder = &place.store;
     let aside = folder.join(format!("replaced-{stamp}"));
     // Once the databases have changed places, the old one lies in this folder: it must be none that removes itself.
@@ -206,7 +229,9 @@ fn install(
     };
     let mark = folder.join(store::HALF_IMPORTED);
     let marked = File::create(&mark).and_then(|file| file.sync_all()).map_err(failed("write", &mark));
-    let placed = marked.and_then(|()| sync(folder)).and_then(|()| swap(&beside, place, contents, occupied, other_key));
+    let marked = marked.and_then(|()| sync(folder));
+    let placed =
+        marked.and_then(|()| swap(&beside, occupied, place, || place_key(place, contents, other_key, stamp)));
     if !matches!(placed, Err(ImportError::Torn { .. })) {
         if placed.is_err() && occupied {
             // The new store, which nobody has opened.
@@ -219,29 +244,71 @@ fn install(
             return Err(ImportError::Torn { folder: folder.clone(), cause });
         }
     }
-    placed.map(|()| occupied.then_some(aside))
+    placed.map(|next| (occupied.then_some(aside), next))
 }
 
-fn swap(beside: &Path, place: &Place, contents: &Contents, occupied: bool, other_key: bool) -> Result<(), ImportError> {
+/// Moves the new store to its place and does the rest, or takes it back.
+fn swap<R>(
+    beside: &Path,
+    occupied: bool,
+    place: &Place,
+    rest: impl FnOnce() -> Result<R, ImportError>,
+) -> Result<R, ImportError> {
     let torn = |cause| ImportError::Torn { folder: place.store.clone(), cause };
     let (new, old) = (beside.join(DATABASE), place.store.join(DATABASE));
     if let Err(cause) = exchange(&new, &old, occupied) {
-        return Err(if old.exists() == occupied { failed("move the new store to", &old)(cause) } else { torn(cause) });
+        let as_before = old.exists() == occupied;
+        return Err(if as_before { failed("move the new store to", &old)(cause) } else { torn(cause) });
     }
     let durable = sync(&place.store).and_then(|()| if occupied { sync(beside) } else { Ok(()) });
-    let placed = durable.and_then(|()| place_key(place, contents, other_key));
-    if placed.is_err() {
+    let done = durable.and_then(|()| rest());
+    if done.is_err() {
         let back = if occupied { exchange(&new, &old, true) } else { fs::rename(&old, &new) };
         back.and_then(|()| File::open(&place.store)?.sync_all()).map_err(torn)?;
     }
-    placed
+    done
 }
 
-fn place_key(place: &Place, contents: &Contents, other_key: bool) -> Result<(), ImportError> {
-    if let Some(key) = &contents.key {
-        keyfile::write(&place.key_file, key, other_key)?;
+/// Writes the key, if there is one in the file. Answers where a next key is now that belongs to another.
+fn place_key(
+    place: &Place,
+    contents: &Contents,
+    other_key: bool,
+    stamp: &str,
+) -> Result<Option<PathBuf>, ImportError> {
+    let path = &place.key_file;
+    let next_file = keyfile::next_file(path);
+    let stays = !other_key && keyfile::read(path).is_ok();
+    let next = keyfile::fingerprint_in(&next_file);
+    let known = next.is_some() && next == contents.header.next_key_fingerprint;
+    let aside = if stays || known { None } else { keyfile::set_next_aside(path, stamp)? };
+    if let Some(key) = &contents.key
+        && let Err(error) = keyfile::write(path, key, other_key)
+    {
+        if let Some(aside) = &aside {
+            let _ = fs::rename(aside, &next_file);
+        }
+        return Err(error.into());
     }
-    Ok(())
+    Ok(aside)
+}
+
+/// What the store that was there before has made in Owncast stands there still, and is taken for another agent's by one that
+/// does not know of it. What the file tells of is older, or gone.
+fn take_registration_over(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let disk = Disk::open(from)?;
+    let before: Footprint = (&disk as &dyn View).meta();
+    if let Some(fault) = disk.fault() {
+        return Err(StoreError::Disk(fault));
+    }
+    let Provisioned { webhook, token_fingerprint, .. } = &before.provisioned;
+    if webhook.is_none() && token_fingerprint.is_none() {
+        return Ok(());
+    }
+    let disk = Disk::open(to)?;
+    let mut draft = Draft::new(&disk);
+    draft.put_meta(&before);
+    disk.apply(draft.into_changes().into_writes())
 }
 
 /// Writes everything below `fresh`. Answers the checksum of what was read.
@@ -250,10 +317,13 @@ fn fill(from: BufReader<&File>, fresh: &Path, now: Timestamp) -> Result<String, 
     fs::create_dir(&media).map_err(failed("make the folder", &media))?;
     let disk = Disk::open(fresh)?;
     let mut reader = Reader::open(from)?;
-    let (mut batch, mut picture, mut sum) = (Vec::new(), None::<Picture>, String::new());
+    let (mut batch, mut bytes, mut picture, mut sum) = (Vec::new(), 0, None::<Picture>, String::new());
     while let Some(line) = reader.line()? {
         match line {
-            Line::Put { key, value, .. } => batch.push((key, Some(value))),
+            Line::Put { key, value, .. } => {
+                bytes += key.len() + value.len();
+                batch.push((key, Some(value)));
+            }
             Line::Gone { key } => batch.push((key, None)),
             Line::Media { name, offset, size, data } => {
                 let mut open = match picture.take() {
@@ -266,8 +336,9 @@ fn fill(from: BufReader<&File>, fresh: &Path, now: Timestamp) -> Result<String, 
             Line::End { sha256, .. } => sum = sha256,
             Line::Key(_) | Line::Header(_) => {}
         }
-        if batch.len() >= BATCH {
+        if batch.len() >= BATCH.0 || bytes >= BATCH.1 {
             disk.apply(std::mem::take(&mut batch))?;
+            bytes = 0;
         }
     }
     if picture.is_some() {
@@ -319,15 +390,28 @@ impl Picture {
     }
 }
 
-/// Puts the pictures beside those that are there. Two of one name are one picture.
+/// Puts the pictures beside those that are there. Two of one name are one picture, and where their bytes differ, one of them
+/// was damaged on its disk: the one stays whose name is the hash of its bytes.
 fn place_media(from: &Path, to: &Path) -> Result<(), ImportError> {
     fs::create_dir_all(to).map_err(failed("make the folder", to))?;
     for entry in fs::read_dir(from).map_err(failed("read", from))? {
         let entry = entry.map_err(failed("read", from))?;
-        let target = to.join(entry.file_name());
-        fs::rename(entry.path(), &target).map_err(failed("write", &target))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if is_what_it_is_called(&target) && !is_what_it_is_called(&source) {
+            fs::remove_file(&source).map_err(failed("remove", &source))?;
+            continue;
+        }
+        fs::rename(&source, &target).map_err(failed("write", &target))?;
     }
     sync(to)
+}
+
+/// Whether a picture is there and its name is the hash of its bytes. That of a post to followers only has another name.
+fn is_what_it_is_called(path: &Path) -> bool {
+    let bytes = fs::read(path).ok();
+    bytes.is_some_and(|bytes| {
+        path.file_stem().is_some_and(|stem| stem == Hash::of(&bytes).to_string().as_str())
+    })
 }
 
 /// Moves the new database to its place; an old one is at the new one's place afterwards.

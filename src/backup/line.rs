@@ -222,6 +222,13 @@ impl Line {
         header.filter(|header| header.what == WHAT).ok_or(LineProblem::NotALine)
     }
 
+    /// The release that wrote this first line, if it is one of a later form than ours, in which nothing else need be as here.
+    pub fn of_later_form(bytes: &[u8]) -> Option<String> {
+        let line: Value = serde_json::from_slice(bytes).ok()?;
+        let later = line["owncast-herald"] == WHAT && line["format"].as_u64()? > u64::from(FORMAT);
+        later.then(|| line["version"].as_str().unwrap_or("of another release").to_owned())
+    }
+
     /// Reads a line that is not the first.
     ///
     /// # Errors

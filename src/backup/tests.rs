@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::config::{Secret, keyfile};
 use crate::media::freeze::FOLDER as MEDIA;
+use crate::media::recognise::Hash;
 use crate::model::facts::Identity;
 use crate::model::record::{encode, full_key, kind};
 use crate::model::view::Meta;
@@ -215,6 +216,7 @@ async fn a_file_that_is_not_whole_or_not_ours_changes_nothing() {
         ("another program's JSON", b"{\"type\":\"Person\"}\n".to_vec(), "no export"),
         ("a database", [0; 4096].to_vec(), "no export"),
         ("a newer form", text.replacen("\"format\":1", "\"format\":2", 1).into_bytes(), "newer"),
+        ("a newer form that says less", b"{\"owncast-herald\":\"export\",\"format\":2}\n".to_vec(), "newer"),
         ("newer records", text.replacen("\"schema\":1", "\"schema\":2", 1).into_bytes(), "newer"),
         ("no footer", without(last), "cut off"),
         ("cut in the footer", good[..good.len() - 20].to_vec(), "cut off"),
@@ -296,6 +298,12 @@ async fn what_is_there_is_kept_or_set_aside() {
     let mark = |view: &dyn View| {
         let mut draft = Draft::new(view);
         draft.put_raw(b'z', b"mark", vec![1]);
+        let token_fingerprint = Some("made by the agent that was here".to_owned());
+        draft.put_meta(&Footprint {
+            path: "path".to_owned(),
+            secret: "secret".to_owned(),
+            provisioned: Provisioned { token_fingerprint, ..Provisioned::default() },
+        });
         (draft.into_changes(), ())
     };
     there.commit(mark).await.unwrap();
@@ -311,14 +319,19 @@ async fn what_is_there_is_kept_or_set_aside() {
     );
     let key_file = to.path().join("actor-key.pem");
     keyfile::write(&key_file, &mine, false).unwrap();
+    keyfile::write(&keyfile::next_file(&key_file), &key(), false).unwrap();
     let imported = import(on_disk(&file), &place(to.path(), true), NOW).unwrap();
-    assert!(imported.has_key);
+    assert!(imported.has_key && imported.registered && !imported.lacks_next_key);
+    assert!(!keyfile::next_file(&key_file).exists(), "it was to follow another key");
+    assert!(imported.next_key_set_aside.is_some_and(|aside| keyfile::read(&aside).is_ok()));
     assert_eq!(keyfile::read(&key_file).unwrap().pem, theirs);
     assert_eq!(keyfile::read(&imported.key_set_aside.unwrap()).unwrap().pem, mine);
     let old = Disk::open(&imported.set_aside.unwrap()).unwrap();
     assert_eq!(old.get_bytes(b"zmark"), Some(vec![1]));
     let new = Disk::open(to.path()).unwrap();
     assert_eq!((new.get_bytes(b"zmark"), new.get_bytes(&[b'F', 0, 255, b'F']).is_some()), (None, true));
+    let footprint: Footprint = (&new as &dyn View).meta();
+    assert_eq!(footprint.path, "path", "what stands in Owncast is that of the agent that was here");
     drop(new);
 
     // Another key is a reason to refuse by itself.
@@ -380,8 +393,9 @@ fn two_folders_change_places_where_that_takes_three_steps() {
 async fn a_key_that_nobody_who_follows_knows_is_refused() {
     let from = tempfile::tempdir().unwrap();
     let store = filled(from.path()).await;
-    let (mine, other) = (key(), key());
+    let (mine, other, next) = (key(), key(), key());
     keyfile::write(&from.path().join("actor-key.pem"), &mine, false).unwrap();
+    keyfile::write(&from.path().join("actor-key.pem.next"), &next, false).unwrap();
     let file = exported(&store, from.path(), None).await;
     let header = check(Cursor::new(&file)).unwrap().header;
     assert_eq!(header.key_fingerprint, keyfile::fingerprint(&mine).ok());
@@ -397,8 +411,31 @@ async fn a_key_that_nobody_who_follows_knows_is_refused() {
     }
     assert_eq!(tree(to.path()).len(), 1, "only the key that was there");
     let kept = Place { keep_key: true, ..place(to.path(), false) };
-    assert!(import(on_disk(&file), &kept, NOW).unwrap().has_key);
+    let imported = import(on_disk(&file), &kept, NOW).unwrap();
+    assert!(imported.has_key && imported.lacks_next_key);
     assert_eq!(keyfile::read(&key_file).unwrap().pem, other);
     keyfile::write(&key_file, &mine, true).unwrap();
-    assert!(import(on_disk(&file), &place(to.path(), true), NOW.checked_add(jiff::Span::new().seconds(1)).unwrap()).unwrap().has_key);
+    keyfile::write(&keyfile::next_file(&key_file), &next, false).unwrap();
+    let later = NOW.checked_add(std::time::Duration::from_secs(1)).unwrap();
+    let imported = import(on_disk(&file), &place(to.path(), true), later).unwrap();
+    assert!(imported.has_key && !imported.lacks_next_key && imported.next_key_set_aside.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_pictures_of_one_name_the_sound_one_stays() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(from.path()).await;
+    let (here, there): (&[u8], &[u8]) = (b"sound here", b"sound there");
+    std::fs::create_dir(to.path().join(MEDIA)).unwrap();
+    for (sound, in_file, on_disk) in [(here, &b"damaged"[..], here), (there, there, &b"damaged"[..])] {
+        let name = format!("{MEDIA}/{}.jpg", Hash::of(sound));
+        std::fs::write(from.path().join(&name), in_file).unwrap();
+        std::fs::write(to.path().join(&name), on_disk).unwrap();
+    }
+    let file = exported(&store, from.path(), None).await;
+    import(on_disk(&file), &place(to.path(), false), NOW).unwrap();
+    for sound in [here, there] {
+        let name = format!("{MEDIA}/{}.jpg", Hash::of(sound));
+        assert_eq!(std::fs::read(to.path().join(name)).unwrap(), sound);
+    }
 }

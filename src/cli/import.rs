@@ -14,6 +14,7 @@ use super::offline::Owner;
 use super::text::{json, line};
 use super::{Failure, Outcome};
 use crate::backup::{Contents, Counts, Imported, Place, check, import as restore};
+use crate::config::keyfile;
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -48,7 +49,10 @@ struct Told<'a> {
     imported: bool,
     set_aside: Option<&'a Path>,
     key_set_aside: Option<&'a Path>,
+    next_key_set_aside: Option<&'a Path>,
     has_key: Option<bool>,
+    /// A change of keys was under way when the file was made, and the next key is not here.
+    lacks_next_key: Option<bool>,
 }
 
 pub(super) fn import(places: &Places, args: &Args, as_json: bool) -> Outcome {
@@ -132,7 +136,9 @@ fn of<'a>(contents: &'a Contents, imported: Option<&'a Imported>) -> Told<'a> {
         imported: imported.is_some(),
         set_aside: imported.and_then(|imported| imported.set_aside.as_deref()),
         key_set_aside: imported.and_then(|imported| imported.key_set_aside.as_deref()),
+        next_key_set_aside: imported.and_then(|imported| imported.next_key_set_aside.as_deref()),
         has_key: imported.map(|imported| imported.has_key),
+        lacks_next_key: imported.map(|imported| imported.lacks_next_key),
     }
 }
 
@@ -161,6 +167,15 @@ fn told(imported: &Imported, place: &Place) -> String {
     if let Some(old) = &imported.key_set_aside {
         text.push_str(&format!("The key that was there is in {}.\n", old.display()));
     }
+    if let Some(next) = &imported.next_key_set_aside {
+        text.push_str(&format!("The key that was to follow it is in {}.\n", next.display()));
+    }
+    if !imported.registered {
+        text.push_str(
+            "What the agent that was here has made in Owncast could not be found out. If this one complains of another \
+             owncast-herald, start it once with owncast-herald run --replace.\n",
+        );
+    }
     let mut steps = Vec::new();
     if !imported.has_key {
         let wanted = imported.contents.header.key_fingerprint.as_deref();
@@ -169,6 +184,13 @@ fn told(imported: &Imported, place: &Place) -> String {
         steps.push(format!(
             "put the actor's key{wanted} into its place, {}: owncast-herald key import FILE",
             place.key_file.display()
+        ));
+    }
+    if imported.lacks_next_key {
+        steps.push(format!(
+            "a change of keys was under way, and some servers may know the new key already: copy {} of the old machine to \
+             this one; if the change was finished since: owncast-herald key import FILE --force",
+            keyfile::next_file(&place.key_file).display()
         ));
     }
     steps.extend(

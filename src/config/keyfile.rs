@@ -250,6 +250,23 @@ pub fn change_to_next(path: &Path, stamp: &str) -> Result<PathBuf, KeyFileError>
     Ok(aside)
 }
 
+/// Moves the next key away, which followed another key than the one that is put into its place. Answers where it is now.
+///
+/// # Errors
+/// The disk or the permissions.
+pub fn set_next_aside(path: &Path, stamp: &str) -> Result<Option<PathBuf>, KeyFileError> {
+    let next = next_file(path);
+    let aside = beside(&next, stamp);
+    match std::fs::rename(&next, &aside) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(KeyFileError::Io { doing: "cannot set aside", path: next, source }),
+    }
+    let synced = File::open(folder_of(&next)).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| KeyFileError::Io { doing: "cannot set aside", path: next, source })?;
+    Ok(Some(aside))
+}
+
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -421,6 +438,9 @@ mod tests {
             (read(&path).unwrap().pem, read_announced(&path).unwrap().pem),
             (first.clone(), second.clone())
         );
+        let gone = set_next_aside(&path, "0").unwrap().unwrap();
+        assert_eq!((next_file(&path).exists(), set_next_aside(&path, "0").unwrap()), (false, None));
+        std::fs::rename(gone, next_file(&path)).unwrap();
         let aside = change_to_next(&path, "1").unwrap();
         assert_eq!((read(&path).unwrap().pem, read(&aside).unwrap().pem), (second.clone(), first));
         assert_eq!(names(folder.path()).len(), 2);
