@@ -210,7 +210,15 @@ fn unwritten(cause: io::Error) -> Failure {
 /// The key is read here and not asked of the agent: who may open the socket need not be one who may have the key.
 fn key(places: &Places) -> Result<Secret, Failure> {
     let config = places.own_files(None)?;
-    Ok(keyfile::read(&config.identity.key_file)?.pem)
+    let file = &config.identity.key_file;
+    if keyfile::next_file(file).exists() {
+        return Err(Failure::new(
+            "a change of the actor's key is under way, and a backup holds one key: whoever restored it would sign with one \
+             that others may refuse by then. Finish the change first (owncast-herald key rotate --finish), or leave \
+             --with-key out",
+        ));
+    }
+    Ok(keyfile::read(file)?.pem)
 }
 
 /// Checks what comes from the agent while it is written, with the key put in if there is one.

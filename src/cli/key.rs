@@ -138,8 +138,13 @@ fn export(file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
         let written = keyfile::write(&args.file, &pem, args.force)? == Written::Now;
         let told = Told { changed: written, ..told(&args.file, written, None)? };
         let text = format!(
-            "The private key is in {}, which only you may read. Whoever has it can speak as the stream's account.\n",
-            args.file.display()
+            "The private key is in {}, which only you may read. Whoever has it can speak as the stream's account.\n{}",
+            args.file.display(),
+            if keyfile::next_file(file).exists() {
+                "A change of keys is under way: take another copy when it is finished (owncast-herald key rotate --finish).\n"
+            } else {
+                ""
+            }
         );
         return if as_json { json(&told) } else { Ok(text) };
     }
@@ -156,9 +161,13 @@ fn export(file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
 
 fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Told<'a>, String), Failure> {
     let key = keyfile::read(&args.file)?.pem;
-    let aside = match keyfile::differs(file, &key)? {
-        true if args.force => Some(keyfile::keep_copy(file, &stamp())?),
-        _ => None,
+    let (aside, next_aside) = match keyfile::differs(file, &key)? {
+        true if args.force => {
+            let stamp = stamp();
+            // The next key is told of in the name of the one that goes.
+            (Some(keyfile::keep_copy(file, &stamp)?), keyfile::set_next_aside(file, &stamp)?)
+        }
+        _ => (None, None),
     };
     let changed = keyfile::write(file, &key, aside.is_some())? == Written::Now;
     let mut text = match changed {
@@ -167,6 +176,12 @@ fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Tol
     };
     if let Some(aside) = &aside {
         text.push_str(&format!("The key that was there is in {}.\n", aside.display()));
+    }
+    if let Some(next) = &next_aside {
+        text.push_str(&format!(
+            "The change of that key is given up; the one that was to follow it is in {}.\n",
+            next.display()
+        ));
     }
     if changed && places.agent_runs() {
         text.push_str(
@@ -228,7 +243,8 @@ fn finish<'a>(places: &Places, file: &'a Path, force: bool) -> Result<(Told<'a>,
     }
     let aside = keyfile::change_to_next(file, &stamp())?;
     let mut text = format!(
-        "The new key is in its place. The one before is in {}; keep it for some weeks.\nA copy of the new one: owncast-herald key export FILE\n",
+        "The new key is in its place. The one before is in {}; keep it for some weeks.\n\
+         Backups made before are of no use without that one, so now: owncast-herald key export FILE, and a new backup.\n",
         aside.display()
     );
     if places.agent_runs() {
