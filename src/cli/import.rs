@@ -198,7 +198,7 @@ fn told(imported: &Imported, place: &Place) -> String {
             "make sure that the old machine's agent is stopped, and stays so: systemctl disable --now owncast-herald",
             "start this one: systemctl start owncast-herald",
             "look whether all is there: owncast-herald status",
-            "let it send: owncast-herald resume",
+            "let it send: owncast-herald resume --restored",
         ]
         .map(str::to_owned),
     );

@@ -107,8 +107,11 @@ pub enum Ask {
         /// How long.
         seconds: u64,
     },
-    /// End the pause, and the hold after a restore.
-    Resume,
+    /// End the pause. While everything was restored from a backup, refused unless that is meant.
+    Resume {
+        /// End the hold after a restore, too.
+        restored: bool,
+    },
     /// Everything that is kept, as a file: it follows behind the answer.
     Export,
     /// What was sent and is being sent, newest first.

@@ -98,7 +98,9 @@ async fn a_restored_agent_goes_on_with_the_same_followers_and_key_once_it_may() 
     let refused = fails(&other.cli(&["go-live", "now"]).await, 1);
     assert!(refused.contains("owncast-herald resume"), "{refused}");
 
-    let said = succeeds(&other.cli(&["resume"]).await);
+    let refused = fails(&other.cli(&["resume"]).await, 1);
+    assert!(refused.contains("resume --restored"), "{refused}");
+    let said = succeeds(&other.cli(&["resume", "--restored"]).await);
     assert!(said.contains("sent from now on"), "{said}");
     assert!(late.wait_accepted(LONG).await);
     let next = eventually("the post", LONG, async || server.posts().get(1).cloned()).await;
