@@ -1,13 +1,17 @@
 //! `export` and `backup`: everything that is kept, in one file.
 
+mod folder;
+
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, BufReader, BufWriter, IsTerminal, Seek, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
+
+use folder::Folder;
 
 use super::files::{Places, unexpected};
 use super::offline::{self, Owner};
@@ -69,28 +73,22 @@ pub(super) fn export(places: &Places, args: &Args, as_json: bool) -> Outcome {
         write(places, args.with_key, &mut out.lock())?;
         return Ok(String::new());
     }
-    let (contents, bytes) = to_file(places, &args.file, args.with_key, args.force)?;
+    let (folder, name) = Folder::of(&args.file)
+        .map_err(|cause| Failure::new(format!("cannot write {}: {cause}", args.file.display())))?;
+    let heirs = offline::heirs(places);
+    let (contents, bytes) = to_file(places, (&folder, &name), &heirs, args.with_key, args.force)?;
     told(&args.file, &contents, bytes, Vec::new(), as_json)
 }
 
 pub(super) fn backup(places: &Places, args: &BackupArgs, as_json: bool) -> Outcome {
+    let heirs = offline::heirs(places);
+    let folder = Folder::open_or_make(&args.folder, &heirs)
+        .map_err(|cause| Failure::new(format!("cannot use the folder {}: {cause}", args.folder.display())))?;
     let stamp = Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let file = args.folder.join(format!("{}{stamp}{}", NAME.0, NAME.1));
-    if !args.folder.exists() {
-        let mut builder = std::fs::DirBuilder::new();
-        let made = std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700).create(&args.folder);
-        made.map_err(|cause| {
-            Failure::new(format!("cannot make the folder {}: {cause}", args.folder.display()))
-        })?;
-        let above =
-            args.folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = File::open(&args.folder).and_then(|folder| keyfile::give_to_owner_of(above, &folder));
-        folder
-            .map_err(|cause| Failure::new(format!("cannot hand over {}: {cause}", args.folder.display())))?;
-    }
-    let (contents, bytes) = to_file(places, &file, false, false)?;
-    let removed = prune(&args.folder, args.keep as usize)?;
-    told(&file, &contents, bytes, removed, as_json)
+    let name = OsString::from(format!("{}{stamp}{}", NAME.0, NAME.1));
+    let (contents, bytes) = to_file(places, (&folder, &name), &heirs, false, false)?;
+    let removed = prune(&folder, args.keep as usize)?;
+    told(&folder.path_of(&name), &contents, bytes, removed, as_json)
 }
 
 fn told(file: &Path, contents: &Contents, bytes: u64, removed: Vec<PathBuf>, as_json: bool) -> Outcome {
@@ -127,30 +125,32 @@ pub(super) fn inside(contents: &Contents) -> String {
 }
 
 /// Writes a file that is there whole or not at all, readable to nobody else from its first byte on, and reads it again.
-fn to_file(places: &Places, path: &Path, with_key: bool, force: bool) -> Result<(Contents, u64), Failure> {
-    let failed =
-        |doing: &str, cause: io::Error| Failure::new(format!("cannot {doing} {}: {cause}", path.display()));
-    if !force && path.symlink_metadata().is_ok() {
+fn to_file(
+    places: &Places,
+    (folder, name): (&Folder, &OsStr),
+    heirs: &[u32],
+    with_key: bool,
+    force: bool,
+) -> Result<(Contents, u64), Failure> {
+    let path = folder.path_of(name);
+    let failed = |doing: &'static str| {
+        let path = path.display();
+        move |cause: io::Error| Failure::new(format!("cannot {doing} {path}: {cause}"))
+    };
+    if !force && folder.has(name) {
         return Err(Failure::new(format!(
             "{} is there already; name another file, or write over it with --force",
             path.display()
         )));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut unfinished = tempfile::Builder::new()
-        .prefix(".owncast-herald-export.")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)
-        .map_err(|cause| failed("write beside", cause))?;
-    keyfile::give_to_owner_of(folder, unfinished.as_file()).map_err(|cause| failed("hand over", cause))?;
-    write_file(places, with_key, unfinished.as_file_mut())?;
-    unfinished.as_file().sync_all().map_err(|cause| failed("write", cause))?;
-    let written = File::open(unfinished.path()).map_err(|cause| failed("read again", cause))?;
-    let bytes = written.metadata().map_err(|cause| failed("read again", cause))?.len();
-    let contents = check(BufReader::new(written)).map_err(|error| Failure::new(error.to_string()))?;
-    let placed = if force { unfinished.persist(path) } else { unfinished.persist_noclobber(path) };
-    placed.map_err(|error| failed("write", error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| failed("write", cause))?;
+    let mut unfinished = folder.unfinished(heirs).map_err(failed("write"))?;
+    write_file(places, with_key, &mut unfinished.file)?;
+    unfinished.file.sync_all().map_err(failed("write"))?;
+    unfinished.file.rewind().map_err(failed("read again"))?;
+    let bytes = unfinished.file.metadata().map_err(failed("read again"))?.len();
+    let contents =
+        check(BufReader::new(&unfinished.file)).map_err(|error| Failure::new(error.to_string()))?;
+    unfinished.place(name, force).map_err(failed("write"))?;
     Ok((contents, bytes))
 }
 
@@ -250,27 +250,23 @@ fn pass_on(from: BufReader<UnixStream>, mut key: Option<Secret>, out: &mut dyn W
 }
 
 /// Removes the oldest backups, and nothing that is not one. Their names sort by time.
-fn prune(folder: &Path, keep: usize) -> Result<Vec<PathBuf>, Failure> {
+fn prune(folder: &Folder, keep: usize) -> Result<Vec<PathBuf>, Failure> {
     let failed = |cause: io::Error| {
-        Failure::new(format!("cannot remove old backups in {}: {cause}", folder.display()))
+        Failure::new(format!("cannot remove old backups in {}: {cause}", folder.path.display()))
     };
-    let mut backups = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
+    let is_stamp = |stamp: &str| stamp.len() == 15 && stamp.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let stamp = |name: &OsString| {
         let stamp = name.to_str().and_then(|name| name.strip_prefix(NAME.0)?.strip_suffix(NAME.1));
-        if stamp
-            .is_some_and(|stamp| stamp.len() == 15 && stamp.chars().all(|c| c.is_ascii_digit() || c == '-'))
-        {
-            backups.push(entry.path());
-        }
-    }
+        stamp.is_some_and(is_stamp)
+    };
+    let mut backups = folder.names().map_err(failed)?;
+    backups.retain(stamp);
     backups.sort();
     backups.truncate(backups.len().saturating_sub(keep));
-    for path in &backups {
-        std::fs::remove_file(path).map_err(failed)?;
+    for name in &backups {
+        folder.remove(name).map_err(failed)?;
     }
-    Ok(backups)
+    Ok(backups.iter().map(|name| folder.path_of(name)).collect())
 }
 
 #[cfg(test)]
@@ -288,8 +284,9 @@ mod tests {
             "owncast-herald-20250101-000000.jsonl.gpg",
         ];
         names.iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
-        assert_eq!(prune(folder.path(), 2).unwrap(), [folder.path().join(names[0])]);
-        assert_eq!(prune(folder.path(), 2).unwrap(), Vec::<PathBuf>::new());
+        let open = Folder::open(folder.path()).unwrap();
+        assert_eq!(prune(&open, 2).unwrap(), [folder.path().join(names[0])]);
+        assert_eq!(prune(&open, 2).unwrap(), Vec::<PathBuf>::new());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::files::{Places, unexpected};
+use super::offline;
 use super::text::json;
 use super::{Failure, Outcome};
 use crate::activitypub::signature::PrivateKey;
@@ -96,7 +97,7 @@ pub(super) fn key(places: &Places, command: Command, as_json: bool) -> Outcome {
     let config = places.own_files(None)?;
     let file = &config.identity.key_file;
     let (told, text) = match command {
-        Command::Export(args) => return export(file, &args, as_json),
+        Command::Export(args) => return export(places, file, &args, as_json),
         Command::Import(args) => import(places, file, &args)?,
         Command::Show => show(file)?,
         Command::Rotate(args) if args.finish => finish(places, file, args.force)?,
@@ -132,10 +133,11 @@ fn show(file: &Path) -> Result<(Told<'_>, String), Failure> {
     Ok((told, text))
 }
 
-fn export(file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
+fn export(places: &Places, file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
     let pem = keyfile::read(file)?.pem;
     if args.file.as_os_str() != "-" {
-        let written = keyfile::write(&args.file, &pem, args.force)? == Written::Now;
+        let written =
+            keyfile::write_copy(&args.file, &pem, args.force, &offline::heirs(places))? == Written::Now;
         let told = Told { changed: written, ..told(&args.file, written, None)? };
         let text = format!(
             "The private key is in {}, which only you may read. Whoever has it can speak as the stream's account.\n{}",

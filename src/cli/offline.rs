@@ -52,6 +52,14 @@ impl Owner {
     }
 }
 
+/// Whom root may give what it writes in a folder of theirs: the owner of the store, and whoever has called sudo. Any other
+/// folder may be a web server's.
+pub(super) fn heirs(places: &Places) -> Vec<u32> {
+    let store = places.stored().ok().and_then(|config| std::fs::metadata(&config.store.path).ok());
+    let caller = env("SUDO_UID").and_then(|user| user.parse().ok());
+    store.map(|store| store.uid()).into_iter().chain(caller).collect()
+}
+
 /// The configuration of the store that is there, or why nobody can be asked.
 fn of_a_store(places: &Places, nobody: ClientError) -> Result<Config, Failure> {
     let Ok(config) = places.stored() else { return Err(nobody.into()) };

@@ -192,6 +192,19 @@ async fn root_leaves_nothing_of_its_own_in_the_store() {
     let said = succeeds(&agent.cli_by_file(&["import", "--replace", text(&file)]).await);
     assert!(said.contains("1 follower, 1 block"), "{said}");
     assert_eq!(owners(&store), [NOBODY]);
+    // The key goes to the store's owner, and to no other whose folder it is written into.
+    for (user, owner) in [(NOBODY, NOBODY), (NOBODY - 1, 0)] {
+        let folder = stage.agent.path(&format!("of-{user}"));
+        std::fs::create_dir(&folder).unwrap();
+        give_away(&folder, user);
+        for (file, command) in
+            [("key.pem", &["key", "export"][..]), ("all.jsonl", &["export", "--with-key"][..])]
+        {
+            let file = folder.join(file);
+            succeeds(&stage.agent.cli_by_file(&[command, &[text(&file)]].concat()).await);
+            assert_eq!(std::fs::metadata(&file).unwrap().uid(), owner, "{}", file.display());
+        }
+    }
 }
 
 fn give_away(path: &Path, user: u32) {
