@@ -4,8 +4,7 @@ mod folder;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Seek, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -70,7 +69,7 @@ pub(super) fn export(places: &Places, args: &Args, as_json: bool) -> Outcome {
                 "the private key is not written to a terminal; name a file, or force it with --force",
             ));
         }
-        write(places, args.with_key, &mut out.lock())?;
+        write(places, args.with_key, &mut out.lock(), Reading::WhenItLikes)?;
         return Ok(String::new());
     }
     let (folder, name) = Folder::of(&args.file)
@@ -173,15 +172,25 @@ fn write_file(places: &Places, with_key: bool, file: &mut File) -> Result<(), Fa
             }
         };
     }
-    write(places, with_key, file)
+    write(places, with_key, file, Reading::AtOnce)
+}
+
+/// How what is written is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// By a disk.
+    AtOnce,
+    /// By a program that may first wait for somebody to type a passphrase; the agent would not wait for that long.
+    WhenItLikes,
 }
 
 /// Writes everything, out of the running agent or out of the store of one that does not run.
-fn write(places: &Places, with_key: bool, out: &mut dyn Write) -> Result<(), Failure> {
+fn write(places: &Places, with_key: bool, out: &mut dyn Write, reading: Reading) -> Result<(), Failure> {
     let key = with_key.then(|| key(places)).transpose()?;
     let mut out = BufWriter::with_capacity(256 * 1024, out);
     match client::ask_on(&places.sockets()?, &Ask::Export) {
-        Ok((Answer::Export, stream)) => pass_on(stream, key, &mut out)?,
+        Ok((Answer::Export, stream)) if reading == Reading::AtOnce => pass_on(stream, key, &mut out)?,
+        Ok((Answer::Export, stream)) => pass_on(taken(stream)?, key, &mut out)?,
         Ok(_) => return Err(unexpected()),
         Err(nobody @ ClientError::NoAgent { .. }) if places.socket.is_none() => {
             let (config, store) = offline::store(places, nobody)?;
@@ -221,8 +230,20 @@ fn key(places: &Places) -> Result<Secret, Failure> {
     Ok(keyfile::read(file)?.pem)
 }
 
+/// Takes all that the agent says into a file without a name. The key is not in it.
+fn taken(mut from: impl Read) -> Result<BufReader<File>, Failure> {
+    let failed = |cause: io::Error| {
+        let folder = std::env::temp_dir();
+        Failure::new(format!("the export cannot be kept in {} for a moment: {cause}", folder.display()))
+    };
+    let mut kept = tempfile::tempfile().map_err(failed)?;
+    io::copy(&mut from, &mut kept).map_err(failed)?;
+    kept.rewind().map_err(failed)?;
+    Ok(BufReader::new(kept))
+}
+
 /// Checks what comes from the agent while it is written, with the key put in if there is one.
-fn pass_on(from: BufReader<UnixStream>, mut key: Option<Secret>, out: &mut dyn Write) -> Result<(), Failure> {
+fn pass_on(from: impl BufRead, mut key: Option<Secret>, out: &mut dyn Write) -> Result<(), Failure> {
     let broken = |error: crate::backup::FileError| {
         Failure::new(format!(
             "the agent broke the export off ({error}); its log says why (journalctl -u owncast-herald)"
@@ -288,5 +309,19 @@ mod tests {
         assert_eq!(prune(&open, 2).unwrap(), [folder.path().join(names[0])]);
         assert_eq!(prune(&open, 2).unwrap(), Vec::<PathBuf>::new());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn the_agent_does_not_wait_for_whoever_reads_a_pipe() {
+        let (here, mut agent) = std::os::unix::net::UnixStream::pair().unwrap();
+        // Far more than a socket holds. It is all taken before anybody reads any of it.
+        let all: Vec<u8> = (0..4_000_000_u32).map(|number| (number % 251) as u8).collect();
+        let sent = all.clone();
+        let agent = std::thread::spawn(move || agent.write_all(&sent));
+        let mut kept = taken(here).unwrap();
+        agent.join().unwrap().unwrap();
+        let mut read = Vec::new();
+        kept.read_to_end(&mut read).unwrap();
+        assert!(read == all);
     }
 }
