@@ -20,7 +20,7 @@ use crate::model::facts::Identity;
 use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::view::Meta;
 use crate::owncast::footprint::Footprint;
-use crate::store::{SCHEMA, Store, StoreError, Tap};
+use crate::store::{SCHEMA, Store, StoreError, Tap, exit_code_of};
 
 /// Bytes of records in one slice.
 const SLICE: usize = 256 * 1024;
@@ -46,6 +46,17 @@ pub enum ExportError {
         /// What the system said.
         cause: io::Error,
     },
+}
+
+impl ExportError {
+    /// Exit code after sysexits.h: 74 if the disk failed, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ExportError::Store(error) => error.exit_code(),
+            ExportError::TooSlow => 1,
+            ExportError::Media { cause, .. } => exit_code_of(cause),
+        }
+    }
 }
 
 /// What a file holds and tells of the actor's key.

@@ -123,6 +123,20 @@ pub enum ImportError {
     },
 }
 
+impl ImportError {
+    /// Exit code after sysexits.h: 74 if the disk failed, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ImportError::Store(error) => error.exit_code(),
+            ImportError::File(FileError::Io(cause))
+            | ImportError::Key(KeyFileError::Io { source: cause, .. })
+            | ImportError::Io { cause, .. }
+            | ImportError::Torn { cause, .. } => store::exit_code_of(cause),
+            _ => 1,
+        }
+    }
+}
+
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImportError {
     let path = path.to_owned();
     move |cause| ImportError::Io { doing, path, cause }

@@ -16,11 +16,12 @@ use super::files::{Places, unexpected};
 use super::offline::{self, Owner};
 use super::text::{counted, json};
 use super::{Failure, Outcome};
-use crate::backup::{Contents, Exporter, Keys, Line, Reader, Sealer, check};
+use crate::backup::{Contents, ExportError, Exporter, Keys, Line, Reader, Sealer, check};
 use crate::config::Secret;
 use crate::config::keyfile;
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{Answer, Ask};
+use crate::store::exit_code_of;
 
 /// How the names of backups begin and end.
 const NAME: (&str, &str) = ("owncast-herald-", ".jsonl");
@@ -134,7 +135,7 @@ fn to_file(
     let path = folder.path_of(name);
     let failed = |doing: &'static str| {
         let path = path.display();
-        move |cause: io::Error| Failure::new(format!("cannot {doing} {path}: {cause}"))
+        move |cause: io::Error| of_file(format!("cannot {doing} {path}: {cause}"), &cause)
     };
     if !force && folder.has(name) {
         return Err(Failure::new(format!(
@@ -197,11 +198,8 @@ fn write(places: &Places, with_key: bool, out: &mut dyn Write, reading: Reading)
             let keys = Keys::of(&config.identity.key_file, key);
             offline::runtime()?.block_on(async {
                 let folder = &config.store.path;
-                let begun = Exporter::new(store, folder, keys, Timestamp::now()).await;
-                let mut exporter = begun.map_err(|error| Failure::new(error.to_string()))?;
-                while let Some(block) =
-                    exporter.next().await.map_err(|error| Failure::new(error.to_string()))?
-                {
+                let mut exporter = Exporter::new(store, folder, keys, Timestamp::now()).await?;
+                while let Some(block) = exporter.next().await? {
                     out.write_all(&block).map_err(unwritten)?;
                 }
                 Ok::<(), Failure>(())
@@ -212,8 +210,18 @@ fn write(places: &Places, with_key: bool, out: &mut dyn Write, reading: Reading)
     out.flush().map_err(unwritten)
 }
 
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        Failure { message: error.to_string(), code: error.exit_code() }
+    }
+}
+
+fn of_file(message: String, cause: &io::Error) -> Failure {
+    Failure { message, code: exit_code_of(cause) }
+}
+
 fn unwritten(cause: io::Error) -> Failure {
-    Failure::new(format!("the export cannot be written: {cause}"))
+    of_file(format!("the export cannot be written: {cause}"), &cause)
 }
 
 /// The key is read here and not asked of the agent: who may open the socket need not be one who may have the key.
@@ -234,7 +242,7 @@ fn key(places: &Places) -> Result<Secret, Failure> {
 fn taken(mut from: impl Read) -> Result<BufReader<File>, Failure> {
     let failed = |cause: io::Error| {
         let folder = std::env::temp_dir();
-        Failure::new(format!("the export cannot be kept in {} for a moment: {cause}", folder.display()))
+        of_file(format!("the export cannot be kept in {} for a moment: {cause}", folder.display()), &cause)
     };
     let mut kept = tempfile::tempfile().map_err(failed)?;
     io::copy(&mut from, &mut kept).map_err(failed)?;

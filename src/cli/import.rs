@@ -85,7 +85,8 @@ pub(super) fn import(places: &Places, args: &Args, as_json: bool) -> Outcome {
         replace: args.replace,
         keep_key: args.keep_key,
     };
-    let imported = restore(file, &place, Timestamp::now()).map_err(|error| named(&error))?;
+    let imported = restore(file, &place, Timestamp::now())
+        .map_err(|error| Failure { code: error.exit_code(), ..named(&error) })?;
     if as_json { json(&of(&imported.contents, Some(&imported))) } else { Ok(told(&imported, &place)) }
 }
 

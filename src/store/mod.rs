@@ -95,7 +95,23 @@ fn cure(cause: &std::io::Error) -> &'static str {
     }
 }
 
+/// Exit code of a command that a file is to blame for: 74 if its disk failed or is full, else 1.
+pub fn exit_code_of(cause: &std::io::Error) -> u8 {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let failed = cause.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    if failed || matches!(cause.kind(), QuotaExceeded | StorageFull) { 74 } else { 1 }
+}
+
 impl StoreError {
+    /// Exit code of a command after sysexits.h: 74 if the disk failed, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StoreError::Disk(_) => 74,
+            StoreError::Folder { cause, .. } => exit_code_of(cause),
+            _ => 1,
+        }
+    }
+
     /// True if the same call may succeed later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Closed)
