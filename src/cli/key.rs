@@ -260,3 +260,27 @@ fn finish<'a>(places: &Places, file: &'a Path, force: bool) -> Result<(Told<'a>,
 fn stamp() -> String {
     Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_key_is_given_up_with_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let places = Places { socket: Some(path("nobody.sock")), ..Places::default() };
+        let (file, next) = (path("actor-key.pem"), path("actor-key.pem.next"));
+        for place in [&file, &next, &path("copy.pem")] {
+            let pem = PrivateKey::generate().and_then(|key| key.to_pem()).unwrap();
+            keyfile::write(place, &Secret::new(pem), false).unwrap();
+        }
+        let from = |name: &str, force| ImportArgs { file: path(name), force };
+        assert!(import(&places, &file, &from("copy.pem", false)).is_err());
+        let (told, _) = import(&places, &file, &from("actor-key.pem", true)).unwrap();
+        assert!(!told.changed && next.exists(), "the same key goes on with its change");
+        let (told, text) = import(&places, &file, &from("copy.pem", true)).unwrap();
+        assert!(told.changed && told.set_aside.is_some() && told.next_fingerprint.is_none());
+        assert!(!next.exists() && text.contains("given up"), "{text}");
+    }
+}

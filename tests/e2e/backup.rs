@@ -234,6 +234,9 @@ async fn a_new_key_is_told_of_under_the_old_one_before_it_is_used() {
     let consequences = fails(&stage.agent.cli_by_file(&["key", "rotate"]).await, 1);
     assert!(consequences.contains("--yes"), "{consequences}");
     succeeds(&stage.agent.cli_by_file(&["key", "rotate", "--yes"]).await);
+    let file = stage.agent.path("with-key.jsonl");
+    let half = fails(&stage.agent.cli_by_file(&["export", text(&file), "--with-key"]).await, 1);
+    assert!(half.contains("under way") && !file.exists(), "{half}");
     let early = fails(&stage.agent.cli_by_file(&["key", "rotate", "--finish"]).await, 1);
     assert!(early.contains("not told of the new key yet"), "{early}");
     stage.agent.restart().await;
