@@ -19,6 +19,9 @@ _owncast__herald() {
             owncast__herald,adopt)
                 cmd="owncast__herald__subcmd__adopt"
                 ;;
+            owncast__herald,backup)
+                cmd="owncast__herald__subcmd__backup"
+                ;;
             owncast__herald,block)
                 cmd="owncast__herald__subcmd__block"
                 ;;
@@ -34,6 +37,9 @@ _owncast__herald() {
             owncast__herald,demo)
                 cmd="owncast__herald__subcmd__demo"
                 ;;
+            owncast__herald,export)
+                cmd="owncast__herald__subcmd__export"
+                ;;
             owncast__herald,followers)
                 cmd="owncast__herald__subcmd__followers"
                 ;;
@@ -42,6 +48,12 @@ _owncast__herald() {
                 ;;
             owncast__herald,help)
                 cmd="owncast__herald__subcmd__help"
+                ;;
+            owncast__herald,import)
+                cmd="owncast__herald__subcmd__import"
+                ;;
+            owncast__herald,key)
+                cmd="owncast__herald__subcmd__key"
                 ;;
             owncast__herald,man)
                 cmd="owncast__herald__subcmd__man"
@@ -109,6 +121,9 @@ _owncast__herald() {
             owncast__herald__subcmd__followers,approve)
                 cmd="owncast__herald__subcmd__followers__subcmd__approve"
                 ;;
+            owncast__herald__subcmd__followers,export)
+                cmd="owncast__herald__subcmd__followers__subcmd__export"
+                ;;
             owncast__herald__subcmd__followers,help)
                 cmd="owncast__herald__subcmd__followers__subcmd__help"
                 ;;
@@ -123,6 +138,9 @@ _owncast__herald() {
                 ;;
             owncast__herald__subcmd__followers__subcmd__help,approve)
                 cmd="owncast__herald__subcmd__followers__subcmd__help__subcmd__approve"
+                ;;
+            owncast__herald__subcmd__followers__subcmd__help,export)
+                cmd="owncast__herald__subcmd__followers__subcmd__help__subcmd__export"
                 ;;
             owncast__herald__subcmd__followers__subcmd__help,help)
                 cmd="owncast__herald__subcmd__followers__subcmd__help__subcmd__help"
@@ -169,6 +187,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,adopt)
                 cmd="owncast__herald__subcmd__help__subcmd__adopt"
                 ;;
+            owncast__herald__subcmd__help,backup)
+                cmd="owncast__herald__subcmd__help__subcmd__backup"
+                ;;
             owncast__herald__subcmd__help,block)
                 cmd="owncast__herald__subcmd__help__subcmd__block"
                 ;;
@@ -184,6 +205,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,demo)
                 cmd="owncast__herald__subcmd__help__subcmd__demo"
                 ;;
+            owncast__herald__subcmd__help,export)
+                cmd="owncast__herald__subcmd__help__subcmd__export"
+                ;;
             owncast__herald__subcmd__help,followers)
                 cmd="owncast__herald__subcmd__help__subcmd__followers"
                 ;;
@@ -192,6 +216,12 @@ _owncast__herald() {
                 ;;
             owncast__herald__subcmd__help,help)
                 cmd="owncast__herald__subcmd__help__subcmd__help"
+                ;;
+            owncast__herald__subcmd__help,import)
+                cmd="owncast__herald__subcmd__help__subcmd__import"
+                ;;
+            owncast__herald__subcmd__help,key)
+                cmd="owncast__herald__subcmd__help__subcmd__key"
                 ;;
             owncast__herald__subcmd__help,man)
                 cmd="owncast__herald__subcmd__help__subcmd__man"
@@ -232,6 +262,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help__subcmd__followers,approve)
                 cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__approve"
                 ;;
+            owncast__herald__subcmd__help__subcmd__followers,export)
+                cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__export"
+                ;;
             owncast__herald__subcmd__help__subcmd__followers,list)
                 cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__list"
                 ;;
@@ -253,11 +286,53 @@ _owncast__herald() {
             owncast__herald__subcmd__help__subcmd__go__subcmd__live,skip)
                 cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__skip"
                 ;;
+            owncast__herald__subcmd__help__subcmd__key,export)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__export"
+                ;;
+            owncast__herald__subcmd__help__subcmd__key,import)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__import"
+                ;;
+            owncast__herald__subcmd__help__subcmd__key,rotate)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__rotate"
+                ;;
+            owncast__herald__subcmd__help__subcmd__key,show)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__show"
+                ;;
             owncast__herald__subcmd__help__subcmd__reports,clear)
                 cmd="owncast__herald__subcmd__help__subcmd__reports__subcmd__clear"
                 ;;
             owncast__herald__subcmd__help__subcmd__reports,list)
                 cmd="owncast__herald__subcmd__help__subcmd__reports__subcmd__list"
+                ;;
+            owncast__herald__subcmd__key,export)
+                cmd="owncast__herald__subcmd__key__subcmd__export"
+                ;;
+            owncast__herald__subcmd__key,help)
+                cmd="owncast__herald__subcmd__key__subcmd__help"
+                ;;
+            owncast__herald__subcmd__key,import)
+                cmd="owncast__herald__subcmd__key__subcmd__import"
+                ;;
+            owncast__herald__subcmd__key,rotate)
+                cmd="owncast__herald__subcmd__key__subcmd__rotate"
+                ;;
+            owncast__herald__subcmd__key,show)
+                cmd="owncast__herald__subcmd__key__subcmd__show"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,export)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__export"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,help)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__help"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,import)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__import"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,rotate)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__rotate"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,show)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__show"
                 ;;
             owncast__herald__subcmd__reports,clear)
                 cmd="owncast__herald__subcmd__reports__subcmd__clear"
@@ -284,7 +359,7 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume export import backup key reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -317,6 +392,32 @@ _owncast__herald() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__backup)
+            opts="-h --keep --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --keep)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -713,8 +814,30 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__export)
+            opts="-h --with-key --force --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__followers)
-            opts="-h --config --socket --json --help list approve reject remove help"
+            opts="-h --config --socket --json --help list approve reject remove export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -757,8 +880,34 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__followers__subcmd__export)
+            opts="-h --csv --state --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state)
+                    COMPREPLY=($(compgen -W "approved pending rejected parked" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__help)
-            opts="list approve reject remove help"
+            opts="list approve reject remove export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -772,6 +921,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__followers__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1110,7 +1273,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="run demo adopt status followers block reports go-live deliveries pause resume export import backup key reload check-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1124,6 +1287,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__adopt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__backup)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1277,8 +1454,22 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__followers)
-            opts="list approve reject remove"
+            opts="list approve reject remove export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1292,6 +1483,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__followers__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__followers__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1431,6 +1636,90 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key)
+            opts="export import show rotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__man)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1550,6 +1839,226 @@ _owncast__herald() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__import)
+            opts="-h --replace --keep-key --check --store --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key)
+            opts="-h --config --socket --json --help export import show rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__export)
+            opts="-h --force --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help)
+            opts="export import show rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__import)
+            opts="-h --force --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__rotate)
+            opts="-h --yes --finish --force --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__show)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1750,7 +2259,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__resume)
-            opts="-h --config --socket --json --help"
+            opts="-h --restored --config --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
