@@ -25,16 +25,12 @@ pub use wishes::{Held, PostPreview, PreviewPicture, Running, SkippedStream, Wish
 
 /// Version of the protocol; counted up when an old side would misunderstand a new one.
 pub const VERSION: u32 = 1;
-
 /// Bytes of a request, its newline included. An actor id and some flags fit many times.
 pub const LONGEST_REQUEST: usize = 64 * 1024;
-
 /// Bytes of an answer. A page of [`LARGEST_PAGE`] followers with long names fits.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
-
 /// Followers in one answer at most.
 pub const LARGEST_PAGE: u32 = 5_000;
-
 /// Rows of a report on deliveries at most.
 pub const LARGEST_REPORT: u32 = 1_000;
 
