@@ -162,7 +162,7 @@ async fn an_export_beside_a_busy_writer_is_that_of_one_moment() {
             let mut writes: Vec<_> =
                 (0..50).map(|number| (name(number * 100), Some(round.to_string().into_bytes()))).collect();
             // One that comes and goes.
-            writes.push((name(2501), (round % 2 == 0).then(|| b"here".to_vec())));
+            writes.push((name(2501), round.is_multiple_of(2).then(|| b"here".to_vec())));
             (Changes::of(writes), ())
         }
     };

@@ -289,8 +289,8 @@ fn what_was_restored_announces_nothing_until_it_is_resumed_whatever_else_is_wish
     );
     show.watch(401..=402);
     assert_eq!((show.posts().len(), show.hold(402)), (0, Some(Hold::Restored(at(31)))));
-    assert!(show.want(402, |draft| wishes::release(draft)));
-    assert!(!show.want(402, |draft| wishes::release(draft)));
+    assert!(show.want(402, wishes::release));
+    assert!(!show.want(402, wishes::release));
     show.watch(403..=404);
     assert_eq!((show.posts().len(), show.hold(404)), (1, None));
 }
