@@ -72,7 +72,7 @@ impl Federation {
                 Ok(Some(_)) if !said => {
                     tracing::warn!(
                         target: "herald::agent",
-                        "everything here was restored from a backup: nothing is sent before 'owncast-herald resume'. Is the old machine stopped?"
+                        "everything here was restored from a backup: nothing is sent before 'owncast-herald resume --restored'. Is the old machine stopped?"
                     );
                     said = true;
                 }

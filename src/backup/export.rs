@@ -13,13 +13,14 @@ use jiff::Timestamp;
 
 use super::line::{Header, Line};
 use super::seal::Sealer;
+use crate::config::keyfile;
 use crate::media::freeze::{FOLDER as MEDIA, checked};
 use crate::model::Secret;
 use crate::model::facts::Identity;
 use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::view::Meta;
 use crate::owncast::footprint::Footprint;
-use crate::store::{SCHEMA, Store, StoreError, Tap};
+use crate::store::{SCHEMA, Store, StoreError, Tap, exit_code_of};
 
 /// Bytes of records in one slice.
 const SLICE: usize = 256 * 1024;
@@ -47,6 +48,39 @@ pub enum ExportError {
     },
 }
 
+impl ExportError {
+    /// Exit code after sysexits.h: 74 if the disk failed, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ExportError::Store(error) => error.exit_code(),
+            ExportError::TooSlow => 1,
+            ExportError::Media { cause, .. } => exit_code_of(cause),
+        }
+    }
+}
+
+/// What a file holds and tells of the actor's key.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// The key itself, if it is to be in the file.
+    pub private: Option<Secret>,
+    /// Fingerprint of the one in use.
+    pub fingerprint: Option<String>,
+    /// Fingerprint of the next one, while a change of keys is under way.
+    pub next_fingerprint: Option<String>,
+}
+
+impl Keys {
+    /// The fingerprints of the keys in this place; the key itself is in the file only if it is given.
+    pub fn of(file: &Path, private: Option<Secret>) -> Keys {
+        Keys {
+            private,
+            fingerprint: keyfile::fingerprint_in(file),
+            next_fingerprint: keyfile::fingerprint_in(&keyfile::next_file(file)),
+        }
+    }
+}
+
 /// Where in the file the next lines are.
 enum Step {
     Header,
@@ -71,25 +105,25 @@ pub struct Exporter {
     tap: Tap,
     media: PathBuf,
     made: Timestamp,
-    key: Option<Secret>,
+    keys: Keys,
     sealer: Sealer,
     step: Step,
 }
 
 impl Exporter {
-    /// Begins. `folder` is the store's; the key is in the file only if it is given.
+    /// Begins. `folder` is the store's.
     ///
     /// # Errors
     /// The store is closed.
     pub async fn new(
         store: Store,
         folder: &Path,
-        key: Option<Secret>,
+        keys: Keys,
         made: Timestamp,
     ) -> Result<Exporter, ExportError> {
         let tap = store.tap().await?;
         let media = folder.join(MEDIA);
-        Ok(Exporter { store, tap, media, made, key, sealer: Sealer::default(), step: Step::Header })
+        Ok(Exporter { store, tap, media, made, keys, sealer: Sealer::default(), step: Step::Header })
     }
 
     /// The next block; `None` when the file is complete.
@@ -112,7 +146,7 @@ impl Exporter {
                 // What was half applied while it was walked over is heard of whole.
                 self.store.pass().await?;
                 self.changes(&mut block)?;
-                if let Some(key) = self.key.take() {
+                if let Some(key) = self.keys.private.take() {
                     self.line(&Line::Key(key), &mut block);
                 }
                 self.step = Step::Media(listed(&self.media)?, None);
@@ -135,8 +169,10 @@ impl Exporter {
 
     async fn header(&mut self, block: &mut Vec<u8>) -> Result<(), ExportError> {
         let addresses = self.store.read(|view| view.meta::<Identity>().addresses).await?;
-        let (actor, handle) = addresses.map(|ours| (ours.actor(), ours.handle())).unzip();
-        let header = Header::new(SCHEMA, self.made, actor, handle);
+        let mut header = Header::new(SCHEMA, self.made);
+        (header.actor, header.handle) = addresses.map(|ours| (ours.actor(), ours.handle())).unzip();
+        header.key_fingerprint = self.keys.fingerprint.clone();
+        header.next_key_fingerprint = self.keys.next_fingerprint.clone();
         self.line(&Line::Header(header), block);
         Ok(())
     }

@@ -34,13 +34,26 @@ pub struct Header {
     pub actor: Option<String>,
     /// Its handle, `user@host`.
     pub handle: Option<String>,
+    /// Fingerprint of the key that the actor signed with, if it could be read: no other goes with these followers.
+    pub key_fingerprint: Option<String>,
+    /// That of the key that was to follow it, while a change of keys was under way.
+    pub next_key_fingerprint: Option<String>,
 }
 
 impl Header {
-    /// The header of a file made now by this release.
-    pub fn new(schema: u32, made: Timestamp, actor: Option<String>, handle: Option<String>) -> Header {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        Header { what: WHAT.to_owned(), format: FORMAT, version, schema, made, actor, handle }
+    /// The header of a file made at this moment by this release, of nobody yet.
+    pub fn new(schema: u32, made: Timestamp) -> Header {
+        Header {
+            what: WHAT.to_owned(),
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            schema,
+            made,
+            actor: None,
+            handle: None,
+            key_fingerprint: None,
+            next_key_fingerprint: None,
+        }
     }
 }
 
@@ -207,6 +220,13 @@ impl Line {
     pub fn header(bytes: &[u8]) -> Result<Header, LineProblem> {
         let header: Option<Header> = serde_json::from_slice(bytes).ok();
         header.filter(|header| header.what == WHAT).ok_or(LineProblem::NotALine)
+    }
+
+    /// The release that wrote this first line, if it is one of a later form than ours, in which nothing else need be as here.
+    pub fn of_later_form(bytes: &[u8]) -> Option<String> {
+        let line: Value = serde_json::from_slice(bytes).ok()?;
+        let later = line["owncast-herald"] == WHAT && line["format"].as_u64()? > u64::from(FORMAT);
+        later.then(|| line["version"].as_str().unwrap_or("of another release").to_owned())
     }
 
     /// Reads a line that is not the first.

@@ -15,7 +15,7 @@ mod line;
 mod seal;
 
 pub use check::{Contents, check};
-pub use export::{ExportError, Exporter};
+pub use export::{ExportError, Exporter, Keys};
 pub use import::{ImportError, Imported, Place, import};
 pub use line::{Counts, FORMAT, Header, Line, LineProblem};
 pub use seal::{FileError, Reader, Sealer};

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use openssl::sha::Sha256;
 
 use super::kinds;
-use super::line::{Counts, FORMAT, Header, Line, LineProblem};
+use super::line::{Counts, Header, Line, LineProblem};
 use crate::store::SCHEMA;
 
 /// Bytes of the longest line. A record of a stranger has limits of its own, far below.
@@ -105,8 +105,11 @@ impl<R: BufRead> Reader<R> {
     /// It is no export, or one of a newer release.
     pub fn open(mut from: R) -> Result<Reader<R>, FileError> {
         let first = one_line(&mut from, 64 * 1024)?.ok_or(FileError::Foreign)?;
+        if let Some(version) = Line::of_later_form(&first) {
+            return Err(FileError::Newer { version });
+        }
         let header = Line::header(&first).map_err(|_| FileError::Foreign)?;
-        if header.format > FORMAT || header.schema > SCHEMA {
+        if header.schema > SCHEMA {
             return Err(FileError::Newer { version: header.version });
         }
         let mut sealer = Sealer::default();

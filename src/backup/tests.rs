@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::config::{Secret, keyfile};
 use crate::media::freeze::FOLDER as MEDIA;
+use crate::media::recognise::Hash;
 use crate::model::facts::Identity;
 use crate::model::record::{encode, full_key, kind};
 use crate::model::view::Meta;
@@ -64,7 +65,8 @@ async fn filled(folder: &Path) -> Store {
 }
 
 async fn exported(store: &Store, folder: &Path, key: Option<Secret>) -> Vec<u8> {
-    let mut exporter = Exporter::new(store.clone(), folder, key, NOW).await.unwrap();
+    let keys = Keys { private: key, ..Keys::of(&folder.join("actor-key.pem"), None) };
+    let mut exporter = Exporter::new(store.clone(), folder, keys, NOW).await.unwrap();
     let mut file = Vec::new();
     while let Some(block) = exporter.next().await.unwrap() {
         file.extend(block);
@@ -80,7 +82,7 @@ fn on_disk(bytes: &[u8]) -> File {
 }
 
 fn place(folder: &Path, replace: bool) -> Place {
-    Place { store: folder.to_owned(), key_file: folder.join("actor-key.pem"), replace }
+    Place { store: folder.to_owned(), key_file: folder.join("actor-key.pem"), replace, keep_key: false }
 }
 
 fn everything(view: &dyn View) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -160,7 +162,7 @@ async fn an_export_beside_a_busy_writer_is_that_of_one_moment() {
             let mut writes: Vec<_> =
                 (0..50).map(|number| (name(number * 100), Some(round.to_string().into_bytes()))).collect();
             // One that comes and goes.
-            writes.push((name(2501), (round % 2 == 0).then(|| b"here".to_vec())));
+            writes.push((name(2501), round.is_multiple_of(2).then(|| b"here".to_vec())));
             (Changes::of(writes), ())
         }
     };
@@ -177,7 +179,7 @@ async fn an_export_beside_a_busy_writer_is_that_of_one_moment() {
         }
         rounds
     });
-    let mut exporter = Exporter::new(store.clone(), from.path(), None, NOW).await.unwrap();
+    let mut exporter = Exporter::new(store.clone(), from.path(), Keys::default(), NOW).await.unwrap();
     let (mut file, mut blocks) = (Vec::new(), 0);
     while let Some(block) = exporter.next().await.unwrap() {
         file.extend(block);
@@ -214,6 +216,7 @@ async fn a_file_that_is_not_whole_or_not_ours_changes_nothing() {
         ("another program's JSON", b"{\"type\":\"Person\"}\n".to_vec(), "no export"),
         ("a database", [0; 4096].to_vec(), "no export"),
         ("a newer form", text.replacen("\"format\":1", "\"format\":2", 1).into_bytes(), "newer"),
+        ("a newer form that says less", b"{\"owncast-herald\":\"export\",\"format\":2}\n".to_vec(), "newer"),
         ("newer records", text.replacen("\"schema\":1", "\"schema\":2", 1).into_bytes(), "newer"),
         ("no footer", without(last), "cut off"),
         ("cut in the footer", good[..good.len() - 20].to_vec(), "cut off"),
@@ -252,7 +255,7 @@ async fn wait_until_free(folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_that_is_not_whole_is_refused() {
-    let header = Line::Header(Header::new(crate::store::SCHEMA, NOW, None, None));
+    let header = Line::Header(Header::new(crate::store::SCHEMA, NOW));
     let part = |name: &str, offset, size, bytes: usize| Line::Media {
         name: name.to_owned(),
         offset,
@@ -295,6 +298,12 @@ async fn what_is_there_is_kept_or_set_aside() {
     let mark = |view: &dyn View| {
         let mut draft = Draft::new(view);
         draft.put_raw(b'z', b"mark", vec![1]);
+        let token_fingerprint = Some("made by the agent that was here".to_owned());
+        draft.put_meta(&Footprint {
+            path: "path".to_owned(),
+            secret: "secret".to_owned(),
+            provisioned: Provisioned { token_fingerprint, ..Provisioned::default() },
+        });
         (draft.into_changes(), ())
     };
     there.commit(mark).await.unwrap();
@@ -310,14 +319,19 @@ async fn what_is_there_is_kept_or_set_aside() {
     );
     let key_file = to.path().join("actor-key.pem");
     keyfile::write(&key_file, &mine, false).unwrap();
+    keyfile::write(&keyfile::next_file(&key_file), &key(), false).unwrap();
     let imported = import(on_disk(&file), &place(to.path(), true), NOW).unwrap();
-    assert!(imported.has_key);
+    assert!(imported.has_key && imported.registered && !imported.lacks_next_key);
+    assert!(!keyfile::next_file(&key_file).exists(), "it was to follow another key");
+    assert!(imported.next_key_set_aside.is_some_and(|aside| keyfile::read(&aside).is_ok()));
     assert_eq!(keyfile::read(&key_file).unwrap().pem, theirs);
     assert_eq!(keyfile::read(&imported.key_set_aside.unwrap()).unwrap().pem, mine);
     let old = Disk::open(&imported.set_aside.unwrap()).unwrap();
     assert_eq!(old.get_bytes(b"zmark"), Some(vec![1]));
     let new = Disk::open(to.path()).unwrap();
     assert_eq!((new.get_bytes(b"zmark"), new.get_bytes(&[b'F', 0, 255, b'F']).is_some()), (None, true));
+    let footprint: Footprint = (&new as &dyn View).meta();
+    assert_eq!(footprint.path, "path", "what stands in Owncast is that of the agent that was here");
     drop(new);
 
     // Another key is a reason to refuse by itself.
@@ -326,4 +340,102 @@ async fn what_is_there_is_kept_or_set_aside() {
     let error = import(on_disk(&file), &place(other.path(), false), NOW).unwrap_err();
     assert!(matches!(error, ImportError::Key(_)), "{error}");
     assert_eq!(tree(other.path()).len(), 1, "only the key that was there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_fails_half_way_is_taken_back_and_one_that_was_killed_is_noticed() {
+    let from = tempfile::tempdir().unwrap();
+    let store = filled(from.path()).await;
+    let file = exported(&store, from.path(), Some(key())).await;
+    let to = tempfile::tempdir().unwrap();
+    drop(filled(to.path()).await);
+    wait_until_free(to.path()).await;
+    let before = tree(to.path());
+    // The key is written last, and here it cannot be.
+    let unwritable = Place { key_file: to.path().join("no/such/folder.pem"), ..place(to.path(), true) };
+    let error = import(on_disk(&file), &unwritable, NOW).unwrap_err();
+    assert!(matches!(error, ImportError::Key(_)), "{error}");
+    assert!(tree(to.path()) == before, "{:?}", tree(to.path()).keys());
+    let empty = tempfile::tempdir().unwrap();
+    let unwritable =
+        Place { key_file: empty.path().join("no/such/folder.pem"), ..place(empty.path(), false) };
+    assert!(import(on_disk(&file), &unwritable, NOW).is_err());
+    let left = tree(empty.path()).into_keys().filter(|name| !name.starts_with(MEDIA));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+
+    // What a kill leaves behind between the first rename and the last.
+    std::fs::write(to.path().join(crate::store::HALF_IMPORTED), "").unwrap();
+    std::fs::create_dir(to.path().join("import-19700101-000000-unfinished.x")).unwrap();
+    let error = Store::open(to.path()).unwrap_err();
+    assert!(error.to_string().contains("import --replace FILE"), "{error}");
+    import(on_disk(&file), &place(to.path(), true), NOW).unwrap();
+    drop(Disk::open(to.path()).unwrap());
+    let folders = std::fs::read_dir(to.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = folders.filter(|name| name.to_string_lossy().contains("unfinished")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn two_folders_change_places_where_that_takes_three_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("beside"), folder.path().join("db"));
+    std::fs::create_dir(&new).unwrap();
+    std::fs::write(new.join("new"), "").unwrap();
+    assert!(super::import::in_steps(&new, &old).is_err(), "there is no old one");
+    assert!(new.join("new").exists(), "taken back");
+    std::fs::create_dir(&old).unwrap();
+    std::fs::write(old.join("old"), "").unwrap();
+    super::import::in_steps(&new, &old).unwrap();
+    assert_eq!(tree(folder.path()).into_keys().collect::<Vec<_>>(), ["beside/old", "db/new"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_nobody_who_follows_knows_is_refused() {
+    let from = tempfile::tempdir().unwrap();
+    let store = filled(from.path()).await;
+    let (mine, other, next) = (key(), key(), key());
+    keyfile::write(&from.path().join("actor-key.pem"), &mine, false).unwrap();
+    keyfile::write(&from.path().join("actor-key.pem.next"), &next, false).unwrap();
+    let file = exported(&store, from.path(), None).await;
+    let header = check(Cursor::new(&file)).unwrap().header;
+    assert_eq!(header.key_fingerprint, keyfile::fingerprint(&mine).ok());
+
+    let to = tempfile::tempdir().unwrap();
+    let key_file = to.path().join("actor-key.pem");
+    // As an agent has made it that was started before.
+    keyfile::write(&key_file, &other, false).unwrap();
+    for replace in [false, true] {
+        let error = import(on_disk(&file), &place(to.path(), replace), NOW).unwrap_err();
+        assert!(matches!(error, ImportError::UnfitKey { .. }), "{error}");
+        assert!(error.to_string().contains(header.key_fingerprint.as_deref().unwrap()), "{error}");
+    }
+    assert_eq!(tree(to.path()).len(), 1, "only the key that was there");
+    let kept = Place { keep_key: true, ..place(to.path(), false) };
+    let imported = import(on_disk(&file), &kept, NOW).unwrap();
+    assert!(imported.has_key && imported.lacks_next_key);
+    assert_eq!(keyfile::read(&key_file).unwrap().pem, other);
+    keyfile::write(&key_file, &mine, true).unwrap();
+    keyfile::write(&keyfile::next_file(&key_file), &next, false).unwrap();
+    let later = NOW.checked_add(std::time::Duration::from_secs(1)).unwrap();
+    let imported = import(on_disk(&file), &place(to.path(), true), later).unwrap();
+    assert!(imported.has_key && !imported.lacks_next_key && imported.next_key_set_aside.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_pictures_of_one_name_the_sound_one_stays() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(from.path()).await;
+    let (here, there): (&[u8], &[u8]) = (b"sound here", b"sound there");
+    std::fs::create_dir(to.path().join(MEDIA)).unwrap();
+    for (sound, in_file, on_disk) in [(here, &b"damaged"[..], here), (there, there, &b"damaged"[..])] {
+        let name = format!("{MEDIA}/{}.jpg", Hash::of(sound));
+        std::fs::write(from.path().join(&name), in_file).unwrap();
+        std::fs::write(to.path().join(&name), on_disk).unwrap();
+    }
+    let file = exported(&store, from.path(), None).await;
+    import(on_disk(&file), &place(to.path(), false), NOW).unwrap();
+    for sound in [here, there] {
+        let name = format!("{MEDIA}/{}.jpg", Hash::of(sound));
+        assert_eq!(std::fs::read(to.path().join(name)).unwrap(), sound);
+    }
 }

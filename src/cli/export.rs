@@ -1,23 +1,27 @@
 //! `export` and `backup`: everything that is kept, in one file.
 
+mod folder;
+
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use folder::Folder;
+
 use super::files::{Places, unexpected};
 use super::offline::{self, Owner};
 use super::text::{counted, json};
 use super::{Failure, Outcome};
-use crate::backup::{Contents, Exporter, Line, Reader, Sealer, check};
+use crate::backup::{Contents, Exporter, Keys, Line, Reader, Sealer, check};
 use crate::config::Secret;
 use crate::config::keyfile;
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{Answer, Ask};
+use crate::store::exit_code_of;
 
 /// How the names of backups begin and end.
 const NAME: (&str, &str) = ("owncast-herald-", ".jsonl");
@@ -66,31 +70,25 @@ pub(super) fn export(places: &Places, args: &Args, as_json: bool) -> Outcome {
                 "the private key is not written to a terminal; name a file, or force it with --force",
             ));
         }
-        write(places, args.with_key, &mut out.lock())?;
+        write(places, args.with_key, &mut out.lock(), Reading::WhenItLikes)?;
         return Ok(String::new());
     }
-    let (contents, bytes) = to_file(places, &args.file, args.with_key, args.force)?;
+    let (folder, name) = Folder::of(&args.file)
+        .map_err(|cause| Failure::new(format!("cannot write {}: {cause}", args.file.display())))?;
+    let heirs = offline::heirs(places);
+    let (contents, bytes) = to_file(places, (&folder, &name), &heirs, args.with_key, args.force)?;
     told(&args.file, &contents, bytes, Vec::new(), as_json)
 }
 
 pub(super) fn backup(places: &Places, args: &BackupArgs, as_json: bool) -> Outcome {
+    let heirs = offline::heirs(places);
+    let folder = Folder::open_or_make(&args.folder, &heirs)
+        .map_err(|cause| Failure::new(format!("cannot use the folder {}: {cause}", args.folder.display())))?;
     let stamp = Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let file = args.folder.join(format!("{}{stamp}{}", NAME.0, NAME.1));
-    if !args.folder.exists() {
-        let mut builder = std::fs::DirBuilder::new();
-        let made = std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700).create(&args.folder);
-        made.map_err(|cause| {
-            Failure::new(format!("cannot make the folder {}: {cause}", args.folder.display()))
-        })?;
-        let above =
-            args.folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = File::open(&args.folder).and_then(|folder| keyfile::give_to_owner_of(above, &folder));
-        folder
-            .map_err(|cause| Failure::new(format!("cannot hand over {}: {cause}", args.folder.display())))?;
-    }
-    let (contents, bytes) = to_file(places, &file, false, false)?;
-    let removed = prune(&args.folder, args.keep as usize)?;
-    told(&file, &contents, bytes, removed, as_json)
+    let name = OsString::from(format!("{}{stamp}{}", NAME.0, NAME.1));
+    let (contents, bytes) = to_file(places, (&folder, &name), &heirs, false, false)?;
+    let removed = prune(&folder, args.keep as usize)?;
+    told(&folder.path_of(&name), &contents, bytes, removed, as_json)
 }
 
 fn told(file: &Path, contents: &Contents, bytes: u64, removed: Vec<PathBuf>, as_json: bool) -> Outcome {
@@ -127,30 +125,32 @@ pub(super) fn inside(contents: &Contents) -> String {
 }
 
 /// Writes a file that is there whole or not at all, readable to nobody else from its first byte on, and reads it again.
-fn to_file(places: &Places, path: &Path, with_key: bool, force: bool) -> Result<(Contents, u64), Failure> {
-    let failed =
-        |doing: &str, cause: io::Error| Failure::new(format!("cannot {doing} {}: {cause}", path.display()));
-    if !force && path.symlink_metadata().is_ok() {
+fn to_file(
+    places: &Places,
+    (folder, name): (&Folder, &OsStr),
+    heirs: &[u32],
+    with_key: bool,
+    force: bool,
+) -> Result<(Contents, u64), Failure> {
+    let path = folder.path_of(name);
+    let failed = |doing: &'static str| {
+        let path = path.display();
+        move |cause: io::Error| of_file(format!("cannot {doing} {path}: {cause}"), &cause)
+    };
+    if !force && folder.has(name) {
         return Err(Failure::new(format!(
             "{} is there already; name another file, or write over it with --force",
             path.display()
         )));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut unfinished = tempfile::Builder::new()
-        .prefix(".owncast-herald-export.")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder)
-        .map_err(|cause| failed("write beside", cause))?;
-    keyfile::give_to_owner_of(folder, unfinished.as_file()).map_err(|cause| failed("hand over", cause))?;
-    write_file(places, with_key, unfinished.as_file_mut())?;
-    unfinished.as_file().sync_all().map_err(|cause| failed("write", cause))?;
-    let written = File::open(unfinished.path()).map_err(|cause| failed("read again", cause))?;
-    let bytes = written.metadata().map_err(|cause| failed("read again", cause))?.len();
-    let contents = check(BufReader::new(written)).map_err(|error| Failure::new(error.to_string()))?;
-    let placed = if force { unfinished.persist(path) } else { unfinished.persist_noclobber(path) };
-    placed.map_err(|error| failed("write", error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| failed("write", cause))?;
+    let mut unfinished = folder.unfinished(heirs).map_err(failed("write"))?;
+    write_file(places, with_key, &mut unfinished.file)?;
+    unfinished.file.sync_all().map_err(failed("write"))?;
+    unfinished.file.rewind().map_err(failed("read again"))?;
+    let bytes = unfinished.file.metadata().map_err(failed("read again"))?.len();
+    let contents =
+        check(BufReader::new(&unfinished.file)).map_err(|error| Failure::new(error.to_string()))?;
+    unfinished.place(name, force).map_err(failed("write"))?;
     Ok((contents, bytes))
 }
 
@@ -174,25 +174,33 @@ fn write_file(places: &Places, with_key: bool, file: &mut File) -> Result<(), Fa
             }
         };
     }
-    write(places, with_key, file)
+    write(places, with_key, file, Reading::AtOnce)
+}
+
+/// How what is written is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// By a disk.
+    AtOnce,
+    /// By a program that may first wait for somebody to type a passphrase; the agent would not wait for that long.
+    WhenItLikes,
 }
 
 /// Writes everything, out of the running agent or out of the store of one that does not run.
-fn write(places: &Places, with_key: bool, out: &mut dyn Write) -> Result<(), Failure> {
+fn write(places: &Places, with_key: bool, out: &mut dyn Write, reading: Reading) -> Result<(), Failure> {
     let key = with_key.then(|| key(places)).transpose()?;
     let mut out = BufWriter::with_capacity(256 * 1024, out);
     match client::ask_on(&places.sockets()?, &Ask::Export) {
-        Ok((Answer::Export, stream)) => pass_on(stream, key, &mut out)?,
+        Ok((Answer::Export, stream)) if reading == Reading::AtOnce => pass_on(stream, key, &mut out)?,
+        Ok((Answer::Export, stream)) => pass_on(taken(stream)?, key, &mut out)?,
         Ok(_) => return Err(unexpected()),
         Err(nobody @ ClientError::NoAgent { .. }) if places.socket.is_none() => {
             let (config, store) = offline::store(places, nobody)?;
+            let keys = Keys::of(&config.identity.key_file, key);
             offline::runtime()?.block_on(async {
                 let folder = &config.store.path;
-                let begun = Exporter::new(store, folder, key, Timestamp::now()).await;
-                let mut exporter = begun.map_err(|error| Failure::new(error.to_string()))?;
-                while let Some(block) =
-                    exporter.next().await.map_err(|error| Failure::new(error.to_string()))?
-                {
+                let mut exporter = Exporter::new(store, folder, keys, Timestamp::now()).await?;
+                while let Some(block) = exporter.next().await? {
                     out.write_all(&block).map_err(unwritten)?;
                 }
                 Ok::<(), Failure>(())
@@ -203,18 +211,42 @@ fn write(places: &Places, with_key: bool, out: &mut dyn Write) -> Result<(), Fai
     out.flush().map_err(unwritten)
 }
 
+fn of_file(message: String, cause: &io::Error) -> Failure {
+    Failure { code: exit_code_of(cause), ..Failure::new(message) }
+}
+
 fn unwritten(cause: io::Error) -> Failure {
-    Failure::new(format!("the export cannot be written: {cause}"))
+    of_file(format!("the export cannot be written: {cause}"), &cause)
 }
 
 /// The key is read here and not asked of the agent: who may open the socket need not be one who may have the key.
 fn key(places: &Places) -> Result<Secret, Failure> {
     let config = places.own_files(None)?;
-    Ok(keyfile::read(&config.identity.key_file)?.pem)
+    let file = &config.identity.key_file;
+    if keyfile::next_file(file).exists() {
+        return Err(Failure::new(
+            "a change of the actor's key is under way, and a backup holds one key: whoever restored it would sign with one \
+             that others may refuse by then. Finish the change first (owncast-herald key rotate --finish), or leave \
+             --with-key out",
+        ));
+    }
+    Ok(keyfile::read(file)?.pem)
+}
+
+/// Takes all that the agent says into a file without a name. The key is not in it.
+fn taken(mut from: impl Read) -> Result<BufReader<File>, Failure> {
+    let failed = |cause: io::Error| {
+        let folder = std::env::temp_dir();
+        of_file(format!("the export cannot be kept in {} for a moment: {cause}", folder.display()), &cause)
+    };
+    let mut kept = tempfile::tempfile().map_err(failed)?;
+    io::copy(&mut from, &mut kept).map_err(failed)?;
+    kept.rewind().map_err(failed)?;
+    Ok(BufReader::new(kept))
 }
 
 /// Checks what comes from the agent while it is written, with the key put in if there is one.
-fn pass_on(from: BufReader<UnixStream>, mut key: Option<Secret>, out: &mut dyn Write) -> Result<(), Failure> {
+fn pass_on(from: impl BufRead, mut key: Option<Secret>, out: &mut dyn Write) -> Result<(), Failure> {
     let broken = |error: crate::backup::FileError| {
         Failure::new(format!(
             "the agent broke the export off ({error}); its log says why (journalctl -u owncast-herald)"
@@ -242,27 +274,23 @@ fn pass_on(from: BufReader<UnixStream>, mut key: Option<Secret>, out: &mut dyn W
 }
 
 /// Removes the oldest backups, and nothing that is not one. Their names sort by time.
-fn prune(folder: &Path, keep: usize) -> Result<Vec<PathBuf>, Failure> {
+fn prune(folder: &Folder, keep: usize) -> Result<Vec<PathBuf>, Failure> {
     let failed = |cause: io::Error| {
-        Failure::new(format!("cannot remove old backups in {}: {cause}", folder.display()))
+        Failure::new(format!("cannot remove old backups in {}: {cause}", folder.path.display()))
     };
-    let mut backups = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
+    let is_stamp = |stamp: &str| stamp.len() == 15 && stamp.chars().all(|c| c.is_ascii_digit() || c == '-');
+    let stamp = |name: &OsString| {
         let stamp = name.to_str().and_then(|name| name.strip_prefix(NAME.0)?.strip_suffix(NAME.1));
-        if stamp
-            .is_some_and(|stamp| stamp.len() == 15 && stamp.chars().all(|c| c.is_ascii_digit() || c == '-'))
-        {
-            backups.push(entry.path());
-        }
-    }
+        stamp.is_some_and(is_stamp)
+    };
+    let mut backups = folder.names().map_err(failed)?;
+    backups.retain(stamp);
     backups.sort();
     backups.truncate(backups.len().saturating_sub(keep));
-    for path in &backups {
-        std::fs::remove_file(path).map_err(failed)?;
+    for name in &backups {
+        folder.remove(name).map_err(failed)?;
     }
-    Ok(backups)
+    Ok(backups.iter().map(|name| folder.path_of(name)).collect())
 }
 
 #[cfg(test)]
@@ -280,8 +308,23 @@ mod tests {
             "owncast-herald-20250101-000000.jsonl.gpg",
         ];
         names.iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
-        assert_eq!(prune(folder.path(), 2).unwrap(), [folder.path().join(names[0])]);
-        assert_eq!(prune(folder.path(), 2).unwrap(), Vec::<PathBuf>::new());
+        let open = Folder::open(folder.path()).unwrap();
+        assert_eq!(prune(&open, 2).unwrap(), [folder.path().join(names[0])]);
+        assert_eq!(prune(&open, 2).unwrap(), Vec::<PathBuf>::new());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn the_agent_does_not_wait_for_whoever_reads_a_pipe() {
+        let (here, mut agent) = std::os::unix::net::UnixStream::pair().unwrap();
+        // Far more than a socket holds. It is all taken before anybody reads any of it.
+        let all: Vec<u8> = (0..4_000_000_u32).map(|number| (number % 251) as u8).collect();
+        let sent = all.clone();
+        let agent = std::thread::spawn(move || agent.write_all(&sent));
+        let mut kept = taken(here).unwrap();
+        agent.join().unwrap().unwrap();
+        let mut read = Vec::new();
+        kept.read_to_end(&mut read).unwrap();
+        assert!(read == all);
     }
 }

@@ -201,7 +201,9 @@ fn held_text(held: &Held, this: bool, now: Timestamp) -> String {
             moment(*until, now)
         ),
         Held::Restored { .. } => {
-            format!("{stream} is not announced, and nothing is sent, before owncast-herald resume.")
+            format!(
+                "{stream} is not announced, and nothing is sent, before owncast-herald resume --restored."
+            )
         }
     }
 }

@@ -14,6 +14,7 @@ use super::offline::Owner;
 use super::text::{json, line};
 use super::{Failure, Outcome};
 use crate::backup::{Contents, Counts, Imported, Place, check, import as restore};
+use crate::config::keyfile;
 
 /// Arguments of `import`.
 #[derive(Debug, clap::Args)]
@@ -24,8 +25,11 @@ pub struct Args {
     /// Set aside the store that is there, and another key; nothing of them is lost
     #[arg(long)]
     pub replace: bool,
+    /// Go on with the key that is in its place, though the backup was made with another: the key was changed since
+    #[arg(long)]
+    pub keep_key: bool,
     /// Only say whether the file is whole and what is in it
-    #[arg(long, conflicts_with = "replace")]
+    #[arg(long, conflicts_with_all = ["replace", "keep_key"])]
     pub check: bool,
     /// Folder of the agent's database; wins over the file
     #[arg(long, value_name = "DIR")]
@@ -39,11 +43,16 @@ struct Told<'a> {
     version: &'a str,
     actor: Option<&'a str>,
     sha256: &'a str,
+    /// SHA-256 of the public key that the actor had (SubjectPublicKeyInfo, DER), in hexadecimal.
+    key_fingerprint: Option<&'a str>,
     counts: &'a Counts,
     imported: bool,
     set_aside: Option<&'a Path>,
     key_set_aside: Option<&'a Path>,
+    next_key_set_aside: Option<&'a Path>,
     has_key: Option<bool>,
+    /// A change of keys was under way when the file was made, and the next key is not here.
+    lacks_next_key: Option<bool>,
 }
 
 pub(super) fn import(places: &Places, args: &Args, as_json: bool) -> Outcome {
@@ -63,23 +72,29 @@ pub(super) fn import(places: &Places, args: &Args, as_json: bool) -> Outcome {
     if let Some(owner) = Owner::instead_of_root(folder) {
         return as_owner(owner, places, args, file, as_json);
     }
-    if rustix::process::geteuid().is_root() && !folder.exists() && args.store.is_none() {
+    if rustix::process::geteuid().is_root() && !folder.exists() {
+        let folder = folder.display();
         return Err(Failure::new(format!(
-            "there is no folder {} yet, and root must not make it; start the service once, which does, and stop it \
-             (systemctl start owncast-herald), or name a folder with --store DIR",
-            folder.display()
+            "there is no folder {folder} yet, and one that root makes is of no use to the agent; make it for the user that \
+             runs it: install -d -m 0700 -o owncast-herald -g owncast-herald {folder}"
         )));
     }
-    let place =
-        Place { store: folder.clone(), key_file: config.identity.key_file.clone(), replace: args.replace };
-    let imported = restore(file, &place, Timestamp::now()).map_err(|error| named(&error))?;
+    let place = Place {
+        store: folder.clone(),
+        key_file: config.identity.key_file.clone(),
+        replace: args.replace,
+        keep_key: args.keep_key,
+    };
+    let imported = restore(file, &place, Timestamp::now())
+        .map_err(|error| Failure { code: error.exit_code(), ..named(&error) })?;
     if as_json { json(&of(&imported.contents, Some(&imported))) } else { Ok(told(&imported, &place)) }
 }
 
 /// Root opens the file, which may lie where nobody else may look, and leaves the rest to the owner of the store.
 fn as_owner(owner: Owner, places: &Places, args: &Args, file: File, as_json: bool) -> Outcome {
     let mut command = owner.program(places.arguments());
-    command.args(["import", "-"]).args(args.replace.then_some("--replace")).args(as_json.then_some("--json"));
+    command.args(["import", "-"]).args(as_json.then_some("--json"));
+    command.args(args.replace.then_some("--replace")).args(args.keep_key.then_some("--keep-key"));
     if let Some(store) = &args.store {
         command.arg("--store").arg(store);
     }
@@ -118,11 +133,14 @@ fn of<'a>(contents: &'a Contents, imported: Option<&'a Imported>) -> Told<'a> {
         version: &header.version,
         actor: header.actor.as_deref(),
         sha256,
+        key_fingerprint: header.key_fingerprint.as_deref(),
         counts,
         imported: imported.is_some(),
         set_aside: imported.and_then(|imported| imported.set_aside.as_deref()),
         key_set_aside: imported.and_then(|imported| imported.key_set_aside.as_deref()),
+        next_key_set_aside: imported.and_then(|imported| imported.next_key_set_aside.as_deref()),
         has_key: imported.map(|imported| imported.has_key),
+        lacks_next_key: imported.map(|imported| imported.lacks_next_key),
     }
 }
 
@@ -135,7 +153,12 @@ fn of_whom(contents: &Contents) -> String {
 
 fn checked(contents: &Contents) -> String {
     let key = if contents.counts.with_key { "is" } else { "is not" };
-    format!("The file is whole. It is a backup{}. The private key {key} in it.\n", of_whom(contents))
+    let mut text =
+        format!("The file is whole. It is a backup{}. The private key {key} in it.\n", of_whom(contents));
+    if let Some(fingerprint) = &contents.header.key_fingerprint {
+        text.push_str(&format!("The key has the fingerprint SHA-256 {}.\n", line(fingerprint)));
+    }
+    text
 }
 
 fn told(imported: &Imported, place: &Place) -> String {
@@ -146,11 +169,30 @@ fn told(imported: &Imported, place: &Place) -> String {
     if let Some(old) = &imported.key_set_aside {
         text.push_str(&format!("The key that was there is in {}.\n", old.display()));
     }
+    if let Some(next) = &imported.next_key_set_aside {
+        text.push_str(&format!("The key that was to follow it is in {}.\n", next.display()));
+    }
+    if !imported.registered {
+        text.push_str(
+            "What the agent that was here has made in Owncast could not be found out. If this one complains of another \
+             owncast-herald, start it once with owncast-herald run --replace.\n",
+        );
+    }
     let mut steps = Vec::new();
     if !imported.has_key {
+        let wanted = imported.contents.header.key_fingerprint.as_deref();
+        let wanted =
+            wanted.map_or_else(String::new, |wanted| format!(" (fingerprint SHA-256 {})", line(wanted)));
         steps.push(format!(
-            "put the actor's key into its place, {}: owncast-herald key import FILE",
+            "put the actor's key{wanted} into its place, {}: owncast-herald key import FILE",
             place.key_file.display()
+        ));
+    }
+    if imported.lacks_next_key {
+        steps.push(format!(
+            "a change of keys was under way, and some servers may know the new key already: copy {} of the old machine to \
+             this one; if the change was finished since: owncast-herald key import FILE --force",
+            keyfile::next_file(&place.key_file).display()
         ));
     }
     steps.extend(
@@ -158,7 +200,7 @@ fn told(imported: &Imported, place: &Place) -> String {
             "make sure that the old machine's agent is stopped, and stays so: systemctl disable --now owncast-herald",
             "start this one: systemctl start owncast-herald",
             "look whether all is there: owncast-herald status",
-            "let it send: owncast-herald resume",
+            "let it send: owncast-herald resume --restored",
         ]
         .map(str::to_owned),
     );

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::files::{Places, unexpected};
+use super::offline;
 use super::text::json;
 use super::{Failure, Outcome};
 use crate::activitypub::signature::PrivateKey;
@@ -96,7 +97,7 @@ pub(super) fn key(places: &Places, command: Command, as_json: bool) -> Outcome {
     let config = places.own_files(None)?;
     let file = &config.identity.key_file;
     let (told, text) = match command {
-        Command::Export(args) => return export(file, &args, as_json),
+        Command::Export(args) => return export(places, file, &args, as_json),
         Command::Import(args) => import(places, file, &args)?,
         Command::Show => show(file)?,
         Command::Rotate(args) if args.finish => finish(places, file, args.force)?,
@@ -132,14 +133,20 @@ fn show(file: &Path) -> Result<(Told<'_>, String), Failure> {
     Ok((told, text))
 }
 
-fn export(file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
+fn export(places: &Places, file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
     let pem = keyfile::read(file)?.pem;
     if args.file.as_os_str() != "-" {
-        let written = keyfile::write(&args.file, &pem, args.force)? == Written::Now;
+        let written =
+            keyfile::write_copy(&args.file, &pem, args.force, &offline::heirs(places))? == Written::Now;
         let told = Told { changed: written, ..told(&args.file, written, None)? };
         let text = format!(
-            "The private key is in {}, which only you may read. Whoever has it can speak as the stream's account.\n",
-            args.file.display()
+            "The private key is in {}, which only you may read. Whoever has it can speak as the stream's account.\n{}",
+            args.file.display(),
+            if keyfile::next_file(file).exists() {
+                "A change of keys is under way: take another copy when it is finished (owncast-herald key rotate --finish).\n"
+            } else {
+                ""
+            }
         );
         return if as_json { json(&told) } else { Ok(text) };
     }
@@ -156,9 +163,13 @@ fn export(file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
 
 fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Told<'a>, String), Failure> {
     let key = keyfile::read(&args.file)?.pem;
-    let aside = match keyfile::differs(file, &key)? {
-        true if args.force => Some(keyfile::keep_copy(file, &stamp())?),
-        _ => None,
+    let (aside, next_aside) = match keyfile::differs(file, &key)? {
+        true if args.force => {
+            let stamp = stamp();
+            // The next key is told of in the name of the one that goes.
+            (Some(keyfile::keep_copy(file, &stamp)?), keyfile::set_next_aside(file, &stamp)?)
+        }
+        _ => (None, None),
     };
     let changed = keyfile::write(file, &key, aside.is_some())? == Written::Now;
     let mut text = match changed {
@@ -167,6 +178,12 @@ fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Tol
     };
     if let Some(aside) = &aside {
         text.push_str(&format!("The key that was there is in {}.\n", aside.display()));
+    }
+    if let Some(next) = &next_aside {
+        text.push_str(&format!(
+            "The change of that key is given up; the one that was to follow it is in {}.\n",
+            next.display()
+        ));
     }
     if changed && places.agent_runs() {
         text.push_str(
@@ -228,7 +245,8 @@ fn finish<'a>(places: &Places, file: &'a Path, force: bool) -> Result<(Told<'a>,
     }
     let aside = keyfile::change_to_next(file, &stamp())?;
     let mut text = format!(
-        "The new key is in its place. The one before is in {}; keep it for some weeks.\nA copy of the new one: owncast-herald key export FILE\n",
+        "The new key is in its place. The one before is in {}; keep it for some weeks.\n\
+         Backups made before are of no use without that one, so now: owncast-herald key export FILE, and a new backup.\n",
         aside.display()
     );
     if places.agent_runs() {
@@ -241,4 +259,28 @@ fn finish<'a>(places: &Places, file: &'a Path, force: bool) -> Result<(Told<'a>,
 
 fn stamp() -> String {
     Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_key_is_given_up_with_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let places = Places { socket: Some(path("nobody.sock")), ..Places::default() };
+        let (file, next) = (path("actor-key.pem"), path("actor-key.pem.next"));
+        for place in [&file, &next, &path("copy.pem")] {
+            let pem = PrivateKey::generate().and_then(|key| key.to_pem()).unwrap();
+            keyfile::write(place, &Secret::new(pem), false).unwrap();
+        }
+        let from = |name: &str, force| ImportArgs { file: path(name), force };
+        assert!(import(&places, &file, &from("copy.pem", false)).is_err());
+        let (told, _) = import(&places, &file, &from("actor-key.pem", true)).unwrap();
+        assert!(!told.changed && next.exists(), "the same key goes on with its change");
+        let (told, text) = import(&places, &file, &from("copy.pem", true)).unwrap();
+        assert!(told.changed && told.set_aside.is_some() && told.next_fingerprint.is_none());
+        assert!(!next.exists() && text.contains("given up"), "{text}");
+    }
 }

@@ -111,11 +111,13 @@ pub enum Command {
     /// announced then. A pause survives restarts.
     #[command(after_help = examples::PAUSE)]
     Pause(pause::Args),
-    /// End a pause, and let send after an import: a stream that runs and has no post yet gets it
-    Resume,
+    /// End a pause: a stream that runs and has no post yet gets it
+    ///
+    /// After an import nothing is sent before `resume --restored`.
+    Resume(pause::ResumeArgs),
     /// Write everything that is kept into one file, beside the running agent or without one
     Export(export::Args),
-    /// Make the store out of a file that export wrote; nothing is sent before `resume`
+    /// Make the store out of a file that export wrote; nothing is sent before `resume --restored`
     ///
     /// The whole file is checked before anything is touched. The agent must be stopped.
     Import(import::Args),
@@ -163,7 +165,7 @@ impl Command {
             Command::GoLive(_) => ("go-live", [true, true, true]),
             Command::Deliveries(_) => ("deliveries", [true, true, true]),
             Command::Pause(_) => ("pause", [true, true, true]),
-            Command::Resume => ("resume", [true, true, true]),
+            Command::Resume(_) => ("resume", [true, true, true]),
             Command::Export(_) => ("export", [true, true, true]),
             Command::Import(_) => ("import", [true, true, true]),
             Command::Backup(_) => ("backup", [true, true, true]),
@@ -229,7 +231,7 @@ impl Cli {
             Command::GoLive(command) => go_live::go_live(&places, command, json),
             Command::Deliveries(args) => deliveries::deliveries(&places, args, json),
             Command::Pause(args) => pause::pause(&places, &args, json),
-            Command::Resume => pause::resume(&places, json),
+            Command::Resume(args) => pause::resume(&places, &args, json),
             Command::Export(args) => export::export(&places, &args, json),
             Command::Import(args) => import::import(&places, &args, json),
             Command::Backup(args) => export::backup(&places, &args, json),

@@ -12,11 +12,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::Failure;
-use super::files::Places;
+use super::files::{Places, env};
 use super::outcome::remark;
 use crate::config::Config;
 use crate::control::client::ClientError;
-use crate::control::protocol::{Answer, Ask};
+use crate::control::offline::OfflineError;
+use crate::control::protocol::{Answer, Ask, Refusal, RefusalCode};
 use crate::control::{offline, operations};
 use crate::store::Store;
 
@@ -52,6 +53,30 @@ impl Owner {
     }
 }
 
+/// Whom root may give what it writes in a folder of theirs: the owner of the store, and whoever has called sudo. Any other
+/// folder may be a web server's.
+pub(super) fn heirs(places: &Places) -> Vec<u32> {
+    let store = places.stored().ok().and_then(|config| std::fs::metadata(&config.store.path).ok());
+    let caller = env("SUDO_UID").and_then(|user| user.parse().ok());
+    store.map(|store| store.uid()).into_iter().chain(caller).collect()
+}
+
+impl From<OfflineError> for Failure {
+    fn from(error: OfflineError) -> Self {
+        match error {
+            OfflineError::Store(error) => error.into(),
+            OfflineError::Owncast(error) => Failure::new(error.to_string()),
+        }
+    }
+}
+
+/// What a store says that is asked without an agent. Nobody stops it, so if it can do nothing, its disk has failed.
+fn refused(refusal: Refusal) -> Failure {
+    let disk_failed = refusal.code == RefusalCode::Unavailable;
+    let failure = Failure::from(ClientError::Refused(refusal));
+    if disk_failed { Failure { code: 74, ..failure } } else { failure }
+}
+
 /// The configuration of the store that is there, or why nobody can be asked.
 fn of_a_store(places: &Places, nobody: ClientError) -> Result<Config, Failure> {
     let Ok(config) = places.stored() else { return Err(nobody.into()) };
@@ -80,13 +105,11 @@ pub(super) fn ask(places: &Places, ask: &Ask, nobody: ClientError) -> Result<Ans
     }
     let config = of_a_store(places, nobody)?;
     let answer = runtime()?.block_on(async {
-        let control = offline::open(config, Arc::new(places.env()))
-            .await
-            .map_err(|error| Failure::new(error.to_string()))?;
+        let control = offline::open(config, Arc::new(places.env())).await?;
         Ok::<_, Failure>(operations::answer(&control, ask.clone()).await)
     })?;
     match answer {
-        Answer::Refused(refusal) => Err(ClientError::Refused(refusal).into()),
+        Answer::Refused(refusal) => Err(refused(refusal)),
         answer => {
             if offline::changes(ask) {
                 remark("No agent is running: this is written into its store, and counts when it starts.");
@@ -101,7 +124,7 @@ pub(super) fn ask(places: &Places, ask: &Ask, nobody: ClientError) -> Result<Ans
 /// Opens the store itself, with its configuration.
 pub(super) fn store(places: &Places, nobody: ClientError) -> Result<(Config, Store), Failure> {
     let config = of_a_store(places, nobody)?;
-    let store = Store::open(&config.store.path).map_err(|error| Failure::new(error.to_string()))?;
+    let store = Store::open(&config.store.path)?;
     Ok((config, store))
 }
 
@@ -109,4 +132,34 @@ pub(super) fn store(places: &Places, nobody: ClientError) -> Result<(Config, Sto
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
     built.map_err(|error| Failure::new(format!("the system gives no threads: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn a_disk_that_failed_is_told_by_its_exit_code() {
+        let folder = |number| StoreError::Folder {
+            folder: "/s".to_owned(),
+            cause: std::io::Error::from_raw_os_error(number),
+        };
+        let errno = |errno: rustix::io::Errno| errno.raw_os_error();
+        for (error, code) in [
+            (StoreError::Disk("bad block".to_owned()), 74),
+            (folder(errno(rustix::io::Errno::IO)), 74),
+            (folder(errno(rustix::io::Errno::NOSPC)), 74),
+            (folder(errno(rustix::io::Errno::ACCESS)), 1),
+            (StoreError::Locked { folder: "/s".to_owned(), holder: String::new() }, 1),
+        ] {
+            let text = error.to_string();
+            assert_eq!(Failure::from(OfflineError::Store(error)), Failure { code, ..Failure::new(text) });
+        }
+        for (code, exit) in
+            [(RefusalCode::Unavailable, 74), (RefusalCode::Unknown, 1), (RefusalCode::NotRunning, 69)]
+        {
+            assert_eq!(refused(Refusal { code, message: String::new() }).code, exit);
+        }
+    }
 }

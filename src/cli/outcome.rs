@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use super::text;
 use crate::adopt::AdoptError;
 use crate::agent::AgentError;
+use crate::backup::ExportError;
 use crate::config::ConfigError;
 use crate::config::keyfile::KeyFileError;
 use crate::control::client::ClientError;
+use crate::store::StoreError;
 use crate::telemetry::log::Surroundings;
 
 /// Why a command failed: what, where, what to do.
@@ -51,7 +53,7 @@ macro_rules! from_error_with_code {
         }
     )+};
 }
-from_error_with_code!(ConfigError, ClientError, AgentError);
+from_error_with_code!(ConfigError, ClientError, AgentError, StoreError, ExportError);
 
 impl From<AdoptError> for Failure {
     fn from(error: AdoptError) -> Self {

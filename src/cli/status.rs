@@ -318,7 +318,7 @@ fn wishes(status: &Status, now: Timestamp) -> Vec<String> {
     let wishes = &status.wishes;
     let mut told = Vec::new();
     if wishes.restored.is_some() {
-        told.push("nothing is sent or announced before owncast-herald resume".to_owned());
+        told.push("nothing is sent or announced before owncast-herald resume --restored".to_owned());
     }
     if wishes.now {
         told.push("the stream that runs is announced at once".to_owned());

@@ -1,6 +1,6 @@
 //! The actor's private key on disk. Whoever loses it loses the followers, so it is written whole or not at all.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -149,6 +149,18 @@ pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
 /// # Errors
 /// [`KeyFileError::AnotherKey`] when a different key, or something unreadable, is there and `force` is not set.
 pub fn write(path: &Path, pem: &Secret, force: bool) -> Result<Written, KeyFileError> {
+    write_for(path, pem, force, None)
+}
+
+/// As [`write()`], for a copy somewhere else: whoever owns a folder there is given it by root only if they are one of `heirs`.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_copy(path: &Path, pem: &Secret, force: bool, heirs: &[u32]) -> Result<Written, KeyFileError> {
+    write_for(path, pem, force, Some(heirs))
+}
+
+fn write_for(path: &Path, pem: &Secret, force: bool, heirs: Option<&[u32]>) -> Result<Written, KeyFileError> {
     let new = parse_private_key(pem.expose()).map_err(KeyFileError::Refused)?;
     // A link stays a link: the file it leads to is replaced.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -166,7 +178,7 @@ pub fn write(path: &Path, pem: &Secret, force: bool) -> Result<Written, KeyFileE
         Err(KeyFileError::Unusable { .. }) => return Err(KeyFileError::AnotherKey { path: target }),
         Err(error) => return Err(error),
     }
-    place(folder_of(&target), &target, pem, force).map(|()| Written::Now)
+    place(folder_of(&target), &target, pem, force, heirs).map(|()| Written::Now)
 }
 
 /// Whether another key than this one, or something that is none, is in the file.
@@ -190,6 +202,11 @@ pub fn differs(path: &Path, key: &Secret) -> Result<bool, KeyFileError> {
 pub fn fingerprint(key: &Secret) -> Result<String, KeyProblem> {
     let der = parse_private_key(key.expose())?.public_key_to_der().map_err(|_| KeyProblem::Damaged)?;
     Ok(in_hex(&der))
+}
+
+/// The same of the key in this file; `None` if there is none that can be read.
+pub fn fingerprint_in(path: &Path) -> Option<String> {
+    read(path).ok().and_then(|key| fingerprint(&key.pem).ok())
 }
 
 /// The same of a public key, PEM; `None` if it is none.
@@ -245,6 +262,23 @@ pub fn change_to_next(path: &Path, stamp: &str) -> Result<PathBuf, KeyFileError>
     Ok(aside)
 }
 
+/// Moves the next key away, which followed another key than the one that is put into its place. Answers where it is now.
+///
+/// # Errors
+/// The disk or the permissions.
+pub fn set_next_aside(path: &Path, stamp: &str) -> Result<Option<PathBuf>, KeyFileError> {
+    let next = next_file(path);
+    let aside = beside(&next, stamp);
+    match std::fs::rename(&next, &aside) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(KeyFileError::Io { doing: "cannot set aside", path: next, source }),
+    }
+    let synced = File::open(folder_of(&next)).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| KeyFileError::Io { doing: "cannot set aside", path: next, source })?;
+    Ok(Some(aside))
+}
+
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -260,7 +294,13 @@ fn same(one: &Rsa<Private>, other: &Rsa<Private>) -> bool {
     one.n() == other.n() && one.e() == other.e()
 }
 
-fn place(folder: &Path, target: &Path, pem: &Secret, force: bool) -> Result<(), KeyFileError> {
+fn place(
+    folder: &Path,
+    target: &Path,
+    pem: &Secret,
+    force: bool,
+    heirs: Option<&[u32]>,
+) -> Result<(), KeyFileError> {
     let io = |doing| move |source| KeyFileError::Io { doing, path: target.to_owned(), source };
     let in_folder = |doing| move |source| KeyFileError::Io { doing, path: folder.to_owned(), source };
     let mode = std::fs::Permissions::from_mode(0o600);
@@ -270,7 +310,8 @@ fn place(folder: &Path, target: &Path, pem: &Secret, force: bool) -> Result<(), 
         .tempfile_in(folder)
         .map_err(in_folder("cannot make a file in"))?;
     file.write_all(pem.expose().as_bytes()).map_err(io("cannot write"))?;
-    give_to_owner_of(folder, file.as_file()).map_err(io("cannot give to the folder's owner"))?;
+    let around = std::fs::metadata(folder).map_err(in_folder("cannot look at"))?;
+    hand_over(file.as_file(), &around, heirs).map_err(io("cannot give to the folder's owner"))?;
     file.as_file().sync_all().map_err(io("cannot sync"))?;
     let moved = if force { file.persist(target) } else { file.persist_noclobber(target) };
     moved.map_err(|error| match error.error.kind() {
@@ -280,14 +321,13 @@ fn place(folder: &Path, target: &Path, pem: &Secret, force: bool) -> Result<(), 
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder("cannot sync"))
 }
 
-/// Gives a file that root has made to the owner of the folder it lies in, who is the user the agent runs as.
+/// Gives a file that root has made to the owner of the folder it lies in, if that is one of `heirs`, where those are named.
 ///
 /// # Errors
 /// What the system says.
-pub fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
-    let folder = std::fs::metadata(folder)?;
-    let made_by_root = file.metadata()?.uid() == 0;
-    if made_by_root && folder.uid() != 0 {
+pub fn hand_over(file: &File, folder: &Metadata, heirs: Option<&[u32]>) -> io::Result<()> {
+    let heir = folder.uid() != 0 && heirs.is_none_or(|heirs| heirs.contains(&folder.uid()));
+    if heir && file.metadata()?.uid() == 0 {
         std::os::unix::fs::fchown(file, Some(folder.uid()), Some(folder.gid()))?;
     }
     Ok(())
@@ -416,6 +456,9 @@ mod tests {
             (read(&path).unwrap().pem, read_announced(&path).unwrap().pem),
             (first.clone(), second.clone())
         );
+        let gone = set_next_aside(&path, "0").unwrap().unwrap();
+        assert_eq!((next_file(&path).exists(), set_next_aside(&path, "0").unwrap()), (false, None));
+        std::fs::rename(gone, next_file(&path)).unwrap();
         let aside = change_to_next(&path, "1").unwrap();
         assert_eq!((read(&path).unwrap().pem, read(&aside).unwrap().pem), (second.clone(), first));
         assert_eq!(names(folder.path()).len(), 2);

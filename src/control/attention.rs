@@ -30,7 +30,7 @@ pub(super) fn first_of_all(
         let when = if days < 1 { String::new() } else { format!(" ({days} days ago)") };
         first.push(format!(
             "everything here was restored from a backup{when}, and nothing is sent or announced. Is the old machine \
-             stopped? Then: owncast-herald resume"
+             stopped? Then: owncast-herald resume --restored"
         ));
     }
     first.extend(key.map(|key| {

@@ -59,7 +59,7 @@ pub fn changes(ask: &Ask) -> bool {
         | Ask::Skip { .. }
         | Ask::Message { .. }
         | Ask::Pause { .. }
-        | Ask::Resume
+        | Ask::Resume { .. }
         | Ask::Retry { .. }
         | Ask::Drop { .. }
         | Ask::Adopt { .. } => true,

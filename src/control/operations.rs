@@ -82,7 +82,7 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
         Ask::Skip { undo } => Answer::Wished(wishes::skip(control, undo, now).await?),
         Ask::Message { text } => Answer::Wished(wishes::message(control, text, now).await?),
         Ask::Pause { seconds } => Answer::Wished(wishes::pause(control, seconds, now).await?),
-        Ask::Resume => Answer::Wished(wishes::resume(control, now).await?),
+        Ask::Resume { restored } => Answer::Wished(wishes::resume(control, restored, now).await?),
         // The file stands behind the answer: who gives it out does not ask here.
         Ask::Export => Answer::Export,
         Ask::Deliveries { limit, before } => {

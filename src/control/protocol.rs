@@ -34,10 +34,8 @@ pub const LONGEST_REQUEST: usize = 1024 * 1024;
 
 /// Bytes of an answer. A page of [`LARGEST_PAGE`] followers with long names fits.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
-
 /// Followers in one answer at most.
 pub const LARGEST_PAGE: u32 = 5_000;
-
 /// Rows of a report on deliveries at most.
 pub const LARGEST_REPORT: u32 = 1_000;
 
@@ -110,8 +108,11 @@ pub enum Ask {
         /// How long.
         seconds: u64,
     },
-    /// End the pause, and the hold after a restore.
-    Resume,
+    /// End the pause. While everything was restored from a backup, refused unless that is meant.
+    Resume {
+        /// End the hold after a restore, too.
+        restored: bool,
+    },
     /// Everything that is kept, as a file: it follows behind the answer.
     Export,
     /// What was sent and is being sent, newest first.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::protocol::{self, Answer, Ask, LONGEST_REQUEST, Refusal, RefusalCode};
 use super::{Control, operations};
-use crate::backup::Exporter;
+use crate::backup::{Exporter, Keys};
 
 /// Mode of the socket file: the agent's user and group.
 const MODE: u32 = 0o660;
@@ -165,8 +165,11 @@ async fn serve(mut stream: UnixStream, control: Arc<Control>, cancel: Cancellati
 
 /// The answer, and behind it the whole file. What is cut off lacks its last line, which the asker misses.
 async fn export(answering: &mut WriteHalf<'_>, control: &Control) {
-    let folder = control.effective.borrow().config.store.path.clone();
-    let begun = Exporter::new(control.store.clone(), &folder, None, Timestamp::now()).await;
+    let config = Arc::clone(&control.effective.borrow().config);
+    let file = config.identity.key_file.clone();
+    // The private key never goes through this socket.
+    let keys = tokio::task::spawn_blocking(move || Keys::of(&file, None)).await.unwrap_or_default();
+    let begun = Exporter::new(control.store.clone(), &config.store.path, keys, Timestamp::now()).await;
     let first = match &begun {
         Ok(_) => Answer::Export,
         Err(error) => Answer::Refused(Refusal { code: RefusalCode::Unavailable, message: error.to_string() }),

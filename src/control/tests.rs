@@ -351,10 +351,10 @@ async fn wishes_are_kept_and_answered_with_what_follows() {
     let until = done.wishes.paused_until.unwrap();
     assert_eq!(done.held, Some(Held::Pause { until }));
     assert_eq!(kept(&agent).await.paused_until, Some(until));
-    let done = wished(&agent, Ask::Resume).await;
+    let done = wished(&agent, Ask::Resume { restored: false }).await;
     assert_eq!((done.changed, done.held), (true, None));
     assert!(agent.was_woken(), "a stream that waited is looked at at once");
-    assert!(!wished(&agent, Ask::Resume).await.changed);
+    assert!(!wished(&agent, Ask::Resume { restored: false }).await.changed);
     for seconds in [0, 59, 30 * 86_400 + 1, u64::MAX] {
         let (code, message) = agent.refused(Ask::Pause { seconds }).await;
         assert!(code == RefusalCode::Unreadable && message.contains("30 days"), "{message}");

@@ -9,7 +9,7 @@ use super::Control;
 use super::protocol::{Held, Refusal, RefusalCode, Running, SkippedStream, Wish, WishList, Wished};
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::value::{FromText, POST_TEXT_LIMIT, PostText};
-use crate::decide::wishes::{Hold, NotNow, Resumed};
+use crate::decide::wishes::{Hold, NotNow};
 use crate::decide::{Rules, stream, wishes};
 use crate::model::post::{Post, PostState};
 use crate::model::stream::{Phase, Stream};
@@ -96,11 +96,16 @@ pub(super) async fn pause(control: &Control, seconds: u64, now: Timestamp) -> Re
     wished(control, Wish::Pause, true, now).await
 }
 
-pub(super) async fn resume(control: &Control, now: Timestamp) -> Result<Wished, Refusal> {
-    let resumed = change(control, move |draft| wishes::resume(draft, now)).await?;
+pub(super) async fn resume(control: &Control, restored: bool, now: Timestamp) -> Result<Wished, Refusal> {
+    let ended = change(control, move |draft| match wishes::restored(draft.view()) {
+        Some(_) if restored => Ok((Wish::Released, wishes::release(draft))),
+        // Whoever means a pause must not let two machines send at once.
+        Some(since) => Err(NotNow::Restored(since)),
+        None => Ok((Wish::Resume, wishes::resume(draft, now))),
+    });
+    let (wish, changed) = ended.await?.map_err(|reason| not_now(control, reason))?;
     control.wake.notify_one();
-    let wish = if resumed == Resumed::Restored { Wish::Released } else { Wish::Resume };
-    wished(control, wish, resumed != Resumed::Nothing, now).await
+    wished(control, wish, changed, now).await
 }
 
 async fn change<R: Send + 'static>(
@@ -153,8 +158,8 @@ fn not_now(control: &Control, reason: NotNow) -> Refusal {
             format!("the stream that runs is announced already: {}", address.unwrap_or_default())
         }
         NotNow::Restored(_) => {
-            "everything here was restored from a backup, and nothing is sent before owncast-herald resume. Is the old \
-             machine stopped?"
+            "everything here was restored from a backup, and nothing is sent or announced. Is the old machine stopped? Then: \
+             owncast-herald resume --restored"
                 .to_owned()
         }
     };

@@ -29,19 +29,8 @@ pub enum NotNow {
     NoStream,
     /// It is announced already, by this post.
     Announced(Ulid),
-    /// Restored from a backup at this moment, and not resumed since: nothing is sent at all.
+    /// Restored from a backup at this moment, and not released since: nothing is sent at all.
     Restored(Timestamp),
-}
-
-/// What [`resume`] ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resumed {
-    /// Nothing.
-    Nothing,
-    /// A pause.
-    Pause,
-    /// The hold after a restore, and a pause if there was one.
-    Restored,
 }
 
 /// What keeps a post from being made.
@@ -53,7 +42,7 @@ pub enum Hold {
     Skipped,
     /// The operator wants none before this moment.
     Paused(Timestamp),
-    /// Restored from a backup at this moment, and not resumed since.
+    /// Restored from a backup at this moment, and not released since.
     Restored(Timestamp),
 }
 
@@ -115,18 +104,23 @@ pub fn pause(draft: &mut Draft<'_>, until: Timestamp) {
     });
 }
 
-/// Takes [`pause`] and [`restore`] back.
-pub fn resume(draft: &mut Draft<'_>, now: Timestamp) -> Resumed {
+/// Takes [`pause`] back. False if there was none, or it was over.
+pub fn resume(draft: &mut Draft<'_>, now: Timestamp) -> bool {
     let before: Wishes = draft.view().meta();
-    change(draft, |wishes| (wishes.paused_until, wishes.restored) = (None, None));
-    match (before.restored, before.paused_until) {
-        (Some(_), _) => Resumed::Restored,
-        (None, Some(until)) if until > now => Resumed::Pause,
-        (None, _) => Resumed::Nothing,
-    }
+    change(draft, |wishes| wishes.paused_until = None);
+    before.paused_until.is_some_and(|until| until > now)
 }
 
-/// Wants nothing announced or sent until [`resume`]: everything here was just restored from a backup.
+/// Takes [`restore`] back, and [`pause`]. False if nothing was restored.
+pub fn release(draft: &mut Draft<'_>) -> bool {
+    let held = restored(draft.view()).is_some();
+    if held {
+        change(draft, |wishes| (wishes.paused_until, wishes.restored) = (None, None));
+    }
+    held
+}
+
+/// Wants nothing announced or sent until [`release`]: everything here was just restored from a backup.
 pub fn restore(draft: &mut Draft<'_>, now: Timestamp) {
     change(draft, |wishes| (wishes.restored, wishes.now) = (Some(now), None));
 }

@@ -15,6 +15,8 @@ use crate::model::record::{full_key, kind};
 
 /// Version of the records' layout as a whole.
 pub const SCHEMA: u32 = 1;
+/// Stands in the store's folder while an import moves stores and keys about; what is found beside it may be of two machines.
+pub const HALF_IMPORTED: &str = "half-imported";
 /// Memory for cached pages. The default of the database is 1 GiB, far above our budget.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a process that was killed a moment ago may still hold the files.
@@ -48,6 +50,9 @@ impl Disk {
         std::fs::create_dir_all(folder).map_err(in_folder)?;
         let deadline = Instant::now() + OPEN_PATIENCE;
         let lock = take_lock(folder, deadline)?;
+        if folder.join(HALF_IMPORTED).try_exists().map_err(in_folder)? {
+            return Err(StoreError::HalfImported { folder: folder.display().to_string() });
+        }
         let path = folder.join("db");
         remove_half_written_snapshots(&path).map_err(in_folder)?;
         let db = loop {

@@ -19,7 +19,7 @@ use crate::model::record::kind;
 use crate::model::{Changes, View};
 
 pub use copy::copy;
-pub use disk::{Disk, FolderLock, SCHEMA, lock};
+pub use disk::{Disk, FolderLock, HALF_IMPORTED, SCHEMA, lock};
 pub use space::Room;
 pub use tap::{Tap, Writes};
 
@@ -62,6 +62,15 @@ pub enum StoreError {
         /// Schema this release knows.
         known: u32,
     },
+    /// An import was broken off.
+    #[error(
+        "an import into {folder} was broken off half way; do it again: owncast-herald import --replace FILE. What was there \
+         before is kept in that folder"
+    )]
+    HalfImported {
+        /// The store's folder.
+        folder: String,
+    },
     /// It cannot be copied in a moment in which nobody writes to it.
     #[error(
         "the store {folder} is written to all the time and cannot be copied whole; try again when less is going on"
@@ -87,7 +96,23 @@ fn cure(cause: &std::io::Error) -> &'static str {
     }
 }
 
+/// Exit code of a command that a file is to blame for: 74 if its disk failed or is full, else 1.
+pub fn exit_code_of(cause: &std::io::Error) -> u8 {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let failed = cause.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    if failed || matches!(cause.kind(), QuotaExceeded | StorageFull) { 74 } else { 1 }
+}
+
 impl StoreError {
+    /// Exit code of a command after sysexits.h: 74 if the disk failed, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StoreError::Disk(_) => 74,
+            StoreError::Folder { cause, .. } => exit_code_of(cause),
+            _ => 1,
+        }
+    }
+
     /// True if the same call may succeed later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Closed)

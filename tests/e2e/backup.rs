@@ -98,7 +98,9 @@ async fn a_restored_agent_goes_on_with_the_same_followers_and_key_once_it_may() 
     let refused = fails(&other.cli(&["go-live", "now"]).await, 1);
     assert!(refused.contains("owncast-herald resume"), "{refused}");
 
-    let said = succeeds(&other.cli(&["resume"]).await);
+    let refused = fails(&other.cli(&["resume"]).await, 1);
+    assert!(refused.contains("resume --restored"), "{refused}");
+    let said = succeeds(&other.cli(&["resume", "--restored"]).await);
     assert!(said.contains("sent from now on"), "{said}");
     assert!(late.wait_accepted(LONG).await);
     let next = eventually("the post", LONG, async || server.posts().get(1).cloned()).await;
@@ -190,6 +192,19 @@ async fn root_leaves_nothing_of_its_own_in_the_store() {
     let said = succeeds(&agent.cli_by_file(&["import", "--replace", text(&file)]).await);
     assert!(said.contains("1 follower, 1 block"), "{said}");
     assert_eq!(owners(&store), [NOBODY]);
+    // The key goes to the store's owner, and to no other whose folder it is written into.
+    for (user, owner) in [(NOBODY, NOBODY), (NOBODY - 1, 0)] {
+        let folder = stage.agent.path(&format!("of-{user}"));
+        std::fs::create_dir(&folder).unwrap();
+        give_away(&folder, user);
+        for (file, command) in
+            [("key.pem", &["key", "export"][..]), ("all.jsonl", &["export", "--with-key"][..])]
+        {
+            let file = folder.join(file);
+            succeeds(&stage.agent.cli_by_file(&[command, &[text(&file)]].concat()).await);
+            assert_eq!(std::fs::metadata(&file).unwrap().uid(), owner, "{}", file.display());
+        }
+    }
 }
 
 fn give_away(path: &Path, user: u32) {
@@ -219,6 +234,9 @@ async fn a_new_key_is_told_of_under_the_old_one_before_it_is_used() {
     let consequences = fails(&stage.agent.cli_by_file(&["key", "rotate"]).await, 1);
     assert!(consequences.contains("--yes"), "{consequences}");
     succeeds(&stage.agent.cli_by_file(&["key", "rotate", "--yes"]).await);
+    let file = stage.agent.path("with-key.jsonl");
+    let half = fails(&stage.agent.cli_by_file(&["export", text(&file), "--with-key"]).await, 1);
+    assert!(half.contains("under way") && !file.exists(), "{half}");
     let early = fails(&stage.agent.cli_by_file(&["key", "rotate", "--finish"]).await, 1);
     assert!(early.contains("not told of the new key yet"), "{early}");
     stage.agent.restart().await;

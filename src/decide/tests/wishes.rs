@@ -4,7 +4,7 @@ use super::stream::{Show, announced, real};
 use super::stream_life::live;
 use super::*;
 use crate::decide::stream::{Did, Offer};
-use crate::decide::wishes::{self, Hold, NotNow, Resumed, Skipped};
+use crate::decide::wishes::{self, Hold, NotNow, Skipped};
 use crate::model::post::PostState;
 use crate::model::stream::Stream;
 use crate::model::wishes::Wishes;
@@ -116,8 +116,8 @@ fn nothing_is_announced_during_a_pause_and_what_runs_then_is_announced_after_it(
     let mut show = connecting();
     show.want(31, |draft| wishes::pause(draft, at(100_000)));
     show.watch(35..=200);
-    assert_eq!(show.want(201, |draft| wishes::resume(draft, at(201))), Resumed::Pause);
-    assert_eq!(show.want(201, |draft| wishes::resume(draft, at(201))), Resumed::Nothing);
+    assert!(show.want(201, |draft| wishes::resume(draft, at(201))));
+    assert!(!show.want(201, |draft| wishes::resume(draft, at(201))));
     assert_eq!(announced(&show.look(205)).len(), 1);
 }
 
@@ -283,7 +283,14 @@ fn what_was_restored_announces_nothing_until_it_is_resumed_whatever_else_is_wish
     show.want(32, |draft| wishes::pause(draft, at(40)));
     show.watch(32..=400);
     assert_eq!((show.posts().len(), show.hold(400)), (0, Some(Hold::Restored(at(31)))));
-    assert_eq!(show.want(401, |draft| wishes::resume(draft, at(401))), Resumed::Restored);
+    assert!(
+        !show.want(401, |draft| wishes::resume(draft, at(401))),
+        "the pause is over, and that is all it ends"
+    );
     show.watch(401..=402);
-    assert_eq!((show.posts().len(), show.hold(402)), (1, None));
+    assert_eq!((show.posts().len(), show.hold(402)), (0, Some(Hold::Restored(at(31)))));
+    assert!(show.want(402, wishes::release));
+    assert!(!show.want(402, wishes::release));
+    show.watch(403..=404);
+    assert_eq!((show.posts().len(), show.hold(404)), (1, None));
 }
