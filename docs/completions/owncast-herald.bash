@@ -2191,7 +2191,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__import)
-            opts="-i -h --replace --check --store --config --instance --socket --json --help"
+            opts="-i -h --replace --keep-key --check --store --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2753,7 +2753,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__resume)
-            opts="-i -h --config --instance --socket --json --help"
+            opts="-i -h --restored --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
