@@ -16,13 +16,18 @@ const WORDS: [usize; 2] = [10, 14];
 
 pub(super) fn doctor(places: &Places, as_json: bool) -> Outcome {
     let report = examined(places)?;
-    let code = match report.verdict {
+    let code = exit_code(report.verdict);
+    let text = if as_json { json(&report)? } else { told(&report, colours()) };
+    if code == 0 { Ok(text) } else { Err(Failure::with_result(text, code)) }
+}
+
+/// For monitoring.
+pub(super) fn exit_code(verdict: Level) -> u8 {
+    match verdict {
         Level::Unchecked | Level::Green => 0,
         Level::Yellow => 3,
         Level::Red => 4,
-    };
-    let text = if as_json { json(&report)? } else { told(&report, colours()) };
-    if code == 0 { Ok(text) } else { Err(Failure::with_result(text, code)) }
+    }
 }
 
 /// Examines what `places` names.

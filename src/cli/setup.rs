@@ -16,6 +16,7 @@ use crate::agent::board::Way;
 use crate::config::value::{UserName, from_argument};
 use crate::config::{HttpUrl, PASSWORD_VARIABLE, Secret};
 use crate::control::protocol::{Answer, Ask, IdentityWord, Status};
+use crate::doctor::Level;
 use crate::owncast::{Api, OwncastError};
 
 use dialogue::Dialogue;
@@ -28,7 +29,10 @@ Examples:
   sudo owncast-herald setup --yes --owncast http://127.0.0.1:8080 --admin-password-file /root/owncast-password
 
 The password is asked for without being shown, or read from a file (`-`: standard input) or from the variable
-OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to.";
+OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to.
+
+Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a
+proxy that does not know the agent is such a finding. With --no-start doctor's findings do not count.";
 
 /// Where a fresh Owncast listens.
 const USUAL_OWNCAST: &str = "http://127.0.0.1:8080";
@@ -56,7 +60,7 @@ pub struct Args {
     /// Name before the @ of the handle, where it is another one than in Owncast
     #[arg(long, value_name = "NAME", value_parser = from_argument::<UserName>)]
     pub username: Option<UserName>,
-    /// Where the agent listens for the proxy [default: 127.0.0.1:8585, or the next that is free]
+    /// Where the agent listens for the proxy [default: 127.0.0.1:8585, or the next that is free; with --force the one it has]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub public: Option<SocketAddr>,
     /// Where the agent listens for Owncast's webhook [default: the port behind that]
@@ -68,7 +72,7 @@ pub struct Args {
     /// Ask nothing, take what is named or usual
     #[arg(long)]
     pub yes: bool,
-    /// Replace a configuration and a password that are there
+    /// Replace a configuration and a password that are there; the configuration is kept beside it, as FILE.old
     #[arg(long)]
     pub force: bool,
     /// Do not start the service
@@ -100,10 +104,16 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     layout.write(&text, &wanted.password, args.force)?;
     remark(&format!("Wrote {} and {}.\n", layout.config.display(), layout.password.display()));
     start(args, &layout)?;
-    let places = Places { config: Some(layout.config.clone()), ..places.clone() };
-    wait(&places, &layout, args);
-    let report = doctor::examined(&places)?;
-    Ok(format!("{}\n{}", doctor::told(&report, doctor::colours()), next(&layout, args, &found)))
+    let written = Places { config: Some(layout.config.clone()), ..places.clone() };
+    wait(&written, &layout, args);
+    let report = doctor::examined(&written)?;
+    let text =
+        format!("{}\n{}", doctor::told(&report, doctor::colours()), next(places, &layout, args, &found));
+    // Who wants nothing started knows that nothing runs.
+    if report.verdict == Level::Red && !args.no_start {
+        return Err(Failure::with_result(text, doctor::exit_code(report.verdict)));
+    }
+    Ok(text)
 }
 
 /// Asks for what is not named, and tries it.
@@ -146,7 +156,8 @@ async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<
             Err(error) => return Err(Failure::new(error.to_string())),
         }
     };
-    let free = ports::free(layout)?;
+    let own = ports::own(layout);
+    let free = own.map_or_else(|| ports::free(layout), Ok)?;
     let public = match args.public {
         Some(public) => public,
         None => dialogue.asks("Where the agent listens for the reverse proxy", &free[0].to_string())?,
@@ -154,7 +165,7 @@ async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<
     let webhook = args.webhook.unwrap_or(free[1]);
     let metrics = args.metrics.unwrap_or(free[2]);
     let listen = [public, webhook, metrics];
-    ports::must_be_free(&listen)?;
+    ports::must_be_free(&listen, own.as_ref().map_or(&[], <[_; 3]>::as_slice))?;
     Ok((Wanted { owncast, password, listen }, found))
 }
 
@@ -188,6 +199,9 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found) -> String 
     let [public, webhook, metrics] = wanted.listen;
     let mut text = String::from("\nOn this machine:\n");
     text.push_str(&format!("  write {} (may be read by all; no secret is in it)\n", layout.config.display()));
+    if layout.config.exists() {
+        text.push_str(&format!("  keep what it replaces as {}\n", layout.old().display()));
+    }
     text.push_str(&format!("  write {} (the password; for root alone)\n", layout.password.display()));
     text.push_str(&format!(
         "  listen on {public} (for the proxy), {webhook} (for Owncast), {metrics} (metrics)\n"
@@ -253,19 +267,20 @@ fn wait(places: &Places, layout: &Layout, args: &Args) {
     }
 }
 
-/// What is left to do.
-fn next(layout: &Layout, args: &Args, found: &Found) -> String {
+/// What is left to do, said so that it can be typed.
+fn next(places: &Places, layout: &Layout, args: &Args, found: &Found) -> String {
+    let options = places.arguments().into_iter().map(|option| format!(" {}", option.display()));
+    let program = format!("owncast-herald{}", options.collect::<String>());
     let mut text = String::from("Next:\n");
     if layout.unit.is_none() || args.no_start || !layout::systemd_runs() {
-        text.push_str(&format!(
-            "  start the agent: owncast-herald run --config {}\n",
-            layout.config.display()
-        ));
+        text.push_str(&format!("  start the agent: {program} run\n"));
     }
     if found.has_lived() {
-        text.push_str("  take over Owncast's key and followers: owncast-herald adopt (it says what it needs); until then the agent waits\n");
+        text.push_str(&format!(
+            "  take over Owncast's key and followers: {program} adopt (it says what it needs); until then the agent waits\n"
+        ));
     }
-    text.push_str("  tell your proxy: owncast-herald proxy-config nginx (or caddy, apache, traefik)\n");
-    text.push_str("  look again: owncast-herald doctor\n");
+    text.push_str(&format!("  tell your proxy: {program} proxy-config nginx (or caddy, apache, traefik)\n"));
+    text.push_str(&format!("  look again: {program} doctor\n"));
     text
 }

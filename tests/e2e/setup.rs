@@ -48,9 +48,17 @@ impl Fresh {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.of_instance(arguments);
+        command.arg("--config").arg(self.config());
+        command
+    }
+
+    /// As on a machine whose configurations are in this folder.
+    fn of_instance(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
-        command.args(arguments).arg("--config").arg(self.config());
+        command.args(arguments);
         self.surround(&mut command);
+        command.env("CONFIGURATION_DIRECTORY", self.path("etc"));
         command
     }
 
@@ -62,8 +70,12 @@ impl Fresh {
 
     /// `setup` without questions, with the password in a file.
     async fn setup(&self, owncast: &str, password: &str, more: &[&str]) -> Output {
+        self.finish(self.command(&["setup"]), owncast, password, more).await
+    }
+
+    async fn finish(&self, mut command: Command, owncast: &str, password: &str, more: &[&str]) -> Output {
         fs::write(self.path("given"), format!("{password}\n")).unwrap();
-        let mut command = self.command(&["setup", "--yes", "--owncast", owncast, "--public", &self.public]);
+        command.args(["--yes", "--owncast", owncast, "--public", &self.public]);
         command.arg("--admin-password-file").arg(self.path("given")).args(more);
         for option in ["--webhook", "--metrics"].iter().filter(|option| !more.contains(option)) {
             command.arg(option).arg(format!("127.0.0.1:{}", free_port()));
@@ -96,7 +108,8 @@ fn says(text: &str, parts: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_setup_wrote_is_what_an_agent_runs_with() {
     let fresh = Fresh::start().await;
-    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 0);
+    // The agent is not started by a configuration in a place of its own, and doctor finds it missing.
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 4);
     says(
         &text,
         &[
@@ -156,10 +169,16 @@ async fn what_is_there_stays_unless_forced() {
     let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 1);
     says(&text, &["agent.toml is there already", "--force"]);
     assert_eq!(fs::read_to_string(fresh.config()).unwrap(), "# mine\n");
-    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force"]).await, 0);
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
     assert!(fs::read_to_string(fresh.config()).unwrap().contains(&fresh.owncast.url()));
+    assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(), "# mine\n");
     let names = fs::read_dir(fresh.path("etc")).unwrap().count();
-    assert_eq!(names, 2, "nothing is left behind");
+    assert_eq!(names, 3, "nothing is left behind");
+
+    // The agent that runs has its ports; the proxy knows them.
+    let listener = std::net::TcpListener::bind(&fresh.public).unwrap();
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
+    drop(listener);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,11 +193,38 @@ async fn an_actor_that_has_lived_is_to_be_adopted() {
         at: Timestamp::UNIX_EPOCH,
         state: FollowerState::Approved,
     });
-    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 0);
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
     says(
         &text,
         &["go on as @streamer@", "lived before", "1 follower", "owncast-herald adopt", "empty it there"],
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_has_files_and_ports_of_its_own() {
+    let fresh = Fresh::start().await;
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
+    let first = fs::read_to_string(fresh.config()).unwrap();
+    let (public, webhook, metrics) = (free_port(), free_port(), free_port());
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let second = Fresh { public: at(public), ..fresh };
+    let command = second.of_instance(&["-i", "radio", "setup"]);
+    let ports = ["--no-start", "--webhook", &at(webhook), "--metrics", &at(metrics)];
+    let output = second.finish(command, &second.owncast.url(), PASSWORD, &ports).await;
+    says(
+        &said(&output, 0),
+        &[
+            "etc/radio.toml",
+            "etc/radio.admin-password",
+            "owncast-herald --instance radio run",
+            "owncast-herald --instance radio proxy-config",
+            "owncast-herald --instance radio doctor",
+        ],
+    );
+    assert_eq!(fs::read_to_string(second.config()).unwrap(), first, "the first is left alone");
+    assert_eq!(mode(&second.path("etc/radio.admin-password")), 0o600);
+    let written = fs::read_to_string(second.path("etc/radio.toml")).unwrap();
+    says(&written, &[&at(public), &at(webhook), &at(metrics)]);
 }
 
 /// A person at a terminal, made by script(1).

@@ -10,7 +10,7 @@ use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
 use super::Args;
-use crate::config::{Config, DEFAULT_FILE, HttpUrl, Overrides, Secret};
+use crate::config::{Config, HttpUrl, Overrides, Secret};
 
 /// The shipped, annotated file: what is written is that, with a few values set.
 const SHIPPED: &str = include_str!("../../../agent.toml");
@@ -28,17 +28,24 @@ pub(super) struct Layout {
 impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
-        match &places.config {
-            Some(config) => Layout::at(config.clone()),
-            None => {
-                Layout { unit: Some("owncast-herald.service".to_owned()), ..Layout::at(DEFAULT_FILE.into()) }
-            }
-        }
+        let unit = match (&places.config, &places.instance) {
+            (Some(_), _) => None,
+            (None, Some(instance)) => Some(format!("owncast-herald@{instance}.service")),
+            (None, None) => Some("owncast-herald.service".to_owned()),
+        };
+        Layout { unit, ..Layout::at(places.config_path()) }
     }
 
     /// Beside this configuration.
     pub(super) fn at(config: PathBuf) -> Layout {
         Layout { password: beside(&config), config, unit: None }
+    }
+
+    /// Where a configuration that is replaced is kept.
+    pub(super) fn old(&self) -> PathBuf {
+        let mut name = self.config.clone().into_os_string();
+        name.push(".old");
+        name.into()
     }
 
     /// Nothing that is there is replaced by mistake.
@@ -108,6 +115,11 @@ impl Layout {
             .mode(0o755)
             .create(folder)
             .map_err(|error| failed(folder, error))?;
+        if force && let Ok(replaced) = std::fs::read(&self.config) {
+            let old = self.old();
+            // Somebody may have written the password into it.
+            place(folder, &old, &replaced, 0o600, true).map_err(|error| failed(&old, error))?;
+        }
         let password = format!("{}\n", password.expose());
         place(folder, &self.password, password.as_bytes(), 0o600, force)
             .map_err(|error| failed(&self.password, error))?;
@@ -187,9 +199,11 @@ mod tests {
         assert!(layout.write("y", &Secret::new("x"), false).is_err());
         assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "x");
         layout.write("y", &Secret::new("x"), true).unwrap();
+        assert_eq!(std::fs::read_to_string(layout.old()).unwrap(), "x", "settings made by hand are not lost");
+        assert_eq!(mode(&layout.old()), 0o600);
         assert_eq!(
             std::fs::read_dir(folder.path().join("deeper")).unwrap().count(),
-            2,
+            3,
             "nothing is left behind"
         );
     }

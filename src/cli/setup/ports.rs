@@ -14,6 +14,15 @@ const STEP: u16 = 10;
 /// Agents that are made room for.
 const MOST: u16 = 200;
 
+/// Public, webhook, metrics, as this agent's configuration has them, which the proxy and Owncast know already.
+pub(super) fn own(layout: &Layout) -> Option<[SocketAddr; 3]> {
+    Config::load(Some(&layout.config), Overrides::default(), &|_| None).ok().map(listened)
+}
+
+fn listened(config: Config) -> [SocketAddr; 3] {
+    [config.listen.public, config.listen.webhook, config.listen.metrics]
+}
+
 /// Three addresses in a row: public, webhook, metrics.
 ///
 /// # Errors
@@ -28,12 +37,12 @@ pub(super) fn free(layout: &Layout) -> Result<[SocketAddr; 3], Failure> {
         .ok_or_else(|| Failure::new("no ports are free; name some with --public, --webhook and --metrics"))
 }
 
-/// Refuses addresses that are taken or not of this machine.
+/// Refuses addresses that are taken or not of this machine, but for those that are `own`: the agent has them.
 ///
 /// # Errors
 /// Names the first.
-pub(super) fn must_be_free(addresses: &[SocketAddr]) -> Result<(), Failure> {
-    for address in addresses {
+pub(super) fn must_be_free(addresses: &[SocketAddr], own: &[SocketAddr]) -> Result<(), Failure> {
+    for address in addresses.iter().filter(|address| !own.contains(address)) {
         TcpListener::bind(address).map_err(|error| {
             Failure::new(format!(
                 "{address} cannot be listened on ({error}); name another one (--public, --webhook, --metrics)"
@@ -54,10 +63,7 @@ fn claimed(layout: &Layout) -> BTreeSet<u16> {
     let others =
         files.filter(|file| *file != layout.config && file.extension().is_some_and(|kind| kind == "toml"));
     let configs = others.filter_map(|file| Config::load(Some(&file), Overrides::default(), &|_| None).ok());
-    configs
-        .flat_map(|config| [config.listen.public, config.listen.webhook, config.listen.metrics])
-        .map(|address| address.port())
-        .collect()
+    configs.flat_map(listened).map(|address| address.port()).collect()
 }
 
 #[cfg(test)]
@@ -85,7 +91,11 @@ mod tests {
         let free = free(&layout).unwrap();
         assert!(free.iter().all(|address| !others.contains(&address.port())), "{free:?}");
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
-        let taken = must_be_free(&[holder.local_addr().unwrap()]).unwrap_err();
+        let held = [holder.local_addr().unwrap()];
+        let taken = must_be_free(&held, &[]).unwrap_err();
         assert!(taken.message.contains("cannot be listened on"), "{}", taken.message);
+        must_be_free(&held, &held).unwrap();
+        let own = own(&layout).unwrap().map(|address| address.port());
+        assert_eq!(own, [FIRST + STEP, FIRST + STEP + 1, FIRST + STEP + 2]);
     }
 }
