@@ -85,10 +85,10 @@ impl Refetcher {
                         gave_up(&mut draft, &who, terms.now);
                         "it exists no more"
                     }
-                    Ok(_) | Err(_) => {
-                        in_vain(&mut draft, &who, terms.now);
-                        "its document cannot be had; it is asked for again later"
-                    }
+                    Ok(_) | Err(_) => match in_vain(&mut draft, &who, terms.now) {
+                        true => "its document cannot be had; it is asked for again later",
+                        false => "its document could not be had for months, and it is asked for no more",
+                    },
                 };
                 (draft.into_changes(), outcome)
             })

@@ -40,8 +40,8 @@ impl Federation {
         };
         let Ok(effective) = settled else { return };
         let IdentityState::Settled { addresses, .. } = &effective.identity else { return };
-        let options = match self.settle(&effective.config, addresses, &stop) {
-            Ok(options) => options,
+        let (options, refetcher) = match self.settle(&effective.config, addresses) {
+            Ok(settled) => settled,
             Err(error) => {
                 tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
                 return;
@@ -50,6 +50,7 @@ impl Federation {
         if !self.may_send(&stop).await {
             return;
         }
+        tokio::spawn(refetcher.run(stop.child_token()));
         match Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token()) {
             Ok(delivery) => {
                 stop.cancelled().await;
@@ -86,13 +87,8 @@ impl Federation {
         }
     }
 
-    /// Opens the inbox, has those asked for who are set aside, and answers what delivery starts with.
-    fn settle(
-        &self,
-        config: &Config,
-        addresses: &Addresses,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<DeliverOptions> {
+    /// Opens the inbox. Answers what delivery starts with, and who asks for those who are set aside.
+    fn settle(&self, config: &Config, addresses: &Addresses) -> anyhow::Result<(DeliverOptions, Refetcher)> {
         let pem = keyfile::read(&config.identity.key_file)?.pem;
         let key = PrivateKey::from_pem(pem.expose())?;
         let policy = RemotePolicy {
@@ -127,11 +123,10 @@ impl Federation {
             addresses: addresses.clone(),
             policy,
         };
-        tokio::spawn(refetcher.run(stop.child_token()));
         let ours = Arc::new(addresses.clone());
         let aside = Arc::new(fetcher.aside());
         self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside });
-        Ok(DeliverOptions {
+        let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,
             per_host: config.delivery.per_host as usize,
             threads: config.delivery.sign_threads as usize,
@@ -140,6 +135,7 @@ impl Federation {
             key,
             // Which followers are looked up, because nothing reaches them, must not show in what strangers are answered.
             fetcher: Arc::new(fetcher.aside()),
-        })
+        };
+        Ok((options, refetcher))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Terms, gone, rows, taken_of};
+use crate::decide::blocks;
 use crate::decide::seen::later;
 use crate::model::adopted::{SetAside, Taken};
 use crate::model::follower::{Follower, FollowerState};
@@ -16,11 +17,15 @@ const PAUSE: Duration = Duration::from_secs(15 * 60);
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Actors whose documents are to be asked for now, at most so many; and when to look again.
+/// Questions in vain, most of them a day apart, after which nobody is there any more.
+const MOST_TRIES: u32 = 100;
+
+/// Actors whose documents are to be asked for now, at most so many; and when to look again. Nobody who is blocked is asked.
 pub fn due(view: &dyn View, now: Timestamp, most: usize) -> (Vec<String>, Option<Timestamp>) {
     let (mut actors, mut next) = (Vec::new(), None::<Timestamp>);
     view.scan::<SetAside>(b"", &mut |aside| {
         match aside.next {
+            Some(_) if blocks::actor_blocked(view, &aside.row.actor) => {}
             Some(at) if at <= now => actors.push(aside.row.actor),
             Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
             None => {}
@@ -53,9 +58,14 @@ pub fn gave_up(draft: &mut Draft<'_>, actor: &str, now: Timestamp) {
     gone(draft, actor, now);
 }
 
-/// The actor's document could not be had, and is asked for again later.
-pub fn in_vain(draft: &mut Draft<'_>, actor: &str, now: Timestamp) {
-    let Some(aside) = draft.view().get::<SetAside>(actor.as_bytes()) else { return };
+/// The actor's document could not be had, and is asked for again later. False if that was the last time.
+pub fn in_vain(draft: &mut Draft<'_>, actor: &str, now: Timestamp) -> bool {
+    let Some(aside) = draft.view().get::<SetAside>(actor.as_bytes()) else { return false };
+    if aside.tries + 1 >= MOST_TRIES {
+        gave_up(draft, actor, now);
+        return false;
+    }
     let pause = PAUSE.saturating_mul(1 << aside.tries.min(10)).min(LONGEST);
     draft.put(&SetAside { tries: aside.tries.saturating_add(1), next: Some(later(now, pause)), ..aside });
+    true
 }

@@ -273,6 +273,35 @@ fn what_cannot_be_believed_waits_for_its_own_server() {
 }
 
 #[test]
+fn who_is_blocked_is_not_asked_and_nobody_is_asked_for_ever() {
+    let mut world = World::default();
+    let waiting = Row { inbox: String::new(), ..row("ana", "a.example", Approved, -5) };
+    world.adopt(0, 1, batch(std::slice::from_ref(&waiting)));
+    let server = blocks::parse("a.example").unwrap();
+    world.act(at(1), |draft, _| blocks::add(draft, server.clone(), BlockOwner::Operator, at(1)));
+    assert_eq!(adopt::due(world.view(), at(1), 10), (vec![], None));
+    world.act(at(2), |draft, _| blocks::remove(draft, &server, BlockOwner::Operator, at(2)));
+    let mut now = 2;
+    for tries in 1.. {
+        let (due, next) = adopt::due(world.view(), at(now), 10);
+        match (due.as_slice(), next) {
+            ([actor], None) => {
+                let again = world.act(at(now), |draft, _| adopt::in_vain(draft, actor, at(now)));
+                assert_eq!(again, tries < 100, "{tries}");
+            }
+            ([], Some(next)) => now = next.as_second() - at(0).as_second(),
+            ([], None) => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(tries < 1_000);
+    }
+    assert!((80..110).contains(&(now / 86_400)), "asked for three months, not {now} s");
+    assert!(world.all::<SetAside>().is_empty());
+    let again = world.adopt(now + 1, 2, batch(&[waiting]));
+    assert_eq!((again.kept, again.set_aside), (1, 0), "and not from the start with the next run");
+}
+
+#[test]
 fn a_row_that_waits_goes_when_its_actor_does() {
     let ana = person("ana", "a.example");
     let waiting = Row { inbox: String::new(), ..row("ana", "a.example", Approved, -5) };
