@@ -217,6 +217,34 @@ async fn where_only_the_api_is_at_hand_each_server_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_missing_in_a_list_that_slips_has_not_left() {
+    let stage = Stage::start(quick(), &[PASSWORD]).await;
+    let server = stage.server(Flavour::Mastodon).await;
+    let [bo, cy] = ["bo", "cy"].map(|name| server.person(name));
+    for person in [&bo, &cy] {
+        stage.owncast.receive_follow(Follower {
+            iri: person.id(),
+            name: String::new(),
+            username: person.handle(),
+            image: String::new(),
+            at: jiff::Timestamp::now(),
+            state: FollowerState::Approved,
+        });
+    }
+    adopt(&stage, &["--api"]).await;
+    stage.wait_followers(2).await;
+    stage.owncast.lose_follower(&bo.id());
+    stage.owncast.faults().slipped_followers = 1;
+    let told = says(&stage, &["adopt", "--api", "--catch-up"], 0).await;
+    assert!(told.contains("changed while it was read") && told.contains("once more"), "{told}");
+    assert_eq!(stage.followers().await, 2, "one of them may only have slipped to another page");
+    stage.owncast.faults().slipped_followers = 0;
+    let report = adopt(&stage, &["--api", "--catch-up"]).await;
+    assert_eq!(report["found"]["left"], 1, "{report:#}");
+    stage.wait_followers(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happened_in_between_and_since_goes_both_ways() {
     let (mut stage, data, bo, cy) = lived_in_owncast().await;
     stage.agent.launch();

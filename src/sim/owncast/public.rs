@@ -23,7 +23,7 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Option<Reply> {
     match call.path.as_str() {
         "/" => Some(with_body(StatusCode::OK, "text/html; charset=utf-8", page(&state))),
         "/api/status" => Some(fresh(&status(shared, &state))),
-        "/api/followers" => Some(fresh(&followers_page(&state, call))),
+        "/api/followers" => Some(fresh(&followers_page(shared, &state, call))),
         "/api/config" => {
             let mut reply = fresh(&config(&state));
             set(&mut reply, "access-control-allow-origin", "*");
