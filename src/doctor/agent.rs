@@ -7,6 +7,9 @@ use crate::control::protocol::{IdentityWord, Status};
 const START: &str =
     "start it (systemctl start owncast-herald) and look into its log (journalctl -u owncast-herald)";
 
+/// While it may still be the old machine's.
+pub(super) const MADE_LATER: &str = "left as it is in Owncast until resume --restored";
+
 /// Everything that only a running agent knows.
 pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
     match &patient.agent {
@@ -14,7 +17,7 @@ pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
         Agent::Stopped => {
             let mut findings = vec![Finding::red(Code::Agent, "no agent runs", START)];
             findings.extend(
-                [Code::Identity, Code::Webhook, Code::Websocket, Code::Followers]
+                [Code::Identity, Code::Held, Code::Webhook, Code::Websocket, Code::Followers]
                     .map(|code| Finding::unchecked(code, "only a running agent knows")),
             );
             findings
@@ -30,8 +33,12 @@ pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
 }
 
 fn of_status(status: &Status) -> Vec<Finding> {
-    let mut findings = vec![release(status), identity(status), followers(status)];
-    findings.push(way(Code::Webhook, "Owncast's webhook", &status.sources.webhook, Level::Red));
+    let held = status.wishes.restored.is_some();
+    let mut findings = vec![release(status), identity(status), self::held(held), followers(status)];
+    findings.push(match &status.sources.webhook.way {
+        Way::Untried if held => Finding::unchecked(Code::Webhook, MADE_LATER),
+        _ => way(Code::Webhook, "Owncast's webhook", &status.sources.webhook, Level::Red),
+    });
     // The agent asks more often without it: nothing is lost but seconds.
     findings.push(way(Code::Websocket, "Owncast's chat websocket", &status.sources.websocket, Level::Yellow));
     findings.extend(
@@ -50,6 +57,18 @@ fn release(status: &Status) -> Finding {
         format!("agent {} runs, and {OURS} is installed", status.version),
         "restart it (systemctl restart owncast-herald)",
     )
+}
+
+/// Whether anything is sent at all.
+pub(super) fn held(held: bool) -> Finding {
+    if held {
+        return Finding::yellow(
+            Code::Held,
+            "everything here was restored from a backup",
+            "nothing is sent or announced before: owncast-herald resume --restored. Is the old machine stopped?",
+        );
+    }
+    Finding::green(Code::Held, "no backup was restored that waits to be let loose")
 }
 
 fn identity(status: &Status) -> Finding {

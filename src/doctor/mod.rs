@@ -30,6 +30,8 @@ pub enum Code {
     Agent,
     /// The agent knows who it is.
     Identity,
+    /// Nothing is sent, because everything was restored from a backup.
+    Held,
     /// The private key is there and kept to itself.
     KeyFile,
     /// The store's folder.
@@ -80,10 +82,11 @@ pub enum Code {
 
 impl Code {
     /// All of them, in the order in which they are examined.
-    pub const ALL: [Code; 26] = [
+    pub const ALL: [Code; 27] = [
         Code::Config,
         Code::Agent,
         Code::Identity,
+        Code::Held,
         Code::KeyFile,
         Code::Store,
         Code::Space,
@@ -116,6 +119,7 @@ impl Code {
             Code::Config => "config",
             Code::Agent => "agent",
             Code::Identity => "identity",
+            Code::Held => "held",
             Code::KeyFile => "key-file",
             Code::Store => "store",
             Code::Space => "space",
@@ -238,6 +242,11 @@ impl Patient {
             Agent::Runs(status) => Some(status),
             Agent::Stopped | Agent::Silent(_) => None,
         }
+    }
+
+    /// Whether the agent sends and makes nothing, because everything was restored from a backup.
+    fn is_held(&self) -> bool {
+        self.status().is_some_and(|status| status.wishes.restored.is_some())
     }
 
     fn config(&self) -> Option<&Config> {

@@ -81,7 +81,7 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
     told.findings.push(server_url(&settings.server_url, patient, config));
     let (tokens, followers) = (api.tokens().await, api.followers(0, 1).await);
     told.findings.push(match tokens {
-        Ok(tokens) => token(&tokens, patient.status().is_some()),
+        Ok(tokens) => token(&tokens, patient.status().is_some(), patient.is_held()),
         Err(error) => broken(Code::Token, &error),
     });
     match followers {
@@ -156,13 +156,14 @@ fn server_url(theirs: &str, patient: &Patient, config: &Config) -> Finding {
     }
 }
 
-fn token(tokens: &[Token], agent_runs: bool) -> Finding {
+fn token(tokens: &[Token], agent_runs: bool, held: bool) -> Finding {
     let complete = |token: &&Token| SCOPES.iter().all(|scope| token.scopes.iter().any(|has| has == scope));
     let ours = tokens.iter().filter(|token| token.display_name == TOKEN_NAME).find(complete);
     match (ours, agent_runs) {
         (Some(_), _) => {
             Finding::green(Code::Token, format!("the access token \"{TOKEN_NAME}\" is in Owncast"))
         }
+        (None, true) if held => Finding::unchecked(Code::Token, super::agent::MADE_LATER),
         (None, true) => Finding::red(
             Code::Token,
             format!("the access token \"{TOKEN_NAME}\" is not in Owncast: nothing can be said in chat"),
@@ -269,8 +270,13 @@ mod tests {
             }))
             .unwrap()
         };
-        assert_eq!(token(&[with("Bot", &[]), with(TOKEN_NAME, &SCOPES)], true).level, Level::Green);
-        assert_eq!(token(&[with(TOKEN_NAME, &SCOPES[..1])], true).level, Level::Red);
-        assert_eq!(token(&[], false).level, Level::Unchecked);
+        assert_eq!(token(&[with("Bot", &[]), with(TOKEN_NAME, &SCOPES)], true, false).level, Level::Green);
+        assert_eq!(token(&[with(TOKEN_NAME, &SCOPES[..1])], true, false).level, Level::Red);
+        assert_eq!(token(&[], false, false).level, Level::Unchecked);
+        assert_eq!(
+            token(&[], true, true).level,
+            Level::Unchecked,
+            "not made while that may be the old machine's"
+        );
     }
 }

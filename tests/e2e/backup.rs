@@ -80,6 +80,15 @@ async fn a_restored_agent_goes_on_with_the_same_followers_and_key_once_it_may() 
     stage.settled().await;
     let status = other.status().await;
     assert!(status["attention"][0].as_str().unwrap().contains("Is the old machine stopped?"), "{status}");
+    // doctor says so, and does not blame the agent for what waits.
+    let output = other.cli_by_file(&["doctor", "--json"]).await;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let level = |code: &str| {
+        let mut findings = report["findings"].as_array().unwrap().iter();
+        findings.find(|finding| finding["code"] == code).unwrap()["level"].clone()
+    };
+    assert_eq!(level("held"), "yellow", "{report:#}");
+    assert_ne!(level("token"), "red", "{report:#}");
     let hooks: Vec<u64> = stage.owncast.webhooks().iter().map(|hook| hook.id).collect();
 
     // A stream and a new follower: both are seen, and nothing is sent.
