@@ -12,6 +12,12 @@ pub(super) fn render(site: &Site) -> String {
         "#\n# In place of the <VirtualHost> you may have for this host already: of two, httpd would use one only.\n\n",
     );
     let host = site.host();
+    if site.awaits_certificate() {
+        text.push_str(
+            "# No certificate yet? httpd takes the second <VirtualHost> only with one. Put the first in alone, reload, run the\n\
+             # certbot line in it, and add the second then.\n\n",
+        );
+    }
     if site.secure() && site.usual_port() {
         text.push_str(&format!(
             "<VirtualHost *:80>

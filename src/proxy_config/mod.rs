@@ -97,11 +97,18 @@ impl Site {
         owncast: &str,
         certificate: Option<Certificate>,
     ) -> Result<Site, SiteError> {
-        let public = web_address(&ours.base).ok_or_else(|| SiteError::PublicUrl(ours.base.clone()))?;
+        let public =
+            web_address(&ours.base).ok_or_else(|| SiteError::PublicUrl(without_login(&ours.base)))?;
         let bare = |url: &Url| url.path() == "/";
         let owncast_url =
-            web_address(owncast).filter(bare).ok_or_else(|| SiteError::Owncast(owncast.to_owned()))?;
+            web_address(owncast).filter(bare).ok_or_else(|| SiteError::Owncast(without_login(owncast)))?;
         plain("the actor", &ours.actor())?;
+        plain("Owncast's own address", owncast_url.as_str())?;
+        // Each stands for something in a path of at least one proxy.
+        let wild = |letter: &char| matches!(letter, '(' | ')' | '[' | ']' | '*' | '+' | '|' | '^' | '?');
+        if let Some(letter) = public.path().chars().find(wild) {
+            return Err(SiteError::Letter { what: "the public URL", text: ours.base.clone(), letter });
+        }
         if let Some(certificate) = &certificate {
             plain("the certificate file", &certificate.chain)?;
             plain("the key file", &certificate.key)?;
@@ -155,6 +162,11 @@ impl Site {
         FOLDERS.iter().map(|path| format!("{}{path}", self.prefix())).collect()
     }
 
+    /// Whether the proxy refuses this before a certificate is there, which it has to help to get.
+    fn awaits_certificate(&self) -> bool {
+        self.secure() && self.usual_port() && self.certificate.is_none()
+    }
+
     /// Owncast's address without a slash at its end.
     fn owncast(&self) -> &str {
         self.owncast.as_str().trim_end_matches('/')
@@ -200,6 +212,12 @@ fn web_address(text: &str) -> Option<Url> {
         && url.query().is_none()
         && url.fragment().is_none();
     plain.then_some(url)
+}
+
+/// What was written, but for a password in it.
+fn without_login(text: &str) -> String {
+    let login = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
+    login.map_or_else(|| text.to_owned(), |(scheme, host)| format!("{scheme}://…@{host}"))
 }
 
 /// Refuses what could end a word or a string, or stand for something else, in any of the languages.

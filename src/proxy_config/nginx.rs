@@ -19,6 +19,12 @@ pub(super) fn render(site: &Site) -> String {
         "#\n# In place of the `server` you may have for this host already: of two, nginx would use one only.\n\n",
     );
     let acme = ACME.replace("HOST", site.host());
+    if site.awaits_certificate() {
+        text.push_str(
+            "# No certificate yet? nginx takes the second `server` only with one. Put the first in alone, reload, run the certbot\n\
+             # line in it, and add the second then.\n\n",
+        );
+    }
     if site.secure() && site.usual_port() {
         text.push_str(&format!(
             "server {{\n    listen 80;\n    listen [::]:80;\n    server_name {host};\n\n{acme}\n    location / {{\n        \
@@ -35,7 +41,7 @@ fn server(site: &Site, acme: &str) -> String {
     let mut text = String::from("server {\n");
     let tls = if site.secure() { " ssl http2" } else { "" };
     text.push_str(&format!(
-        "    listen {port}{tls};\n    listen [::]:{port}{tls};\n    server_name {host};\n\n"
+        "    listen {port}{tls};\n    # Without IPv6 on this machine: not this line.\n    listen [::]:{port}{tls};\n    server_name {host};\n\n"
     ));
     if site.secure() {
         let (chain, key) = match &site.certificate {

@@ -76,6 +76,19 @@ fn another_port_is_the_one_listened_on_and_no_other_is() {
 }
 
 #[test]
+fn where_a_certificate_has_to_be_got_first_the_first_piece_stands_alone() {
+    for (proxy, end) in [(Proxy::Nginx, "\n}\n"), (Proxy::Apache, "</VirtualHost>\n")] {
+        let text = site("https://live.example").render(proxy);
+        assert!(text.contains("# No certificate yet?"), "{text}");
+        let (first, _) = text.split_once(end).unwrap();
+        assert!(first.contains("certbot") && !first.contains("privkey"), "{first}");
+        for base in ["http://live.example", "https://live.example:8443"] {
+            assert!(!site(base).render(proxy).contains("No certificate yet?"), "{base}");
+        }
+    }
+}
+
+#[test]
 fn a_certificate_that_is_named_is_used() {
     let given = Certificate { chain: "/c/chain.pem".into(), key: "/c/key.pem".into() };
     let ours = Addresses::new("https://live.example", "ana");
@@ -119,11 +132,33 @@ fn nothing_steers_a_proxy() {
     let certificate = Certificate { chain: "/c/a b.pem".into(), key: "/k".into() };
     let refused = Site::new(ours.clone(), agent, owncast, Some(certificate)).unwrap_err();
     assert!(refused.to_string().contains("/c/a b.pem"), "{refused}");
-    for base in ["live.example", "ftp://live.example", "https://a:b@live.example", "https://live.example/?x"]
-    {
+    for (base, told) in [
+        ("live.example", "live.example"),
+        ("ftp://live.example", "ftp://live.example"),
+        ("https://a:b@live.example", "https://…@live.example"),
+        ("https://live.example/?x", "https://live.example/?x"),
+    ] {
         let refused = Site::new(Addresses::new(base, "ana"), agent, owncast, None);
-        assert_eq!(refused, Err(SiteError::PublicUrl(base.to_owned())));
+        assert_eq!(refused, Err(SiteError::PublicUrl(told.to_owned())));
     }
-    let refused = Site::new(ours, agent, "http://127.0.0.1:8080/x", None);
-    assert!(matches!(refused, Err(SiteError::Owncast(_))), "{refused:?}");
+    for path in ["a*", "(a|b)", "a+", "[ab]"] {
+        let refused =
+            Site::new(Addresses::new(&format!("https://live.example/{path}"), "ana"), agent, owncast, None);
+        assert!(
+            matches!(refused, Err(SiteError::Letter { what: "the public URL", .. })),
+            "{path}: {refused:?}"
+        );
+    }
+    for owncast in ["http://127.0.0.1:8080/x", "http://admin:hunter2@127.0.0.1:8080"] {
+        let refused = Site::new(ours.clone(), agent, owncast, None).unwrap_err();
+        assert!(
+            matches!(refused, SiteError::Owncast(_)) && !refused.to_string().contains("hunter2"),
+            "{refused}"
+        );
+    }
+    for host in ["a;b", "a$b", "a'b", "a`b", "a{b"] {
+        let refused = Site::new(ours.clone(), agent, &format!("http://{host}:8080"), None);
+        assert!(refused.is_err(), "{host}: {refused:?}");
+    }
+    assert!(Site::new(ours, agent, "http://[::1]:8080", None).is_ok());
 }

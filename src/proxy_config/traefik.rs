@@ -5,7 +5,7 @@ use super::Site;
 pub(super) fn render(site: &Site) -> String {
     let mut text = super::comment(&site.head(
         "Traefik",
-        "a file that its file provider reads ([providers.file] directory)",
+        "a file whose name ends in .toml, which its file provider reads ([providers.file] directory)",
         "nothing, Traefik sees the change",
     ));
     let entry = if site.secure() { "websecure" } else { "web" };
