@@ -69,6 +69,17 @@ mod tests {
     use super::*;
 
     const UNIT: &str = include_str!("../../systemd/owncast-herald@.service");
+    /// Those of the agent without a name, and of any other.
+    const BACKUP: [[&str; 2]; 2] = [
+        [
+            include_str!("../../systemd/owncast-herald-backup.service"),
+            include_str!("../../systemd/owncast-herald-backup@.service"),
+        ],
+        [
+            include_str!("../../systemd/owncast-herald-backup.timer"),
+            include_str!("../../systemd/owncast-herald-backup@.timer"),
+        ],
+    ];
 
     #[test]
     fn a_name_is_plain() {
@@ -91,5 +102,26 @@ mod tests {
         says(format!("ConditionPathExists={}", instance.file(Path::new("/etc/owncast-herald")).display()));
         says(format!("StateDirectory={}", below(&instance.store(), "/var/lib")));
         says(format!("RuntimeDirectory={}", below(instance.socket().parent().unwrap(), "/run")));
+    }
+
+    #[test]
+    fn its_backup_is_that_of_any_agent_in_its_own_places() {
+        for [plain, template] in BACKUP {
+            let made = [
+                ("/etc/owncast-herald/agent.toml", "/etc/owncast-herald/%i.toml"),
+                ("After=owncast-herald.service", "After=owncast-herald@%i.service"),
+                (
+                    "herald backup /var/lib/owncast-herald/",
+                    "herald --instance %i backup /var/lib/owncast-herald-%i/",
+                ),
+                ("StateDirectory=owncast-herald\n", "StateDirectory=owncast-herald-%i\n"),
+                ("Backup of owncast-herald", "Backup of owncast-herald %i"),
+                ("systemctl edit owncast-herald-backup", "systemctl edit owncast-herald-backup@NAME"),
+                ("owncast-herald-backup.timer", "owncast-herald-backup@NAME.timer"),
+            ]
+            .into_iter()
+            .fold(plain.to_owned(), |unit, (of_one, of_any)| unit.replace(of_one, of_any));
+            assert_eq!(made, template);
+        }
     }
 }
