@@ -6,6 +6,7 @@
 //! folder from before that step until after the last: whoever finds it opens nothing ([`crate::store::Disk::open`]). A new
 //! store sends nothing until the operator says so: the machine that the file comes from may still be at work.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::config::keyfile::{self, KeyFileError};
 use crate::decide::wishes;
 use crate::media::freeze::{FOLDER as MEDIA, checked};
 use crate::media::recognise::Hash;
+use crate::model::post::{Audience, Post};
 use crate::model::{Draft, View};
 use crate::owncast::footprint::Footprint;
 use crate::owncast::provision::Provisioned;
@@ -62,6 +64,8 @@ pub struct Imported {
     pub lacks_next_key: bool,
     /// What the store that was there before has made in Owncast is known to the new one.
     pub registered: bool,
+    /// So many pictures were damaged on their disk before the file was made, and were left out.
+    pub damaged_pictures: usize,
 }
 
 /// Why a file did not become the store.
@@ -163,7 +167,7 @@ pub fn import(mut file: File, place: &Place, now: Timestamp) -> Result<Imported,
         .prefix(&format!("{}{stamp}{}", UNFINISHED.0, UNFINISHED.1))
         .tempdir_in(folder)
         .map_err(failed("make a folder in", folder))?;
-    let sum = fill(BufReader::new(&file), fresh.path(), now)?;
+    let (sum, damaged_pictures) = fill(BufReader::new(&file), fresh.path(), now)?;
     // The same bytes were read twice, or somebody has written into the file meanwhile.
     if sum != contents.sha256 {
         return Err(FileError::Checksum.into());
@@ -186,6 +190,7 @@ pub fn import(mut file: File, place: &Place, now: Timestamp) -> Result<Imported,
         has_key,
         lacks_next_key,
         registered,
+        damaged_pictures,
     })
 }
 
@@ -325,8 +330,8 @@ fn take_registration_over(from: &Path, to: &Path) -> Result<(), StoreError> {
     disk.apply(draft.into_changes().into_writes())
 }
 
-/// Writes everything below `fresh`. Answers the checksum of what was read.
-fn fill(from: BufReader<&File>, fresh: &Path, now: Timestamp) -> Result<String, ImportError> {
+/// Writes everything below `fresh`. Answers the checksum of what was read, and how many pictures were left out.
+fn fill(from: BufReader<&File>, fresh: &Path, now: Timestamp) -> Result<(String, usize), ImportError> {
     let media = fresh.join(MEDIA);
     fs::create_dir(&media).map_err(failed("make the folder", &media))?;
     let disk = Disk::open(fresh)?;
@@ -362,10 +367,29 @@ fn fill(from: BufReader<&File>, fresh: &Path, now: Timestamp) -> Result<String, 
     let mut draft = Draft::new(&disk);
     wishes::restore(&mut draft, now);
     disk.apply(draft.into_changes().into_writes())?;
+    let damaged = leave_damaged_out(&disk, &media)?;
     drop(disk);
     sync(&fresh.join(DATABASE))?;
     sync(&media)?;
-    Ok(sum)
+    Ok((sum, damaged))
+}
+
+/// Removes pictures of public posts that are no longer what they are called: who sees them sees nothing, and the same picture,
+/// taken once more, would be thought to be there.
+fn leave_damaged_out(view: &dyn View, media: &Path) -> Result<usize, ImportError> {
+    let mut shown = BTreeSet::new();
+    view.scan::<Post>(b"", &mut |post| {
+        let public = post.audience == Audience::Public;
+        shown.extend(post.picture.filter(|_| public).map(|picture| picture.name));
+        true
+    });
+    let paths = shown.iter().filter(|name| checked(name).is_some()).map(|name| media.join(name));
+    let mut damaged = 0;
+    for path in paths.filter(|path| path.exists() && !is_what_it_is_called(path)) {
+        fs::remove_file(&path).map_err(failed("remove", &path))?;
+        damaged += 1;
+    }
+    Ok(damaged)
 }
 
 /// A picture that is being written.

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
+use ulid::Ulid;
 
 use super::*;
 use crate::config::{Secret, keyfile};
 use crate::media::freeze::FOLDER as MEDIA;
 use crate::media::recognise::Hash;
 use crate::model::facts::Identity;
+use crate::model::post::{Audience, Post};
 use crate::model::record::{encode, full_key, kind};
 use crate::model::view::Meta;
 use crate::model::wishes::Wishes;
@@ -62,6 +64,19 @@ async fn filled(folder: &Path) -> Store {
     std::fs::write(media.join(picture('b')), b"").unwrap();
     std::fs::write(media.join(".unfinished-x"), b"no picture").unwrap();
     store
+}
+
+fn post(id: u128, audience: Audience, picture: &str) -> Post {
+    let id = Ulid(id);
+    serde_json::from_value(serde_json::json!({
+        "id": id, "session": Ulid::nil(), "published": NOW, "updated": null, "content": "", "live_content": "",
+        "template": "", "tags": [], "title": "", "sensitive": false, "audience": audience, "alt": "", "state": "ended",
+        "over": null, "create": Ulid::nil(), "edits": 0, "likes": 0, "shares": 0,
+        "picture": {
+            "name": picture, "media_type": "image/jpeg", "width": 1, "height": 1, "blurhash": null, "shows": "still",
+        },
+    }))
+    .unwrap()
 }
 
 async fn exported(store: &Store, folder: &Path, key: Option<Secret>) -> Vec<u8> {
@@ -433,9 +448,40 @@ async fn of_two_pictures_of_one_name_the_sound_one_stays() {
         std::fs::write(to.path().join(&name), on_disk).unwrap();
     }
     let file = exported(&store, from.path(), None).await;
-    import(on_disk(&file), &place(to.path(), false), NOW).unwrap();
+    let imported = import(on_disk(&file), &place(to.path(), false), NOW).unwrap();
     for sound in [here, there] {
         let name = format!("{MEDIA}/{}.jpg", Hash::of(sound));
         assert_eq!(std::fs::read(to.path().join(name)).unwrap(), sound);
     }
+    assert_eq!(imported.damaged_pictures, 0, "no post shows them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_was_damaged_before_is_left_out_and_told() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = filled(from.path()).await;
+    let [sound, damaged] = [Hash::of(b"sound"), Hash::of(b"whole")].map(|hash| format!("{hash}.jpg"));
+    // Its name tells nothing of its bytes.
+    let private = picture('a');
+    let posts = [
+        post(1, Audience::Public, &sound),
+        post(2, Audience::Public, &damaged),
+        post(3, Audience::Followers, &private),
+    ];
+    store
+        .commit(move |_| {
+            let mut changes = Changes::none();
+            posts.iter().for_each(|post| changes.put(post));
+            (changes, ())
+        })
+        .await
+        .unwrap();
+    let media = from.path().join(MEDIA);
+    std::fs::write(media.join(&sound), "sound").unwrap();
+    std::fs::write(media.join(&damaged), "wh0le").unwrap();
+    let file = exported(&store, from.path(), None).await;
+    let imported = import(on_disk(&file), &place(to.path(), false), NOW).unwrap();
+    assert_eq!(imported.damaged_pictures, 1);
+    let there = |name: &str| to.path().join(MEDIA).join(name).exists();
+    assert!(there(&sound) && there(&private) && !there(&damaged));
 }

@@ -53,6 +53,8 @@ struct Told<'a> {
     has_key: Option<bool>,
     /// A change of keys was under way when the file was made, and the next key is not here.
     lacks_next_key: Option<bool>,
+    /// Pictures that were damaged before the file was made, and were left out.
+    damaged_pictures: Option<usize>,
 }
 
 pub(super) fn import(places: &Places, args: &Args, as_json: bool) -> Outcome {
@@ -141,6 +143,7 @@ fn of<'a>(contents: &'a Contents, imported: Option<&'a Imported>) -> Told<'a> {
         next_key_set_aside: imported.and_then(|imported| imported.next_key_set_aside.as_deref()),
         has_key: imported.map(|imported| imported.has_key),
         lacks_next_key: imported.map(|imported| imported.lacks_next_key),
+        damaged_pictures: imported.map(|imported| imported.damaged_pictures),
     }
 }
 
@@ -177,6 +180,13 @@ fn told(imported: &Imported, place: &Place) -> String {
             "What the agent that was here has made in Owncast could not be found out. If this one complains of another \
              owncast-herald, start it once with owncast-herald run --replace.\n",
         );
+    }
+    if imported.damaged_pictures > 0 {
+        text.push_str(&format!(
+            "Pictures that were damaged on their disk before this backup was made, and were left out: {}. An older backup may \
+             have them whole.\n",
+            imported.damaged_pictures
+        ));
     }
     let mut steps = Vec::new();
     if !imported.has_key {
