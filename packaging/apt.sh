@@ -15,11 +15,13 @@ as_root() {
     fi
 }
 
-# Prints those of the named packages that are not installed.
+# Prints those of the named packages that are not installed. A name without an architecture means this machine's own.
 apt_missing() {
-    local package
+    local package own
+    own=$(dpkg --print-architecture)
     for package in "$@"; do
-        if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+        if ! dpkg-query -W -f='${db:Status-Status} ${Architecture}\n' "$package" 2>/dev/null |
+            grep -qxE "installed (all|$([[ $package == *:* ]] && echo "${package#*:}" || echo "$own"))"; then
             echo "$package"
         fi
     done

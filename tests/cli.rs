@@ -111,8 +111,11 @@ fn usage_is_told_with_its_own_exit_code() {
     fails(&run(&[]), 2, &["Usage: owncast-herald"]);
     fails(&run(&["dance"]), 2, &["dance"]);
     fails(&run(&["run", "--json"]), 2, &["--json means nothing to run"]);
-    fails(&run(&["adopt", "--data-dir", "/x"]), 2, &["--key-only"]);
+    fails(&run(&["adopt"]), 2, &["--data-dir"]);
     fails(&run(&["followers", "list", "--limit", "0"]), 2, &["--limit"]);
+    fails(&run(&["followers", "export"]), 2, &["--csv"]);
+    fails(&run(&["import", "x", "--check", "--replace"]), 2, &["--check", "--replace"]);
+    fails(&run(&["key", "rotate", "--force"]), 2, &["--finish"]);
     fails(&run(&["deliveries", "--failed", "--host", "a.example"]), 2, &["--failed", "--host"]);
     fails(&run(&["deliveries", "retry", "--failed"]), 2, &["--activity", "--host", "--all"]);
     fails(&run(&["deliveries", "drop", "--yes"]), 2, &["--activity", "--host"]);
@@ -360,7 +363,8 @@ impl Agent {
         let api = Api::read_only("http://127.0.0.1:9".parse().unwrap(), "admin".to_owned(), "x").unwrap();
         let wake = Arc::default();
         let started = Timestamp::now();
-        let control = Control { store, effective, board, listening, reload, started, api, wake };
+        let control =
+            Control { store, effective, board, listening, reload, started, api, wake, running: true };
         let stop = CancellationToken::new();
         let listener = control::bind(&folder.path().join("admin.sock")).unwrap();
         tokio::spawn(reloader.run(stop.clone()));

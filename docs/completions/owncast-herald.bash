@@ -19,6 +19,9 @@ _owncast__herald() {
             owncast__herald,adopt)
                 cmd="owncast__herald__subcmd__adopt"
                 ;;
+            owncast__herald,backup)
+                cmd="owncast__herald__subcmd__backup"
+                ;;
             owncast__herald,block)
                 cmd="owncast__herald__subcmd__block"
                 ;;
@@ -34,6 +37,15 @@ _owncast__herald() {
             owncast__herald,demo)
                 cmd="owncast__herald__subcmd__demo"
                 ;;
+            owncast__herald,disconnect)
+                cmd="owncast__herald__subcmd__disconnect"
+                ;;
+            owncast__herald,doctor)
+                cmd="owncast__herald__subcmd__doctor"
+                ;;
+            owncast__herald,export)
+                cmd="owncast__herald__subcmd__export"
+                ;;
             owncast__herald,followers)
                 cmd="owncast__herald__subcmd__followers"
                 ;;
@@ -43,11 +55,20 @@ _owncast__herald() {
             owncast__herald,help)
                 cmd="owncast__herald__subcmd__help"
                 ;;
+            owncast__herald,import)
+                cmd="owncast__herald__subcmd__import"
+                ;;
+            owncast__herald,key)
+                cmd="owncast__herald__subcmd__key"
+                ;;
             owncast__herald,man)
                 cmd="owncast__herald__subcmd__man"
                 ;;
             owncast__herald,pause)
                 cmd="owncast__herald__subcmd__pause"
+                ;;
+            owncast__herald,proxy-config)
+                cmd="owncast__herald__subcmd__proxy__subcmd__config"
                 ;;
             owncast__herald,reload)
                 cmd="owncast__herald__subcmd__reload"
@@ -60,6 +81,9 @@ _owncast__herald() {
                 ;;
             owncast__herald,run)
                 cmd="owncast__herald__subcmd__run"
+                ;;
+            owncast__herald,setup)
+                cmd="owncast__herald__subcmd__setup"
                 ;;
             owncast__herald,status)
                 cmd="owncast__herald__subcmd__status"
@@ -109,6 +133,9 @@ _owncast__herald() {
             owncast__herald__subcmd__followers,approve)
                 cmd="owncast__herald__subcmd__followers__subcmd__approve"
                 ;;
+            owncast__herald__subcmd__followers,export)
+                cmd="owncast__herald__subcmd__followers__subcmd__export"
+                ;;
             owncast__herald__subcmd__followers,help)
                 cmd="owncast__herald__subcmd__followers__subcmd__help"
                 ;;
@@ -123,6 +150,9 @@ _owncast__herald() {
                 ;;
             owncast__herald__subcmd__followers__subcmd__help,approve)
                 cmd="owncast__herald__subcmd__followers__subcmd__help__subcmd__approve"
+                ;;
+            owncast__herald__subcmd__followers__subcmd__help,export)
+                cmd="owncast__herald__subcmd__followers__subcmd__help__subcmd__export"
                 ;;
             owncast__herald__subcmd__followers__subcmd__help,help)
                 cmd="owncast__herald__subcmd__followers__subcmd__help__subcmd__help"
@@ -169,6 +199,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help,adopt)
                 cmd="owncast__herald__subcmd__help__subcmd__adopt"
                 ;;
+            owncast__herald__subcmd__help,backup)
+                cmd="owncast__herald__subcmd__help__subcmd__backup"
+                ;;
             owncast__herald__subcmd__help,block)
                 cmd="owncast__herald__subcmd__help__subcmd__block"
                 ;;
@@ -184,6 +217,15 @@ _owncast__herald() {
             owncast__herald__subcmd__help,demo)
                 cmd="owncast__herald__subcmd__help__subcmd__demo"
                 ;;
+            owncast__herald__subcmd__help,disconnect)
+                cmd="owncast__herald__subcmd__help__subcmd__disconnect"
+                ;;
+            owncast__herald__subcmd__help,doctor)
+                cmd="owncast__herald__subcmd__help__subcmd__doctor"
+                ;;
+            owncast__herald__subcmd__help,export)
+                cmd="owncast__herald__subcmd__help__subcmd__export"
+                ;;
             owncast__herald__subcmd__help,followers)
                 cmd="owncast__herald__subcmd__help__subcmd__followers"
                 ;;
@@ -193,11 +235,20 @@ _owncast__herald() {
             owncast__herald__subcmd__help,help)
                 cmd="owncast__herald__subcmd__help__subcmd__help"
                 ;;
+            owncast__herald__subcmd__help,import)
+                cmd="owncast__herald__subcmd__help__subcmd__import"
+                ;;
+            owncast__herald__subcmd__help,key)
+                cmd="owncast__herald__subcmd__help__subcmd__key"
+                ;;
             owncast__herald__subcmd__help,man)
                 cmd="owncast__herald__subcmd__help__subcmd__man"
                 ;;
             owncast__herald__subcmd__help,pause)
                 cmd="owncast__herald__subcmd__help__subcmd__pause"
+                ;;
+            owncast__herald__subcmd__help,proxy-config)
+                cmd="owncast__herald__subcmd__help__subcmd__proxy__subcmd__config"
                 ;;
             owncast__herald__subcmd__help,reload)
                 cmd="owncast__herald__subcmd__help__subcmd__reload"
@@ -210,6 +261,9 @@ _owncast__herald() {
                 ;;
             owncast__herald__subcmd__help,run)
                 cmd="owncast__herald__subcmd__help__subcmd__run"
+                ;;
+            owncast__herald__subcmd__help,setup)
+                cmd="owncast__herald__subcmd__help__subcmd__setup"
                 ;;
             owncast__herald__subcmd__help,status)
                 cmd="owncast__herald__subcmd__help__subcmd__status"
@@ -232,6 +286,9 @@ _owncast__herald() {
             owncast__herald__subcmd__help__subcmd__followers,approve)
                 cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__approve"
                 ;;
+            owncast__herald__subcmd__help__subcmd__followers,export)
+                cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__export"
+                ;;
             owncast__herald__subcmd__help__subcmd__followers,list)
                 cmd="owncast__herald__subcmd__help__subcmd__followers__subcmd__list"
                 ;;
@@ -253,11 +310,53 @@ _owncast__herald() {
             owncast__herald__subcmd__help__subcmd__go__subcmd__live,skip)
                 cmd="owncast__herald__subcmd__help__subcmd__go__subcmd__live__subcmd__skip"
                 ;;
+            owncast__herald__subcmd__help__subcmd__key,export)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__export"
+                ;;
+            owncast__herald__subcmd__help__subcmd__key,import)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__import"
+                ;;
+            owncast__herald__subcmd__help__subcmd__key,rotate)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__rotate"
+                ;;
+            owncast__herald__subcmd__help__subcmd__key,show)
+                cmd="owncast__herald__subcmd__help__subcmd__key__subcmd__show"
+                ;;
             owncast__herald__subcmd__help__subcmd__reports,clear)
                 cmd="owncast__herald__subcmd__help__subcmd__reports__subcmd__clear"
                 ;;
             owncast__herald__subcmd__help__subcmd__reports,list)
                 cmd="owncast__herald__subcmd__help__subcmd__reports__subcmd__list"
+                ;;
+            owncast__herald__subcmd__key,export)
+                cmd="owncast__herald__subcmd__key__subcmd__export"
+                ;;
+            owncast__herald__subcmd__key,help)
+                cmd="owncast__herald__subcmd__key__subcmd__help"
+                ;;
+            owncast__herald__subcmd__key,import)
+                cmd="owncast__herald__subcmd__key__subcmd__import"
+                ;;
+            owncast__herald__subcmd__key,rotate)
+                cmd="owncast__herald__subcmd__key__subcmd__rotate"
+                ;;
+            owncast__herald__subcmd__key,show)
+                cmd="owncast__herald__subcmd__key__subcmd__show"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,export)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__export"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,help)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__help"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,import)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__import"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,rotate)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__rotate"
+                ;;
+            owncast__herald__subcmd__key__subcmd__help,show)
+                cmd="owncast__herald__subcmd__key__subcmd__help__subcmd__show"
                 ;;
             owncast__herald__subcmd__reports,clear)
                 cmd="owncast__herald__subcmd__reports__subcmd__clear"
@@ -284,13 +383,21 @@ _owncast__herald() {
 
     case "${cmd}" in
         owncast__herald)
-            opts="-h -V --config --socket --json --help --version run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="-i -h -V --config --instance --socket --json --help --version run demo adopt disconnect status followers block reports go-live deliveries pause resume export import backup key reload check-config setup doctor proxy-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -306,7 +413,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__adopt)
-            opts="-h --key-only --data-dir --store --force --config --socket --json --help"
+            opts="-i -h --data-dir --key-only --dry-run --catch-up --api --finish --give-back --undo --store --force --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -324,6 +431,48 @@ _owncast__herald() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__backup)
+            opts="-i -h --keep --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --keep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -336,13 +485,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__block)
-            opts="-h --config --socket --json --help add remove list help"
+            opts="-i -h --config --instance --socket --json --help add remove list help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -358,13 +515,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__block__subcmd__add)
-            opts="-h --purge --config --socket --json --help"
+            opts="-i -h --purge --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -450,13 +615,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__block__subcmd__list)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -472,13 +645,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__block__subcmd__remove)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -494,13 +675,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__check__subcmd__config)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -516,13 +705,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__completions)
-            opts="-h --config --socket --json --help bash elvish fish powershell zsh"
+            opts="-i -h --config --instance --socket --json --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -538,7 +735,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__deliveries)
-            opts="-h --activity --host --failed --limit --before --config --socket --json --help retry drop help"
+            opts="-i -h --activity --host --failed --limit --before --config --instance --socket --json --help retry drop help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -564,6 +761,14 @@ _owncast__herald() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -576,7 +781,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__deliveries__subcmd__drop)
-            opts="-h --activity --host --yes --config --socket --json --help"
+            opts="-i -h --activity --host --yes --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -591,6 +796,14 @@ _owncast__herald() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -662,7 +875,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__deliveries__subcmd__retry)
-            opts="-h --activity --host --all --failed --config --socket --json --help"
+            opts="-i -h --activity --host --all --failed --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -680,6 +893,14 @@ _owncast__herald() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -692,13 +913,115 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__demo)
-            opts="-h --once --config --socket --json --help"
+            opts="-i -h --once --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__disconnect)
+            opts="-i -h --store --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__doctor)
+            opts="-i -h --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__export)
+            opts="-i -h --with-key --force --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -714,13 +1037,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers)
-            opts="-h --config --socket --json --help list approve reject remove help"
+            opts="-i -h --config --instance --socket --json --help list approve reject remove export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -736,13 +1067,55 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__approve)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__followers__subcmd__export)
+            opts="-i -h --csv --state --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state)
+                    COMPREPLY=($(compgen -W "approved pending rejected parked" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -758,7 +1131,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__help)
-            opts="list approve reject remove help"
+            opts="list approve reject remove export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -772,6 +1145,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__followers__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -842,7 +1229,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__list)
-            opts="-h --state --limit --all --config --socket --json --help"
+            opts="-i -h --state --limit --all --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -860,6 +1247,14 @@ _owncast__herald() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -872,13 +1267,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__reject)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -894,13 +1297,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__followers__subcmd__remove)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -916,13 +1327,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__go__subcmd__live)
-            opts="-h --config --socket --json --help preview now skip message help"
+            opts="-i -h --config --instance --socket --json --help preview now skip message help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1022,13 +1441,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__message)
-            opts="-h --clear --config --socket --json --help"
+            opts="-i -h --clear --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1044,13 +1471,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__now)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1066,13 +1501,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__preview)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1088,13 +1531,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__go__subcmd__live__subcmd__skip)
-            opts="-h --undo --config --socket --json --help"
+            opts="-i -h --undo --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1110,7 +1561,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help)
-            opts="run demo adopt status followers block reports go-live deliveries pause resume reload check-config completions man help"
+            opts="run demo adopt disconnect status followers block reports go-live deliveries pause resume export import backup key reload check-config setup doctor proxy-config completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1124,6 +1575,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__adopt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__backup)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1277,8 +1742,50 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__disconnect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__followers)
-            opts="list approve reject remove"
+            opts="list approve reject remove export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1292,6 +1799,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__followers__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__followers__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1431,6 +1952,90 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key)
+            opts="export import show rotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__key__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__man)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1446,6 +2051,20 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__proxy__subcmd__config)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1543,6 +2162,20 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        owncast__subcmd__herald__subcmd__help__subcmd__setup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         owncast__subcmd__herald__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1557,14 +2190,290 @@ _owncast__herald() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        owncast__subcmd__herald__subcmd__man)
-            opts="-h --config --socket --json --help"
+        owncast__subcmd__herald__subcmd__import)
+            opts="-i -h --replace --keep-key --check --store --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key)
+            opts="-i -h --config --instance --socket --json --help export import show rotate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__export)
+            opts="-i -h --force --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help)
+            opts="export import show rotate help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__export)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__import)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__import)
+            opts="-i -h --force --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__rotate)
+            opts="-i -h --yes --finish --force --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__key__subcmd__show)
+            opts="-i -h --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__man)
+            opts="-i -h --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1580,7 +2489,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__pause)
-            opts="-h --for --config --socket --json --help"
+            opts="-i -h --for --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1591,6 +2500,68 @@ _owncast__herald() {
                     return 0
                     ;;
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__proxy__subcmd__config)
+            opts="-i -h --public-url --username --owncast --agent --certificate --certificate-key --config --instance --socket --json --help nginx caddy apache traefik"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --public-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --owncast)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --certificate-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1606,13 +2577,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__reload)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1628,13 +2607,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__reports)
-            opts="-h --config --socket --json --help list clear help"
+            opts="-i -h --config --instance --socket --json --help list clear help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1650,13 +2637,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__reports__subcmd__clear)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1728,13 +2723,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__reports__subcmd__list)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1750,13 +2753,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__resume)
-            opts="-h --config --socket --json --help"
+            opts="-i -h --restored --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1772,7 +2783,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__run)
-            opts="-h --owncast --store --new-identity --abandon-followers --replace --observe --config --socket --json --help"
+            opts="-i -h --owncast --store --new-identity --abandon-followers --replace --observe --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1790,6 +2801,76 @@ _owncast__herald() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        owncast__subcmd__herald__subcmd__setup)
+            opts="-i -h --owncast --admin-user --admin-password-file --public-url --username --public --webhook --metrics --yes --force --no-start --config --instance --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --owncast)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin-password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --public-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --public)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --webhook)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1802,13 +2883,21 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__status)
-            opts="-h --settings --watch --config --socket --json --help"
+            opts="-i -h --settings --watch --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --instance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -39,7 +39,12 @@ impl Copy {
         &self.source
     }
 
-    /// Set when the database was in use with a `-wal` that is not there.
+    /// The database was in use with a `-wal` that is not there, or is empty: SQLite makes one anew when it misses it.
+    pub(super) fn wal_is_missing(&self) -> bool {
+        self.wal_is_missing
+    }
+
+    /// Set when the `-wal` is missing.
     pub(super) fn warning(&self) -> Option<String> {
         self.wal_is_missing.then(|| {
             format!(
@@ -96,8 +101,9 @@ pub(super) fn take_with(
         let after = (Stamp::of(&source)?, Stamp::of(&wal)?);
         let settled = [&before.0, &before.1].into_iter().flatten().all(|stamp| stamp.is_older_than(started));
         if before == after && settled {
+            let no_wal = after.1.is_none_or(|wal| wal.length == 0);
             let wal_mode = check_header(&folder.path().join(NAME), &source)?;
-            return Ok(Copy { folder, source, wal_is_missing: wal_mode && after.1.is_none() });
+            return Ok(Copy { folder, source, wal_is_missing: wal_mode && no_wal });
         }
     }
     Err(AdoptError::Changing { path: source, tries: TRIES })
@@ -139,7 +145,7 @@ fn not_readable(path: &Path, source: io::Error) -> AdoptError {
 }
 
 /// The effective user's name, or number where it has no name.
-fn current_user() -> String {
+pub(super) fn current_user() -> String {
     // The owner of /proc/self is the effective user (proc(5)).
     let Ok(uid) = std::fs::metadata("/proc/self").map(|metadata| metadata.uid().to_string()) else {
         return "unknown".to_owned();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::found::{NEWEST_MIGRATION, NEWEST_SCHEMA, OLDEST_SCHEMA};
 use crate::config::keyfile::KeyProblem;
 
 /// Why an identity could not be taken over. No variant carries content of the database.
@@ -70,6 +71,82 @@ pub enum AdoptError {
     NotOwncast {
         /// The database.
         path: PathBuf,
+    },
+    /// Written by an Owncast that is not understood any more.
+    #[error(
+        "{} was written by an older Owncast (schema version {found}; {} is the oldest that is understood); start a \
+         current Owncast with it once, which brings it up to date. Nothing has changed",
+        path.display(),
+        OLDEST_SCHEMA
+    )]
+    TooOld {
+        /// The database.
+        path: PathBuf,
+        /// Owncast's schema version.
+        found: u32,
+    },
+    /// Written by an Owncast that is not understood yet.
+    #[error(
+        "{} was written by a newer Owncast (schema version {found}, migration {migration}; understood are \
+         {NEWEST_SCHEMA} and {NEWEST_MIGRATION}); a newer owncast-herald may know it. `--key-only` takes its key alone. \
+         Nothing has changed",
+        path.display()
+    )]
+    TooNew {
+        /// The database.
+        path: PathBuf,
+        /// Owncast's schema version.
+        found: u32,
+        /// Its newest migration; 0 if it counts none.
+        migration: u32,
+    },
+    /// Something is missing that every known Owncast has.
+    #[error("{} lacks {what}, which every Owncast that is understood has. Nothing has changed", path.display())]
+    Lacks {
+        /// The database.
+        path: PathBuf,
+        /// Table and column.
+        what: String,
+    },
+    /// Somebody has it open, who must not.
+    #[error(
+        "{} is in use by {holder}; stop Owncast first (systemctl stop owncast, docker stop …). Nothing has changed",
+        path.display()
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+        /// Who.
+        holder: String,
+    },
+    /// Not everybody's open files can be looked at.
+    #[error(
+        "whether anybody has {} open cannot be told as user {}; run this as root, and not inside of a container. Nothing \
+         has changed",
+        path.display(),
+        super::copy::current_user()
+    )]
+    CannotTell {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Its files have other numbers inside of the container.
+    #[error(
+        "{} lies in the layer of a container, and whether that has it open cannot be told from here; keep Owncast's data \
+         in a volume (docker cp copies it there), or name where the container's files are mounted. Nothing has changed",
+        path.display()
+    )]
+    InLayer {
+        /// The database.
+        path: PathBuf,
+    },
+    /// It may not be written.
+    #[error("{} cannot be written: {source}; run this as root or as Owncast's user. Nothing has changed", path.display())]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// No key in it.
     #[error(

@@ -1,4 +1,4 @@
-//! Reads the one shape of Go's `gob` encoding that Owncast's settings need: a single string.
+//! Reads and writes the one shape of Go's `gob` encoding that Owncast's settings need: a single string.
 //!
 //! Format: golang.org/pkg/encoding/gob, "Encoding Details". A message is its length, a type id, a zero byte (a value
 //! that is no struct) and the value. Checked against a recorded database.
@@ -70,29 +70,26 @@ fn unsigned(bytes: &[u8]) -> Result<(u64, &[u8]), GobError> {
     Ok((digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit)), rest))
 }
 
+/// Writes a message that holds one string, as Go does.
+pub fn encode_string(text: &str) -> Vec<u8> {
+    let body = [&[0x0c, 0][..], &encode_unsigned(text.len() as u64), text.as_bytes()].concat();
+    [encode_unsigned(body.len() as u64), body].concat()
+}
+
+fn encode_unsigned(number: u64) -> Vec<u8> {
+    if number < 0x80 {
+        return vec![number as u8];
+    }
+    let zeros = (number.leading_zeros() / 8) as usize;
+    let digits: Vec<u8> = number.to_be_bytes().into_iter().skip(zeros).collect();
+    [vec![(digits.len() as u8).wrapping_neg()], digits].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// As Go writes it.
-    fn encode_unsigned(number: u64) -> Vec<u8> {
-        match u8::try_from(number) {
-            Ok(small) if small < 0x80 => vec![small],
-            _ => {
-                let bytes = number.to_be_bytes();
-                let digits = &bytes[(number.leading_zeros() / 8) as usize..];
-                let count = u8::try_from(digits.len()).unwrap();
-                [&[count.wrapping_neg()], digits].concat()
-            }
-        }
-    }
-
-    fn encode_string(text: &str) -> Vec<u8> {
-        let body = [&[0x0c, 0][..], &encode_unsigned(text.len() as u64), text.as_bytes()].concat();
-        [encode_unsigned(body.len() as u64), body].concat()
-    }
 
     #[test]
     fn strings_as_owncast_stores_them() {

@@ -1,11 +1,18 @@
-//! Moves an identity that lived in Owncast's own federation in here.
+//! Moves in what lived in Owncast's own federation: its identity, followers, posts and blocks.
 //!
 //! Owncast's live database is never opened with SQLite: doing that once removed the `-wal` under a running server, and
 //! with it most of its followers. Its files are copied byte for byte, and the copy is opened.
 
+pub mod back;
+mod batches;
 mod copy;
 mod error;
+pub mod found;
 pub mod gob;
+mod holders;
+pub mod live;
+pub mod owner;
+pub mod refetch;
 
 use std::path::Path;
 
@@ -15,13 +22,19 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::config::Secret;
 use crate::config::keyfile::parse_private_key;
 
+pub use batches::batches;
 pub use error::AdoptError;
+pub use found::Found;
 
 /// Owncast's name for its actor when none is set (`federation_username` in its datastore).
 pub const DEFAULT_USERNAME: &str = "streamer";
 
 /// A datastore value longer than this is none of the four read here.
 const LONGEST_VALUE: usize = 64 * 1024;
+/// The one that grows: lists of blocked domains are passed around, and have thousands of entries.
+const BLOCKED_DOMAINS: &str = "federation_blocked_domains";
+/// Its bytes at most.
+const LONGEST_LIST: usize = 4 * 1024 * 1024;
 
 /// Who Owncast's own federation was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,18 +65,42 @@ pub fn read_identity(data_dir: &Path) -> Result<AdoptedIdentity, AdoptError> {
     Ok(identity)
 }
 
+/// Reads the identity and everything else that moves in, as [`read_identity`] does.
+///
+/// # Errors
+/// What is in the way and what to do about it; also a database of an Owncast that is older or newer than is understood.
+pub fn read_everything(data_dir: &Path) -> Result<(AdoptedIdentity, Found), AdoptError> {
+    let copy = copy::take(data_dir)?;
+    everything(&open(&copy)?, &copy)
+}
+
+/// Reads a database that `copy` is a copy of, or that it is.
+fn everything(database: &Connection, copy: &copy::Copy) -> Result<(AdoptedIdentity, Found), AdoptError> {
+    let mut identity = read(database, copy)?;
+    identity.warnings.extend(copy.warning());
+    found::check_schema(database, copy)?;
+    let blocked = string(database, copy, BLOCKED_DOMAINS)?;
+    let mut found = found::read(database, blocked.as_deref()).map_err(|error| copy.broken(&error))?;
+    found.wal_is_missing = copy.wal_is_missing();
+    Ok((identity, found))
+}
+
 fn open(copy: &copy::Copy) -> Result<Connection, AdoptError> {
     let broken = |error: rusqlite::Error| copy.broken(&error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(copy.database(), flags).map_err(broken)?;
     // Whoever could write this file could plant views and triggers in it.
     database.pragma_update(None, "trusted_schema", false).map_err(broken)?;
-    let verdict: String =
-        database.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(broken)?;
-    if verdict != "ok" {
-        return Err(AdoptError::Broken { path: copy.source().to_owned(), reason: verdict });
-    }
+    check(&database, copy)?;
     Ok(database)
+}
+
+fn check(database: &Connection, copy: &copy::Copy) -> Result<(), AdoptError> {
+    let verdict = database.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match verdict.map_err(|error| copy.broken(&error))? {
+        verdict if verdict == "ok" => Ok(()),
+        reason => Err(AdoptError::Broken { path: copy.source().to_owned(), reason }),
+    }
 }
 
 fn read(database: &Connection, copy: &copy::Copy) -> Result<AdoptedIdentity, AdoptError> {
@@ -95,9 +132,10 @@ fn read(database: &Connection, copy: &copy::Copy) -> Result<AdoptedIdentity, Ado
 /// A string of Owncast's datastore; `None` where there is no such row.
 fn string(database: &Connection, copy: &copy::Copy, key: &'static str) -> Result<Option<String>, AdoptError> {
     let unreadable = |reason: String| AdoptError::UnreadableValue { key, reason };
+    let longest = if key == BLOCKED_DOMAINS { LONGEST_LIST } else { LONGEST_VALUE };
     let row = database.query_row("SELECT value FROM datastore WHERE key = ?1", [key], |row| {
         Ok(match row.get_ref(0)? {
-            ValueRef::Blob(bytes) if bytes.len() <= LONGEST_VALUE => {
+            ValueRef::Blob(bytes) if bytes.len() <= longest => {
                 gob::decode_string(bytes).map(str::to_owned).map_err(|error| error.to_string())
             }
             ValueRef::Blob(_) => Err("it is far too long".to_owned()),

@@ -1,5 +1,7 @@
 //! With the database of a real Owncast, recorded while it ran.
 
+mod whole;
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::Duration;

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::effective::{Effective, IdentityState};
 use crate::activitypub::signature::PrivateKey;
+use crate::adopt::refetch::Refetcher;
 use crate::config::{Config, keyfile};
+use crate::decide::wishes;
 use crate::deliver::{DeliverOptions, Delivery};
 use crate::fetch::{Fetcher, Signer};
 use crate::inbox::{Engine, Inbox};
@@ -38,23 +40,55 @@ impl Federation {
         };
         let Ok(effective) = settled else { return };
         let IdentityState::Settled { addresses, .. } = &effective.identity else { return };
-        match self.start(&effective.config, addresses, &stop) {
+        let (options, refetcher) = match self.settle(&effective.config, addresses) {
+            Ok(settled) => settled,
+            Err(error) => {
+                tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
+                return;
+            }
+        };
+        if !self.may_send(&stop).await {
+            return;
+        }
+        tokio::spawn(refetcher.run(stop.child_token()));
+        match Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token()) {
             Ok(delivery) => {
                 stop.cancelled().await;
                 let _ = tokio::task::spawn_blocking(move || delivery.join()).await;
             }
             Err(error) => {
-                tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
+                tracing::error!(target: "herald::agent", "{error}; nothing is sent to other servers");
             }
         }
     }
 
-    fn start(
-        &self,
-        config: &Config,
-        addresses: &Addresses,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Delivery> {
+    /// Waits until a store that was restored from a backup is resumed. False if the agent stops before.
+    async fn may_send(&self, stop: &CancellationToken) -> bool {
+        let mut written = self.store.anything_written();
+        let mut said = false;
+        loop {
+            written.mark_unchanged();
+            match self.store.read(wishes::restored).await {
+                Ok(None) => return true,
+                Ok(Some(_)) if !said => {
+                    tracing::warn!(
+                        target: "herald::agent",
+                        "everything here was restored from a backup: nothing is sent before 'owncast-herald resume --restored'. Is the old machine stopped?"
+                    );
+                    said = true;
+                }
+                Ok(Some(_)) => {}
+                Err(_) => return false,
+            }
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                changed = written.changed() => if changed.is_err() { return false },
+            }
+        }
+    }
+
+    /// Opens the inbox. Answers what delivery starts with, and who asks for those who are set aside.
+    fn settle(&self, config: &Config, addresses: &Addresses) -> anyhow::Result<(DeliverOptions, Refetcher)> {
         let pem = keyfile::read(&config.identity.key_file)?.pem;
         let key = PrivateKey::from_pem(pem.expose())?;
         let policy = RemotePolicy {
@@ -82,6 +116,13 @@ impl Federation {
         let client = Client::new(client)?;
         let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
         self.remote.settle(Arc::clone(&fetcher), policy);
+        let refetcher = Refetcher {
+            store: self.store.clone(),
+            // Its questions take nobody's turn who waits for an answer.
+            fetcher: Arc::new(fetcher.aside()),
+            addresses: addresses.clone(),
+            policy,
+        };
         let ours = Arc::new(addresses.clone());
         let aside = Arc::new(fetcher.aside());
         self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside });
@@ -95,6 +136,6 @@ impl Federation {
             // Which followers are looked up, because nothing reaches them, must not show in what strangers are answered.
             fetcher: Arc::new(fetcher.aside()),
         };
-        Ok(Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token())?)
+        Ok((options, refetcher))
     }
 }

@@ -10,9 +10,11 @@ mod error;
 mod federation;
 pub mod observe;
 mod sweeper;
+mod watchdog;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -56,6 +58,7 @@ use board::Board;
 use effective::{Effective, IdentityState};
 use observe::Observer;
 use sweeper::Sweeper;
+use watchdog::Watchdog;
 
 /// Everything has this long to end once it was told to; systemd allows more.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -174,6 +177,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         started: Timestamp::now(),
         api: api.clone(),
         wake: Arc::clone(&wake),
+        running: true,
     });
     tasks.spawn(|stop| control::run(socket, control, stop));
     tasks.spawn(|stop| reloader.run(stop));
@@ -186,6 +190,8 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
         most: crate::decide::sweep::MOST,
     };
     tasks.spawn(|stop| sweeper.run(stop));
+    let watchdog =
+        Watchdog { store: store.clone(), board: board.subscribe(), effective: effective.subscribe() };
     let federation = federation::Federation {
         store: store.clone(),
         effective: effective.subscribe(),
@@ -228,6 +234,7 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
 
     ready.release();
     tell_systemd(&[sd_notify::NotifyState::Ready]);
+    tasks.spawn(|stop| watchdog.run(stop));
     tracing::info!(
         target: "herald::agent",
         version = env!("CARGO_PKG_VERSION"),
@@ -272,7 +279,7 @@ struct Boot {
     followers: u64,
 }
 
-/// Reads what was known, and makes the webhook's secrets at the very first start.
+/// Reads what was known, and makes the webhook's secrets at the very first start and after a restore.
 async fn boot(store: &Store, config: &Config) -> Result<Boot, AgentError> {
     let fresh = Footprint {
         path: crate::random::hex::<24>(),
@@ -284,25 +291,31 @@ async fn boot(store: &Store, config: &Config) -> Result<Boot, AgentError> {
             let mut draft = Draft::new(view);
             let mut footprint: Footprint = view.meta();
             if footprint.path.is_empty() {
-                footprint = fresh;
+                // What stands in Owncast may be known from a backup, which does not hold the secrets.
+                footprint = Footprint { provisioned: footprint.provisioned, ..fresh };
                 draft.put_meta(&footprint);
             }
             let counts: crate::model::follower::FollowerCounts = view.meta();
             (draft.into_changes(), (view.meta(), view.meta::<Identity>(), footprint, counts.approved))
         })
         .await?;
-    let key = keyfile::read(&config.identity.key_file)
-        .ok()
-        .and_then(|file| PrivateKey::from_pem(file.pem.expose()).ok());
-    let identity = match (&stored.addresses, stored.published, key.map(|key| key.public_pem())) {
+    let identity = known_identity(&stored, &config.identity.key_file);
+    Ok(Boot { facts, stored, identity, footprint, followers })
+}
+
+/// Who we are, as far as store and key tell.
+pub(crate) fn known_identity(stored: &Identity, key_file: &Path) -> IdentityState {
+    // Both: the one that signs, and the one that others are to know.
+    let key = keyfile::read(key_file).and_then(|_| keyfile::read_announced(key_file)).ok();
+    let key = key.and_then(|file| PrivateKey::from_pem(file.pem.expose()).ok());
+    match (&stored.addresses, stored.published, key.map(|key| key.public_pem())) {
         (Some(addresses), Some(published), Some(Ok(public_key))) => {
             IdentityState::Settled { addresses: addresses.clone(), published, public_key }
         }
         _ => IdentityState::Waiting(
             "this server has not heard from Owncast yet, and so does not know who it is".into(),
         ),
-    };
-    Ok(Boot { facts, stored, identity, footprint, followers })
+    }
 }
 
 struct Listeners {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::files::{Places, env};
+use super::files::Places;
 use super::status::settings;
 use super::text::json;
 use super::{Failure, Outcome};
-use crate::config::{Config, DEFAULT_FILE, Origin, Overrides};
+use crate::config::{Config, Origin, Overrides};
 use crate::control::protocol::SettingRow;
 
 /// What `--json` prints for a good file.
@@ -23,10 +23,11 @@ struct Checked<'a> {
 pub(super) fn check(places: &Places, as_json: bool) -> Outcome {
     let file = places.config_file().ok_or_else(|| {
         Failure::of_configuration(format!(
-            "there is no {DEFAULT_FILE}; name the file to check with --config FILE"
+            "there is no {}; name the file to check with --config FILE",
+            places.config_path().display()
         ))
     })?;
-    let config = Config::load(Some(&file), Overrides::default(), &env)?;
+    let config = Config::load(Some(&file), Overrides::default(), &places.env())?;
     let mut warnings = config.warnings().to_vec();
     if let Err(error) = config.owncast.admin_password.get() {
         // A credential is seen by the service alone.

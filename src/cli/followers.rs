@@ -23,6 +23,19 @@ pub enum Command {
     Reject(WhoArgs),
     /// Remove a follower, who may follow again
     Remove(WhoArgs),
+    /// Write the list in the form in which Mastodon takes and gives lists of accounts
+    Export(ExportArgs),
+}
+
+/// Arguments of `followers export`.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// As comma-separated values with Mastodon's columns
+    #[arg(long, required = true)]
+    pub csv: bool,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE", default_value = "approved")]
+    pub state: State,
 }
 
 /// Arguments of `followers list`.
@@ -84,6 +97,7 @@ fn word(state: FollowerState) -> &'static str {
 pub(super) fn followers(places: &Places, command: Command, as_json: bool) -> Outcome {
     let ask = match command {
         Command::List(args) => return list(places, &args, as_json),
+        Command::Export(args) => return export(places, &args),
         Command::Approve(WhoArgs { who }) => Ask::Approve { who },
         Command::Reject(WhoArgs { who }) => Ask::Reject { who },
         Command::Remove(WhoArgs { who }) => Ask::Remove { who },
@@ -92,15 +106,43 @@ pub(super) fn followers(places: &Places, command: Command, as_json: bool) -> Out
     if as_json { json(&judged) } else { Ok(told(&judged)) }
 }
 
-fn list(places: &Places, args: &ListArgs, as_json: bool) -> Outcome {
-    let state = args.state.map(FollowerState::from);
-    let limit = if args.all { LARGEST_PAGE } else { args.limit };
+/// Every follower in a state, or the newest of them.
+fn pages(
+    places: &Places,
+    state: Option<FollowerState>,
+    limit: u32,
+    all: bool,
+) -> Result<FollowerPage, Failure> {
     let mut page = ask_page(places, Ask::Followers { state, limit, after: None })?;
-    while let Some(after) = page.next.take_if(|_| args.all) {
+    while let Some(after) = page.next.take_if(|_| all) {
         let further = ask_page(places, Ask::Followers { state, limit, after: Some(after) })?;
         page.followers.extend(further.followers);
         page.next = further.next;
     }
+    Ok(page)
+}
+
+/// Mastodon's list of followed accounts, which it imports: the columns behind the address are its defaults.
+fn export(places: &Places, args: &ExportArgs) -> Outcome {
+    let page = pages(places, Some(args.state.into()), LARGEST_PAGE, true)?;
+    Ok(csv(&page.followers))
+}
+
+fn csv(followers: &[FollowerRow]) -> String {
+    let mut text = "Account address,Show boosts,Notify on new posts,Languages\n".to_owned();
+    for FollowerRow { handle, .. } in followers {
+        let address = line(handle);
+        let plain = !address.contains([',', '"']);
+        let field = if plain { address } else { format!("\"{}\"", address.replace('"', "\"\"")) };
+        text.push_str(&format!("{field},true,false,\n"));
+    }
+    text
+}
+
+fn list(places: &Places, args: &ListArgs, as_json: bool) -> Outcome {
+    let state = args.state.map(FollowerState::from);
+    let limit = if args.all { LARGEST_PAGE } else { args.limit };
+    let page = pages(places, state, limit, args.all)?;
     if as_json { json(&page) } else { Ok(shown(&page, state, Timestamp::now())) }
 }
 
@@ -172,6 +214,17 @@ mod tests {
             since,
             changed: since,
         }
+    }
+
+    #[test]
+    fn the_list_has_mastodons_columns() {
+        let followers = [row("ana@peer.example", Some("Ana, \"A\""), 3), row("a\"b@c.example", None, 0)];
+        let want = "\
+Account address,Show boosts,Notify on new posts,Languages
+ana@peer.example,true,false,
+\"a\"\"b@c.example\",true,false,
+";
+        assert_eq!(csv(&followers), want);
     }
 
     #[test]

@@ -164,6 +164,9 @@ fn told_at(wished: &Wished, now: Timestamp) -> String {
                 moment(until, now)
             )
         }
+        (Wish::Released, _) => {
+            format!("What waits is sent from now on, and streams are announced.\n{}", next(wished, now))
+        }
         (Wish::Resume, true) => format!("The pause is over.\n{}", next(wished, now)),
         (Wish::Resume, false) => format!("There was no pause.\n{}", next(wished, now)),
     }
@@ -197,6 +200,11 @@ fn held_text(held: &Held, this: bool, now: Timestamp) -> String {
             "{stream} is not announced until {}, because of your pause (owncast-herald resume).",
             moment(*until, now)
         ),
+        Held::Restored { .. } => {
+            format!(
+                "{stream} is not announced, and nothing is sent, before owncast-herald resume --restored."
+            )
+        }
     }
 }
 

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use super::text;
 use crate::adopt::AdoptError;
 use crate::agent::AgentError;
+use crate::backup::ExportError;
 use crate::config::ConfigError;
 use crate::config::keyfile::KeyFileError;
 use crate::control::client::ClientError;
+use crate::store::StoreError;
 use crate::telemetry::log::Surroundings;
 
 /// Why a command failed: what, where, what to do.
@@ -18,6 +20,8 @@ pub struct Failure {
     pub message: String,
     /// Exit code of the process.
     pub code: u8,
+    /// What goes to standard output all the same: a result that is no success.
+    pub result: String,
 }
 
 /// What a command prints, or why it failed.
@@ -26,12 +30,17 @@ pub type Outcome = Result<String, Failure>;
 impl Failure {
     /// Refused or failed.
     pub fn new(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), code: 1 }
+        Failure { message: message.into(), code: 1, result: String::new() }
+    }
+
+    /// A result that is no success, and needs no further words.
+    pub fn with_result(result: String, code: u8) -> Self {
+        Failure { message: String::new(), code, result }
     }
 
     /// Bad configuration: `EX_CONFIG` of sysexits.h.
     pub fn of_configuration(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), code: 78 }
+        Failure { message: message.into(), code: 78, result: String::new() }
     }
 }
 
@@ -39,12 +48,12 @@ macro_rules! from_error_with_code {
     ($($error:ty),+) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Failure { message: error.to_string(), code: error.exit_code() }
+                Failure { message: error.to_string(), code: error.exit_code(), result: String::new() }
             }
         }
     )+};
 }
-from_error_with_code!(ConfigError, ClientError, AgentError);
+from_error_with_code!(ConfigError, ClientError, AgentError, StoreError, ExportError);
 
 impl From<AdoptError> for Failure {
     fn from(error: AdoptError) -> Self {
@@ -67,14 +76,20 @@ impl From<serde_json::Error> for Failure {
 
 /// Prints, and gives the exit code.
 pub(super) fn conclude(outcome: Outcome) -> ExitCode {
-    let failure = match outcome.map(|text| io::stdout().write_all(text.as_bytes())) {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
-        // `owncast-herald followers list | head` is no failure.
-        Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
-        Ok(Err(error)) => Failure::new(format!("standard output cannot be written: {error}")),
-        Err(failure) => failure,
+    let (text, failure) = match outcome {
+        Ok(text) => (text, None),
+        Err(failure) => (failure.result.clone(), Some(failure)),
     };
-    complain(&failure.message);
+    let failure = match (io::stdout().write_all(text.as_bytes()), failure) {
+        // `owncast-herald followers list | head` is no failure.
+        (Err(error), None) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        (Err(error), None) => Failure::new(format!("standard output cannot be written: {error}")),
+        (Ok(()), None) => return ExitCode::SUCCESS,
+        (_, Some(failure)) => failure,
+    };
+    if !failure.message.is_empty() {
+        complain(&failure.message);
+    }
     ExitCode::from(failure.code)
 }
 

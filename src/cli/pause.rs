@@ -20,12 +20,20 @@ pub struct Args {
     pub span: Period<MINUTE, LONGEST>,
 }
 
+/// Arguments of `resume`.
+#[derive(Debug, clap::Args)]
+pub struct ResumeArgs {
+    /// After an import: let this machine send, since the one the backup was made on is stopped
+    #[arg(long)]
+    pub restored: bool,
+}
+
 pub(super) fn pause(places: &Places, args: &Args, as_json: bool) -> Outcome {
     wish(places, &Ask::Pause { seconds: args.span.0.as_secs() }, as_json)
 }
 
-pub(super) fn resume(places: &Places, as_json: bool) -> Outcome {
-    wish(places, &Ask::Resume, as_json)
+pub(super) fn resume(places: &Places, args: &ResumeArgs, as_json: bool) -> Outcome {
+    wish(places, &Ask::Resume { restored: args.restored }, as_json)
 }
 
 /// Asks for something about the next posts, and tells what follows.

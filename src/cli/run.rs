@@ -1,7 +1,7 @@
 //! `run`: the agent in the foreground.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::text::inert;
 use super::{Failure, Outcome};
 use crate::agent::observe::Observer;
 use crate::agent::{self, RunOptions};
-use crate::config::{Config, DEFAULT_FILE, Overrides};
+use crate::config::{Config, Overrides};
 use crate::telemetry::log::{self, Surroundings};
 
 /// How long threads that wait for the disk or a name server may hold up the end of the process.
@@ -52,17 +52,17 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     let log = log::init_early(Surroundings::detect(env("JOURNAL_STREAM").as_deref())).ok();
     let file = match &args.owncast {
         Some(_) => places.config.clone(),
-        None => Some(places.config_file().ok_or_else(nothing_to_run)?),
+        None => Some(places.config_file().ok_or_else(|| nothing_to_run(&places.config_path()))?),
     };
     let overrides = Overrides { owncast_url: args.owncast, store_path: args.store };
-    let config = Config::load(file.as_deref(), overrides.clone(), &env)?;
+    let config = Config::load(file.as_deref(), overrides.clone(), &places.env())?;
     if let Some(log) = &log {
         log.apply(&config.log).map_err(|error| Failure::of_configuration(error.to_string()))?;
     }
     let options = RunOptions {
         config,
         overrides,
-        env: Arc::new(env),
+        env: Arc::new(places.env()),
         log,
         new_identity: args.new_identity,
         abandon_followers: args.abandon_followers,
@@ -100,9 +100,10 @@ fn tell(text: &str) {
     let _ = writeln!(out, "{}", inert(text)).and_then(|()| out.flush());
 }
 
-fn nothing_to_run() -> Failure {
+fn nothing_to_run(file: &Path) -> Failure {
+    let file = file.display();
     Failure::of_configuration(format!(
-        "there is no configuration: {DEFAULT_FILE} does not exist. Either\n  \
+        "there is no configuration: {file} does not exist. Either\n  \
          name a file:  owncast-herald run --config FILE   (the shipped agent.toml explains every key)\n  \
          or do without:  OWNCAST_ADMIN_PASSWORD=… owncast-herald run --owncast http://127.0.0.1:8080"
     ))

@@ -56,7 +56,13 @@ pub(super) fn status(places: &Places, args: &Args, as_json: bool) -> Outcome {
         return watch(places, args);
     }
     let status = ask(places)?;
-    if as_json { json(&status) } else { Ok(told(&status, args.settings, Timestamp::now())) }
+    let text = if as_json { json(&status)? } else { told(&status, args.settings, Timestamp::now()) };
+    if status.running {
+        return Ok(text);
+    }
+    // Told all the same, and the exit code is that of an agent that does not run.
+    let told = std::io::stdout().write_all(text.as_bytes());
+    Err(Failure { code: if told.is_ok() { 69 } else { 1 }, ..Failure::new("no agent is running") })
 }
 
 fn ask(places: &Places) -> Result<Box<Status>, Failure> {
@@ -191,7 +197,13 @@ fn essentials(status: &Status, now: Timestamp) -> String {
     let mut rows = Rows(Table::bare());
     let up = roughly(Duration::from_secs(status.uptime_seconds));
     let ready = if status.ready { "ready" } else { "NOT READY" };
-    rows.row("Agent", &format!("{ready}, up {up}, version {}", line(&status.version)));
+    rows.row(
+        "Agent",
+        &match status.running {
+            true => format!("{ready}, up {up}, version {}", line(&status.version)),
+            false => "NOT RUNNING".to_owned(),
+        },
+    );
     let identity = &status.identity;
     match identity.state {
         IdentityWord::Settled => {
@@ -305,6 +317,9 @@ fn post(announcement: &Announcement, now: Timestamp) -> Vec<String> {
 fn wishes(status: &Status, now: Timestamp) -> Vec<String> {
     let wishes = &status.wishes;
     let mut told = Vec::new();
+    if wishes.restored.is_some() {
+        told.push("nothing is sent or announced before owncast-herald resume --restored".to_owned());
+    }
     if wishes.now {
         told.push("the stream that runs is announced at once".to_owned());
     }

@@ -1,6 +1,6 @@
 //! The actor's private key on disk. Whoever loses it loses the followers, so it is written whole or not at all.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -149,14 +149,24 @@ pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
 /// # Errors
 /// [`KeyFileError::AnotherKey`] when a different key, or something unreadable, is there and `force` is not set.
 pub fn write(path: &Path, pem: &Secret, force: bool) -> Result<Written, KeyFileError> {
+    write_for(path, pem, force, None)
+}
+
+/// As [`write()`], for a copy somewhere else: whoever owns a folder there is given it by root only if they are one of `heirs`.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_copy(path: &Path, pem: &Secret, force: bool, heirs: &[u32]) -> Result<Written, KeyFileError> {
+    write_for(path, pem, force, Some(heirs))
+}
+
+fn write_for(path: &Path, pem: &Secret, force: bool, heirs: Option<&[u32]>) -> Result<Written, KeyFileError> {
     let new = parse_private_key(pem.expose()).map_err(KeyFileError::Refused)?;
     // A link stays a link: the file it leads to is replaced.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     match read(&target) {
         Ok(old) => {
-            let same =
-                parse_private_key(old.pem.expose()).is_ok_and(|old| old.n() == new.n() && old.e() == new.e());
-            if same {
+            if parse_private_key(old.pem.expose()).is_ok_and(|old| same(&old, &new)) {
                 return Ok(Written::AlreadyThere);
             }
             if !force {
@@ -168,11 +178,129 @@ pub fn write(path: &Path, pem: &Secret, force: bool) -> Result<Written, KeyFileE
         Err(KeyFileError::Unusable { .. }) => return Err(KeyFileError::AnotherKey { path: target }),
         Err(error) => return Err(error),
     }
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    place(folder, &target, pem, force).map(|()| Written::Now)
+    place(folder_of(&target), &target, pem, force, heirs).map(|()| Written::Now)
 }
 
-fn place(folder: &Path, target: &Path, pem: &Secret, force: bool) -> Result<(), KeyFileError> {
+/// Whether another key than this one, or something that is none, is in the file.
+///
+/// # Errors
+/// The key is unusable, or the file cannot be read.
+pub fn differs(path: &Path, key: &Secret) -> Result<bool, KeyFileError> {
+    let key = parse_private_key(key.expose()).map_err(KeyFileError::Refused)?;
+    match read(path) {
+        Ok(there) => Ok(!parse_private_key(there.pem.expose()).is_ok_and(|there| same(&there, &key))),
+        Err(KeyFileError::Missing { .. }) => Ok(false),
+        Err(KeyFileError::Unusable { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names a key in a way that two people can compare: SHA-256 of its public half (SubjectPublicKeyInfo, DER), in hexadecimal.
+///
+/// # Errors
+/// The key is unusable.
+pub fn fingerprint(key: &Secret) -> Result<String, KeyProblem> {
+    let der = parse_private_key(key.expose())?.public_key_to_der().map_err(|_| KeyProblem::Damaged)?;
+    Ok(in_hex(&der))
+}
+
+/// The same of the key in this file; `None` if there is none that can be read.
+pub fn fingerprint_in(path: &Path) -> Option<String> {
+    read(path).ok().and_then(|key| fingerprint(&key.pem).ok())
+}
+
+/// The same of a public key, PEM; `None` if it is none.
+pub fn fingerprint_of_public(pem: &str) -> Option<String> {
+    let der = PKey::public_key_from_pem(pem.as_bytes()).and_then(|key| key.public_key_to_der());
+    der.ok().map(|der| in_hex(&der))
+}
+
+fn in_hex(der: &[u8]) -> String {
+    openssl::sha::sha256(der).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where the key is that follows the one in this file, while a change of keys is under way.
+pub fn next_file(path: &Path) -> PathBuf {
+    beside(path, "next")
+}
+
+/// The key that others are to know: the next one while a change of keys is under way, else the one in the file.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_announced(path: &Path) -> Result<KeyFile, KeyFileError> {
+    match read(&next_file(path)) {
+        Err(KeyFileError::Missing { .. }) => read(path),
+        found => found,
+    }
+}
+
+/// Gives the key a second name beside its own, under which it stays when another takes its place. Answers that name.
+///
+/// # Errors
+/// The disk or the permissions.
+pub fn keep_copy(path: &Path, stamp: &str) -> Result<PathBuf, KeyFileError> {
+    let aside = beside(path, stamp);
+    let io = |source| KeyFileError::Io { doing: "cannot keep a copy of", path: path.to_owned(), source };
+    std::fs::hard_link(std::fs::canonicalize(path).map_err(io)?, &aside).map_err(io)?;
+    Ok(aside)
+}
+
+/// Makes the next key the one in use. Answers where the one before is now.
+///
+/// # Errors
+/// There is no next key, or the disk or the permissions.
+pub fn change_to_next(path: &Path, stamp: &str) -> Result<PathBuf, KeyFileError> {
+    let next = next_file(path);
+    read(&next)?;
+    // There is a key in its place at every moment.
+    let aside = keep_copy(path, stamp)?;
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let io = |source| KeyFileError::Io { doing: "cannot rename", path: next.clone(), source };
+    std::fs::rename(&next, &target).map_err(io)?;
+    File::open(folder_of(&target)).and_then(|folder| folder.sync_all()).map_err(io)?;
+    Ok(aside)
+}
+
+/// Moves the next key away, which followed another key than the one that is put into its place. Answers where it is now.
+///
+/// # Errors
+/// The disk or the permissions.
+pub fn set_next_aside(path: &Path, stamp: &str) -> Result<Option<PathBuf>, KeyFileError> {
+    let next = next_file(path);
+    let aside = beside(&next, stamp);
+    match std::fs::rename(&next, &aside) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(KeyFileError::Io { doing: "cannot set aside", path: next, source }),
+    }
+    let synced = File::open(folder_of(&next)).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| KeyFileError::Io { doing: "cannot set aside", path: next, source })?;
+    Ok(Some(aside))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn same(one: &Rsa<Private>, other: &Rsa<Private>) -> bool {
+    one.n() == other.n() && one.e() == other.e()
+}
+
+fn place(
+    folder: &Path,
+    target: &Path,
+    pem: &Secret,
+    force: bool,
+    heirs: Option<&[u32]>,
+) -> Result<(), KeyFileError> {
     let io = |doing| move |source| KeyFileError::Io { doing, path: target.to_owned(), source };
     let in_folder = |doing| move |source| KeyFileError::Io { doing, path: folder.to_owned(), source };
     let mode = std::fs::Permissions::from_mode(0o600);
@@ -182,7 +310,8 @@ fn place(folder: &Path, target: &Path, pem: &Secret, force: bool) -> Result<(), 
         .tempfile_in(folder)
         .map_err(in_folder("cannot make a file in"))?;
     file.write_all(pem.expose().as_bytes()).map_err(io("cannot write"))?;
-    give_to_owner_of(folder, file.as_file()).map_err(io("cannot give to the folder's owner"))?;
+    let around = std::fs::metadata(folder).map_err(in_folder("cannot look at"))?;
+    hand_over(file.as_file(), &around, heirs).map_err(io("cannot give to the folder's owner"))?;
     file.as_file().sync_all().map_err(io("cannot sync"))?;
     let moved = if force { file.persist(target) } else { file.persist_noclobber(target) };
     moved.map_err(|error| match error.error.kind() {
@@ -192,10 +321,13 @@ fn place(folder: &Path, target: &Path, pem: &Secret, force: bool) -> Result<(), 
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder("cannot sync"))
 }
 
-fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
-    let folder = std::fs::metadata(folder)?;
-    let made_by_root = file.metadata()?.uid() == 0;
-    if made_by_root && folder.uid() != 0 {
+/// Gives a file that root has made to the owner of the folder it lies in, if that is one of `heirs`, where those are named.
+///
+/// # Errors
+/// What the system says.
+pub fn hand_over(file: &File, folder: &Metadata, heirs: Option<&[u32]>) -> io::Result<()> {
+    let heir = folder.uid() != 0 && heirs.is_none_or(|heirs| heirs.contains(&folder.uid()));
+    if heir && file.metadata()?.uid() == 0 {
         std::os::unix::fs::fchown(file, Some(folder.uid()), Some(folder.gid()))?;
     }
     Ok(())
@@ -307,6 +439,40 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = write(&folder.path().join("key.pem"), &Secret::new("x"), true).unwrap_err();
         assert!(matches!(error, KeyFileError::Refused(KeyProblem::NotPem)));
+    }
+
+    #[test]
+    fn a_key_changes_to_the_next_one_and_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        let (first, second) = (rsa(2048), rsa(2048));
+        assert!(!differs(&path, &first).unwrap(), "there is none");
+        write(&path, &first, false).unwrap();
+        assert_eq!((differs(&path, &first).unwrap(), differs(&path, &second).unwrap()), (false, true));
+        assert_eq!(read_announced(&path).unwrap().pem, first);
+        assert!(matches!(change_to_next(&path, "1"), Err(KeyFileError::Missing { .. })));
+        write(&next_file(&path), &second, false).unwrap();
+        assert_eq!(
+            (read(&path).unwrap().pem, read_announced(&path).unwrap().pem),
+            (first.clone(), second.clone())
+        );
+        let gone = set_next_aside(&path, "0").unwrap().unwrap();
+        assert_eq!((next_file(&path).exists(), set_next_aside(&path, "0").unwrap()), (false, None));
+        std::fs::rename(gone, next_file(&path)).unwrap();
+        let aside = change_to_next(&path, "1").unwrap();
+        assert_eq!((read(&path).unwrap().pem, read(&aside).unwrap().pem), (second.clone(), first));
+        assert_eq!(names(folder.path()).len(), 2);
+        assert_eq!(read(&keep_copy(&path, "2").unwrap()).unwrap().pem, second);
+        assert_eq!((read(&path).unwrap().pem, mode(&path)), (second, 0o600));
+    }
+
+    #[test]
+    fn the_fingerprint_is_that_of_the_public_half() {
+        let key = rsa(2048);
+        let public = parse_private_key(key.expose()).unwrap().public_key_to_pem().unwrap();
+        let of_public = fingerprint_of_public(&String::from_utf8(public).unwrap());
+        assert_eq!(of_public, fingerprint(&key).ok());
+        assert_eq!((of_public.unwrap().len(), fingerprint_of_public("x")), (64, None));
     }
 
     #[test]

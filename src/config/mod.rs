@@ -12,6 +12,7 @@ use ipnet::IpNet;
 mod choice;
 mod error;
 pub mod file;
+mod instance;
 pub mod keyfile;
 mod load;
 mod locate;
@@ -25,6 +26,7 @@ pub use choice::{
     Approval, FollowersShown, LogFormat, NoticeStyle, NoticeWhen, OnEnd, PostImage, Visibility,
 };
 pub use error::ConfigError;
+pub use instance::{Instance, NotAnInstance};
 pub use load::{Env, Overrides};
 pub use secret::{AdminPassword, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE};
 pub use settings::{Changed, Origin, Setting, diff};
@@ -272,8 +274,12 @@ impl Config {
     /// Where the running agent's administration socket may be, most likely first: a shell does not have the
     /// `$RUNTIME_DIRECTORY` of the service.
     pub fn admin_socket_candidates(&self) -> Vec<PathBuf> {
+        self.socket_candidates(PathBuf::from(SERVICE_SOCKET))
+    }
+
+    /// [`Config::admin_socket_candidates`] of an agent whose unit puts the socket at `service`.
+    pub fn socket_candidates(&self, service: PathBuf) -> Vec<PathBuf> {
         let mut candidates = vec![self.listen.admin_socket.clone()];
-        let service = PathBuf::from(SERVICE_SOCKET);
         if !self.origins.contains_key("listen.admin-socket") && !candidates.contains(&service) {
             candidates.insert(0, service);
         }

@@ -54,7 +54,7 @@ impl AdminPassword {
     pub(super) fn resolve(spec: &OwncastSpec, env: &dyn Fn(&str) -> Option<String>) -> Self {
         let credential =
             env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(PASSWORD_CREDENTIAL));
-        if let Some(path) = credential.filter(|path| path.exists()) {
+        if let Some(path) = credential.filter(|path| holds_something(path)) {
             return Self::from_file(path, Origin::Credential);
         }
         if let Some(path) = &spec.admin_password_file {
@@ -93,7 +93,8 @@ impl AdminPassword {
             Self::Missing => Err(ConfigError::new("Owncast's admin password is not set")
                 .field("owncast.admin-password-file")
                 .allowed(format!(
-                    "one of: the systemd credential \"{PASSWORD_CREDENTIAL}\"; admin-password-file under [owncast]; \
+                    "one of: the systemd credential \"{PASSWORD_CREDENTIAL}\", which the packages' service takes from \
+                     /etc/owncast-herald/admin-password (of root, mode 0600); admin-password-file under [owncast]; \
                      the environment variable {PASSWORD_VARIABLE}; admin-password under [owncast]"
                 ))),
             Self::Unusable { path, reason } => Err(ConfigError::new(format!(
@@ -103,6 +104,15 @@ impl AdminPassword {
             .field("owncast.admin-password-file")
             .allowed("a file that this user may read, holding the password on one line")),
         }
+    }
+}
+
+/// The packages' unit gives an empty line where the operator has made no credential: without it systemd would not start the
+/// agent, and nobody would be told why. What cannot be read is there, and is complained about.
+fn holds_something(credential: &Path) -> bool {
+    match std::fs::read(credential) {
+        Ok(bytes) => bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n')),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 
@@ -152,6 +162,8 @@ mod tests {
         assert_eq!(get(&full, &with_variable), "from file\n", "one newline is trimmed, no more");
         assert_eq!(get(&toml_only, &with_variable), "from variable");
         assert_eq!(get(&toml_only, &nothing), "from toml");
+        std::fs::write(credentials.join(PASSWORD_CREDENTIAL), "\n").unwrap();
+        assert_eq!(get(&full, &with_credential), "from file\n", "and so is an empty one");
         std::fs::write(credentials.join(PASSWORD_CREDENTIAL), "from credential").unwrap();
         assert_eq!(get(&full, &with_credential), "from credential");
         assert_eq!(AdminPassword::resolve(&none, &nothing), AdminPassword::Missing);

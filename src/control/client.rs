@@ -72,7 +72,8 @@ impl ClientError {
     /// configuration, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            ClientError::NoAgent { .. } => 69,
+            ClientError::NoAgent { .. }
+            | ClientError::Refused(Refusal { code: RefusalCode::NotRunning, .. }) => 69,
             ClientError::Refused(Refusal { code: RefusalCode::BadConfiguration, .. }) => 78,
             _ => 1,
         }
@@ -84,10 +85,18 @@ impl ClientError {
 /// # Errors
 /// Nobody listens, this user may not ask, the agent does not answer, or it refuses: then [`ClientError::Refused`].
 pub fn ask(sockets: &[PathBuf], ask: &Ask) -> Result<Answer, ClientError> {
+    ask_on(sockets, ask).map(|(answer, _)| answer)
+}
+
+/// As [`ask`], with what follows behind the answer.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_on(sockets: &[PathBuf], ask: &Ask) -> Result<(Answer, BufReader<UnixStream>), ClientError> {
     let (stream, path) = connect(sockets)?;
     match exchange(stream, &path, ask)? {
-        Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
-        answer => Ok(answer),
+        (Answer::Refused(refusal), _) => Err(ClientError::Refused(refusal)),
+        answered => Ok(answered),
     }
 }
 
@@ -120,18 +129,25 @@ pub fn connect(sockets: &[PathBuf]) -> Result<(UnixStream, PathBuf), ClientError
     })
 }
 
-fn exchange(mut stream: UnixStream, path: &Path, ask: &Ask) -> Result<Answer, ClientError> {
+fn exchange(
+    mut stream: UnixStream,
+    path: &Path,
+    ask: &Ask,
+) -> Result<(Answer, BufReader<UnixStream>), ClientError> {
     let lost = |cause| ClientError::Lost { path: path.to_owned(), cause };
     stream.set_read_timeout(Some(PATIENCE)).map_err(lost)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
     let request = protocol::line(ask).map_err(|error| lost(error.into()))?;
     stream.write_all(&request).map_err(lost)?;
     let mut answer = Vec::new();
-    BufReader::new(stream).take(LONGEST_ANSWER as u64).read_until(b'\n', &mut answer).map_err(lost)?;
+    let mut stream = BufReader::new(stream);
+    (&mut stream).take(LONGEST_ANSWER as u64).read_until(b'\n', &mut answer).map_err(lost)?;
     if answer.last() != Some(&b'\n') {
         return Err(lost(io::ErrorKind::UnexpectedEof.into()));
     }
-    protocol::read_line(&answer).map_err(|error| ClientError::OtherRelease { path: path.to_owned(), error })
+    let answer = protocol::read_line(&answer);
+    let answer = answer.map_err(|error| ClientError::OtherRelease { path: path.to_owned(), error })?;
+    Ok((answer, stream))
 }
 
 struct Lines<'a>(&'a [Tried]);

@@ -1,8 +1,12 @@
 //! The unix socket on which the command line asks a running agent.
 
+pub mod adopt;
+mod attention;
 pub mod client;
 mod deliveries;
+mod key_change;
 mod names;
+pub mod offline;
 pub mod operations;
 mod preview;
 pub mod protocol;
@@ -55,6 +59,8 @@ pub struct Control {
     pub api: Api,
     /// Makes the watcher look at Owncast at once.
     pub wake: Arc<Notify>,
+    /// An agent runs; without one, what is asked is answered out of its store.
+    pub running: bool,
 }
 
 #[cfg(test)]

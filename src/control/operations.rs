@@ -10,7 +10,7 @@ use super::protocol::{
     LARGEST_PAGE, ListedBy, Position, Refusal, RefusalCode, Reloaded, ReportList, ReportRow, ReportsCleared,
     Unblocked,
 };
-use super::{Control, deliveries, names, preview, redeliver, status, wishes};
+use super::{Control, adopt, deliveries, names, offline, preview, redeliver, status, wishes};
 use crate::agent::effective::IdentityState;
 use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
@@ -37,6 +37,11 @@ pub async fn answer(control: &Control, ask: Ask) -> Answer {
 }
 
 async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer, Refusal> {
+    if !control.running && offline::needs_agent(&ask) {
+        let message =
+            "only a running agent can do this; start it (systemctl start owncast-herald)".to_owned();
+        return Err(Refusal { code: RefusalCode::NotRunning, message });
+    }
     Ok(match ask {
         Ask::Status => Answer::Status(Box::new(status::status(control, now).await?)),
         Ask::Followers { state, limit, after } => {
@@ -77,7 +82,9 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
         Ask::Skip { undo } => Answer::Wished(wishes::skip(control, undo, now).await?),
         Ask::Message { text } => Answer::Wished(wishes::message(control, text, now).await?),
         Ask::Pause { seconds } => Answer::Wished(wishes::pause(control, seconds, now).await?),
-        Ask::Resume => Answer::Wished(wishes::resume(control, now).await?),
+        Ask::Resume { restored } => Answer::Wished(wishes::resume(control, restored, now).await?),
+        // The file stands behind the answer: who gives it out does not ask here.
+        Ask::Export => Answer::Export,
         Ask::Deliveries { limit, before } => {
             Answer::Deliveries(deliveries::newest(control, limit, before).await?)
         }
@@ -92,6 +99,7 @@ async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer
         Ask::Drop { activity, host, dry_run } => {
             Answer::Dropped(redeliver::give_up(control, activity, host, dry_run).await?)
         }
+        Ask::Adopt { step } => Answer::Adopted(Box::new(adopt::step(control, step, now).await?)),
     })
 }
 

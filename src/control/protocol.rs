@@ -9,32 +9,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::follower::FollowerState;
 
+pub mod adopt;
+mod blocks;
 mod deliveries;
 mod status;
 mod wishes;
 
+pub use blocks::{BlockKind, BlockList, BlockRow, Blocked, ListedBy, Unblocked};
 pub use deliveries::{
     ActivityPage, ActivityReport, ActivityRow, DroppedDeliveries, GivenUp, GivenUpRow, HostActivity,
     HostReport, HostShare, HostState, RetriedDeliveries,
 };
 pub use status::{
-    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
-    SessionStatus, SettingRow, Status, StreamStatus,
+    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, KeyChange, ListenStatus, OwncastStatus,
+    Reach, SessionStatus, SettingRow, Status, StreamStatus,
 };
 pub use wishes::{Held, PostPreview, PreviewPicture, Running, SkippedStream, Wish, WishList, Wished};
 
 /// Version of the protocol; counted up when an old side would misunderstand a new one.
 pub const VERSION: u32 = 1;
 
-/// Bytes of a request, its newline included. An actor id and some flags fit many times.
-pub const LONGEST_REQUEST: usize = 64 * 1024;
+/// Bytes of a request, its newline included. A batch of what moves in fits, and the longest post alone.
+pub const LONGEST_REQUEST: usize = 1024 * 1024;
 
 /// Bytes of an answer. A page of [`LARGEST_PAGE`] followers with long names fits.
 pub const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
-
 /// Followers in one answer at most.
 pub const LARGEST_PAGE: u32 = 5_000;
-
 /// Rows of a report on deliveries at most.
 pub const LARGEST_REPORT: u32 = 1_000;
 
@@ -107,8 +108,13 @@ pub enum Ask {
         /// How long.
         seconds: u64,
     },
-    /// End the pause.
-    Resume,
+    /// End the pause. While everything was restored from a backup, refused unless that is meant.
+    Resume {
+        /// End the hold after a restore, too.
+        restored: bool,
+    },
+    /// Everything that is kept, as a file: it follows behind the answer.
+    Export,
     /// What was sent and is being sent, newest first.
     Deliveries {
         /// How many activities, at most [`LARGEST_REPORT`].
@@ -153,6 +159,11 @@ pub enum Ask {
         /// Only say what would be given up.
         dry_run: bool,
     },
+    /// A step of moving in from Owncast's own federation, or back.
+    Adopt {
+        /// Which.
+        step: adopt::Adopting,
+    },
 }
 
 /// What comes back.
@@ -193,6 +204,10 @@ pub enum Answer {
     Retried(RetriedDeliveries),
     /// To [`Ask::Drop`].
     Dropped(DroppedDeliveries),
+    /// To [`Ask::Export`]: the file follows, up to the end of the connection.
+    Export,
+    /// To [`Ask::Adopt`].
+    Adopted(Box<adopt::Adopted>),
     /// Nothing was done.
     Refused(Refusal),
 }
@@ -229,6 +244,8 @@ pub enum RefusalCode {
     BadConfiguration,
     /// The store failed or the agent is stopping.
     Unavailable,
+    /// Only a running agent can do it.
+    NotRunning,
 }
 
 /// A place in the list of followers, newest first.
@@ -285,74 +302,6 @@ pub struct Judged {
     pub state: FollowerState,
     /// False if it stood there before.
     pub changed: bool,
-}
-
-/// What a block names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BlockKind {
-    /// A domain and everything below it.
-    Domain,
-    /// One actor.
-    Actor,
-}
-
-/// Whose block it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ListedBy {
-    /// On Owncast's list; removed there.
-    Owncast,
-    /// Made here.
-    Operator,
-}
-
-/// A block was made, or stood already.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blocked {
-    /// The domain or actor id.
-    pub target: String,
-    /// Which of them.
-    pub kind: BlockKind,
-    /// False if it stood before.
-    pub changed: bool,
-    /// Followers set aside by it.
-    pub parked: u64,
-    /// Followers forgotten because that was asked for; they are counted in `parked`, too, if this block parked them.
-    pub purged: u64,
-}
-
-/// A block was lifted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unblocked {
-    /// The domain or actor id.
-    pub target: String,
-    /// Which of them.
-    pub kind: BlockKind,
-    /// Followers who are back.
-    pub restored: u64,
-    /// Owncast's list still holds it, so that nothing has changed in effect.
-    pub still_listed_by_owncast: bool,
-}
-
-/// Everything blocked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlockList {
-    /// Domains first, then actors, each in alphabetical order.
-    pub blocks: Vec<BlockRow>,
-}
-
-/// One block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlockRow {
-    /// The domain or actor id.
-    pub target: String,
-    /// Which of them.
-    pub kind: BlockKind,
-    /// Whose it is.
-    pub listed_by: ListedBy,
-    /// Since when.
-    pub since: Timestamp,
 }
 
 /// What other servers reported.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::WriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::protocol::{self, Answer, Ask, LONGEST_REQUEST, Refusal, RefusalCode};
 use super::{Control, operations};
+use crate::backup::{Exporter, Keys};
 
 /// Mode of the socket file: the agent's user and group.
 const MODE: u32 = 0o660;
@@ -138,6 +141,13 @@ async fn serve(mut stream: UnixStream, control: Arc<Control>, cancel: Cancellati
         return;
     }
     let answer = match understood(&line) {
+        Ok(Ask::Export) => {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = export(&mut answering, &control) => {}
+            }
+            return;
+        }
         Ok(ask) => timeout(WORKING, operations::answer(&control, ask)).await.unwrap_or_else(|_| {
             Answer::Refused(Refusal {
                 code: RefusalCode::Unavailable,
@@ -150,6 +160,34 @@ async fn serve(mut stream: UnixStream, control: Arc<Control>, cancel: Cancellati
         // The asker may have gone away; what was done stands.
         Ok(bytes) => drop(timeout(ANSWERING, answering.write_all(&bytes)).await),
         Err(error) => tracing::error!(%error, "an answer on the administration socket cannot be written"),
+    }
+}
+
+/// The answer, and behind it the whole file. What is cut off lacks its last line, which the asker misses.
+async fn export(answering: &mut WriteHalf<'_>, control: &Control) {
+    let config = Arc::clone(&control.effective.borrow().config);
+    let file = config.identity.key_file.clone();
+    // The private key never goes through this socket.
+    let keys = tokio::task::spawn_blocking(move || Keys::of(&file, None)).await.unwrap_or_default();
+    let begun = Exporter::new(control.store.clone(), &config.store.path, keys, Timestamp::now()).await;
+    let first = match &begun {
+        Ok(_) => Answer::Export,
+        Err(error) => Answer::Refused(Refusal { code: RefusalCode::Unavailable, message: error.to_string() }),
+    };
+    let (Ok(first), mut begun) = (protocol::line(&first), begun) else { return };
+    let mut block = Some(first);
+    while let Some(bytes) = block {
+        if !matches!(timeout(ANSWERING, answering.write_all(&bytes)).await, Ok(Ok(()))) {
+            return;
+        }
+        let Ok(exporter) = &mut begun else { return };
+        block = match exporter.next().await {
+            Ok(block) => block,
+            Err(error) => {
+                tracing::error!(target: "herald::agent", %error, "an export was broken off");
+                return;
+            }
+        };
     }
 }
 

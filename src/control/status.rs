@@ -2,39 +2,39 @@
 
 use jiff::Timestamp;
 
+use super::attention::{attention, first_of_all};
+use super::key_change::key_change;
 use super::protocol::{
-    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, ListenStatus, OwncastStatus, Reach,
-    SessionStatus, SettingRow, Status, StreamStatus, WishList,
+    Announcement, Deliveries, FanOut, IdentityStatus, IdentityWord, KeyChange, ListenStatus, OwncastStatus,
+    Reach, SessionStatus, SettingRow, Status, StreamStatus, WishList,
 };
 use super::{Control, wishes};
-use crate::agent::board::{Board, Way, clock_words};
 use crate::agent::effective::{Effective, IdentityState};
-use crate::config::reload::OnDisk;
 use crate::config::{Approval, Origin, Visibility};
 use crate::decide::delivered;
 use crate::model::View;
 use crate::model::delivery::Outgoing;
 use crate::model::follower::FollowerCounts;
+use crate::model::host::HostCounts;
 use crate::model::post::Post;
 use crate::model::record::kind;
 use crate::model::stream::{Phase, Session, Stream};
-use crate::store::{Room, StoreError};
+use crate::store::StoreError;
 
 /// Fan-outs under way that are told.
 const FAN_OUTS: usize = 5;
-/// So many errors in a row of the chat websocket are worth the operator's attention.
-const LOST_SOCKETS: u32 = 3;
-
 /// What the store says of itself, read in one look.
 struct Stored {
     followers: FollowerCounts,
     waiting: u64,
+    hosts: HostCounts,
     fan_outs: Vec<FanOut>,
     blocks: u64,
     reports: u64,
     session: Option<SessionStatus>,
     announcement: Option<Announcement>,
     wishes: WishList,
+    key_change: Option<KeyChange>,
 }
 
 /// Everything at once.
@@ -49,29 +49,35 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         .read(move |view| Stored {
             followers: view.meta(),
             waiting: delivered::open(view),
+            hosts: view.meta(),
             fan_outs: fan_outs(view, &ours),
             blocks: count(view, kind::BLOCK),
             reports: count(view, kind::REPORT),
             session: view.meta::<Stream>().session.map(session),
             announcement: announcement(view, &ours),
             wishes: wishes::list(view, now),
+            key_change: key_change(view, &ours),
         })
         .await?;
     let board = control.board.borrow().clone();
-    let identity = identity(&effective.identity);
+    let identity = identity(&effective.identity, stored.key_change);
     let store_works = !*control.store.failed().borrow();
+    let held = first_of_all(control.running, stored.wishes.restored, stored.key_change, now);
+    let needed = attention(
+        &effective,
+        &board,
+        &control.reload.on_disk(),
+        &control.store.room(),
+        stored.followers.pending,
+        stored.reports,
+    );
+    let needed = held.into_iter().chain(needed).collect();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        ready: store_works && identity.state == IdentityWord::Settled,
+        running: control.running,
+        ready: control.running && store_works && identity.state == IdentityWord::Settled,
         uptime_seconds: u64::try_from(now.duration_since(control.started).as_secs()).unwrap_or(0),
-        attention: attention(
-            &effective,
-            &board,
-            &control.reload.on_disk(),
-            &control.store.room(),
-            stored.followers.pending,
-            stored.reports,
-        ),
+        attention: needed,
         identity,
         owncast: OwncastStatus {
             url: effective.config.owncast.url.to_string(),
@@ -87,7 +93,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         sources: board.sources,
         notices: board.notices,
         followers: stored.followers,
-        deliveries: Deliveries { waiting: stored.waiting, fan_outs: stored.fan_outs },
+        deliveries: Deliveries { waiting: stored.waiting, hosts: stored.hosts, fan_outs: stored.fan_outs },
         blocks: stored.blocks,
         reports: stored.reports,
         listen: ListenStatus {
@@ -97,61 +103,6 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         },
         settings: settings(&effective),
     })
-}
-
-/// What the operator should look at, the most pressing first. What ends by itself is not among it.
-fn attention(
-    effective: &Effective,
-    board: &Board,
-    on_disk: &OnDisk,
-    room: &Room,
-    pending: u64,
-    reports: u64,
-) -> Vec<String> {
-    let mut needed = Vec::new();
-    if room.low {
-        needed.push(room.to_string());
-    }
-    if let IdentityState::Waiting(why) = &effective.identity {
-        needed.push(why.clone());
-    }
-    needed.extend(board.problem.clone());
-    if let Some(error) = &on_disk.refused {
-        needed.push(format!("agent.toml is refused, and what was read before stays: {}", error.one_line()));
-    }
-    for change in &on_disk.waiting {
-        needed.push(format!(
-            "{} is {} until a restart, which makes it {} (systemctl restart owncast-herald)",
-            change.field, change.from, change.to
-        ));
-    }
-    needed.extend(effective.attention());
-    if let Way::Broken(why) = &board.sources.webhook.way {
-        needed.push(why.clone());
-    }
-    // A connection that ends is made again; only one that cannot be made is the operator's matter.
-    if let Way::Broken(why) = &board.sources.websocket.way
-        && board.sources.websocket.errors >= LOST_SOCKETS
-    {
-        needed.push(format!("Owncast's chat websocket does not work, and Owncast is asked instead: {why}"));
-    }
-    needed.extend(board.clock_offset_seconds.map(clock_words));
-    if pending > 0 {
-        let (wait, follower) = if pending == 1 { ("waits", "follower") } else { ("wait", "followers") };
-        needed.push(format!(
-            "{pending} {follower} {wait} for your approval: owncast-herald followers list --state pending"
-        ));
-    }
-    if reports > 0 {
-        let (waits, report) = if reports == 1 { ("waits", "report") } else { ("wait", "reports") };
-        needed.push(format!(
-            "{reports} {report} from other servers {waits} to be read: owncast-herald reports list"
-        ));
-    }
-    // The same fault may be known in two places.
-    let mut seen = std::collections::BTreeSet::new();
-    needed.retain(|text| seen.insert(text.clone()));
-    needed
 }
 
 fn session(session: Session) -> SessionStatus {
@@ -208,7 +159,7 @@ fn reach(view: &dyn View, create: &Outgoing) -> Reach {
     Reach { reached: tally.reached, failed: tally.given_up(), waiting: tally.open() }
 }
 
-fn identity(state: &IdentityState) -> IdentityStatus {
+fn identity(state: &IdentityState, key_change: Option<KeyChange>) -> IdentityStatus {
     match state {
         IdentityState::Waiting(why) => IdentityStatus {
             state: IdentityWord::Waiting,
@@ -216,6 +167,7 @@ fn identity(state: &IdentityState) -> IdentityStatus {
             actor: None,
             handle: None,
             key_id: None,
+            key_change,
         },
         IdentityState::Settled { addresses, .. } => IdentityStatus {
             state: IdentityWord::Settled,
@@ -223,6 +175,7 @@ fn identity(state: &IdentityState) -> IdentityStatus {
             actor: Some(addresses.actor()),
             handle: Some(addresses.handle()),
             key_id: Some(addresses.key_id()),
+            key_change,
         },
     }
 }
@@ -287,12 +240,15 @@ mod tests {
     use ulid::Ulid;
 
     use super::*;
+    use crate::agent::board::{Board, clock_words};
+    use crate::config::reload::OnDisk;
     use crate::config::{Config, Overrides};
     use crate::model::delivery::{Attempt, InboxState, OutgoingKind, Tally, Target, chunk_key};
     use crate::model::facts::{Facts, Identity};
     use crate::model::post::{Audience, PostState};
     use crate::model::view::MemoryView;
     use crate::model::{Addresses, Changes};
+    use crate::store::Room;
 
     fn effective(facts: Facts, settled: bool) -> Effective {
         let overrides = Overrides { owncast_url: Some("http://127.0.0.1:8080".to_owned()), store_path: None };

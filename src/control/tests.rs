@@ -59,8 +59,17 @@ impl Agent {
         let api = Api::read_only("http://127.0.0.1:9".parse().unwrap(), "admin".to_owned(), "x").unwrap();
         let woken = Arc::<Notify>::default();
         let wake = Arc::clone(&woken);
-        let control =
-            Control { store: store.clone(), effective, board, listening, reload, started, api, wake };
+        let control = Control {
+            store: store.clone(),
+            effective,
+            board,
+            listening,
+            reload,
+            started,
+            api,
+            wake,
+            running: true,
+        };
         let (socket, stop) = (folder.path().join("admin.sock"), CancellationToken::new());
         let listener = server::bind(&socket).unwrap();
         tokio::spawn(reloader.run(stop.clone()));
@@ -157,7 +166,7 @@ async fn status_tells_everything() {
     assert!(status.settings.iter().any(|row| row.field == "owncast.url" && row.origin == "agent.toml"));
     let json = serde_json::to_value(&*status).unwrap();
     let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    let want = "version ready uptime_seconds attention identity owncast stream session announcement wishes sources notices \
+    let want = "version running ready uptime_seconds attention identity owncast stream session announcement wishes sources notices \
          followers deliveries blocks reports listen settings";
     assert_eq!(keys.join(" "), want);
     assert_eq!(json["sources"]["webhook"]["way"]["state"], "broken");
@@ -342,10 +351,10 @@ async fn wishes_are_kept_and_answered_with_what_follows() {
     let until = done.wishes.paused_until.unwrap();
     assert_eq!(done.held, Some(Held::Pause { until }));
     assert_eq!(kept(&agent).await.paused_until, Some(until));
-    let done = wished(&agent, Ask::Resume).await;
+    let done = wished(&agent, Ask::Resume { restored: false }).await;
     assert_eq!((done.changed, done.held), (true, None));
     assert!(agent.was_woken(), "a stream that waited is looked at at once");
-    assert!(!wished(&agent, Ask::Resume).await.changed);
+    assert!(!wished(&agent, Ask::Resume { restored: false }).await.changed);
     for seconds in [0, 59, 30 * 86_400 + 1, u64::MAX] {
         let (code, message) = agent.refused(Ask::Pause { seconds }).await;
         assert!(code == RefusalCode::Unreadable && message.contains("30 days"), "{message}");
@@ -415,4 +424,18 @@ async fn only_a_dead_socket_is_replaced() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "keep");
     let nowhere = server::bind(Path::new("/nonexistent/s")).unwrap_err();
     assert!(nowhere.to_string().contains("admin-socket"), "{nowhere}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_stands_behind_the_answer() {
+    let agent = Agent::start(settled());
+    agent.have(&[("https://a.example/u", "u@a.example", FollowerState::Approved)]).await;
+    let socket = agent.socket.clone();
+    let contents = tokio::task::spawn_blocking(move || {
+        let (answer, file) = client::ask_on(&[socket], &Ask::Export).unwrap();
+        assert_eq!(answer, Answer::Export);
+        crate::backup::check(file).unwrap()
+    });
+    let contents = contents.await.unwrap();
+    assert_eq!((contents.counts.of("follower"), contents.counts.with_key), (1, false));
 }

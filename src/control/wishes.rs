@@ -96,10 +96,16 @@ pub(super) async fn pause(control: &Control, seconds: u64, now: Timestamp) -> Re
     wished(control, Wish::Pause, true, now).await
 }
 
-pub(super) async fn resume(control: &Control, now: Timestamp) -> Result<Wished, Refusal> {
-    let changed = change(control, move |draft| wishes::resume(draft, now)).await?;
+pub(super) async fn resume(control: &Control, restored: bool, now: Timestamp) -> Result<Wished, Refusal> {
+    let ended = change(control, move |draft| match wishes::restored(draft.view()) {
+        Some(_) if restored => Ok((Wish::Released, wishes::release(draft))),
+        // Whoever means a pause must not let two machines send at once.
+        Some(since) => Err(NotNow::Restored(since)),
+        None => Ok((Wish::Resume, wishes::resume(draft, now))),
+    });
+    let (wish, changed) = ended.await?.map_err(|reason| not_now(control, reason))?;
     control.wake.notify_one();
-    wished(control, Wish::Resume, changed, now).await
+    wished(control, wish, changed, now).await
 }
 
 async fn change<R: Send + 'static>(
@@ -150,6 +156,11 @@ fn not_now(control: &Control, reason: NotNow) -> Refusal {
         NotNow::Announced(post) => {
             let address = control.effective.borrow().addresses().map(|ours| ours.note(post));
             format!("the stream that runs is announced already: {}", address.unwrap_or_default())
+        }
+        NotNow::Restored(_) => {
+            "everything here was restored from a backup, and nothing is sent or announced. Is the old machine stopped? Then: \
+             owncast-herald resume --restored"
+                .to_owned()
         }
     };
     Refusal { code: RefusalCode::NothingToDo, message }
@@ -208,12 +219,13 @@ pub(super) fn held(view: &dyn View, rules: &Rules, now: Timestamp) -> Option<Hel
         Hold::Off => Held::Off,
         Hold::Skipped => Held::Skip,
         Hold::Paused(until) => Held::Pause { until },
+        Hold::Restored(since) => Held::Restored { since },
     })
 }
 
 /// What is wished at this moment; a pause that has passed is none.
 pub(super) fn list(view: &dyn View, now: Timestamp) -> WishList {
-    let Wishes { skip, paused_until, message, now: at_once } = view.meta();
+    let Wishes { skip, paused_until, message, restored, now: at_once } = view.meta();
     WishList {
         skip: skip.map(|skip| match skip {
             Skip::Next => SkippedStream::Next,
@@ -221,6 +233,7 @@ pub(super) fn list(view: &dyn View, now: Timestamp) -> WishList {
         }),
         paused_until: paused_until.filter(|until| *until > now),
         message,
+        restored,
         now: at_once.is_some(),
     }
 }

@@ -9,7 +9,7 @@ use crate::model::stream::Stream;
 use crate::model::view::Meta;
 
 /// Everything that belongs to the actor that was: who follows it, what it said, what is under way. Blocks stay.
-const ITS: [u8; 19] = [
+const ITS: [u8; 22] = [
     kind::FOLLOWER,
     kind::INBOX,
     kind::INBOX_NUMBER,
@@ -29,6 +29,9 @@ const ITS: [u8; 19] = [
     kind::NOTICE,
     kind::SAID,
     kind::NEWCOMERS,
+    kind::IMPORTED,
+    kind::TAKEN,
+    kind::SET_ASIDE,
 ];
 
 /// Forgets the settled identity and everything that belongs to it. Returns how many followers are given up.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::seen::{self, later};
-use super::{Moment, Rules, followers, refusals};
+use super::{Moment, Rules, adopt, followers, refusals};
 use crate::activitypub::vocab;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
 use crate::model::follower::{Follower, FollowerState, Newcomers};
@@ -62,8 +62,12 @@ pub fn follow(
     let state = match before {
         Some(FollowerState::Approved) => FollowerState::Approved,
         Some(FollowerState::Rejected) => FollowerState::Rejected,
-        _ if rules.manual_approval => FollowerState::Pending,
-        _ => FollowerState::Approved,
+        // An answer that was given, or is owed, where the actor moved in from counts before its row is believed.
+        _ => match adopt::aside_as(draft.view(), &person.actor) {
+            Some(aside @ (FollowerState::Rejected | FollowerState::Pending)) => aside,
+            _ if rules.manual_approval => FollowerState::Pending,
+            _ => FollowerState::Approved,
+        },
     };
     let again = known.as_ref().filter(|known| known.state == state);
     let mut follower = Follower {
@@ -141,6 +145,9 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
         }
         Some(known) => {
             Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known }
+        }
+        None if adopt::aside_as(draft.view(), &person.actor) == Some(FollowerState::Rejected) => {
+            return false;
         }
         // The Undo came first: remembered, so that the older Follow behind it changes nothing.
         None => Follower {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::adopt;
 use crate::model::Draft;
 use crate::model::follower::{
     DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox,
@@ -28,6 +29,7 @@ pub fn settle(draft: &mut Draft<'_>, follower: &Follower) {
     }
     draft.put_meta(&counts);
     draft.put(follower);
+    adopt::became(draft, follower);
 }
 
 /// Moves a stored follower to another state. False if there is no such follower.

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::delivered::state_of;
 use super::seen::later;
-use super::{Moment, engage, follow, followers};
+use super::{Moment, adopt, engage, follow, followers};
+use crate::model::adopted::SetAside;
 use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::{Seen, engaged_prefix};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
@@ -32,6 +33,7 @@ pub fn is_known(view: &dyn View, actor: &str) -> bool {
         full_key(Report::KIND, &Report::prefix_of_actor(actor)),
     ];
     view.get::<Follower>(actor.as_bytes()).is_some()
+        || view.get::<SetAside>(actor.as_bytes()).is_some()
         || prefixes.iter().any(|prefix| {
             let mut known = false;
             view.scan_bytes(prefix, prefix, &mut |_, _| {
@@ -52,6 +54,7 @@ pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
     if known.is_none_or(|known| known.state != FollowerState::Rejected) {
         followers::forget(draft, actor, moment.now);
     }
+    adopt::gone(draft, actor, moment.now);
     engage::forget(draft, actor);
     for report in draft.view().all::<Report>(&Report::prefix_of_actor(actor)) {
         draft.delete::<Report>(&report.key());
@@ -70,6 +73,7 @@ pub fn moved(draft: &mut Draft<'_>, actor: &str, target: &str) -> bool {
 
 /// An actor blocked us: it stops following, quietly.
 pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, actor: &str, stamp: Timestamp) {
+    adopt::gone(draft, actor, moment.now);
     let Some(known) = draft.view().get::<Follower>(actor.as_bytes()) else { return };
     if stamp < known.stamp {
         return;

@@ -4,6 +4,7 @@
 //! reads cannot change before what it writes is applied.
 
 pub mod abandon;
+pub mod adopt;
 pub mod blocks;
 pub mod delivered;
 pub mod engage;

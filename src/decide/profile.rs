@@ -77,6 +77,6 @@ pub fn look(draft: &mut Draft<'_>, moment: &mut Moment, addresses: &Addresses, a
 }
 
 /// SHA-256 of the document as it is sent, in hexadecimal.
-fn digest(document: &Value) -> String {
+pub fn digest(document: &Value) -> String {
     sha256(document.to_string().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

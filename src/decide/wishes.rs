@@ -29,6 +29,8 @@ pub enum NotNow {
     NoStream,
     /// It is announced already, by this post.
     Announced(Ulid),
+    /// Restored from a backup at this moment, and not released since: nothing is sent at all.
+    Restored(Timestamp),
 }
 
 /// What keeps a post from being made.
@@ -40,6 +42,8 @@ pub enum Hold {
     Skipped,
     /// The operator wants none before this moment.
     Paused(Timestamp),
+    /// Restored from a backup at this moment, and not released since.
+    Restored(Timestamp),
 }
 
 /// A post as it would be made now.
@@ -100,15 +104,37 @@ pub fn pause(draft: &mut Draft<'_>, until: Timestamp) {
     });
 }
 
-/// Takes [`pause`] back. False if nothing was paused at this moment.
+/// Takes [`pause`] back. False if there was none, or it was over.
 pub fn resume(draft: &mut Draft<'_>, now: Timestamp) -> bool {
-    let paused = draft.view().meta::<Wishes>().paused_until.is_some_and(|until| until > now);
+    let before: Wishes = draft.view().meta();
     change(draft, |wishes| wishes.paused_until = None);
-    paused
+    before.paused_until.is_some_and(|until| until > now)
+}
+
+/// Takes [`restore`] back, and [`pause`]. False if nothing was restored.
+pub fn release(draft: &mut Draft<'_>) -> bool {
+    let held = restored(draft.view()).is_some();
+    if held {
+        change(draft, |wishes| (wishes.paused_until, wishes.restored) = (None, None));
+    }
+    held
+}
+
+/// Wants nothing announced or sent until [`release`]: everything here was just restored from a backup.
+pub fn restore(draft: &mut Draft<'_>, now: Timestamp) {
+    change(draft, |wishes| (wishes.restored, wishes.now) = (Some(now), None));
+}
+
+/// Since when nothing is sent because everything was restored from a backup.
+pub fn restored(view: &dyn View) -> Option<Timestamp> {
+    view.meta::<Wishes>().restored
 }
 
 /// Wants the running stream announced at the next look, whatever else holds it back. Answers its session.
 pub fn now(draft: &mut Draft<'_>) -> Result<Ulid, NotNow> {
+    if let Some(since) = restored(draft.view()) {
+        return Err(NotNow::Restored(since));
+    }
     let session = running(draft.view()).ok_or(NotNow::NoStream)?;
     match announced(draft.view()) {
         Some(post) => Err(NotNow::Announced(post)),

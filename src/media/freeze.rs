@@ -14,7 +14,7 @@ use super::recognise::Hash;
 use crate::model::post::{Picture, Shows};
 
 /// Folder inside the store.
-const FOLDER: &str = "media";
+pub const FOLDER: &str = "media";
 /// Pictures lent at once besides those kept last; of half a megabyte each as a rule, and of some more at most.
 const LENT: usize = 12;
 /// So many of those kept last are always lent: the logo and the pictures of the last posts, which everybody wants.

@@ -100,6 +100,11 @@ impl Addresses {
         format!("{}/federation/activities/{id}", self.base)
     }
 
+    /// The page on which visitors say where they want to follow from.
+    pub fn follow_page(&self) -> String {
+        format!("{}/federation/follow", self.base)
+    }
+
     /// A frozen picture by its file name.
     pub fn media(&self, name: &str) -> String {
         format!("{}/federation/media/{name}", self.base)

@@ -1,6 +1,7 @@
 //! Pure types that every room shares: addresses, records and the view decisions look at.
 
 pub mod addresses;
+pub mod adopted;
 pub mod block;
 pub mod delivery;
 pub mod draft;

@@ -55,6 +55,12 @@ pub mod kind {
     pub const NEWCOMERS: u8 = b'f';
     /// Reports for the operator, by server, reporter and activity.
     pub const REPORT: u8 = b'G';
+    /// Posts of Owncast's own federation, by what their address has behind `/federation/`.
+    pub const IMPORTED: u8 = b'D';
+    /// Followers of Owncast's own federation that were taken over, by a digest of the actor.
+    pub const TAKEN: u8 = b'J';
+    /// Of these, those set aside until the actor's own document was read, by actor id.
+    pub const SET_ASIDE: u8 = b'K';
     /// Singletons by name.
     pub const META: u8 = b'M';
 }

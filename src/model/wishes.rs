@@ -26,6 +26,9 @@ pub struct Wishes {
     pub paused_until: Option<Timestamp>,
     /// Text of the next post instead of the configured one. Gone when that post is made.
     pub message: Option<String>,
+    /// Restored from a backup at this moment, and not resumed since: nothing is announced or sent, whatever else is wished.
+    /// The machine that the backup was made on may still be at work.
+    pub restored: Option<Timestamp>,
     /// Announce this running session at once: no delay, no waiting for a picture, even while paused or skipped.
     pub now: Option<Ulid>,
 }

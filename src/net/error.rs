@@ -55,7 +55,7 @@ impl NetError {
     }
 
     /// Sorts what reqwest reports; the address is not repeated, the caller knows it.
-    pub(super) fn from_reqwest(error: reqwest::Error, timeout: std::time::Duration) -> Self {
+    pub(crate) fn from_reqwest(error: reqwest::Error, timeout: std::time::Duration) -> Self {
         let error = error.without_url();
         // Timeouts and TLS failures on the way to a connection included: nothing can have arrived then. The same failures
         // later tell nothing about what arrived.

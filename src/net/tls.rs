@@ -15,7 +15,7 @@ use super::error::NetError;
 ///
 /// # Errors
 /// [`NetError::Client`] if the extra authorities cannot be read or TLS cannot start.
-pub(super) fn connector(extra_ca: Option<&Path>) -> Result<TlsConnector, NetError> {
+pub(crate) fn connector(extra_ca: Option<&Path>) -> Result<TlsConnector, NetError> {
     let mut builder = TlsConnector::builder();
     builder.min_protocol_version(Some(Protocol::Tlsv12)).request_alpns(&["h2", "http/1.1"]);
     let bundle = openssl_probe::probe().cert_file.and_then(|path| std::fs::read(path).ok());

@@ -257,6 +257,18 @@ impl Api {
         self.admin_post(&["api", "admin", "config", "federation", "livemessage"], &body).await
     }
 
+    /// All external actions in Owncast's own shape, whoever made them.
+    ///
+    /// # Errors
+    /// [`OwncastError`].
+    pub async fn external_actions(&self) -> Result<Vec<Value>, OwncastError> {
+        let url = self.0.at(&["api", "admin", "serverconfig"]);
+        let mut config = self.0.get_json(url.clone(), Credentials::Admin).await?;
+        require(&config, &["federation", "instanceDetails"], &url)?;
+        let actions = config.get_mut("externalActions").map(Value::take).unwrap_or_default();
+        Ok(shape::<Option<Vec<Value>>>(actions, &url, "the list of external actions")?.unwrap_or_default())
+    }
+
     /// Makes Owncast raise a VISIBILITY-UPDATE with `id` on its webhooks and its websocket, which viewers do
     /// not see as long as no chat message has that id. It always sends one id: an empty list makes
     /// Owncast's handler panic.

@@ -13,6 +13,7 @@ pub mod api;
 mod error;
 pub mod footprint;
 pub mod frames;
+pub mod life;
 pub mod provision;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -16,7 +16,7 @@ use crate::model::Addresses;
 use crate::model::facts::Facts;
 
 /// What strangers are told: the reason names files and followers, and is for the operator alone.
-const UNSETTLED: &str = "this server's fediverse identity is not settled; its operator finds the reason in the log and with 'owncast-herald status'. An actor that has lived before goes on with 'owncast-herald adopt --key-only' or 'owncast-herald run --new-identity'";
+const UNSETTLED: &str = "this server's fediverse identity is not settled; its operator finds the reason in the log and with 'owncast-herald status'. An actor that has lived before goes on with 'owncast-herald adopt' or 'owncast-herald run --new-identity'";
 /// How long discovery documents are kept by those who ask, in seconds.
 const DISCOVERY: u32 = 3600;
 

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::answer::{ACTIVITY_JSON, Document, HTML, JSON, Problem, Rendered, Wants, json_answer, wants};
-use super::documents::{Counted, Settled, Standing};
+use super::documents::{Counted, Settled, Standing, see_other};
 use super::public::{Public, Request};
 use crate::activitypub::html;
 use crate::activitypub::vocab::{self, collection::PAGE_SIZE, collection::Page};
 use crate::decide::publish::LANGUAGE;
 use crate::media::freeze::Found;
+use crate::model::adopted::Imported;
 use crate::model::follower::{Follower, FollowerCounts, FollowerState};
 use crate::model::handle::Person;
 use crate::model::post::{Audience, Post, PostState};
@@ -223,6 +224,27 @@ pub(super) async fn post(
         _ => return Err(Problem::not_found()),
     };
     Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
+}
+
+/// A post of Owncast's own federation, by what its address has behind `/federation/`. One for followers does not exist for
+/// strangers.
+pub(super) async fn imported(public: &Public, place: &str) -> Result<Imported, Problem> {
+    let place = place.as_bytes().to_vec();
+    let post: Option<Imported> =
+        public.store.read(move |view| view.get(&place)).await.map_err(unavailable)?;
+    post.filter(|post| post.public).ok_or_else(Problem::not_found)
+}
+
+/// The post as Owncast stored it. It never had a page for people, who are sent to the stream.
+pub(super) fn as_it_was(settled: &Settled, request: &Request, post: Imported) -> Rendered {
+    if post.gone {
+        let tombstone = serde_json::from_str(&post.json).unwrap_or_default();
+        return json_answer(StatusCode::GONE, ACTIVITY_JSON, &tombstone).into();
+    }
+    match wants(&request.headers) {
+        Wants::Page => see_other(&settled.addresses.watch_page()).into(),
+        Wants::Activity => Document::negotiated(post.json, ACTIVITY_JSON).into(),
+    }
 }
 
 /// The page of a post: its text, its picture, and the way to the stream.

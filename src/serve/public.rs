@@ -195,6 +195,12 @@ impl Public {
                 let id = Ulid::from_string(id).map_err(|_| Problem::not_found())?;
                 pages::post(self, settled, request, id, rest).await
             }
+            ["federation", place @ ..] => {
+                let settled = standing.settled()?;
+                let post = pages::imported(self, &place.join("/")).await?;
+                self.read_only(request)?;
+                Ok(pages::as_it_was(settled, request, post))
+            }
             _ => Err(Problem::not_found()),
         }
     }

@@ -14,7 +14,9 @@ use crate::model::View;
 use crate::model::record::{full_key, kind};
 
 /// Version of the records' layout as a whole.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
+/// Stands in the store's folder while an import moves stores and keys about; what is found beside it may be of two machines.
+pub const HALF_IMPORTED: &str = "half-imported";
 /// Memory for cached pages. The default of the database is 1 GiB, far above our budget.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a process that was killed a moment ago may still hold the files.
@@ -48,6 +50,9 @@ impl Disk {
         std::fs::create_dir_all(folder).map_err(in_folder)?;
         let deadline = Instant::now() + OPEN_PATIENCE;
         let lock = take_lock(folder, deadline)?;
+        if folder.join(HALF_IMPORTED).try_exists().map_err(in_folder)? {
+            return Err(StoreError::HalfImported { folder: folder.display().to_string() });
+        }
         let path = folder.join("db");
         remove_half_written_snapshots(&path).map_err(in_folder)?;
         let db = loop {
@@ -239,6 +244,20 @@ fn locked(folder: &Path, holder: Option<String>) -> StoreError {
         folder: folder.display().to_string(),
         holder: holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
     }
+}
+
+/// The lock of a store's folder, held for as long as it lives.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+/// Keeps everybody from opening the store in `folder`, which must be there.
+///
+/// # Errors
+/// Somebody has it open, or the folder cannot be written.
+pub fn lock(folder: &Path) -> Result<FolderLock, StoreError> {
+    take_lock(folder, Instant::now() + OPEN_PATIENCE).map(|file| FolderLock { _file: file })
 }
 
 /// Our own lock, taken before anything is touched: the database's lock comes too late to protect the clean-up below.

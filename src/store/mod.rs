@@ -7,6 +7,7 @@ mod copy;
 mod disk;
 mod journal;
 mod space;
+mod tap;
 mod writer;
 
 use std::path::Path;
@@ -18,8 +19,9 @@ use crate::model::record::kind;
 use crate::model::{Changes, View};
 
 pub use copy::copy;
-pub use disk::Disk;
+pub use disk::{Disk, FolderLock, HALF_IMPORTED, SCHEMA, lock};
 pub use space::Room;
+pub use tap::{Tap, Writes};
 
 /// Commits that may wait for the writer; more wait at the channel, which slows their callers down.
 const WAITING_COMMITS: usize = 1024;
@@ -60,6 +62,15 @@ pub enum StoreError {
         /// Schema this release knows.
         known: u32,
     },
+    /// An import was broken off.
+    #[error(
+        "an import into {folder} was broken off half way; do it again: owncast-herald import --replace FILE. What was there \
+         before is kept in that folder"
+    )]
+    HalfImported {
+        /// The store's folder.
+        folder: String,
+    },
     /// It cannot be copied in a moment in which nobody writes to it.
     #[error(
         "the store {folder} is written to all the time and cannot be copied whole; try again when less is going on"
@@ -85,7 +96,23 @@ fn cure(cause: &std::io::Error) -> &'static str {
     }
 }
 
+/// Exit code of a command that a file is to blame for: 74 if its disk failed or is full, else 1.
+pub fn exit_code_of(cause: &std::io::Error) -> u8 {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let failed = cause.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    if failed || matches!(cause.kind(), QuotaExceeded | StorageFull) { 74 } else { 1 }
+}
+
 impl StoreError {
+    /// Exit code of a command after sysexits.h: 74 if the disk failed, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            StoreError::Disk(_) => 74,
+            StoreError::Folder { cause, .. } => exit_code_of(cause),
+            _ => 1,
+        }
+    }
+
     /// True if the same call may succeed later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Closed)
@@ -99,6 +126,7 @@ pub struct Store {
     disk: Arc<Disk>,
     signals: Arc<Signals>,
     space: Arc<space::Space>,
+    taps: Arc<tap::Taps>,
 }
 
 /// Counters that move when something of their kind was written; tasks wait for them instead of asking again and again.
@@ -144,12 +172,18 @@ impl Store {
         let disk = Arc::new(Disk::open(folder)?);
         let signals = Arc::new(Signals::new());
         let (commands, queue) = mpsc::channel(WAITING_COMMITS);
-        let writer = writer::Writer { disk: Arc::clone(&disk), queue, signals: Arc::clone(&signals) };
+        let taps = Arc::<tap::Taps>::default();
+        let writer = writer::Writer {
+            disk: Arc::clone(&disk),
+            queue,
+            signals: Arc::clone(&signals),
+            taps: Arc::clone(&taps),
+        };
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
             .map_err(|cause| StoreError::Folder { folder: folder.display().to_string(), cause })?;
-        Ok(Store { commands, disk, signals, space: Arc::new(space::Space::new(folder)) })
+        Ok(Store { commands, disk, signals, space: Arc::new(space::Space::new(folder)), taps })
     }
 
     /// Runs a decision against the newest state and applies its changes atomically and durably.
@@ -197,6 +231,25 @@ impl Store {
             Some(fault) => Err(StoreError::Disk(fault)),
             None => Ok(result),
         }
+    }
+
+    /// Records what is written from now on, for a copy that is made by walking through the store: see [`Tap`].
+    ///
+    /// # Errors
+    /// The store is closed.
+    pub async fn tap(&self) -> Result<Tap, StoreError> {
+        let tap = self.taps.open();
+        // A batch that is just being applied may not know of the tap yet.
+        self.pass().await?;
+        Ok(tap)
+    }
+
+    /// Waits until everything decided before this call is on disk.
+    ///
+    /// # Errors
+    /// The store is closed, or the disk failed.
+    pub async fn pass(&self) -> Result<(), StoreError> {
+        self.commit(|_| (Changes::none(), ())).await
     }
 
     /// Moves when an outgoing activity or an attempt was written.

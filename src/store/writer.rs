@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::Disk;
+use super::tap::Taps;
 use super::{Signals, StoreError};
 use crate::model::{Changes, Draft, View};
 
@@ -38,6 +39,7 @@ pub(super) struct Writer {
     pub(super) disk: Arc<Disk>,
     pub(super) queue: mpsc::Receiver<Command>,
     pub(super) signals: Arc<Signals>,
+    pub(super) taps: Arc<Taps>,
 }
 
 impl Writer {
@@ -68,6 +70,7 @@ impl Writer {
         }
         let writes = group.into_changes().into_writes();
         let kinds: Vec<u8> = writes.iter().filter_map(|(key, _)| key.first().copied()).collect();
+        let tapped = self.taps.are_open().then(|| writes.clone());
         // A decision made on a failed read must not stand.
         let outcome = match self.disk.fault() {
             Some(fault) => Err(fault),
@@ -79,6 +82,9 @@ impl Writer {
         };
         match outcome {
             Ok(()) => {
+                if let Some(writes) = tapped {
+                    self.taps.written(&writes);
+                }
                 if !kinds.is_empty() {
                     self.signals.written(kinds.into_iter());
                 }

@@ -12,6 +12,7 @@ use crate::config::{Config, Secret, keyfile};
 use crate::model::facts::{Facts, Identity};
 use crate::model::{Addresses, Draft};
 use crate::owncast::footprint::Footprint;
+use crate::owncast::life;
 use crate::owncast::provision::HOOK_PREFIX;
 
 impl Watcher {
@@ -78,12 +79,14 @@ impl Watcher {
             }
             let key = read_key(key_file)?.ok_or_else(|| {
                 Setback::Identity(format!(
-                    "the key of {} is missing: {} is not there. Put your copy of it back, or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",
+                    "the key of {} is missing: {} is not there. Put your copy of it back with 'owncast-herald key import FILE', or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",
                     addresses.actor(),
                     key_file.display()
                 ))
             })?;
-            return settled(addresses.clone(), published, &key);
+            // While a change of keys is under way, others are told of the next one, signed with this one.
+            let announced = read_key(&keyfile::next_file(key_file))?;
+            return settled(addresses.clone(), published, announced.as_ref().unwrap_or(&key));
         }
         if wanted_base.is_empty() {
             return Err(Setback::Identity(
@@ -129,25 +132,11 @@ impl Watcher {
 
     /// A sign that other servers know this actor with another key; `None` if there is none.
     async fn trace_of_life(&self, has_document: bool) -> Result<Option<Trace>, Setback> {
-        let mut traces = Vec::new();
-        if has_document {
-            traces.push("Owncast's federation is on and serves this actor".to_owned());
-        }
         let webhooks = self.api.webhooks().await?;
         let ours: Footprint = self.store.read(|view| view.meta()).await?;
         let of_an_agent = |url: &str| url.contains(HOOK_PREFIX) && !url.ends_with(&ours.path);
         let by_an_agent = webhooks.iter().any(|webhook| of_an_agent(&webhook.url));
-        for (what, total) in [
-            ("follower", self.api.followers(0, 1).await?.total),
-            ("pending follower", self.api.pending().await?.total),
-            ("blocked follower", self.api.blocked().await?.total),
-            ("recorded federation action", self.api.federation_actions_total().await?),
-        ] {
-            if total > 0 {
-                let plural = if total == 1 { "" } else { "s" };
-                traces.push(format!("Owncast has {total} {what}{plural}"));
-            }
-        }
+        let traces = life::signs(&self.api, has_document).await?;
         Ok(match (by_an_agent, traces.is_empty()) {
             (true, _) => Some(Trace::OfAnAgent),
             (false, false) => Some(Trace::OfOwncast(traces.join(", "))),
@@ -186,7 +175,7 @@ fn lived_before(addresses: &Addresses, trace: &Trace, key_file: &Path) -> String
             "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or stop it, copy the file actor-key.pem of its store to {key_file} and start with 'owncast-herald run --replace'; or give up the old followers with 'owncast-herald run --replace --new-identity'"
         ),
         Trace::OfOwncast(signs) => format!(
-            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either import Owncast's key with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>', or give up the old followers with 'owncast-herald run --new-identity'"
+            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either move in with 'owncast-herald adopt --data-dir <Owncast's data folder>', which takes over its key and followers, or give up the old followers with 'owncast-herald run --new-identity'"
         ),
     }
 }

@@ -6,6 +6,7 @@ use super::memory::Memory;
 use super::pace::Tick;
 use super::{Setback, Watcher};
 use crate::agent::board::Way;
+use crate::decide::wishes;
 use crate::model::Draft;
 use crate::owncast::footprint::Footprint;
 use crate::owncast::provision::{self, Ledger, ProvisionError, Provisioned, Wanted, Wish};
@@ -14,6 +15,9 @@ use crate::store::Store;
 
 /// What is ours in Owncast is looked for this often; somebody may have deleted it.
 pub(super) const LOOK_EVERY: Tick = Tick::from_secs(150);
+
+/// How soon after a resume what is ours in Owncast is looked for.
+const HELD: Tick = Tick::from_secs(2);
 
 /// The store as the ledger of what is ours.
 struct Written<'a>(&'a Store);
@@ -42,6 +46,11 @@ impl Watcher {
     pub(super) async fn keep_footprint(&mut self, memory: &mut Memory) -> Result<(), Setback> {
         if let Some(observer) = &self.observer {
             return self.foresee_footprint(observer, memory).await;
+        }
+        if self.store.read(wishes::restored).await?.is_some() {
+            // They may be the old machine's, which may still be at work with them.
+            memory.footprint = memory.now() + HELD;
+            return Ok(());
         }
         let footprint: Footprint = self.store.read(|view| view.meta()).await?;
         let stored = &footprint.provisioned;

@@ -3,6 +3,7 @@
 use super::{Memory, Setback, Watcher};
 use crate::config::Config;
 use crate::decide::takeover::{Step, Wish, step};
+use crate::decide::wishes;
 use crate::model::Draft;
 use crate::model::facts::{Facts, Identity};
 
@@ -10,7 +11,8 @@ impl Watcher {
     /// Does what is due about Owncast's go-live message, once the identity is settled: before that nobody would post.
     /// A refusal of Owncast is said and waits for the next look; the stream is watched all the same.
     pub(super) async fn keep_one_post(&self, memory: &mut Memory, config: &Config) -> Result<(), Setback> {
-        if self.effective.borrow().addresses().is_none() {
+        if self.effective.borrow().addresses().is_none() || self.store.read(wishes::restored).await?.is_some()
+        {
             return Ok(());
         }
         let wish = Wish { take: config.owncast.take_over_go_live_message, posts: config.go_live.enabled };

@@ -48,7 +48,7 @@ async fn waits(stage: &Stage, status: &str, words: &[&str]) {
     assert_eq!(problem["code"], "identity-unknown");
     // Strangers learn the ways on, and nothing of files or followers.
     let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("adopt --key-only") && detail.contains("--new-identity"), "{detail}");
+    assert!(detail.contains("owncast-herald adopt") && detail.contains("--new-identity"), "{detail}");
     assert!(status.is_empty() || !detail.contains(status), "{detail}");
     assert_eq!(stage.ask(reqwest::Method::POST, &stage.inbox()).send().await.unwrap().status(), 503);
     calm(&stage.agent.log());
@@ -130,7 +130,7 @@ async fn an_actor_that_lived_before_gets_no_new_key() {
     ] {
         let mut stage = Stage::prepare(options, &[]).await;
         stage.agent.launch();
-        waits(&stage, trace, &["has lived before", trace, "adopt --key-only", "--new-identity"]).await;
+        waits(&stage, trace, &["has lived before", trace, "owncast-herald adopt", "--new-identity"]).await;
         assert!(!stage.agent.path("store/actor-key.pem").exists(), "no key was made");
         stage.agent.stop().await;
         stage.agent.launch_with(&["--new-identity"]);

@@ -7,13 +7,17 @@
 pub mod support;
 
 mod addresses;
+mod adopt;
+mod backup;
 mod bad_start;
 mod chat;
 mod configuration;
 mod deliveries;
 mod delivery;
+mod doctor;
 mod first_start;
 mod followers;
+mod instances;
 mod live;
 mod observe;
 mod operator;
@@ -22,5 +26,6 @@ mod private;
 mod releases;
 mod reload;
 mod restarts;
+mod setup;
 mod take_over;
 mod watching;

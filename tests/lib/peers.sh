@@ -36,30 +36,55 @@ ensure_snac() {
 # Unpacks snac2 without installing it: the package would start a server of its own. Debian 12 has it in its backports,
 # later releases in main.
 unpack_snac() {
-    local folder=$1 codename suite mirror
-    apt_ensure debian-archive-keyring
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    suite=$codename
-    if [ "$codename" = bookworm ]; then
+    local suite
+    suite=$(debian_release)
+    if [ "$suite" = bookworm ]; then
         suite=bookworm-backports
     fi
+    rm -rf "$1"
+    unpack_package snac2 "$suite" "$1"
+}
+
+# Prints the name of this machine's Debian release.
+debian_release() {
+    (. /etc/os-release && echo "${VERSION_CODENAME:-}")
+}
+
+# Unpacks package $1 of Debian release $2 into folder $3, beside what is there.
+unpack_package() {
+    local codename mirror
+    apt_ensure debian-archive-keyring
+    codename=$(debian_release)
     mirror=$(debian_mirror "$codename")
     if [ -z "$mirror" ]; then
         apt_refresh
         mirror=$(debian_mirror "$codename")
     fi
     if [ -z "$mirror" ]; then
-        echo "apt's sources name no Debian mirror for '$codename': cannot get snac2." >&2
+        echo "apt's sources name no Debian mirror for '$codename': cannot get $1." >&2
         return 1
     fi
-    echo "Unpacking snac2 of Debian's $suite into $folder"
-    rm -rf "$folder"
-    mkdir -p "$folder"
-    if ! download_package snac2 "$suite" "$mirror" "$folder" || ! dpkg-deb -x "$folder"/snac2_*.deb "$folder"; then
-        echo "Could not get snac2 of $suite from this machine's Debian mirror." >&2
+    echo "Unpacking $1 of Debian's $2 into $3"
+    mkdir -p "$3"
+    if ! download_package "$1" "$2" "$mirror" "$3" || ! dpkg-deb -x "$3/$1"_*.deb "$3"; then
+        echo "Could not get $1 of $2 from this machine's Debian mirror." >&2
         return 1
     fi
-    rm -rf "$folder/apt" "$folder"/snac2_*.deb
+    rm -rf "$3/apt" "$3/$1"_*.deb
+}
+
+# Puts the reverse proxies nginx, Caddy and Apache's httpd into folder $1. They are unpacked and not installed: the packages
+# would start servers of their own.
+ensure_proxies() {
+    local package
+    for package in nginx:usr/sbin/nginx caddy:usr/bin/caddy apache2-bin:usr/sbin/apache2; do
+        if [ ! -x "$1/${package#*:}" ]; then
+            unpack_package "${package%%:*}" "$(debian_release)" "$1"
+        fi
+    done
+    if ldd "$1/usr/sbin/nginx" "$1/usr/sbin/apache2" | grep -q 'not found'; then
+        apt_ensure libapr1 libaprutil1 libpcre2-8-0 libssl3
+    fi
 }
 
 # Puts Node, and Fedify with all that it needs, into folder $1. npm checks every package against the lock file's hash, and

@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod chance;
+pub mod data_dir;
 pub mod port;
 pub mod stage;
 pub mod wait;

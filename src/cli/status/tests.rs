@@ -7,6 +7,7 @@ use crate::control::protocol::{
 };
 use crate::model::delivery::OutgoingKind;
 use crate::model::follower::FollowerCounts;
+use crate::model::host::HostCounts;
 
 fn seconds(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -20,6 +21,7 @@ fn example() -> Status {
     sources.websocket.way = Way::Off("held back while a stream is live".to_owned());
     Status {
         version: "0.1.0".to_owned(),
+        running: true,
         ready: true,
         uptime_seconds: 3 * 86_400,
         attention: Vec::new(),
@@ -29,6 +31,7 @@ fn example() -> Status {
             actor: Some("https://live.example/federation/user/ana".to_owned()),
             handle: Some("ana@live.example".to_owned()),
             key_id: Some("https://live.example/federation/user/ana#main-key".to_owned()),
+            key_change: None,
         },
         owncast: OwncastStatus {
             url: "http://127.0.0.1:8080".to_owned(),
@@ -60,7 +63,7 @@ fn example() -> Status {
         sources,
         notices: Shown::default(),
         followers: FollowerCounts { approved: 1, pending: 2, rejected: 0, parked: 3 },
-        deliveries: Deliveries { waiting: 12, fan_outs: Vec::new() },
+        deliveries: Deliveries { waiting: 12, hosts: HostCounts::default(), fan_outs: Vec::new() },
         blocks: 4,
         reports: 0,
         listen: ListenStatus {
@@ -149,6 +152,7 @@ fn wishes_and_a_lost_or_ended_session_are_told() {
         skip: Some(SkippedStream::Next),
         paused_until: Some(seconds(107_200)),
         message: Some("Come\nand see".to_owned()),
+        restored: None,
         now: false,
     };
     if let Some(session) = &mut status.session {
@@ -182,7 +186,7 @@ fn what_goes_out_to_everybody_is_a_bar() {
     let activity = "01J".to_owned();
     let created = seconds(99_990);
     let fan_out = FanOut { activity, kind: OutgoingKind::Create, post: None, created, inboxes };
-    status.deliveries = Deliveries { waiting: 425, fan_outs: vec![fan_out] };
+    status.deliveries = Deliveries { waiting: 425, hosts: HostCounts::default(), fan_outs: vec![fan_out] };
     let text = told(&status, false, seconds(100_000));
     let want = "
 Deliveries  425 waiting

@@ -7,14 +7,17 @@ use super::WishList;
 use crate::agent::board::{Shown, Sources};
 use crate::model::delivery::{OutgoingKind, Tally};
 use crate::model::follower::FollowerCounts;
+use crate::model::host::HostCounts;
 use crate::model::post::{Audience, PostState};
 use crate::model::stream::Phase;
 
 /// The state of the whole agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Release of the running agent.
+    /// Release of the running agent; without one, of the program that answers.
     pub version: String,
+    /// An agent runs. Without one this is what its store knows.
+    pub running: bool,
     /// Identity settled and store working.
     pub ready: bool,
     /// Seconds since it started.
@@ -74,6 +77,20 @@ pub struct IdentityStatus {
     pub handle: Option<String>,
     /// Id of the public key.
     pub key_id: Option<String>,
+    /// How far a change of the key is; `None` while none is under way.
+    pub key_change: Option<KeyChange>,
+}
+
+/// How far a change of the actor's key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChange {
+    /// Followers' servers were not told of the next key yet.
+    Untold,
+    /// Some of them were not reached yet.
+    Telling,
+    /// All were told, or given up.
+    Told,
 }
 
 /// Owncast as the agent sees it.
@@ -154,6 +171,8 @@ pub struct Reach {
 pub struct Deliveries {
     /// Pairs of activity and inbox not settled yet.
     pub waiting: u64,
+    /// Servers that do not take what is sent.
+    pub hosts: HostCounts,
     /// Activities of which some inboxes have not been tried yet, the newest few, newest first.
     pub fan_outs: Vec<FanOut>,
 }

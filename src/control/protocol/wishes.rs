@@ -25,6 +25,8 @@ pub enum Wish {
     Pause,
     /// The pause is over.
     Resume,
+    /// The hold after a restore is over, and the pause if there was one.
+    Released,
 }
 
 /// A wish is kept, and what follows from all of them.
@@ -62,6 +64,8 @@ pub struct WishList {
     pub paused_until: Option<Timestamp>,
     /// Text of the next post.
     pub message: Option<String>,
+    /// Restored from a backup at this moment, and not resumed since: nothing is announced or sent.
+    pub restored: Option<Timestamp>,
     /// The running stream is announced at the next look at Owncast.
     pub now: bool,
 }
@@ -88,6 +92,11 @@ pub enum Held {
     Pause {
         /// Until when.
         until: Timestamp,
+    },
+    /// Everything was restored from a backup, and nothing is sent before the operator says so.
+    Restored {
+        /// When.
+        since: Timestamp,
     },
 }
 

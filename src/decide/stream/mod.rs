@@ -124,6 +124,9 @@ pub fn sight(
 
 /// What keeps a session, or the next one if none runs, from being announced.
 pub fn hold(wishes: &Wishes, rules: &Rules, running: Option<Ulid>, now: Timestamp) -> Option<Hold> {
+    if let Some(since) = wishes.restored {
+        return Some(Hold::Restored(since));
+    }
     if running.is_some() && wishes.now == running {
         return None;
     }

@@ -23,6 +23,9 @@ fn everything_of_the_actor_that_was_goes_and_nothing_else() {
     let target = blocks::parse("b.example").unwrap();
     world.act(at(2), |draft, moment| {
         blocks::add(draft, target, BlockOwner::Operator, at(2));
+        for moved_in in [kind::IMPORTED, kind::TAKEN, kind::SET_ASIDE] {
+            draft.put_raw(moved_in, b"x", vec![0]);
+        }
         draft.put_meta(&facts());
         let addresses = Some(rules().addresses);
         let taken_message = Some("Live!".to_owned());

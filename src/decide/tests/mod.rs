@@ -1,6 +1,7 @@
 //! Rules of the decisions, tried as a hostile or merely unlucky world would try them.
 
 mod abandon;
+mod adopt;
 mod blocks;
 mod delivered;
 mod engage;

@@ -273,3 +273,24 @@ fn a_preview_is_the_post_and_writes_nothing() {
     }
     assert!(show.posts().is_empty());
 }
+
+#[test]
+fn what_was_restored_announces_nothing_until_it_is_resumed_whatever_else_is_wished() {
+    let mut show = connecting();
+    show.want(31, wishes::now).unwrap();
+    show.want(31, |draft| wishes::restore(draft, at(31)));
+    assert_eq!(show.want(32, wishes::now), Err(NotNow::Restored(at(31))));
+    show.want(32, |draft| wishes::pause(draft, at(40)));
+    show.watch(32..=400);
+    assert_eq!((show.posts().len(), show.hold(400)), (0, Some(Hold::Restored(at(31)))));
+    assert!(
+        !show.want(401, |draft| wishes::resume(draft, at(401))),
+        "the pause is over, and that is all it ends"
+    );
+    show.watch(401..=402);
+    assert_eq!((show.posts().len(), show.hold(402)), (0, Some(Hold::Restored(at(31)))));
+    assert!(show.want(402, wishes::release));
+    assert!(!show.want(402, wishes::release));
+    show.watch(403..=404);
+    assert_eq!((show.posts().len(), show.hold(404)), (1, None));
+}

@@ -63,7 +63,7 @@ impl Inner {
             url: handle.to_owned(),
             why: "not a handle: it lacks @host".to_owned(),
         })?;
-        let mut url = Url::parse(&format!("http://{host}/.well-known/webfinger"))
+        let mut url = Url::parse(&format!("{}://{host}/.well-known/webfinger", self.handles))
             .map_err(|e| SimError::Document { url: handle.to_owned(), why: e.to_string() })?;
         url.query_pairs_mut().append_pair("resource", &format!("acct:{handle}"));
         let wrong = |why: String| SimError::Document { url: url.to_string(), why };

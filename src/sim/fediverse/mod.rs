@@ -110,6 +110,7 @@ impl Loopback {
 #[derive(Debug)]
 pub struct Fediverse {
     addresses: Arc<Loopback>,
+    authority: Option<reqwest::Certificate>,
     stop: CancellationToken,
     _guard: DropGuard,
 }
@@ -117,8 +118,21 @@ pub struct Fediverse {
 impl Fediverse {
     /// An empty fediverse. Needs a Tokio runtime.
     pub async fn start() -> Fediverse {
+        Fediverse::trusting(None)
+    }
+
+    /// A fediverse that looks up handles over TLS, and trusts this authority (PEM) beside the system's.
+    ///
+    /// # Errors
+    /// [`SimError::Client`] if that is no certificate.
+    pub async fn over_tls(authority: &[u8]) -> Result<Fediverse, SimError> {
+        let authority = reqwest::Certificate::from_pem(authority).map_err(SimError::Client)?;
+        Ok(Fediverse::trusting(Some(authority)))
+    }
+
+    fn trusting(authority: Option<reqwest::Certificate>) -> Fediverse {
         let stop = CancellationToken::new();
-        Fediverse { addresses: Arc::default(), stop: stop.clone(), _guard: stop.drop_guard() }
+        Fediverse { addresses: Arc::default(), authority, stop: stop.clone(), _guard: stop.drop_guard() }
     }
 
     /// Starts a server on the next loopback address with a free port. `name` is what it calls itself in NodeInfo.
@@ -126,7 +140,8 @@ impl Fediverse {
     /// # Errors
     /// [`SimError::Bind`] without a free address, [`SimError::Client`] or [`SimError::Key`] if TLS or OpenSSL refuse.
     pub async fn server(&self, name: &str, flavour: Flavour) -> Result<Server, SimError> {
-        Server::start(name, flavour, self.addresses.next(), self.stop.child_token()).await
+        let authority = self.authority.clone();
+        Server::start(name, flavour, self.addresses.next(), authority, self.stop.child_token()).await
     }
 
     /// Starts `count` inboxes, each on a loopback address of its own, which count and answer but do not judge.
@@ -149,8 +164,12 @@ impl Fediverse {
 /// The client every part of the double sends with: no redirects, no proxy, bounded in time.
 ///
 /// It sends from `source`, so that limits per source address meet as many sources as there are servers.
-pub(crate) fn client(source: Option<Ipv4Addr>) -> Result<reqwest::Client, SimError> {
+pub(crate) fn client(
+    source: Option<Ipv4Addr>,
+    authority: Option<reqwest::Certificate>,
+) -> Result<reqwest::Client, SimError> {
     reqwest::Client::builder()
+        .tls_certs_merge(authority)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .http1_only()

@@ -28,11 +28,15 @@ impl Server {
         name: &str,
         flavour: Flavour,
         address: Ipv4Addr,
+        authority: Option<reqwest::Certificate>,
         stop: CancellationToken,
     ) -> Result<Server, SimError> {
         let (listener, bound) = listen::bind(SocketAddr::from((address, 0))).await?;
-        let client = super::client(Some(address))?;
-        let inner = Arc::new(Inner::new(name, flavour, bound, client, stop.clone()));
+        let handles = if authority.is_some() { "https" } else { "http" };
+        let client = super::client(Some(address), authority)?;
+        let mut inner = Inner::new(name, flavour, bound, client, stop.clone());
+        inner.handles = handles;
+        let inner = Arc::new(inner);
         let serving = inner.clone();
         let door =
             listen::serve(listener, bound, stop, move |request| routes::route(serving.clone(), request));

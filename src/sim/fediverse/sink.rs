@@ -59,7 +59,8 @@ impl Sink {
     ) -> Result<Sink, SimError> {
         let hosts = hosts.clamp(1, inboxes.max(1));
         let unspecified = SocketAddr::from(([127, 0, 0, 1], 0));
-        let inner = Inner::new("sink", Flavour::Mastodon, unspecified, super::client(None)?, stop.clone());
+        let inner =
+            Inner::new("sink", Flavour::Mastodon, unspecified, super::client(None, None)?, stop.clone());
         let shared = Arc::new(Shared {
             counts: (0..inboxes).map(|_| AtomicU64::new(0)).collect(),
             failed: AtomicU64::new(0),

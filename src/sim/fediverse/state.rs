@@ -275,6 +275,8 @@ pub(crate) struct Inner {
     pub(crate) dialect: &'static Dialect,
     pub(crate) address: SocketAddr,
     pub(crate) client: reqwest::Client,
+    /// Scheme by which the host of a handle is asked.
+    pub(crate) handles: &'static str,
     pub(crate) stop: CancellationToken,
     changed: watch::Sender<()>,
     state: Mutex<State>,
@@ -295,6 +297,7 @@ impl Inner {
             dialect,
             address,
             client,
+            handles: "http",
             stop,
             changed: watch::Sender::new(()),
             state: Mutex::new(State::new(dialect)),

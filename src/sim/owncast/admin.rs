@@ -60,7 +60,7 @@ fn route(shared: &Arc<Shared>, call: &Call) -> Outcome {
         "chat/messages" => fresh(&talk::history(&lock(&shared.state), true)),
         "chat/clients" => fresh(&talk::clients(&lock(&shared.state))),
         "chat/messagevisibility" => return talk::visibility(shared, call),
-        "followers" => fresh(&federation::followers_page(&lock(&shared.state), call)),
+        "followers" => fresh(&federation::followers_page(shared, &lock(&shared.state), call)),
         "followers/pending" => fresh(&federation::followers_in(&lock(&shared.state), FollowerState::Pending)),
         "followers/blocked" => fresh(&federation::followers_in(&lock(&shared.state), FollowerState::Blocked)),
         "followers/approve" => federation::approve(shared, call),

@@ -288,11 +288,14 @@ fn page(items: Vec<Value>, offset: i64, limit: i64) -> Value {
 }
 
 /// Approved followers, newest first; `offset` counts rows.
-pub(super) fn followers_page(state: &State, call: &Call) -> Value {
+pub(super) fn followers_page(shared: &Shared, state: &State, call: &Call) -> Value {
     let mut followers: Vec<&Follower> = approved(state).collect();
     followers.sort_by_key(|follower| std::cmp::Reverse(follower.at));
-    let items = followers.into_iter().map(follower_json).collect();
-    page(items, number(call, "offset", 0), number(call, "limit", 50))
+    let items: Vec<Value> = followers.into_iter().map(follower_json).collect();
+    let counted = items.len() + lock(&shared.faults).slipped_followers;
+    let mut page = page(items, number(call, "offset", 0), number(call, "limit", 50));
+    page["total"] = counted.into();
+    page
 }
 
 /// Accepted activities, newest first; `offset` counts **pages**.

@@ -292,7 +292,7 @@ fn entity_at(entity: &str) -> Option<(char, usize)> {
     Some((sign, end + 1))
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     quoted(&text.replace('&', "&amp;"))
 }
 

@@ -264,6 +264,11 @@ impl SimOwncast {
         federation::receive_follow(self.shared(), follower);
     }
 
+    /// Owncast's **own** inbox takes an Undo of a follow.
+    pub fn lose_follower(&self, iri: &str) {
+        lock(&self.shared().state).followers.retain(|follower| follower.iri != iri);
+    }
+
     /// Disables a chat user or integration by display name; answers whether there is one.
     pub fn disable_user(&self, name: &str) -> bool {
         let mut state = lock(&self.shared().state);

@@ -323,6 +323,8 @@ pub struct Faults {
     pub delay_answers: Duration,
     /// How far its clock is ahead, in seconds: in the status and in signatures.
     pub clock_ahead: i64,
+    /// So many followers are counted that no page has, as while a list changes under its reader.
+    pub slipped_followers: usize,
     /// No websocket frame leaves (pings still do).
     pub lose_frames: bool,
     /// What happens to websocket upgrades.

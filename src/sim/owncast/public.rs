@@ -1,12 +1,14 @@
-//! What anybody may read: `/api/status`, `/api/config`, `/api/followers`.
+//! What anybody may read: the page, `/api/status`, `/api/config`, `/api/followers`.
 
+use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::federation::followers_page;
+use super::html;
 use super::options::{FollowerState, Version};
-use super::reply::{Reply, fresh, set};
+use super::reply::{Reply, fresh, set, with_body};
 use super::server::Call;
 use super::state::{State, lock, seconds};
 
@@ -19,8 +21,9 @@ pub(super) fn build_name(version: Version) -> String {
 pub(super) fn answer(shared: &Shared, call: &Call) -> Option<Reply> {
     let state = lock(&shared.state);
     match call.path.as_str() {
+        "/" => Some(with_body(StatusCode::OK, "text/html; charset=utf-8", page(&state))),
         "/api/status" => Some(fresh(&status(shared, &state))),
-        "/api/followers" => Some(fresh(&followers_page(&state, call))),
+        "/api/followers" => Some(fresh(&followers_page(shared, &state, call))),
         "/api/config" => {
             let mut reply = fresh(&config(&state));
             set(&mut reply, "access-control-allow-origin", "*");
@@ -28,6 +31,12 @@ pub(super) fn answer(shared: &Shared, call: &Call) -> Option<Reply> {
         }
         _ => None,
     }
+}
+
+/// The web page, of which nothing but its name is imitated.
+fn page(state: &State) -> String {
+    let name = html::escaped(&state.config.name);
+    format!("<!DOCTYPE html><html lang=\"en\"><head><title>{name}</title></head><body></body></html>")
 }
 
 /// `/api/status`; `viewerCount` is left out when it is 0.

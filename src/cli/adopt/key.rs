@@ -1,39 +1,22 @@
-//! `adopt`: the identity of Owncast's own federation moves in.
+//! `adopt --key-only`: the identity of Owncast's own federation moves in, and nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use openssl::pkey::PKey;
 use serde::Serialize;
 
-use super::files::Places;
-use super::outcome::remark;
-use super::text::{json, line};
-use super::{Failure, Outcome};
+use super::Args;
 use crate::adopt::{AdoptedIdentity, read_identity};
+use crate::cli::files::Places;
+use crate::cli::outcome::remark;
+use crate::cli::text::{json, line};
+use crate::cli::{Failure, Outcome};
 use crate::config::Config;
 use crate::config::keyfile::{self, Written};
 use crate::model::Addresses;
 
-/// Arguments of `adopt`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Take over the actor's key, so that followers recognise the actor
-    #[arg(long, required = true)]
-    pub key_only: bool,
-    /// Owncast's data folder, which holds owncast.db; it is only read
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: PathBuf,
-    /// Folder of the agent's database; wins over the file
-    #[arg(long, value_name = "DIR")]
-    pub store: Option<PathBuf>,
-    /// Replace another key that is there; whoever follows its actor is lost
-    #[arg(long)]
-    pub force: bool,
-}
-
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Adopted<'a> {
+pub(super) struct Adopted<'a> {
     server_url: Option<&'a str>,
     username: &'a str,
     handle: Option<String>,
@@ -44,35 +27,16 @@ struct Adopted<'a> {
     /// False if the same key was there already.
     written: bool,
     agent_running: bool,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
-pub(super) fn adopt(places: &Places, args: &Args, as_json: bool) -> Outcome {
+pub(super) fn key_only(places: &Places, args: &Args, data_dir: &Path, as_json: bool) -> Outcome {
     let config = places.own_files(args.store.as_deref())?;
     let key_file = &config.identity.key_file;
-    let folder = key_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(Failure::new(format!(
-            "there is no folder {} for the key; start the service once, which makes it and then waits for the key \
-             (systemctl start owncast-herald), or name the agent's folder with --store DIR",
-            folder.display()
-        )));
-    }
-    let identity = read_identity(&args.data_dir)?;
-    let fingerprint = fingerprint(&identity.public_key_pem)?;
-    let written = keyfile::write(key_file, &identity.private_key_pem, args.force)? == Written::Now;
-    let addresses = identity.server_url.as_deref().map(|base| Addresses::new(base, &identity.username));
-    let adopted = Adopted {
-        server_url: identity.server_url.as_deref(),
-        username: &identity.username,
-        handle: addresses.as_ref().map(Addresses::handle),
-        actor: addresses.as_ref().map(Addresses::actor),
-        fingerprint,
-        key_file,
-        written,
-        agent_running: places.agent_runs(),
-        warnings: warnings(&identity, &config),
-    };
+    folder_of(key_file)?;
+    let identity = read_identity(data_dir)?;
+    let written = take_key(&identity, &config, args.force)?;
+    let adopted = adopted(&identity, &config, written, places.agent_runs())?;
     if as_json {
         return json(&adopted);
     }
@@ -82,11 +46,50 @@ pub(super) fn adopt(places: &Places, args: &Args, as_json: bool) -> Outcome {
     Ok(told(&adopted))
 }
 
+/// The folder that the key goes to, which the service has made.
+pub(super) fn folder_of(key_file: &Path) -> Result<&Path, Failure> {
+    let folder = key_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    Err(Failure::new(format!(
+        "there is no folder {} for the key; start the service once, which makes it and then waits for the key \
+         (systemctl start owncast-herald), or name the agent's folder with --store DIR",
+        folder.display()
+    )))
+}
+
+/// Writes the key. False if it was there already.
+pub(super) fn take_key(identity: &AdoptedIdentity, config: &Config, force: bool) -> Result<bool, Failure> {
+    let written = keyfile::write(&config.identity.key_file, &identity.private_key_pem, force)?;
+    Ok(written == Written::Now)
+}
+
+/// What there is to be told of a key.
+pub(super) fn adopted<'a>(
+    identity: &'a AdoptedIdentity,
+    config: &'a Config,
+    written: bool,
+    agent_running: bool,
+) -> Result<Adopted<'a>, Failure> {
+    let addresses = identity.server_url.as_deref().map(|base| Addresses::new(base, &identity.username));
+    Ok(Adopted {
+        server_url: identity.server_url.as_deref(),
+        username: &identity.username,
+        handle: addresses.as_ref().map(Addresses::handle),
+        actor: addresses.as_ref().map(Addresses::actor),
+        fingerprint: fingerprint(&identity.public_key_pem)?,
+        key_file: &config.identity.key_file,
+        written,
+        agent_running,
+        warnings: warnings(identity, config),
+    })
+}
+
 /// Names the key in a way two people can compare.
 fn fingerprint(public_key: &str) -> Result<String, Failure> {
-    let der = PKey::public_key_from_pem(public_key.as_bytes()).and_then(|key| key.public_key_to_der());
-    let der = der.map_err(|error| Failure::new(format!("Owncast's public key cannot be read: {error}")))?;
-    Ok(openssl::sha::sha256(&der).iter().map(|byte| format!("{byte:02x}")).collect())
+    keyfile::fingerprint_of_public(public_key)
+        .ok_or_else(|| Failure::new("Owncast's public key cannot be read"))
 }
 
 /// What of the copy or of the configuration stands between this key and its followers.
@@ -112,7 +115,7 @@ fn warnings(identity: &AdoptedIdentity, config: &Config) -> Vec<String> {
     warnings
 }
 
-fn told(adopted: &Adopted<'_>) -> String {
+pub(super) fn found(adopted: &Adopted<'_>) -> String {
     let mut text = format!(
         "Found in Owncast's database:\n  server URL   {}\n  username     {}\n",
         adopted.server_url.map_or_else(|| "(none)".to_owned(), line),
@@ -122,13 +125,33 @@ fn told(adopted: &Adopted<'_>) -> String {
         text.push_str(&format!("  handle       @{}\n  actor        {}\n", line(handle), line(actor)));
     }
     text.push_str(&format!("  public key   SHA-256 {}\n", adopted.fingerprint));
-    let key_file = adopted.key_file.display();
-    text.push_str(&match adopted.written {
-        true => {
-            format!("Its private key is now in {key_file}. Keep a copy: without it, followers are lost.\n")
+    text
+}
+
+impl Adopted<'_> {
+    /// The key is new there, beside a running agent.
+    pub(super) fn replaced(&self) -> bool {
+        self.written && self.agent_running
+    }
+
+    /// What became of the key itself.
+    pub(super) fn fate(&self, dry_run: bool) -> String {
+        let key_file = self.key_file.display();
+        match (dry_run, self.written) {
+            (true, _) => format!("Its private key would be kept in {key_file}.\n"),
+            (false, true) => format!(
+                "Its private key is now in {key_file}. Keep a copy: without it, followers are lost.\n"
+            ),
+            (false, false) => {
+                format!("Its private key was in {key_file} already; nothing has changed there.\n")
+            }
         }
-        false => format!("Its private key was in {key_file} already; nothing has changed.\n"),
-    });
+    }
+}
+
+fn told(adopted: &Adopted<'_>) -> String {
+    let mut text = found(adopted);
+    text.push_str(&adopted.fate(false));
     text.push_str(match (adopted.agent_running, adopted.written) {
         (true, true) => "Next: restart the agent, which is running without it (systemctl restart owncast-herald).\n",
         (true, false) => "Next: if the agent was started before this key was there, restart it (systemctl restart owncast-herald).\n",

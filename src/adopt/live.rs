@@ -1,0 +1,239 @@
+//! Owncast's own database, opened to be written: only when surely nobody has it open, and with a copy beside it.
+//!
+//! Locks alone do not tell: SQLite's are those of the process, and a process that opens and closes the file a second time
+//! has lost them all. So everybody's open files are looked through as well, and once it is open here, nothing but that one
+//! connection touches its files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rustix::fs::{FlockOperation, fcntl_lock};
+
+use super::holders::{self, in_a_layer};
+use super::{AdoptError, AdoptedIdentity, Found, check, copy, found};
+
+/// Owncast's database, open in this process.
+#[derive(Debug)]
+pub struct Live {
+    database: Connection,
+    /// What is written to in a rehearsal.
+    copy: copy::Copy,
+    /// None in a rehearsal.
+    backup: Option<Backup>,
+}
+
+impl Live {
+    /// Opens the database of a data folder. A checked copy of it lies beside it before that; it goes again if nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// Somebody has it open or may have, it is not understood, or the copy cannot be made. Nothing has changed then.
+    pub fn open(data_dir: &Path) -> Result<Live, AdoptError> {
+        let copy = copy::take(data_dir)?;
+        surely_closed(copy.source())?;
+        // A copy that cannot be read would be none.
+        let checked = super::open(&copy)?;
+        found::check_schema(&checked, &copy)?;
+        drop(checked);
+        let copy = copy::take(data_dir)?;
+        let backup = Backup::make(&copy)?;
+        surely_closed(copy.source())?;
+        let said = |error: rusqlite::Error| said(&copy, &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(copy.source(), flags).map_err(said)?;
+        // Given up before anything was written, it leaves the files as they were.
+        database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(said)?;
+        let locked = database.query_row("PRAGMA locking_mode = EXCLUSIVE", [], |row| row.get::<_, String>(0));
+        locked.map_err(said)?;
+        database.pragma_update(None, "trusted_schema", false).map_err(said)?;
+        // From here on whoever opens it waits, for as long as it is open.
+        database.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(said)?;
+        nobody_else(copy.source())?;
+        check(&database, &copy)?;
+        Ok(Live { database, copy, backup: Some(backup) })
+    }
+
+    /// A copy that is thrown away stands in for the database: everything is tried and nothing changes.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn rehearse(data_dir: &Path) -> Result<Live, AdoptError> {
+        let copy = copy::take(data_dir)?;
+        let database = super::open(&copy)?;
+        found::check_schema(&database, &copy)?;
+        Ok(Live { database, copy, backup: None })
+    }
+
+    /// Reads all that there is, which stays as it is while this is open.
+    ///
+    /// # Errors
+    /// As [`super::read_everything`].
+    pub fn everything(&self) -> Result<(AdoptedIdentity, Found), AdoptError> {
+        super::everything(&self.database, &self.copy)
+    }
+
+    /// Does everything or nothing.
+    ///
+    /// # Errors
+    /// What SQLite said, or somebody has opened it meanwhile.
+    pub fn in_one<R>(
+        &mut self,
+        what: impl FnOnce(&Connection) -> rusqlite::Result<R>,
+    ) -> Result<R, AdoptError> {
+        let Live { database, copy, backup } = self;
+        let said = |error: rusqlite::Error| said(copy, &error);
+        let transaction = database.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(said)?;
+        let done = what(&transaction).map_err(said)?;
+        if let Some(backup) = backup {
+            nobody_else(copy.source())?;
+            // From here on the database may differ from it.
+            backup.stays = true;
+        }
+        transaction.commit().map_err(said)?;
+        Ok(done)
+    }
+
+    /// The database as it was before; none in a rehearsal.
+    pub fn backup(&self) -> Option<&Path> {
+        self.backup.as_ref().map(|backup| backup.path.as_path())
+    }
+
+    /// Folds everything into the one file and closes it, as Owncast finds it. If somebody has opened it meanwhile, what was
+    /// written stays in the `-wal`, where any SQLite finds it.
+    ///
+    /// # Errors
+    /// What SQLite said; what was written stands in the `-wal`.
+    pub fn close(self) -> Result<(), AdoptError> {
+        let Live { database, copy, backup } = self;
+        let said = |error: rusqlite::Error| said(&copy, &error);
+        if backup.is_none() || nobody_else(copy.source()).is_ok() {
+            database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(said)?;
+            database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(said)?;
+        }
+        database.close().map_err(|(_, error)| said(error))
+    }
+}
+
+fn said(copy: &copy::Copy, error: &rusqlite::Error) -> AdoptError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            AdoptError::InUse { path: copy.source().to_owned(), holder: "another process".to_owned() }
+        }
+        _ => copy.broken(error),
+    }
+}
+
+/// Refuses unless nobody has the database open.
+fn surely_closed(source: &Path) -> Result<(), AdoptError> {
+    if in_a_layer(source) {
+        return Err(AdoptError::InLayer { path: source.to_owned() });
+    }
+    nobody_else(source)?;
+    for file in files_of(source).iter().filter(|file| file.exists()) {
+        let cannot = |source| AdoptError::NotWritable { path: file.clone(), source };
+        let open = OpenOptions::new().read(true).write(true).open(file).map_err(cannot)?;
+        match fcntl_lock(&open, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => fcntl_lock(&open, FlockOperation::Unlock).map_err(|error| cannot(error.into()))?,
+            Err(_) => {
+                let holder = "another process, perhaps on another machine".to_owned();
+                return Err(AdoptError::InUse { path: source.to_owned(), holder });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses if anybody but this process has the database open. Opens none of its files, and so may be asked while it is open
+/// here.
+fn nobody_else(source: &Path) -> Result<(), AdoptError> {
+    let known: Vec<(u64, u64)> = files_of(source)
+        .iter()
+        .filter_map(|file| fs::metadata(file).ok())
+        .map(|metadata| (metadata.dev(), metadata.ino()))
+        .collect();
+    let path = source.to_owned();
+    let look = holders::look(Path::new(holders::PROC), std::process::id(), &known);
+    match look.holder {
+        Some((process, name)) => {
+            Err(AdoptError::InUse { path, holder: format!("process {process} ({name})") })
+        }
+        None if look.saw_all => Ok(()),
+        None => Err(AdoptError::CannotTell { path }),
+    }
+}
+
+fn files_of(source: &Path) -> [PathBuf; 3] {
+    [source.to_owned(), beside(source, "-wal"), beside(source, "-shm")]
+}
+
+fn beside(source: &Path, suffix: &str) -> PathBuf {
+    let mut name = source.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The copy beside the database, under a name of its own, with its owner and mode. It holds the key: if it was for nothing, it
+/// goes when dropped.
+#[derive(Debug)]
+struct Backup {
+    path: PathBuf,
+    stays: bool,
+}
+
+impl Backup {
+    /// Its parts have these names behind the database's while they are written.
+    const PARTS: [(&str, &str); 2] = [("-wal.part", "-wal"), (".part", "")];
+
+    fn make(copy: &copy::Copy) -> Result<Backup, AdoptError> {
+        let source = copy.source();
+        let now = Timestamp::now();
+        let stamp = now.strftime("%Y%m%dT%H%M%S").to_string();
+        let path = beside(source, &format!(".before-herald-{stamp}.{:03}Z", now.subsec_millisecond()));
+        let backup = Backup { path, stays: false };
+        for (part, name) in Backup::PARTS {
+            let (from, to) = (beside(&copy.database(), name), beside(&backup.path, part));
+            if from.exists() {
+                write_like(source, &from, &to)
+                    .map_err(|error| AdoptError::NotWritable { path: to.clone(), source: error })?;
+            }
+        }
+        for (part, name) in Backup::PARTS {
+            let (from, to) = (beside(&backup.path, part), beside(&backup.path, name));
+            if from.exists() {
+                fs::rename(&from, &to)
+                    .map_err(|error| AdoptError::NotWritable { path: to, source: error })?;
+            }
+        }
+        let folder = source.parent().unwrap_or(Path::new("/"));
+        let cannot = |error| AdoptError::NotWritable { path: folder.to_owned(), source: error };
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot)?;
+        Ok(backup)
+    }
+}
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        if !self.stays {
+            for suffix in Backup::PARTS.into_iter().flat_map(|(part, name)| [part, name]) {
+                // One that cannot be removed is a copy too many, and no harm to what is copied.
+                let _ = fs::remove_file(beside(&self.path, suffix));
+            }
+        }
+    }
+}
+
+/// Copies a file, with the owner and mode of the original.
+fn write_like(original: &Path, from: &Path, to: &Path) -> io::Result<()> {
+    let owner = fs::metadata(original)?;
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    // Only root can give it away; everybody else is the owner, or may leave it as it is.
+    let _ = fchown(&new, Some(owner.uid()), Some(owner.gid()));
+    new.set_permissions(fs::Permissions::from_mode(owner.mode() & 0o777))?;
+    io::copy(&mut File::open(from)?, &mut new)?;
+    new.sync_all()
+}

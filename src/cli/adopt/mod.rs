@@ -1,0 +1,82 @@
+//! `adopt`: what lived in Owncast's own federation moves in, and back out.
+
+mod back;
+mod finish;
+mod hand;
+mod key;
+mod move_in;
+mod told;
+mod undo;
+
+use std::path::PathBuf;
+
+use super::files::Places;
+use super::{Failure, Outcome};
+
+/// Arguments of `adopt`.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Owncast's data folder, which holds owncast.db: of a service, below /home, or of a Docker volume
+    ///
+    /// It is only read, by way of a copy, except by --finish and --give-back.
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["api", "undo"])]
+    pub data_dir: Option<PathBuf>,
+    /// Take over the actor's key and nothing else
+    #[arg(long, conflicts_with_all = ["dry_run", "catch_up", "api", "undo", "finish", "give_back"])]
+    pub key_only: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Once more, after the proxy leads to the agent: take whoever followed or left in between
+    #[arg(long, conflicts_with_all = ["undo", "finish", "give_back"])]
+    pub catch_up: bool,
+    /// Take the list of followers from Owncast's API, without its database: their servers are asked for the rest
+    ///
+    /// The running agent asks. There is neither key nor post to be had in this way.
+    #[arg(long, conflicts_with_all = ["data_dir", "undo", "finish", "give_back"])]
+    pub api: bool,
+    /// With Owncast stopped: move its followers out of its way, so that it sends them nothing any more
+    #[arg(long, conflicts_with_all = ["undo", "give_back"])]
+    pub finish: bool,
+    /// With Owncast stopped: give followers, blocks and posts back to it
+    #[arg(long, conflicts_with = "undo")]
+    pub give_back: bool,
+    /// Take back what was taken over and has not changed since
+    #[arg(long, conflicts_with = "data_dir")]
+    pub undo: bool,
+    /// Folder of the agent's database; wins over the file
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Replace another key that is there, though whoever follows its actor is lost; believe that many have left at once
+    #[arg(long)]
+    pub force: bool,
+}
+
+pub(super) fn adopt(places: &Places, args: &Args, as_json: bool) -> Outcome {
+    if args.undo {
+        return undo::undo(places, args, as_json);
+    }
+    let Some(data_dir) = args.data_dir.as_deref() else {
+        return move_in::from_api(places, args, as_json);
+    };
+    match () {
+        () if args.key_only => key::key_only(places, args, data_dir, as_json),
+        () if args.give_back => back::give_back(places, args, data_dir, as_json),
+        () if args.finish => finish::finish(places, args, data_dir, as_json),
+        () => move_in::from_database(places, args, data_dir, as_json),
+    }
+}
+
+/// A number for a run, larger than any before.
+fn run_number() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+/// What needs an actor that has lived.
+fn never_federated() -> Failure {
+    Failure::new(
+        "Owncast has no server URL, without which it never federated: there is nothing to take over but the key \
+         (--key-only). Nothing has changed",
+    )
+}

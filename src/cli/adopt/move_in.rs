@@ -1,0 +1,167 @@
+//! `adopt`: followers, posts and blocks move in together with the key.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::hand::Hand;
+use super::key::{self, Adopted as Key};
+use super::{Args, never_federated, run_number, told};
+use crate::adopt::{AdoptedIdentity, Found, batches, read_everything};
+use crate::cli::files::{Places, unexpected};
+use crate::cli::outcome::remark;
+use crate::cli::text::json;
+use crate::cli::{Failure, Outcome};
+use crate::config::Config;
+use crate::control::protocol::adopt::{Adopted, Adopting, Finished, short_name};
+use crate::model::Addresses;
+use crate::model::adopted::{Batch, Tally};
+
+/// Actors that a dry run can tell apart from those that have left.
+const MOST_PRESENT: usize = 40_000;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+pub(super) struct MovedIn<'a> {
+    /// The key; absent where only the API was asked.
+    #[serde(flatten)]
+    pub(super) key: Option<Key<'a>>,
+    /// Nothing was done.
+    pub(super) dry_run: bool,
+    /// What became of what was found.
+    pub(super) found: Tally,
+    /// How things stand.
+    pub(super) now: Finished,
+}
+
+/// Reads the database, then hands everything over.
+pub(super) fn from_database(places: &Places, args: &Args, data_dir: &Path, as_json: bool) -> Outcome {
+    let config = places.own_files(args.store.as_deref())?;
+    key::folder_of(&config.identity.key_file)?;
+    let (identity, found) = read_everything(data_dir)?;
+    let hand = Hand::reach(places, args.store.as_deref())?;
+    let taken = take(&hand, &config, args, &identity, found)?;
+    let key = key::adopted(&identity, &config, taken.key_written, hand.is_agent())?;
+    let moved = MovedIn { key: Some(key), dry_run: args.dry_run, found: taken.tally, now: taken.finished };
+    answer(&moved, args, Some(data_dir), as_json)
+}
+
+/// What was taken from a database.
+pub(super) struct Taken {
+    pub(super) tally: Tally,
+    pub(super) finished: Finished,
+    pub(super) key_written: bool,
+}
+
+/// Asks whether this actor may be taken over. Answers who it is, and the number of the run.
+pub(super) fn may(hand: &Hand<'_>, identity: &AdoptedIdentity) -> Result<(Addresses, u64), Failure> {
+    let base = identity.server_url.as_deref().ok_or_else(never_federated)?;
+    let (of, run) = (Addresses::new(base, &identity.username), run_number());
+    hand.step(Adopting::Take { batch: Batch::empty(&of, run, true) })?;
+    Ok((of, run))
+}
+
+/// Hands over what was found: first the question whether it may, then the key, then everything else.
+pub(super) fn take(
+    hand: &Hand<'_>,
+    config: &Config,
+    args: &Args,
+    identity: &AdoptedIdentity,
+    found: Found,
+) -> Result<Taken, Failure> {
+    let (of, run) = may(hand, identity)?;
+    let key_written = !args.dry_run && key::take_key(identity, config, args.force)?;
+    let unreadable = found.unreadable.clone();
+    let nobody = found.followers.is_empty();
+    let incomplete = found.wal_is_missing && !args.force;
+    let leavers = args.catch_up || args.finish;
+    let present = present(&found, args.dry_run && leavers);
+    if leavers && nobody {
+        remark("warning: Owncast's list of followers is empty; nobody is taken for having left");
+    }
+    if leavers && incomplete {
+        remark(
+            "warning: there is no owncast.db-wal, and without it the list of followers may be an old one; nobody is taken \
+             for having left (--force does so nevertheless)",
+        );
+    }
+    if args.dry_run && leavers && present.is_none() {
+        remark("warning: these are so many that a dry run does not tell who has left");
+    }
+    let leavers = leavers && !nobody && !incomplete && present.is_some();
+    let mut tally = Tally::default();
+    for batch in batches(found, &of, run, args.dry_run) {
+        tally.add(took(hand.step(Adopting::Take { batch })?)?);
+    }
+    unreadable.into_iter().for_each(|problem| tally.problem(problem));
+    let present = present.unwrap_or_default();
+    let (force, dry_run) = (args.force, args.dry_run);
+    let finish = Adopting::Finish { of: Some(of), run, leavers, present, force, dry_run };
+    let finished = finished(hand.step(finish)?)?;
+    tally.left = finished.left;
+    Ok(Taken { tally, finished, key_written })
+}
+
+/// Whoever is in the table, for a dry run that tells who is not; `None` if these are too many.
+fn present(found: &Found, wanted: bool) -> Option<Vec<String>> {
+    if !wanted {
+        return Some(Vec::new());
+    }
+    let names: Vec<String> = found.followers.iter().map(|row| short_name(&row.actor)).collect();
+    (names.len() <= MOST_PRESENT).then_some(names)
+}
+
+/// Lets the running agent ask Owncast.
+pub(super) fn from_api(places: &Places, args: &Args, as_json: bool) -> Outcome {
+    let hand = Hand::Agent(places);
+    let (run, dry_run) = (run_number(), args.dry_run);
+    let Adopted::TookFromApi { tally: mut found, whole } =
+        hand.step(Adopting::TakeFromApi { run, dry_run })?
+    else {
+        return Err(unexpected());
+    };
+    if args.catch_up && dry_run {
+        remark("warning: a dry run from the API does not tell who has left");
+    }
+    if args.catch_up && !whole {
+        remark(
+            "warning: Owncast's list of followers changed while it was read; nobody is taken for having left. Run this once \
+             more",
+        );
+    }
+    let leavers = args.catch_up && !dry_run && whole && found.approved + found.pending > 0;
+    let (present, force) = (Vec::new(), args.force);
+    let finish = Adopting::Finish { of: None, run, leavers, present, force, dry_run };
+    let now = finished(hand.step(finish)?)?;
+    found.left = now.left;
+    answer(&MovedIn { key: None, dry_run, found, now }, args, None, as_json)
+}
+
+fn took(adopted: Adopted) -> Result<Tally, Failure> {
+    match adopted {
+        Adopted::Took(tally) => Ok(tally),
+        _ => Err(unexpected()),
+    }
+}
+
+fn finished(adopted: Adopted) -> Result<Finished, Failure> {
+    match adopted {
+        Adopted::Finished(finished) => Ok(finished),
+        _ => Err(unexpected()),
+    }
+}
+
+fn answer(moved: &MovedIn<'_>, args: &Args, data_dir: Option<&Path>, as_json: bool) -> Outcome {
+    if as_json {
+        return json(moved);
+    }
+    warn(moved);
+    Ok(told::moved_in(moved, args.catch_up, data_dir))
+}
+
+/// What of the copy and the key is to be known.
+pub(super) fn warn(moved: &MovedIn<'_>) {
+    for warning in moved.key.iter().flat_map(|key| &key.warnings) {
+        remark(&format!("warning: {warning}"));
+    }
+}

@@ -1,0 +1,167 @@
+//! `disconnect`: what the agent made in Owncast goes, and the proxy leads there again.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::files::Places;
+use super::text::{json, line};
+use super::{Failure, Outcome};
+use crate::adopt::owner::become_owner_of;
+use crate::decide::adopt;
+use crate::model::Draft;
+use crate::model::facts::Identity;
+use crate::owncast::footprint::Footprint;
+use crate::owncast::provision::{self, Provisioned};
+use crate::owncast::{Api, OwncastError};
+use crate::proxy_config::paths;
+use crate::store::Store;
+
+/// Arguments of `disconnect`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder of the agent's database; wins over the file
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+/// What `--json` prints.
+#[derive(Default, Serialize)]
+struct Disconnected {
+    /// What was removed, in words.
+    removed: Vec<String>,
+    /// Titles of external actions that open the agent's follow page. The agent made none of them, and so they stay.
+    follow_actions: Vec<String>,
+    /// Followers whom Owncast may not know.
+    not_given_back: u64,
+    /// The go-live message stands in Owncast again.
+    go_live_message_back: bool,
+    /// Paths that the proxy still leads to the agent.
+    proxy_paths: Vec<String>,
+}
+
+pub(super) fn disconnect(places: &Places, args: &Args, as_json: bool) -> Outcome {
+    if places.finds_agent()? {
+        return Err(Failure::new(
+            "the agent runs, and would make everything anew; stop it first (systemctl disable --now owncast-herald). \
+             Nothing has changed",
+        ));
+    }
+    let config = places.whole(args.store.as_deref())?;
+    let password = config.owncast.admin_password.get()?.expose().to_owned();
+    let api = Api::new(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), password);
+    let api = api.map_err(|error| Failure::of_configuration(error.to_string()))?;
+    let folder = config.store.path.clone();
+    if !folder.is_dir() {
+        return Err(Failure::new(format!(
+            "there is no store in {}, which knows what the agent made in Owncast; name its folder with --store DIR",
+            folder.display()
+        )));
+    }
+    become_owner_of(&folder).map_err(|error| {
+        Failure::new(format!("the store {} cannot be opened as its owner: {error}", folder.display()))
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
+    let store = Store::open(&folder).map_err(|error| Failure::new(error.to_string()))?;
+    let done = runtime.block_on(clear(&api, &store))?;
+    if as_json { json(&done) } else { Ok(told(&done, api.base().as_str())) }
+}
+
+/// What fails in between is done by the next run.
+async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
+    let asked = |error: OwncastError| Failure::new(error.to_string());
+    let kept = |error: crate::store::StoreError| Failure::new(error.to_string());
+    let (footprint, identity, not_given_back): (Footprint, Identity, u64) =
+        store.read(|view| (view.meta(), view.meta(), adopt::not_given_back(view))).await.map_err(kept)?;
+    let mut done = Disconnected { not_given_back, ..Disconnected::default() };
+    let taken = provision::remove(api, &footprint.provisioned).await.map_err(asked)?;
+    done.removed.extend(taken.iter().map(ToString::to_string));
+    let mut prefix = String::new();
+    if let Some(addresses) = &identity.addresses {
+        addresses.path_prefix().clone_into(&mut prefix);
+        let page = addresses.follow_page();
+        for action in api.external_actions().await.map_err(asked)? {
+            if action["url"].as_str() == Some(page.as_str()) {
+                done.follow_actions.push(action["title"].as_str().unwrap_or_default().to_owned());
+            }
+        }
+    }
+    if let Some(text) = &identity.taken_message {
+        let field = api.server_config().await.map_err(asked)?.federation.go_live_message;
+        if field.trim().is_empty() {
+            api.set_go_live_message(text).await.map_err(asked)?;
+            done.go_live_message_back = true;
+        }
+    }
+    let forget = store.commit(|view| {
+        let mut draft = Draft::new(view);
+        draft.put_meta(&Footprint { provisioned: Provisioned::default(), ..view.meta() });
+        draft.put_meta(&Identity { taken_message: None, ..view.meta() });
+        (draft.into_changes(), ())
+    });
+    forget.await.map_err(kept)?;
+    done.proxy_paths = paths(&prefix);
+    Ok(done)
+}
+
+fn told(done: &Disconnected, owncast: &str) -> String {
+    let mut text = match done.removed.as_slice() {
+        [] => format!("There was nothing of the agent's in Owncast at {}.\n", line(owncast)),
+        removed => {
+            let lines: String = removed.iter().map(|one| format!("  {}\n", line(one))).collect();
+            format!("In Owncast at {}:\n{lines}", line(owncast))
+        }
+    };
+    for title in &done.follow_actions {
+        text.push_str(&format!(
+            "The external action \"{}\" opens the agent's follow page, which nobody answers any more. It is not the agent's own: \
+             take it out in Owncast's admin pages.\n",
+            line(title)
+        ));
+    }
+    if done.go_live_message_back {
+        text.push_str("Its go-live message is back: it posts by itself again while its federation is on.\n");
+    }
+    if done.not_given_back > 0 {
+        text.push_str(&format!(
+            "{} not given back as they are now: Owncast may not know them, and they are in the agent's store alone. Keep it. If \
+             Owncast is to go on with them, start the agent once more and run `owncast-herald adopt --give-back` first.\n",
+            match done.not_given_back {
+                1 => "1 follower was".to_owned(),
+                many => format!("{many} followers were"),
+            }
+        ));
+    }
+    text.push_str(
+        "Take these paths, and the Link header of the page, out of the proxy's configuration, so that they lead to Owncast again \
+         (owncast-herald proxy-config PROXY prints the lines):\n",
+    );
+    done.proxy_paths.iter().for_each(|path| text.push_str(&format!("  {path}\n")));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_and_what_is_left_to_do_is_told() {
+        let mut done =
+            Disconnected { proxy_paths: vec!["/federation/*".to_owned()], ..Disconnected::default() };
+        let text = told(&done, "http://127.0.0.1:8080/");
+        assert!(text.starts_with("There was nothing") && text.ends_with("  /federation/*\n"), "{text}");
+        done.removed.push("deleted webhook 3 in Owncast".to_owned());
+        done.follow_actions.push("Follow".to_owned());
+        (done.not_given_back, done.go_live_message_back) = (2, true);
+        let text = told(&done, "http://127.0.0.1:8080/");
+        for part in [
+            "deleted webhook 3",
+            "external action \"Follow\"",
+            "2 followers were not given back",
+            "go-live message is back",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

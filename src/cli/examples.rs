@@ -1,0 +1,93 @@
+//! What `--help` shows below the options: commands as somebody would type them.
+
+pub(super) const RUN: &str = "\
+Examples:
+  owncast-herald run
+  owncast-herald run --config ./agent.toml
+  owncast-herald run --owncast http://127.0.0.1:8080 --store ./herald
+  owncast-herald run --observe
+
+A first try needs no file: --owncast and --store, and the admin password in the variable OWNCAST_ADMIN_PASSWORD.";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  owncast-herald status
+  owncast-herald status --watch
+  owncast-herald status --settings
+  owncast-herald -i radio status";
+
+pub(super) const FOLLOWERS: &str = "\
+Examples:
+  owncast-herald followers list
+  owncast-herald followers list --state pending
+  owncast-herald followers approve ana@peer.example
+  owncast-herald followers remove https://peer.example/users/ana";
+
+pub(super) const BLOCK: &str = "\
+Examples:
+  owncast-herald block add rude.example
+  owncast-herald block add troll@peer.example
+  owncast-herald block list
+  owncast-herald block remove rude.example";
+
+pub(super) const GO_LIVE: &str = "\
+Examples:
+  owncast-herald go-live preview
+  owncast-herald go-live now
+  owncast-herald go-live skip
+  owncast-herald go-live message \"Tonight: the harbour at dusk\"
+  owncast-herald go-live message --clear";
+
+pub(super) const DELIVERIES: &str = "\
+Examples:
+  owncast-herald deliveries
+  owncast-herald deliveries --failed
+  owncast-herald deliveries --host peer.example
+  owncast-herald deliveries retry --host peer.example
+  owncast-herald deliveries drop --host gone.example --yes";
+
+pub(super) const PAUSE: &str = "\
+Examples:
+  owncast-herald pause --for 2h
+  owncast-herald resume";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  owncast-herald completions bash
+  owncast-herald completions zsh
+  owncast-herald completions fish
+
+The packages have these in place already.";
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use crate::cli::Cli;
+
+    /// Words as a shell sees them.
+    fn words(line: &str) -> Vec<String> {
+        let outside_or_quoted = line.split('"').enumerate();
+        outside_or_quoted
+            .flat_map(|(place, part)| match place % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_example_is_understood() {
+        let mut examples = 0;
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter_map(|line| line.strip_prefix("  ")) {
+                let words = words(line.strip_prefix("sudo ").unwrap_or(line));
+                let parsed = Cli::try_parse_from(words).and_then(Cli::checked);
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                examples += 1;
+            }
+        }
+        assert!(examples > 25, "{examples} examples");
+    }
+}

@@ -1,0 +1,286 @@
+//! `key`: the actor's private key, without which nobody is followed any more.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::files::{Places, unexpected};
+use super::offline;
+use super::text::json;
+use super::{Failure, Outcome};
+use crate::activitypub::signature::PrivateKey;
+use crate::config::Secret;
+use crate::config::keyfile::{self, KeyFileError, Written};
+use crate::control::protocol::{Answer, Ask, KeyChange};
+
+/// What a new key means, said before it is made.
+const CONSEQUENCES: &str = "\
+A new key is rarely needed: if somebody else has, or may have, a copy of the one in use. What happens:
+  - Followers' servers are told of the new key, in a message signed with the old one. Some (GoToSocial) accept a new key
+    in no other way, so a server that does not get that message will refuse this account for good.
+  - Until the change is finished, everything goes on being signed with the old key. Servers that know the new one already
+    refuse that for a while, and get it later.
+  - Servers that nobody follows from learn of the new key when the old one does not fit; most ask again at once.
+  - The old key is kept in a file beside the new one.
+If the key is known to strangers, do it; else leave it. To begin: owncast-herald key rotate --yes";
+
+/// What to do with the key.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Write a copy of the private key to a file that only you may read
+    Export(ExportArgs),
+    /// Put a copy of the private key into its place
+    Import(ImportArgs),
+    /// Show where the key is and its fingerprint, never the key
+    Show,
+    /// Change to a new key, in two steps
+    ///
+    /// The first step makes the new key, of which followers' servers are told after a restart in a message signed with the
+    /// old one. The second, --finish, makes it the one in use.
+    Rotate(RotateArgs),
+}
+
+/// Arguments of `key export`.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// The file to write, or - for standard output
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write over another key; with - also to a terminal
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `key import`.
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The file with the key (PEM)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Set another key aside that is there; whoever follows its actor is lost
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `key rotate`.
+#[derive(Debug, clap::Args)]
+pub struct RotateArgs {
+    /// Begin, after you have read what it means
+    #[arg(long)]
+    pub yes: bool,
+    /// Make the new key the one in use, once others were told of it
+    #[arg(long, conflicts_with = "yes")]
+    pub finish: bool,
+    /// Finish although not everybody was told
+    #[arg(long, requires = "finish")]
+    pub force: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    file: &'a Path,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo, DER), in hexadecimal.
+    fingerprint: String,
+    /// The same of the next key, while a change is under way.
+    next_fingerprint: Option<String>,
+    /// False if it stood so before.
+    changed: bool,
+    /// Where the key is that was there before.
+    set_aside: Option<PathBuf>,
+    warning: Option<String>,
+}
+
+pub(super) fn key(places: &Places, command: Command, as_json: bool) -> Outcome {
+    let config = places.own_files(None)?;
+    let file = &config.identity.key_file;
+    let (told, text) = match command {
+        Command::Export(args) => return export(places, file, &args, as_json),
+        Command::Import(args) => import(places, file, &args)?,
+        Command::Show => show(file)?,
+        Command::Rotate(args) if args.finish => finish(places, file, args.force)?,
+        Command::Rotate(args) => rotate(places, file, args.yes)?,
+    };
+    if as_json { json(&told) } else { Ok(text) }
+}
+
+fn told<'a>(file: &'a Path, changed: bool, set_aside: Option<PathBuf>) -> Result<Told<'a>, Failure> {
+    let key = keyfile::read(file)?;
+    let next_fingerprint = match keyfile::read(&keyfile::next_file(file)) {
+        Ok(next) => Some(fingerprint(&next.pem)?),
+        Err(KeyFileError::Missing { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let fingerprint = fingerprint(&key.pem)?;
+    Ok(Told { file, fingerprint, next_fingerprint, changed, set_aside, warning: key.warning })
+}
+
+fn fingerprint(key: &Secret) -> Result<String, Failure> {
+    keyfile::fingerprint(key).map_err(|error| Failure::new(error.to_string()))
+}
+
+fn show(file: &Path) -> Result<(Told<'_>, String), Failure> {
+    let told = told(file, false, None)?;
+    let mut text = format!("Key file      {}\nFingerprint   SHA-256 {}\n", file.display(), told.fingerprint);
+    if let Some(next) = &told.next_fingerprint {
+        text.push_str(&format!("Next key      SHA-256 {next} (owncast-herald key rotate --finish)\n"));
+    }
+    if let Some(warning) = &told.warning {
+        text.push_str(&format!("Warning       {warning}\n"));
+    }
+    Ok((told, text))
+}
+
+fn export(places: &Places, file: &Path, args: &ExportArgs, as_json: bool) -> Outcome {
+    let pem = keyfile::read(file)?.pem;
+    if args.file.as_os_str() != "-" {
+        let written =
+            keyfile::write_copy(&args.file, &pem, args.force, &offline::heirs(places))? == Written::Now;
+        let told = Told { changed: written, ..told(&args.file, written, None)? };
+        let text = format!(
+            "The private key is in {}, which only you may read. Whoever has it can speak as the stream's account.\n{}",
+            args.file.display(),
+            if keyfile::next_file(file).exists() {
+                "A change of keys is under way: take another copy when it is finished (owncast-herald key rotate --finish).\n"
+            } else {
+                ""
+            }
+        );
+        return if as_json { json(&told) } else { Ok(text) };
+    }
+    let mut out = io::stdout();
+    if out.is_terminal() && !args.force {
+        return Err(Failure::new(
+            "the private key is not written to a terminal; name a file, or force it with --force",
+        ));
+    }
+    let written = out.write_all(pem.expose().as_bytes()).and_then(|()| out.flush());
+    written.map_err(|cause| Failure::new(format!("standard output cannot be written: {cause}")))?;
+    Ok(String::new())
+}
+
+fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Told<'a>, String), Failure> {
+    let key = keyfile::read(&args.file)?.pem;
+    let (aside, next_aside) = match keyfile::differs(file, &key)? {
+        true if args.force => {
+            let stamp = stamp();
+            // The next key is told of in the name of the one that goes.
+            (Some(keyfile::keep_copy(file, &stamp)?), keyfile::set_next_aside(file, &stamp)?)
+        }
+        _ => (None, None),
+    };
+    let changed = keyfile::write(file, &key, aside.is_some())? == Written::Now;
+    let mut text = match changed {
+        true => format!("The key is now in {}.\n", file.display()),
+        false => format!("The key was in {} already; nothing has changed.\n", file.display()),
+    };
+    if let Some(aside) = &aside {
+        text.push_str(&format!("The key that was there is in {}.\n", aside.display()));
+    }
+    if let Some(next) = &next_aside {
+        text.push_str(&format!(
+            "The change of that key is given up; the one that was to follow it is in {}.\n",
+            next.display()
+        ));
+    }
+    if changed && places.agent_runs() {
+        text.push_str(
+            "The agent goes on with the one before until it is restarted: systemctl restart owncast-herald\n",
+        );
+    }
+    Ok((told(file, changed, aside)?, text))
+}
+
+fn rotate<'a>(places: &Places, file: &'a Path, yes: bool) -> Result<(Told<'a>, String), Failure> {
+    keyfile::read(file)?;
+    if keyfile::next_file(file).exists() {
+        return Err(Failure::new(
+            "a change of the key is under way already; owncast-herald status says how far it is, and \
+             owncast-herald key rotate --finish ends it",
+        ));
+    }
+    if !yes {
+        return Err(Failure::new(CONSEQUENCES));
+    }
+    let made = PrivateKey::generate().and_then(|key| key.to_pem());
+    let pem = made.map_err(|error| Failure::new(format!("no key can be made: {error}")))?;
+    keyfile::write(&keyfile::next_file(file), &Secret::new(pem), false)?;
+    let restart = if places.agent_runs() {
+        "restart the agent: systemctl restart"
+    } else {
+        "start the agent: systemctl start"
+    };
+    let text = format!(
+        "The new key is made, and not in use yet.\n\
+         1. {restart} owncast-herald. It tells followers' servers of the new key, after half a minute.\n\
+         2. owncast-herald status says when all were told. Then: owncast-herald key rotate --finish\n"
+    );
+    Ok((told(file, true, None)?, text))
+}
+
+fn finish<'a>(places: &Places, file: &'a Path, force: bool) -> Result<(Told<'a>, String), Failure> {
+    if !keyfile::next_file(file).exists() {
+        return Err(Failure::new(
+            "no change of the key is under way; owncast-herald key rotate tells what one means",
+        ));
+    }
+    if !force {
+        let Answer::Status(status) = places.ask(&Ask::Status)? else { return Err(unexpected()) };
+        let why = match status.identity.key_change {
+            Some(KeyChange::Told) => None,
+            Some(KeyChange::Telling) => {
+                Some("some servers were not reached yet, and some will not accept the new key without that")
+            }
+            Some(KeyChange::Untold) | None => {
+                Some("followers' servers were not told of the new key yet; the agent must run for a minute")
+            }
+        };
+        if let Some(why) = why {
+            return Err(Failure::new(format!(
+                "{why}. owncast-herald status says how far it is; --force finishes all the same"
+            )));
+        }
+    }
+    let aside = keyfile::change_to_next(file, &stamp())?;
+    let mut text = format!(
+        "The new key is in its place. The one before is in {}; keep it for some weeks.\n\
+         Backups made before are of no use without that one, so now: owncast-herald key export FILE, and a new backup.\n",
+        aside.display()
+    );
+    if places.agent_runs() {
+        text.push_str(
+            "The agent signs with the one before until it is restarted: systemctl restart owncast-herald\n",
+        );
+    }
+    Ok((told(file, true, Some(aside))?, text))
+}
+
+fn stamp() -> String {
+    Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_a_key_is_given_up_with_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let places = Places { socket: Some(path("nobody.sock")), ..Places::default() };
+        let (file, next) = (path("actor-key.pem"), path("actor-key.pem.next"));
+        for place in [&file, &next, &path("copy.pem")] {
+            let pem = PrivateKey::generate().and_then(|key| key.to_pem()).unwrap();
+            keyfile::write(place, &Secret::new(pem), false).unwrap();
+        }
+        let from = |name: &str, force| ImportArgs { file: path(name), force };
+        assert!(import(&places, &file, &from("copy.pem", false)).is_err());
+        let (told, _) = import(&places, &file, &from("actor-key.pem", true)).unwrap();
+        assert!(!told.changed && next.exists(), "the same key goes on with its change");
+        let (told, text) = import(&places, &file, &from("copy.pem", true)).unwrap();
+        assert!(told.changed && told.set_aside.is_some() && told.next_fingerprint.is_none());
+        assert!(!next.exists() && text.contains("given up"), "{text}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Questions on the terminal.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+use super::super::Failure;
+use crate::config::Secret;
+use crate::config::value::{FromText, HttpUrl, from_argument};
+
+/// Somebody at a terminal, or nobody.
+pub(super) struct Dialogue {
+    asks: bool,
+}
+
+/// What a question may be answered with.
+pub(super) trait Reply: Sized {
+    /// Reads an answer, or says what would be one.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+impl Reply for HttpUrl {
+    fn read(text: &str) -> Result<Self, String> {
+        from_argument::<HttpUrl>(text)
+    }
+}
+
+impl Reply for std::net::SocketAddr {
+    fn read(text: &str) -> Result<Self, String> {
+        crate::config::value::Listener::from_text(text)
+            .map(|listener| listener.0)
+            .ok_or_else(|| "expected an IP address with a port, such as 127.0.0.1:8585".to_owned())
+    }
+}
+
+impl Dialogue {
+    /// `yes`: nobody is asked.
+    ///
+    /// # Errors
+    /// There is nobody to ask.
+    pub(super) fn new(yes: bool) -> Result<Dialogue, Failure> {
+        if !yes && !std::io::stdin().is_terminal() {
+            return Err(Failure::new(
+                "there is no terminal to ask on; with --yes nothing is asked (owncast-herald setup --help shows an example)",
+            ));
+        }
+        Ok(Dialogue { asks: !yes })
+    }
+
+    /// Whether there is somebody who can correct an answer.
+    pub(super) fn asks_at_all(&self) -> bool {
+        self.asks
+    }
+
+    /// Asks until the answer can be used; nothing typed, or nobody there, means `usual`.
+    pub(super) fn asks<T: Reply>(&mut self, question: &str, usual: &str) -> Result<T, Failure> {
+        loop {
+            let typed = if self.asks { line(&format!("{question} [{usual}]: "))? } else { String::new() };
+            let text = if typed.is_empty() { usual } else { &typed };
+            match T::read(text) {
+                Ok(reply) => return Ok(reply),
+                Err(why) if self.asks => say(&format!("{why}\n")),
+                Err(why) => return Err(Failure::new(format!("{question}: {why}"))),
+            }
+        }
+    }
+
+    /// Asks for something that is not shown while it is typed.
+    pub(super) fn asks_secret(&mut self, question: &str) -> Result<Secret, Failure> {
+        if !self.asks {
+            return Err(Failure::new(
+                "Owncast's admin password is not named: --admin-password-file FILE, or the variable OWNCAST_ADMIN_PASSWORD",
+            ));
+        }
+        loop {
+            let typed = unseen(|| line(&format!("{question}: ")))?;
+            say("\n");
+            if !typed.is_empty() {
+                return Ok(Secret::new(typed));
+            }
+        }
+    }
+
+    /// Whether somebody agrees, or nobody is asked.
+    pub(super) fn agrees(&mut self, what: &str) -> Result<bool, Failure> {
+        if !self.asks {
+            return Ok(true);
+        }
+        loop {
+            match line(&format!("{what}? [y/n]: "))?.to_lowercase().as_str() {
+                "y" | "yes" => return Ok(true),
+                "n" | "no" => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stderr();
+    // Who has no screen gets no question either.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn line(question: &str) -> Result<String, Failure> {
+    say(question);
+    let mut typed = String::new();
+    match std::io::stdin().lock().read_line(&mut typed) {
+        Ok(0) => Err(Failure::new("the input ended; nothing was written")),
+        Ok(_) => Ok(typed.trim().to_owned()),
+        Err(error) => Err(Failure::new(format!("the terminal cannot be read: {error}"))),
+    }
+}
+
+/// Does something while the terminal shows nothing of what is typed.
+fn unseen<T>(read: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let failed =
+        |error: rustix::io::Errno| Failure::new(format!("the terminal cannot hide what is typed: {error}"));
+    let stdin = std::io::stdin();
+    let shown = tcgetattr(&stdin).map_err(failed)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &hidden).map_err(failed)?;
+    let read = read();
+    tcsetattr(&stdin, OptionalActions::Now, &shown).map_err(failed)?;
+    read
+}

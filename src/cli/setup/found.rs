@@ -1,0 +1,85 @@
+//! What is found in Owncast, and what that means for what will be done.
+
+use std::net::SocketAddr;
+
+use crate::config::HttpUrl;
+use crate::model::Addresses;
+use crate::owncast::provision::{HOOK_PREFIX, TOKEN_NAME};
+use crate::owncast::types::ServerConfig;
+use crate::owncast::{Api, OwncastError, life};
+
+/// What is in Owncast.
+pub(super) struct Found {
+    settings: ServerConfig,
+    signs_of_life: Vec<String>,
+    /// Another agent has registered itself.
+    another_agent: bool,
+}
+
+/// Looks; this proves the password, too.
+///
+/// # Errors
+/// [`OwncastError`].
+pub(super) async fn look(api: &Api) -> Result<Found, OwncastError> {
+    let settings = api.server_config().await?;
+    let document = api.actor_document(&settings.federation.username).await?;
+    let another_agent = api.webhooks().await?.iter().any(|webhook| webhook.url.contains(HOOK_PREFIX));
+    Ok(Found { signs_of_life: life::signs(api, document.is_some()).await?, settings, another_agent })
+}
+
+impl Found {
+    /// Whether other servers know Owncast's actor by Owncast's key.
+    pub(super) fn has_lived(&self) -> bool {
+        !self.signs_of_life.is_empty()
+    }
+
+    /// What the agent does in Owncast.
+    pub(super) fn deeds(&self, webhook: SocketAddr) -> Vec<String> {
+        let mut deeds = vec![
+            format!(
+                "register a webhook to {webhook}, at a secret path, which Owncast calls when something happens"
+            ),
+            format!(
+                "make an access token \"{TOKEN_NAME}\", with which likes, shares and follows are shown in chat"
+            ),
+        ];
+        let federation = &self.settings.federation;
+        if federation.enabled && !federation.go_live_message.trim().is_empty() {
+            deeds.push(
+                "keep its go-live message here and empty it there, so that followers get one post and not two".to_owned(),
+            );
+        }
+        deeds.push("change nothing else; `owncast-herald disconnect` takes it all back".to_owned());
+        deeds
+    }
+
+    /// Who will be followed.
+    pub(super) fn identity(&self, public_url: Option<&HttpUrl>, username: Option<&str>) -> String {
+        let base = public_url.map_or(self.settings.server_url.as_str(), HttpUrl::as_str);
+        let username = username.unwrap_or(&self.settings.federation.username);
+        if base.is_empty() {
+            return "nothing yet, see below".to_owned();
+        }
+        let ours = Addresses::new(base, username);
+        let word = if self.has_lived() { "go on as" } else { "become" };
+        format!("{word} @{} ({})", ours.handle(), ours.actor())
+    }
+
+    /// What stands in the way.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.settings.server_url.is_empty() {
+            warnings.push("Owncast has no server URL. Until it is set in Owncast's admin pages (Configuration, General, Server URL), or as --public-url, there is no address to federate.".to_owned());
+        }
+        if self.has_lived() {
+            warnings.push(format!(
+                "this actor has lived before ({}), and other servers know it by Owncast's key. The agent makes no other key and waits until you have taken that one over: owncast-herald adopt.",
+                self.signs_of_life.join(", ")
+            ));
+        }
+        if self.another_agent {
+            warnings.push("another owncast-herald is registered in this Owncast. Stop that one first; this one says how to go on from it.".to_owned());
+        }
+        warnings
+    }
+}

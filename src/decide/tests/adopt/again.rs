@@ -1,0 +1,194 @@
+//! Coming and going more than once, and what of it is not to be believed.
+
+use super::*;
+
+/// A row that only its own server can complete.
+fn inboxless(name: &str, state: FollowerState) -> Row {
+    Row { inbox: String::new(), ..row(name, "a.example", state, -5) }
+}
+
+#[test]
+fn an_actor_is_one_however_it_is_spelt() {
+    let spelt =
+        |actor: &str| Row { actor: actor.to_owned(), follow: None, ..row("ana", "m.example", Approved, -5) };
+    let spellings = ["https://m.example", "https://m.example/", "HTTPS://M.example:443"];
+    for first in spellings {
+        let mut world = World::default();
+        let inboxless = Row { inbox: String::new(), ..spelt("https://M.example/users/bö") };
+        let tally = world.adopt(0, 1, batch(&[spelt(first), inboxless]));
+        assert_eq!((tally.taken, tally.set_aside), (1, 1), "{first}");
+        assert_eq!(world.all::<Follower>()[0].person.actor, "https://m.example/");
+        for again in spellings {
+            assert_eq!(world.adopt(1, 2, batch(&[spelt(again)])).known, 1, "{first} {again}");
+        }
+        // Its document names it in one spelling, and is its own.
+        let found =
+            Person { actor: "https://m.example/users/b%C3%B6".to_owned(), ..person("x", "m.example") };
+        let state = world.act(at(2), |draft, _| adopt::refetched(draft, &terms(at(2), 0), &found));
+        assert_eq!(state, Some(Approved), "{first}");
+    }
+}
+
+#[test]
+fn many_who_leave_at_once_are_not_believed() {
+    for (left, of, too_many) in [(0, 0, false), (5, 5, false), (6, 17, true), (6, 18, false), (40, 100, true)]
+    {
+        assert_eq!(Leavers { left, of }.too_many(), too_many, "{left} of {of}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_given_in_owncast_counts_before_its_row_is_believed() {
+    let mut world = World::default();
+    world.adopt(
+        0,
+        1,
+        batch(&[inboxless("ana", Rejected), inboxless("bo", Pending), inboxless("cy", Approved)]),
+    );
+    let [ana, bo, cy] = ["ana", "bo", "cy"].map(|name| person(name, "a.example"));
+    // Neither an Undo nor a new account nor a block is the way around a refusal.
+    world.act(at(1), |draft, moment| {
+        assert!(!follow::undo(draft, moment, &ana, at(1)));
+        gone::deleted(draft, moment, &ana.actor);
+        gone::blocked_us(draft, moment, &ana.actor, at(1));
+    });
+    assert_eq!(adopt::due(world.view(), at(2), 10).0.len(), 2, "whoever is gone is not asked for");
+    for who in [&ana, &bo, &cy] {
+        world.follow(at(3), who);
+    }
+    let states = [&ana, &bo, &cy].map(|who| world.state(who));
+    assert_eq!(states, [Some(Rejected), Some(Pending), Some(Approved)]);
+    assert!(world.all::<SetAside>().is_empty() && world.notices().is_empty());
+    world.assert_consistent();
+}
+
+#[test]
+fn a_follow_that_may_be_forged_lets_nobody_in() {
+    let forged = |state| Row {
+        follow_id: Some("https://evil.example/follows/1".into()),
+        ..row("ana", "a.example", state, -5)
+    };
+    let ana = person("ana", "a.example");
+    let mut world = World::default();
+    let tally = world.adopt(0, 1, batch(&[forged(Approved)]));
+    assert_eq!((tally.set_aside, tally.taken), (1, 0));
+    let state = world.act(at(1), |draft, _| adopt::refetched(draft, &terms(at(1), 0), &ana));
+    assert_eq!((state, world.follower(&ana).unwrap().follow_id), (Some(Pending), None));
+    assert_eq!(world.adopt(2, 2, batch(&[forged(Approved)])).known, 1);
+    // Nor does it when its row changes.
+    let later = Row { since: at(-4), ..forged(Approved) };
+    assert_eq!(world.adopt(3, 3, batch(&[later])).changed, 1);
+    assert_eq!(world.state(&ana), Some(Pending));
+    world.act(at(4), |draft, moment| {
+        follow::judge(draft, moment, &rules().addresses, &ana.actor, follow::Verdict::Approve).unwrap();
+    });
+    assert_eq!(world.adopt(5, 4, batch(&[forged(Approved)])).kept, 1);
+    assert_eq!(world.state(&ana), Some(Approved));
+    world.assert_consistent();
+}
+
+#[test]
+fn the_api_and_the_database_say_the_same() {
+    let mut world = World::default();
+    let whole = row("ana", "a.example", Approved, -5);
+    let less = |since| Row { inbox: String::new(), follow: None, follow_id: None, since, ..whole.clone() };
+    world.adopt(0, 1, batch(std::slice::from_ref(&whole)));
+    let before = world.all::<Follower>();
+    // With a fraction, and without any time.
+    for since in [whole.since + SignedDuration::from_millis(400), Timestamp::UNIX_EPOCH] {
+        let tally = world.adopt(1, 2, batch(&[less(since)]));
+        assert_eq!((tally.known, tally.changed), (1, 0));
+    }
+    assert_eq!(world.all::<Follower>(), before);
+    // Who has left is not brought back by a row that does not tell since when.
+    let ana = hermit("ana", "a.example");
+    world.act(at(2), |draft, moment| follow::undo(draft, moment, &ana, at(2)));
+    assert_eq!(world.adopt(3, 3, batch(&[less(Timestamp::UNIX_EPOCH)])).kept, 1);
+    assert_eq!(world.state(&ana), Some(Left));
+}
+
+#[test]
+fn whoever_had_left_before_anything_was_taken_stays_away() {
+    let mut world = World::default();
+    let (ana, bo) = (hermit("ana", "a.example"), hermit("bo", "a.example"));
+    let rows = [row("ana", "a.example", Approved, -5), row("bo", "a.example", Approved, -5)];
+    for who in [&ana, &bo] {
+        world.follow(at(0), who);
+    }
+    world.act(at(1), |draft, moment| follow::undo(draft, moment, &ana, at(1)));
+    let tally = world.adopt(2, 1, batch(&rows));
+    assert_eq!((tally.kept, tally.known), (1, 1));
+    world.act(at(3), |draft, moment| follow::undo(draft, moment, &bo, at(3)));
+    // Some time after, when nobody who has left is kept.
+    for who in [&ana, &bo] {
+        world.act(at(4), |draft, _| followers::forget(draft, &who.actor, at(4)));
+    }
+    let again = world.adopt(5, 2, batch(&rows));
+    assert_eq!((again.kept, again.taken), (2, 0));
+}
+
+#[test]
+fn what_becomes_in_owncast_of_those_given_back_counts_again() {
+    let mut world = World::default();
+    let [ana, bo, cy, di] = ["ana", "bo", "cy", "di"].map(|name| hermit(name, "a.example"));
+    for who in [&ana, &bo, &cy, &di] {
+        world.follow(at(0), who);
+    }
+    let target = blocks::parse(&cy.actor).unwrap();
+    world.act(at(1), |draft, _| blocks::add(draft, target, BlockOwner::Operator, at(1)));
+    assert_eq!((world.state(&cy), adopt::not_given_back(world.view())), (Some(Parked), 3));
+    world.act(at(2), |draft, moment| {
+        for (who, state) in [(&ana, Approved), (&bo, Approved), (&cy, Rejected)] {
+            adopt::given(draft, &who.actor, state);
+        }
+        // It became another one while it was given back.
+        follow::judge(draft, moment, &rules().addresses, &di.actor, follow::Verdict::Reject).unwrap();
+        adopt::given(draft, &di.actor, Approved);
+    });
+    assert_eq!(adopt::not_given_back(world.view()), 0);
+    let undone = world.act(at(3), |draft, _| adopt::undo(draft, "", 100, at(3)).1);
+    assert_eq!(undone, Undone { followers: 0, kept: 3, posts: 0 }, "they came by themselves");
+    // In Owncast, one leaves; the others come back as they went.
+    let there = |name: &str, state| row(name, "a.example", state, 0);
+    let rows = [there("bo", Approved), there("cy", Rejected), there("di", Approved)];
+    let tally = world.adopt(100, 1, batch(&rows));
+    assert_eq!((tally.known, tally.changed, tally.taken), (3, 0, 0), "{tally:?}");
+    assert_eq!(world.leavers(100, 1, 10), Leavers { left: 1, of: 3 });
+    let states = [&ana, &bo, &cy, &di].map(|who| world.state(who));
+    assert_eq!(states, [None, Some(Approved), Some(Parked), Some(Rejected)]);
+    world.assert_consistent();
+}
+
+#[test]
+fn a_stamp_is_as_public_as_what_is_quoted() {
+    let base = "https://live.example/federation";
+    let ours = rules().addresses;
+    let post = |name: &str, to: &str| Document {
+        id: format!("{base}/{name}"),
+        json: format!("{{\"type\":\"Note\",\"id\":\"{base}/{name}\",\"to\":\"{to}\"}}"),
+        at: at(-9),
+    };
+    let stamp = |name: &str, target: &str| Document {
+        id: format!("{base}/{name}"),
+        json: format!(
+            "{{\"type\":\"QuoteAuthorization\",\"id\":\"{base}/{name}\",\"attributedTo\":\"{}\",\
+             \"interactingObject\":\"https://a.example/notes/1\",\"interactionTarget\":\"{target}\"}}",
+            ours.actor()
+        ),
+        at: at(-8),
+    };
+    let mut all = Batch::empty(&ours, 1, false);
+    all.documents = vec![
+        post("open", crate::model::addresses::PUBLIC),
+        post("closed", &format!("{}/followers", ours.actor())),
+        stamp("s1", &format!("{base}/open")),
+        stamp("s2", &format!("{base}/closed")),
+        stamp("s3", &format!("{base}/unknown")),
+        stamp("s4", "https://a.example/federation/open"),
+    ];
+    let mut world = World::default();
+    assert_eq!(world.adopt(0, 1, all).posts, 6);
+    let public: Vec<String> =
+        world.all::<Imported>().into_iter().filter(|post| post.public).map(|post| post.place).collect();
+    assert_eq!(public, ["open", "s1"]);
+}

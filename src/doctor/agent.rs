@@ -1,0 +1,134 @@
+//! What the running agent says of itself; pure.
+
+use super::{Agent, Code, Finding, Level, Patient};
+use crate::agent::board::{Source, Way};
+use crate::control::protocol::{IdentityWord, Status};
+
+const START: &str =
+    "start it (systemctl start owncast-herald) and look into its log (journalctl -u owncast-herald)";
+
+/// While it may still be the old machine's.
+pub(super) const MADE_LATER: &str = "left as it is in Owncast until resume --restored";
+
+/// Everything that only a running agent knows.
+pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
+    match &patient.agent {
+        Agent::Runs(status) => of_status(status),
+        Agent::Stopped => {
+            let mut findings = vec![Finding::red(Code::Agent, "no agent runs", START)];
+            findings.extend(
+                [Code::Identity, Code::Held, Code::Webhook, Code::Websocket, Code::Followers]
+                    .map(|code| Finding::unchecked(code, "only a running agent knows")),
+            );
+            findings
+        }
+        Agent::Silent(why) => {
+            vec![Finding::red(
+                Code::Agent,
+                format!("the agent cannot be asked: {why}"),
+                "run this with sudo, or see its log",
+            )]
+        }
+    }
+}
+
+fn of_status(status: &Status) -> Vec<Finding> {
+    let held = status.wishes.restored.is_some();
+    let mut findings = vec![release(status), identity(status), self::held(held), followers(status)];
+    findings.push(match &status.sources.webhook.way {
+        Way::Untried if held => Finding::unchecked(Code::Webhook, MADE_LATER),
+        _ => way(Code::Webhook, "Owncast's webhook", &status.sources.webhook, Level::Red),
+    });
+    // The agent asks more often without it: nothing is lost but seconds.
+    findings.push(way(Code::Websocket, "Owncast's chat websocket", &status.sources.websocket, Level::Yellow));
+    findings.extend(
+        status.attention.iter().map(|text| Finding::told(Code::Attention, Level::Yellow, text.as_str())),
+    );
+    findings
+}
+
+fn release(status: &Status) -> Finding {
+    const OURS: &str = env!("CARGO_PKG_VERSION");
+    if status.version == OURS {
+        return Finding::green(Code::Agent, format!("agent {OURS} runs"));
+    }
+    Finding::yellow(
+        Code::Agent,
+        format!("agent {} runs, and {OURS} is installed", status.version),
+        "restart it (systemctl restart owncast-herald)",
+    )
+}
+
+/// Whether anything is sent at all.
+pub(super) fn held(held: bool) -> Finding {
+    if held {
+        return Finding::yellow(
+            Code::Held,
+            "everything here was restored from a backup",
+            "nothing is sent or announced before: owncast-herald resume --restored. Is the old machine stopped?",
+        );
+    }
+    Finding::green(Code::Held, "no backup was restored that waits to be let loose")
+}
+
+fn identity(status: &Status) -> Finding {
+    let identity = &status.identity;
+    match (identity.state, &identity.handle, &identity.why) {
+        (IdentityWord::Settled, Some(handle), _) => {
+            Finding::green(Code::Identity, format!("it is @{handle}"))
+        }
+        // The reason names the ways on.
+        (_, _, why) => Finding::told(
+            Code::Identity,
+            Level::Red,
+            why.as_deref().unwrap_or("the agent does not know yet who it is"),
+        ),
+    }
+}
+
+fn way(code: Code, what: &str, source: &Source, broken: Level) -> Finding {
+    match &source.way {
+        Way::Works => {
+            let lag = source.lag_ms.map_or_else(String::new, |lag| format!(" ({lag} ms)"));
+            Finding::green(code, format!("{what} is proved to work{lag}"))
+        }
+        Way::Untried => Finding::yellow(code, format!("{what} is not proved yet"), "ask again in a minute"),
+        Way::Off(why) if code == Code::Websocket => {
+            Finding::green(code, format!("{what} is not used: {why}"))
+        }
+        Way::Off(why) => Finding::told(code, Level::Yellow, format!("{what} is not used: {why}")),
+        Way::Broken(why) => Finding::told(code, broken, format!("{what} does not work: {why}")),
+    }
+}
+
+fn followers(status: &Status) -> Finding {
+    let hosts = &status.deliveries.hosts;
+    let cure = "owncast-herald deliveries --failed names them and why; what is dead for good is left alone by itself";
+    let total = status.followers.approved;
+    match (hosts.shut, hosts.parked) {
+        (0, 0) => Finding::green(
+            Code::Followers,
+            format!("{total} followers, and every server of theirs takes what is sent"),
+        ),
+        (shut, parked) => Finding::yellow(
+            Code::Followers,
+            format!(
+                "{shut} servers do not take what is sent (dead for a week: {parked}); followers: {total}"
+            ),
+            cure,
+        ),
+    }
+}
+
+/// What the agent wants looked at is often what was found as well.
+pub(super) fn drop_what_is_said(findings: &mut Vec<Finding>) {
+    let said: Vec<String> =
+        findings.iter().filter(|f| f.code != Code::Attention).map(|f| f.text.clone()).collect();
+    let covered = |text: &str| {
+        said.iter().any(|said| said.contains(text) || text.contains(said.as_str()))
+            || text.contains("'s clock is ")
+            || text.contains("two posts for each stream")
+            || text.contains("announces each stream as well")
+    };
+    findings.retain(|finding| finding.code != Code::Attention || !covered(&finding.text));
+}

@@ -1,0 +1,192 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::ask::Seen;
+use super::paths::{self, Place, Who, judge, who};
+use super::*;
+use crate::model::Addresses;
+use crate::net::NetError;
+
+const GUIDE: &str = include_str!("../../docs/DOCTOR.md");
+
+fn seen(status: u16, headers: &[(&str, &str)], body: &str) -> Seen {
+    let headers: BTreeMap<String, String> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Seen { status, headers, body: body.as_bytes().to_vec(), certificate: None, between: None }
+}
+
+fn ours() -> Addresses {
+    Addresses::new("https://live.example", "ana")
+}
+
+fn place(name: &str) -> Place {
+    paths::places(&ours(), None).into_iter().find(|place| place.name == name).unwrap()
+}
+
+const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
+const JSON: (&str, &str) = ("content-type", "application/json");
+const ETAG: (&str, &str) = ("etag", "\"0123456789abcdef01234567\"");
+
+#[test]
+fn who_answered_shows_in_the_answer() {
+    let problem = ("content-type", "application/problem+json");
+    for (answer, wanted) in [
+        (seen(200, &[JSON, ETAG], "{}"), Who::Agent(None)),
+        (seen(200, &[JSON, ("etag", "W/\"0123456789abcdef01234567\"")], "{}"), Who::Agent(None)),
+        (seen(415, &[problem], r#"{"code":"content-type"}"#), Who::Agent(Some("content-type".into()))),
+        (seen(405, &[], ""), Who::OwncastOff),
+        (seen(307, &[HTML, ("location", "/")], "<a href=\"/\">Temporary Redirect</a>."), Who::Owncast),
+        (seen(404, &[("content-type", "text/plain")], "404 page not found\n"), Who::Owncast),
+        (seen(200, &[JSON, ("signature", "keyId=…")], "{}"), Who::Owncast),
+        (seen(200, &[HTML], "<!DOCTYPE html><script src=\"/_next/owncast.js\">"), Who::Owncast),
+        (seen(403, &[HTML, ("cf-mitigated", "challenge")], "<html>"), Who::Challenge),
+        (seen(503, &[HTML], "<html><title>Just a moment...</title>"), Who::Challenge),
+        (seen(200, &[HTML], "<html>Checking your browser before you go on"), Who::Challenge),
+        (seen(502, &[HTML], "<html><title>502 Bad Gateway</title>"), Who::Unreached),
+        (seen(521, &[], ""), Who::Unreached),
+        (seen(401, &[HTML], "<html>"), Who::Forbidden),
+        (seen(429, &[HTML], "<html>"), Who::Limited),
+        (
+            seen(301, &[("location", "https://www.live.example/x")], ""),
+            Who::Redirect("https://www.live.example/x".into()),
+        ),
+        (seen(200, &[HTML], "<html><title>Welcome to nginx!</title>"), Who::Page),
+        (seen(404, &[HTML], "<html><title>404 Not Found</title>"), Who::Page),
+        (seen(200, &[JSON], "{}"), Who::Other),
+    ] {
+        assert_eq!(who(&answer), wanted, "{answer:?}");
+    }
+}
+
+#[test]
+fn only_what_the_agent_itself_answers_is_green() {
+    let at = place("/nodeinfo/2.0");
+    let agents = seen(200, &[JSON, ETAG], r#"{"version":"2.0"}"#);
+    // A proxy may compress, rename and drop headers.
+    let through = seen(200, &[("content-type", "application/json; charset=utf-8")], r#"{"version":"2.0"}"#);
+    assert_eq!(judge(&at, "IPv4", &Ok(through), Some(&agents)).level, Level::Green);
+    let other = seen(200, &[JSON, ETAG], r#"{"version":"2.1"}"#);
+    for (through, direct, said) in [
+        (Ok(other.clone()), Some(&agents), "otherwise than this one"),
+        (Ok(other), None, "another agent"),
+        (Ok(seen(405, &[], "")), Some(&agents), "Owncast answers (405"),
+        (Ok(seen(503, &[HTML, ("cf-mitigated", "challenge")], "")), Some(&agents), "wants a human"),
+        (Ok(seen(502, &[HTML], "<html>")), Some(&agents), "does not reach the agent"),
+        (Ok(seen(200, &[HTML], "<title>Hello</title>")), Some(&agents), "\"Hello\""),
+        (Err(NetError::Timeout(std::time::Duration::from_secs(1))), Some(&agents), "no complete answer"),
+    ] {
+        let found = judge(&at, "IPv4", &through, direct);
+        assert!(found.level == Level::Red && found.text.contains(said), "{found:?}");
+        assert!(found.text.contains("/nodeinfo/2.0 (IPv4)") && found.cure.is_some(), "{found:?}");
+    }
+    let stopped = judge(&at, "IPv6", &Ok(seen(502, &[HTML], "")), None);
+    assert_eq!(stopped.level, Level::Yellow, "as it has to be while no agent runs: {stopped:?}");
+    let problem = |code: &str| {
+        seen(503, &[("content-type", "application/problem+json")], &format!("{{\"code\":\"{code}\"}}"))
+    };
+    let unsettled = judge(&at, "IPv4", &Ok(problem("identity-unknown")), Some(&problem("identity-unknown")));
+    assert!(
+        unsettled.level == Level::Red && unsettled.text.contains("does not know yet who it is"),
+        "{unsettled:?}"
+    );
+}
+
+#[test]
+fn handle_actor_and_key_belong_together() {
+    let pem = |key: &openssl::pkey::PKey<openssl::pkey::Private>| {
+        String::from_utf8(key.public_key_to_pem().unwrap()).unwrap()
+    };
+    let generate = || openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let (key, other) = (pem(&generate()), pem(&generate()));
+    let document = |change: &dyn Fn(&mut serde_json::Value)| {
+        let id = ours().actor();
+        let mut actor = serde_json::json!({
+            "id": id, "preferredUsername": "ana", "inbox": format!("{id}/inbox"),
+            "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": key},
+        });
+        change(&mut actor);
+        seen(200, &[("content-type", "application/activity+json")], &actor.to_string())
+    };
+    let judged = |seen: &Seen, key: Option<&str>| identity::actor(seen, &ours(), key);
+    let good = document(&|_| {});
+    assert_eq!(judged(&good, Some(&key)).level, Level::Green);
+    assert_eq!(judged(&good, None).level, Level::Unchecked);
+    let found = judged(&good, Some(&other));
+    assert!(found.level == Level::Red && found.text.contains("another key"), "{found:?}");
+    for (pointer, what) in [("/id", "id"), ("/inbox", "inbox"), ("/publicKey/id", "key id")] {
+        let changed =
+            document(&|actor| *actor.pointer_mut(pointer).unwrap() = "https://evil.example/".into());
+        let found = judged(&changed, Some(&key));
+        assert!(found.level == Level::Red && found.text.contains(what), "{found:?}");
+    }
+    assert_eq!(judged(&seen(404, &[], ""), Some(&key)).level, Level::Red);
+
+    let finger = |subject: &str, href: &str| {
+        let links = serde_json::json!({"subject": subject, "links": [{"rel": "self", "href": href}]});
+        identity::webfinger(&seen(200, &[JSON], &links.to_string()), &ours()).level
+    };
+    assert_eq!(finger("acct:ana@live.example", &ours().actor()), Level::Green);
+    assert_eq!(finger("acct:ana@other.example", &ours().actor()), Level::Red);
+    assert_eq!(finger("acct:ana@live.example", "https://live.example/federation/user/bo"), Level::Red);
+}
+
+#[test]
+fn names_addresses_and_clocks_are_judged() {
+    let found =
+        |texts: &[&str]| Ok(texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 443)).collect());
+    let level = |texts: &[&str]| address::dns("live.example", &found(texts), &[]).level;
+    assert_eq!(level(&["192.0.1.1", "2600::1"]), Level::Green);
+    assert_eq!(level(&["192.0.1.1"]), Level::Green, "a server without IPv6 is well");
+    assert_eq!(level(&["127.0.1.1"]), Level::Yellow, "a hosts file leads astray");
+    assert_eq!(level(&[]), Level::Red);
+    assert_eq!(address::dns("live.example", &Err("no such name".into()), &[]).level, Level::Red);
+    assert_eq!(
+        address::dns("live.example", &found(&["127.0.0.1"]), &["127.0.0.0/8".parse().unwrap()]).level,
+        Level::Green
+    );
+
+    let six: SocketAddr = "[2600::1]:443".parse().unwrap();
+    let reach = |outcome| address::reach(six, &outcome);
+    assert_eq!(reach(Err(NetError::Ourselves("Network is unreachable".into()))).level, Level::Unchecked);
+    let refused = reach(Err(NetError::Connect("Connection refused".into())));
+    assert!(
+        refused.level == Level::Red && refused.cure.unwrap().contains("no IPv6"),
+        "the cure names the family"
+    );
+    assert_eq!(reach(Err(NetError::Tls("certificate has expired".into()))).level, Level::Red);
+
+    for (ahead, level) in
+        [(0, Level::Green), (-9, Level::Green), (10, Level::Yellow), (-119, Level::Yellow), (120, Level::Red)]
+    {
+        assert_eq!(address::clock("a clock", ahead).level, level, "{ahead}");
+    }
+    let second = |number| Timestamp::from_second(number).unwrap();
+    let between = (second(100), second(130));
+    for (theirs, ahead) in [(100, 0), (115, 0), (130, 0), (90, -10), (150, 20)] {
+        assert_eq!(
+            address::ahead(second(theirs), between),
+            ahead,
+            "a slow answer is no wrong clock: {theirs}"
+        );
+    }
+    let mut dated = seen(200, &[("date", "Thu, 01 Jan 1970 00:02:00 GMT")], "");
+    dated.between = Some((second(0), second(1)));
+    assert_eq!(address::date_ahead(&dated), Some(119));
+}
+
+#[test]
+fn every_code_has_its_stable_name_and_its_paragraph() {
+    for code in Code::ALL {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        assert!(
+            GUIDE.contains(&format!("### `{}`", code.as_str())),
+            "docs/DOCTOR.md lacks {}",
+            code.as_str()
+        );
+    }
+    let headings = GUIDE.lines().filter(|line| line.starts_with("### `")).count();
+    assert_eq!(headings, Code::ALL.len(), "a code is described that is not");
+    let mut sorted = Code::ALL;
+    sorted.sort();
+    assert_eq!(sorted, Code::ALL, "the order of findings is that of the list");
+}

@@ -1,0 +1,87 @@
+//! Traefik 2 and 3: a file of its file provider.
+
+use super::Site;
+
+pub(super) fn render(site: &Site) -> String {
+    let mut text = super::comment(&site.head(
+        "Traefik",
+        "a file whose name ends in .toml, which its file provider reads ([providers.file] directory)",
+        "nothing, Traefik sees the change",
+    ));
+    let entry = if site.secure() { "websecure" } else { "web" };
+    text.push_str(&format!(
+        "#
+# Two names are those of most Traefiks, and have to be yours: the entry point \"{entry}\" for {base}, and
+# the certificate resolver \"letsencrypt\", whose challenges Traefik answers before anything here. Traefik leaves the host
+# as it is and says who asks; a websocket (Owncast's chat) needs no setting.
+
+",
+        base = site.ours.base
+    ));
+    let host = format!("Host(`{}`)", site.host());
+    let single = site.single().into_iter().map(|path| format!("Path(`{path}`)"));
+    let folders = site.folders().into_iter().map(|path| format!("PathPrefix(`{path}`)"));
+    let paths: Vec<String> = single.chain(folders).collect();
+    let prefix = site.prefix();
+    text.push_str(
+        "# The fediverse's addresses, and no more of /.well-known/ than these. The highest priority wins, so that\n\
+         # /api/v1/instance and /api/followers are not Owncast's.\n",
+    );
+    let strip: &[&str] = if prefix.is_empty() { &[] } else { &["owncast-prefix"] };
+    let page = [&["owncast-actor"], strip].concat();
+    let ours = format!("{host} && ({})", paths.join(" || "));
+    text.push_str(&router(site, "owncast-herald", &ours, 3000, "owncast-herald", &[]));
+    text.push_str(
+        "# The page itself says who its actor is: the stream's address, pasted into a search of the fediverse, finds it.\n",
+    );
+    let root = format!("{host} && Path(`{prefix}/`)");
+    text.push_str(&router(site, "owncast-page", &root, 2000, "owncast", &page));
+    text.push_str("# Everything else is Owncast's: chat, video (/hls/), API and admin pages.\n");
+    let rest = if prefix.is_empty() { host } else { format!("{host} && PathPrefix(`{prefix}/`)") };
+    text.push_str(&router(site, "owncast", &rest, 1000, "owncast", strip));
+    text.push_str(&format!(
+        "[http.middlewares.owncast-actor.headers.customResponseHeaders]\nLink = '{}'\n\n",
+        site.link()
+    ));
+    if !prefix.is_empty() {
+        text.push_str(&format!(
+            "[http.middlewares.owncast-prefix.stripPrefix]\nprefixes = [\"{prefix}\"]\n\n"
+        ));
+    }
+    text.push_str(&service("owncast-herald", &format!("http://{}", site.agent)));
+    text.push('\n');
+    text.push_str(&service("owncast", site.owncast()));
+    if let (Some(given), true) = (&site.certificate, site.secure()) {
+        text.push_str(&format!(
+            "\n[[tls.certificates]]\ncertFile = \"{}\"\nkeyFile = \"{}\"\n",
+            given.chain, given.key
+        ));
+    }
+    text
+}
+
+fn router(site: &Site, name: &str, rule: &str, priority: u32, service: &str, middlewares: &[&str]) -> String {
+    let entry = if site.secure() { "websecure" } else { "web" };
+    let mut text = format!(
+        "[http.routers.{name}]\nrule = '{rule}'\nentryPoints = [\"{entry}\"]\npriority = {priority}\nservice = \"{service}\"\n"
+    );
+    if !middlewares.is_empty() {
+        let names: Vec<String> = middlewares.iter().map(|name| format!("\"{name}\"")).collect();
+        text.push_str(&format!("middlewares = [{}]\n", names.join(", ")));
+    }
+    match (site.secure(), &site.certificate) {
+        (true, None) => {
+            text.push_str(&format!("[http.routers.{name}.tls]\ncertResolver = \"letsencrypt\"\n"));
+        }
+        (true, Some(_)) => text.push_str(&format!("[http.routers.{name}.tls]\n")),
+        (false, _) => {}
+    }
+    text.push('\n');
+    text
+}
+
+fn service(name: &str, url: &str) -> String {
+    format!(
+        "[http.services.{name}.loadBalancer]\n[[http.services.{name}.loadBalancer.servers]]\nurl = \"{url}\"\n"
+    )
+}

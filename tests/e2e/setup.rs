@@ -1,0 +1,263 @@
+//! `setup` in a folder of its own: what it tries, shows, writes and leaves alone.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use jiff::Timestamp;
+use owncast_herald::sim::owncast::{Follower, FollowerState, Options, SimOwncast};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+
+use crate::support::port::free_port;
+use crate::support::wait::{LONG, eventually};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_owncast-herald");
+const PASSWORD: &str = "velvet-otter-7";
+
+/// A folder in the place of `/etc/owncast-herald`, and an Owncast.
+struct Fresh {
+    folder: TempDir,
+    owncast: SimOwncast,
+    public: String,
+}
+
+impl Fresh {
+    async fn start() -> Fresh {
+        let public = format!("127.0.0.1:{}", free_port());
+        let options = Options {
+            admin_password: PASSWORD.into(),
+            server_url: format!("http://{public}"),
+            ..Options::default()
+        };
+        Fresh {
+            folder: TempDir::with_prefix("setup-").unwrap(),
+            owncast: SimOwncast::start(options).await.unwrap(),
+            public,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path("etc/agent.toml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.of_instance(arguments);
+        command.arg("--config").arg(self.config());
+        command
+    }
+
+    /// As on a machine whose configurations are in this folder.
+    fn of_instance(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        self.surround(&mut command);
+        command.env("CONFIGURATION_DIRECTORY", self.path("etc"));
+        command
+    }
+
+    fn surround(&self, command: &mut Command) {
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("STATE_DIRECTORY", self.path("store"));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+    }
+
+    /// `setup` without questions, with the password in a file.
+    async fn setup(&self, owncast: &str, password: &str, more: &[&str]) -> Output {
+        self.finish(self.command(&["setup"]), owncast, password, more).await
+    }
+
+    async fn finish(&self, mut command: Command, owncast: &str, password: &str, more: &[&str]) -> Output {
+        fs::write(self.path("given"), format!("{password}\n")).unwrap();
+        command.args(["--yes", "--owncast", owncast, "--public", &self.public]);
+        command.arg("--admin-password-file").arg(self.path("given")).args(more);
+        for option in ["--webhook", "--metrics"].iter().filter(|option| !more.contains(option)) {
+            command.arg(option).arg(format!("127.0.0.1:{}", free_port()));
+        }
+        let output = tokio::time::timeout(LONG, command.output()).await.expect("it ends").unwrap();
+        let said = [output.stdout.as_slice(), &output.stderr].concat();
+        assert!(!String::from_utf8_lossy(&said).contains(password), "the password is shown");
+        output
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// What it wrote on both outputs, after it ended with this code.
+fn said(output: &Output, code: i32) -> String {
+    let said = [output.stdout.as_slice(), &output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+fn says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_setup_wrote_is_what_an_agent_runs_with() {
+    let fresh = Fresh::start().await;
+    // The agent is not started by a configuration in a place of its own, and doctor finds it missing.
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 4);
+    says(
+        &text,
+        &[
+            "make an access token \"Fediverse\"",
+            "become @streamer@127.0.0.1",
+            "agent.toml",
+            "proxy-config",
+            "red       agent",
+        ],
+    );
+    assert!(!text.contains("owncast-herald adopt"), "nobody knows this actor: {text}");
+    let password = fresh.path("etc/admin-password");
+    assert_eq!((mode(&fresh.config()), mode(&password)), (0o644, 0o600));
+    assert_eq!(fs::read_to_string(&password).unwrap(), format!("{PASSWORD}\n"));
+    let written = fs::read_to_string(fresh.config()).unwrap();
+    assert!(
+        written.contains("# Text of the post.") && !written.contains(PASSWORD),
+        "the annotated file, without a secret"
+    );
+    assert!(fresh.owncast.webhooks().is_empty() && fresh.owncast.tokens().is_empty(), "only looked at");
+
+    fs::create_dir(fresh.path("store")).unwrap();
+    let mut agent = fresh.command(&["run"]);
+    let agent = agent.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let settled = eventually("the agent has settled in", LONG, async || {
+        let status = fresh.command(&["status", "--json"]).output().await.unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
+        status["identity"]["handle"].as_str().map(str::to_owned)
+    });
+    assert_eq!(settled.await, format!("streamer@{}", fresh.public));
+    drop(agent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_before_owncast_agrees() {
+    let fresh = Fresh::start().await;
+    let text = said(&fresh.setup(&fresh.owncast.url(), "another-otter", &[]).await, 1);
+    says(&text, &["refuses this admin password", "nothing was written"]);
+    let nowhere = format!("http://127.0.0.1:{}", free_port());
+    says(&said(&fresh.setup(&nowhere, PASSWORD, &[]).await, 1), &["no answer from Owncast", &nowhere]);
+    let taken = fresh.owncast.address().to_string();
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--metrics", &taken]).await, 1);
+    says(&text, &[&taken, "cannot be listened on"]);
+    let output =
+        fresh.command(&["setup", "--yes", "--owncast", &fresh.owncast.url()]).output().await.unwrap();
+    says(&said(&output, 1), &["--admin-password-file", "OWNCAST_ADMIN_PASSWORD"]);
+    let output = fresh.command(&["setup"]).output().await.unwrap();
+    says(&said(&output, 1), &["no terminal", "--yes"]);
+    assert!(!fresh.path("etc").exists(), "nothing is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_stays_unless_forced() {
+    let fresh = Fresh::start().await;
+    fs::create_dir(fresh.path("etc")).unwrap();
+    fs::write(fresh.config(), "# mine\n").unwrap();
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 1);
+    says(&text, &["agent.toml is there already", "--force"]);
+    assert_eq!(fs::read_to_string(fresh.config()).unwrap(), "# mine\n");
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
+    assert!(fs::read_to_string(fresh.config()).unwrap().contains(&fresh.owncast.url()));
+    assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(), "# mine\n");
+    let names = fs::read_dir(fresh.path("etc")).unwrap().count();
+    assert_eq!(names, 3, "nothing is left behind");
+
+    // The agent that runs has its ports; the proxy knows them.
+    let listener = std::net::TcpListener::bind(&fresh.public).unwrap();
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
+    drop(listener);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_that_has_lived_is_to_be_adopted() {
+    let fresh = Fresh::start().await;
+    fresh.owncast.configure(|config| config.federation_enabled = true);
+    fresh.owncast.receive_follow(Follower {
+        iri: "https://peer.example/users/bo".into(),
+        name: "Bo".into(),
+        username: "bo@peer.example".into(),
+        image: String::new(),
+        at: Timestamp::UNIX_EPOCH,
+        state: FollowerState::Approved,
+    });
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
+    says(
+        &text,
+        &["go on as @streamer@", "lived before", "1 follower", "owncast-herald adopt", "empty it there"],
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_has_files_and_ports_of_its_own() {
+    let fresh = Fresh::start().await;
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
+    let first = fs::read_to_string(fresh.config()).unwrap();
+    let (public, webhook, metrics) = (free_port(), free_port(), free_port());
+    let at = |port: u16| format!("127.0.0.1:{port}");
+    let second = Fresh { public: at(public), ..fresh };
+    let command = second.of_instance(&["-i", "radio", "setup"]);
+    let ports = ["--no-start", "--webhook", &at(webhook), "--metrics", &at(metrics)];
+    let output = second.finish(command, &second.owncast.url(), PASSWORD, &ports).await;
+    says(
+        &said(&output, 0),
+        &[
+            "etc/radio.toml",
+            "etc/radio.admin-password",
+            "owncast-herald --instance radio run",
+            "owncast-herald --instance radio proxy-config",
+            "owncast-herald --instance radio doctor",
+        ],
+    );
+    assert_eq!(fs::read_to_string(second.config()).unwrap(), first, "the first is left alone");
+    assert_eq!(mode(&second.path("etc/radio.admin-password")), 0o600);
+    let written = fs::read_to_string(second.path("etc/radio.toml")).unwrap();
+    says(&written, &[&at(public), &at(webhook), &at(metrics)]);
+}
+
+/// A person at a terminal, made by script(1).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_asked_and_the_password_is_not_shown() {
+    let fresh = Fresh::start().await;
+    let line = format!("{PROGRAM} setup --config {} --public {}", fresh.config().display(), fresh.public);
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    fresh.surround(&mut command);
+    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keys, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let (mut shown, mut looked_at) = (String::new(), 0);
+    for (asked, typed) in [
+        ("Owncast's own address", Some(fresh.owncast.url())),
+        ("Password of Owncast", Some("mistyped".to_owned())),
+        ("refuses this password", None),
+        ("Password of Owncast", Some(PASSWORD.to_owned())),
+        ("Do this? [y/n]", Some("y".to_owned())),
+        ("Next:", None),
+    ] {
+        while !shown[looked_at..].contains(asked) {
+            let mut bytes = [0; 4096];
+            let read = tokio::time::timeout(LONG, screen.read(&mut bytes)).await;
+            let read = read.unwrap_or_else(|_| panic!("waited in vain for {asked:?}: {shown}")).unwrap();
+            assert!(read > 0, "it ended before {asked:?}: {shown}");
+            shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+        looked_at += shown[looked_at..].find(asked).unwrap() + asked.len();
+        if let Some(typed) = typed {
+            keys.write_all(format!("{typed}\n").as_bytes()).await.unwrap();
+        }
+    }
+    assert!(!shown.contains(PASSWORD) && !shown.contains("mistyped"), "{shown}");
+    assert_eq!(fs::read_to_string(fresh.path("etc/admin-password")).unwrap(), format!("{PASSWORD}\n"));
+}

@@ -1,0 +1,110 @@
+//! What stands around an installed agent while its package is tried: Owncasts, and servers whose people follow.
+//!
+//! Commands come in on standard input, a line each, and each is answered by a line that begins with `ok` or `failed`:
+//! `follow HANDLE`, `live N` (the Nth Owncast's stream starts, and its post is waited for), `end N`. It ends with its input.
+
+// In a test a panic is the report.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use owncast_herald::sim::fediverse::{Fediverse, Flavour, Server};
+use owncast_herald::sim::owncast::{Options, SimOwncast, Timeline};
+
+/// Bound of a wait; reaching it is a failure. The machine may be busy with other things.
+const LONG: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The first Owncast's port; the others follow it.
+const PORT: u16 = 8080;
+
+struct World {
+    owncasts: Vec<SimOwncast>,
+    server: Server,
+    people: usize,
+}
+
+impl World {
+    /// Somebody new follows and is accepted.
+    async fn follow(&mut self, handle: &str) -> Result<String, String> {
+        self.people += 1;
+        let person = self.server.person(&format!("follower{}", self.people));
+        let deadline = Instant::now() + LONG;
+        // The agent may have started a moment ago and not know yet who it is.
+        loop {
+            let followed = person.follow(handle).await;
+            match followed {
+                Ok(followed) if followed.reply.is_success() => break,
+                other if Instant::now() > deadline => return Err(format!("{other:?}")),
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        if person.wait_accepted(LONG).await {
+            Ok(person.id())
+        } else {
+            Err(format!("no Accept: {:?}", self.server.violations()))
+        }
+    }
+
+    /// The stream starts, and its post arrives.
+    async fn live(&self, owncast: &SimOwncast) -> Result<String, String> {
+        let before = self.server.posts().len();
+        owncast.go_live_with(Timeline {
+            online_after: Duration::from_millis(50),
+            thumbnail_after: Duration::from_millis(150),
+        });
+        let deadline = Instant::now() + LONG;
+        loop {
+            match self.server.posts().get(before) {
+                Some(post) => return Ok(post.note.clone()),
+                None if Instant::now() > deadline => return Err(format!("{:?}", self.server.violations())),
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, line: &str) -> Result<String, String> {
+        let (verb, what) = line.split_once(' ').unwrap_or((line, ""));
+        if verb == "follow" {
+            return self.follow(what).await;
+        }
+        let number: usize = what.parse().map_err(|_| format!("which Owncast? {line}"))?;
+        let owncast = self.owncasts.get(number).ok_or("there is no such Owncast")?;
+        match verb {
+            "live" => self.live(owncast).await,
+            "end" => {
+                owncast.end_stream();
+                Ok(String::new())
+            }
+            _ => Err(format!("unknown: {line}")),
+        }
+    }
+}
+
+/// Arguments: Owncast's admin password, then the public address of each Owncast.
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let admin_password = arguments.next().expect("a password");
+    let mut owncasts = Vec::new();
+    for (port, server_url) in (PORT..).zip(arguments) {
+        let options = Options {
+            admin_password: admin_password.clone(),
+            server_url,
+            username: format!("stream{}", owncasts.len()),
+            ..Options::default()
+        };
+        owncasts.push(SimOwncast::start_on(([127, 0, 0, 1], port).into(), options).await.unwrap());
+    }
+    let fediverse = Fediverse::start().await;
+    let server = fediverse.server("peer", Flavour::Mastodon).await.unwrap();
+    let mut world = World { owncasts, server, people: 0 };
+    println!("ok");
+    // The world goes on on other threads while this one waits for a line.
+    for line in std::io::stdin().lines() {
+        match world.carry_out(&line.unwrap()).await {
+            Ok(answer) => println!("ok {answer}"),
+            Err(why) => println!("failed {why}"),
+        }
+    }
+}
