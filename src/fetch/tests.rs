@@ -84,7 +84,7 @@ impl Rig {
         self.fetcher.actor(&self.url(path), None).await
     }
 
-    async fn key(&self, path: &str) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
+    async fn key(&self, path: &str) -> Result<Found, FetchError> {
         self.fetcher.key(&self.url(path), None).await
     }
 }
