@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::runtime::Handle;
 use url::{Position, Url};
 
 use super::actor::{is_key_document, key_owner};
@@ -60,6 +61,8 @@ pub struct Fetcher {
     pub(super) policy: RemotePolicy,
     pub(super) clock: Clock,
     pub(super) schemes: Arc<Schemes>,
+    /// Where requests are made; where they are asked for if there is none.
+    pub(super) apart: Option<Handle>,
     own: Origin,
     budget: Budget,
     memory: Mutex<Memory>,
@@ -93,7 +96,16 @@ impl Fetcher {
     ) -> Self {
         let (schemes, budget, memory) =
             (Arc::default(), Budget::new(budgets), Mutex::new(Memory::new(ACTORS)));
-        Self { client, signer, policy, clock, schemes, own, budget, memory }
+        Self { client, signer, policy, clock, schemes, apart: None, own, budget, memory }
+    }
+
+    /// The same, its requests made on a [thread of their own](super::apart), which has its own connections.
+    ///
+    /// # Errors
+    /// The system denies what a client needs.
+    pub fn apart(self, thread: Handle) -> Result<Self, NetError> {
+        let client = self.client.for_another_runtime()?;
+        Ok(Self { client, apart: Some(thread), ..self })
     }
 
     /// Another one, for what must not show in the answers of this one: it has budgets and a memory of its own.
@@ -105,6 +117,7 @@ impl Fetcher {
             policy: self.policy,
             clock: Arc::clone(&self.clock),
             schemes: Arc::clone(&self.schemes),
+            apart: self.apart.clone(),
             own: self.own.clone(),
             budget: Budget::new(Budgets::aside()),
             memory: Mutex::new(Memory::new(ACTORS / 8)),

@@ -5,6 +5,7 @@
 //! came back. A document speaks only for the address it was fetched from.
 
 mod actor;
+pub mod apart;
 mod budget;
 mod document;
 mod error;
