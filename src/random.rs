@@ -1,8 +1,22 @@
 //! Randomness from the system, for the shell: pure rooms are handed it.
 
-/// 128 random bits.
+use std::cell::RefCell;
+
+/// So many are drawn at once.
+const DRAWN: usize = 64;
+
+/// 128 random bits for ids. They are drawn many at a time: to ask the library costs as much for one as for all of them.
 pub fn entropy() -> u128 {
-    u128::from_be_bytes(bytes())
+    thread_local! {
+        static LEFT: RefCell<Vec<u128>> = const { RefCell::new(Vec::new()) };
+    }
+    LEFT.with_borrow_mut(|left| {
+        if left.is_empty() {
+            let drawn = bytes::<{ 16 * DRAWN }>();
+            left.extend(drawn.as_chunks().0.iter().map(|bytes| u128::from_be_bytes(*bytes)));
+        }
+        left.pop().unwrap_or_else(|| u128::from_be_bytes(bytes()))
+    })
 }
 
 /// Random bytes, never weak ones.

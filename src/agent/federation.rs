@@ -12,7 +12,7 @@ use crate::adopt::refetch::Refetcher;
 use crate::config::{Config, keyfile};
 use crate::decide::wishes;
 use crate::deliver::{DeliverOptions, Delivery};
-use crate::fetch::{Fetcher, Signer};
+use crate::fetch::{Fetcher, Signer, apart};
 use crate::inbox::{Engine, Inbox};
 use crate::model::Addresses;
 use crate::model::origin::{Origin, RemotePolicy};
@@ -114,7 +114,11 @@ impl Federation {
         let own = own.ok_or_else(|| anyhow::anyhow!("{} is not a usable public URL", addresses.base))?;
         let signer = Signer { key_id: addresses.key_id(), key: key.clone() };
         let client = Client::new(client)?;
-        let fetcher = Arc::new(Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now)));
+        let fetcher = Fetcher::new(client.clone(), signer, policy, own, Arc::new(Timestamp::now));
+        // Which followers are looked up, because nothing reaches them, must not show in what strangers are answered. It
+        // is done on the threads of low priority.
+        let followers = Arc::new(fetcher.aside());
+        let fetcher = Arc::new(fetcher.apart(apart::start(stop.child_token())?)?);
         self.remote.settle(Arc::clone(&fetcher), policy);
         let refetcher = Refetcher {
             store: self.store.clone(),
@@ -133,8 +137,7 @@ impl Federation {
             client,
             key_id: addresses.key_id(),
             key,
-            // Which followers are looked up, because nothing reaches them, must not show in what strangers are answered.
-            fetcher: Arc::new(fetcher.aside()),
+            fetcher: followers,
         };
         Ok((options, refetcher))
     }

@@ -49,7 +49,7 @@ impl Confirmer {
                 Err(FetchError::NotFound) => self.gone(actor, true).await?,
                 Ok(found) if found.id.as_str() == actor => {
                     let moment = Moment::new(Timestamp::now(), entropy());
-                    let person = found.person();
+                    let person = Arc::clone(found.person());
                     let there = move |draft: &mut Draft<'_>| gone::still_there(draft, &moment, &person);
                     if self.decide(there).await? {
                         tracing::info!(target: "herald::deliver", actor, "a follower's inbox has moved");

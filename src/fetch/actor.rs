@@ -1,5 +1,7 @@
 //! What is read of a stranger's actor document.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use url::Url;
 
@@ -7,7 +9,7 @@ use super::FetchError;
 use super::document::without_fragment;
 use super::shapes::{cut, id, kind, link, many, text};
 use crate::activitypub::signature::{KeyError, PublicKey};
-use crate::model::handle::{Person, host_of};
+use crate::model::handle::{Person, host_of_url};
 use crate::model::origin::{RemotePolicy, parse_remote, same_origin};
 
 const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Organization"];
@@ -40,11 +42,13 @@ pub struct RemoteActor {
     /// Profile page for people; may be on any host.
     pub url: Option<Url>,
     /// Keys that are usable, of the actor's own origin, and that name it as their owner (C-4).
-    pub keys: Vec<RemoteKey>,
+    pub keys: Vec<Arc<RemoteKey>>,
     /// Ids of keys that it lists by their address alone: the key is in a document of its own.
     pub(super) elsewhere: Vec<Url>,
     /// Keys that it lists and that must not be used.
     pub(super) refused: Vec<(Url, KeyError)>,
+    /// Put together once: every activity of theirs needs it.
+    person: Arc<Person>,
 }
 
 /// A key that its owner's own document lists.
@@ -86,49 +90,54 @@ impl RemoteActor {
         let mut keys = (Vec::new(), Vec::new(), Vec::new());
         for entry in KEY_FIELDS.iter().flat_map(|field| many(document.get(*field))).take(MAX_KEYS) {
             match Listed::read(entry, &actor, policy) {
-                Some(Listed::Here(key)) => keys.0.push(key),
+                Some(Listed::Here(key)) => keys.0.push(Arc::new(key)),
                 Some(Listed::Elsewhere(id)) => keys.1.push(id),
                 Some(Listed::Refused(id, why)) => keys.2.push((id, why)),
                 None => {}
             }
         }
         let username = cut(document.get("preferredUsername").and_then(Value::as_str), 200);
+        let preferred_username = username.unwrap_or_else(|| name_from(&actor));
+        let shared_inbox = shared_inbox.filter(|shared| same_origin(shared, &actor));
+        let name = cut(document.get("name").and_then(Value::as_str), 500);
+        let (icon, url) = (link(document.get("icon"), policy), link(document.get("url"), policy));
+        let person = Person {
+            actor: actor.to_string(),
+            inbox: inbox.to_string(),
+            shared_inbox: shared_inbox.as_ref().map(Url::to_string),
+            handle: format!("{preferred_username}@{}", host_of_url(&actor)),
+            name: name.clone(),
+            icon: icon.as_ref().map(Url::to_string),
+            url: url.as_ref().map(Url::to_string),
+        };
         Ok(Self {
             kind,
-            shared_inbox: shared_inbox.filter(|shared| same_origin(shared, &actor)),
-            preferred_username: username.unwrap_or_else(|| name_from(&actor)),
-            name: cut(document.get("name").and_then(Value::as_str), 500),
-            icon: link(document.get("icon"), policy),
-            url: link(document.get("url"), policy),
+            shared_inbox,
+            preferred_username,
+            name,
+            icon,
+            url,
             keys: keys.0,
             elsewhere: keys.1,
             refused: keys.2,
             inbox,
             id: actor,
+            person: Arc::new(person),
         })
     }
 
     /// What is kept of it.
     #[must_use]
-    pub fn person(&self) -> Person {
-        let id = self.id.to_string();
-        Person {
-            handle: format!("{}@{}", self.preferred_username, host_of(&id)),
-            actor: id,
-            inbox: self.inbox.to_string(),
-            shared_inbox: self.shared_inbox.as_ref().map(Url::to_string),
-            name: self.name.clone(),
-            icon: self.icon.as_ref().map(Url::to_string),
-            url: self.url.as_ref().map(Url::to_string),
-        }
+    pub fn person(&self) -> &Arc<Person> {
+        &self.person
     }
 
     /// The key with this id. A bare actor address as key id (PeerTube, Osada) means the first key.
-    pub(super) fn key(&self, key_id: &Url) -> Result<RemoteKey, FetchError> {
+    pub(super) fn key(&self, key_id: &Url) -> Result<Arc<RemoteKey>, FetchError> {
         let bare = *key_id == self.id;
         let exact = self.keys.iter().find(|key| key.id == *key_id);
         if let Some(key) = exact.or_else(|| self.keys.first().filter(|_| bare)) {
-            return Ok(key.clone());
+            return Ok(Arc::clone(key));
         }
         if let Some((id, why)) = self.refused.iter().find(|(id, _)| id == key_id || bare) {
             return Err(FetchError::rejected(format!("the key {id} is refused: {why}")));
@@ -151,15 +160,18 @@ impl RemoteActor {
         ];
         let urls =
             urls.into_iter().flatten().chain(&self.elsewhere).chain(self.refused.iter().map(|(id, _)| id));
-        let text: usize = urls.map(|url| url.as_str().len() + 120).sum();
+        // Each stands in the person once more.
+        let text: usize = urls.map(|url| 2 * url.as_str().len() + 120).sum();
         let names = self.preferred_username.len() + self.name.as_ref().map_or(0, String::len);
-        512 + text + names + self.keys.len() * KEY_WEIGHT
+        512 + text + 2 * names + self.keys.len() * KEY_WEIGHT
     }
 
     /// Takes a key from its own document, if this actor lists it by that id.
     pub(super) fn adopt(&mut self, document: &Value, policy: &RemotePolicy) {
         match Listed::read(document, &self.id, policy) {
-            Some(Listed::Here(key)) if self.elsewhere.contains(&key.id) => self.keys.push(key),
+            Some(Listed::Here(key)) if self.elsewhere.contains(&key.id) => {
+                self.keys.push(Arc::new(key));
+            }
             Some(Listed::Refused(id, why)) if self.elsewhere.contains(&id) => self.refused.push((id, why)),
             _ => {}
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::budget::Turn;
-use super::{FetchError, Fetcher, Signer, refuses_scheme};
+use super::{FetchError, Fetcher, Signer, apart, refuses_scheme};
 use crate::activitypub::json;
 use crate::activitypub::signature::Scheme;
 use crate::model::handle::host_of;
@@ -84,7 +84,16 @@ impl Fetcher {
         let Signer { key_id, key } = &self.signer;
         headers.extend(scheme.signs()(&Method::GET, url, (self.clock)(), None, None, key_id, key)?);
         let limits = Limits { max_bytes: json::MAX_BYTES, timeout: super::fetcher::TIMEOUT };
-        Ok(self.client.get(url, headers, limits).await?)
+        self.exchange(url, headers, limits).await
+    }
+
+    pub(super) async fn exchange(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        limits: Limits,
+    ) -> Result<Answer, FetchError> {
+        apart::get(self.apart.as_ref(), &self.client, url, headers, limits).await
     }
 
     /// Where a redirect of an actor or key leads, if it may be followed: not to another origin.

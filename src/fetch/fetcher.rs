@@ -1,11 +1,13 @@
 //! Actors and keys by address, remembered for a while.
 
 use std::fmt;
+use std::ops::Index as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use url::Url;
+use tokio::runtime::Handle;
+use url::{Position, Url};
 
 use super::actor::{is_key_document, key_owner};
 use super::budget::{Budget, Turn};
@@ -46,6 +48,9 @@ pub struct Signer {
     pub key: PrivateKey,
 }
 
+/// A key and the actor that owns it.
+pub type Found = (Arc<RemoteKey>, Arc<RemoteActor>);
+
 /// What tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -56,6 +61,8 @@ pub struct Fetcher {
     pub(super) policy: RemotePolicy,
     pub(super) clock: Clock,
     pub(super) schemes: Arc<Schemes>,
+    /// Where requests are made; where they are asked for if there is none.
+    pub(super) apart: Option<Handle>,
     own: Origin,
     budget: Budget,
     memory: Mutex<Memory>,
@@ -89,7 +96,16 @@ impl Fetcher {
     ) -> Self {
         let (schemes, budget, memory) =
             (Arc::default(), Budget::new(budgets), Mutex::new(Memory::new(ACTORS)));
-        Self { client, signer, policy, clock, schemes, own, budget, memory }
+        Self { client, signer, policy, clock, schemes, apart: None, own, budget, memory }
+    }
+
+    /// The same, its requests made on a [thread of their own](super::apart), which has its own connections.
+    ///
+    /// # Errors
+    /// The system denies what a client needs.
+    pub fn apart(self, thread: Handle) -> Result<Self, NetError> {
+        let client = self.client.for_another_runtime()?;
+        Ok(Self { client, apart: Some(thread), ..self })
     }
 
     /// Another one, for what must not show in the answers of this one: it has budgets and a memory of its own.
@@ -101,6 +117,7 @@ impl Fetcher {
             policy: self.policy,
             clock: Arc::clone(&self.clock),
             schemes: Arc::clone(&self.schemes),
+            apart: self.apart.clone(),
             own: self.own.clone(),
             budget: Budget::new(Budgets::aside()),
             memory: Mutex::new(Memory::new(ACTORS / 8)),
@@ -188,29 +205,38 @@ impl Fetcher {
     ///
     /// # Errors
     /// See [`FetchError`]. To whom proves nothing, only [`FetchError::Busy`] may be answered differently from the others.
-    pub async fn key(
-        &self,
-        key_id: &str,
-        source: Option<Source>,
-    ) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
-        let key_id = self.address(key_id)?;
-        if let Some(answer) = self.usable(&key_id) {
+    pub async fn key(&self, key_id: &str, source: Option<Source>) -> Result<Found, FetchError> {
+        self.key_at(&self.address(key_id)?, source).await
+    }
+
+    /// [`Fetcher::key`] by an address that has been [parsed](parse_remote) already, under the same policy.
+    ///
+    /// # Errors
+    /// As of [`Fetcher::key`].
+    pub async fn key_at(&self, key_id: &Url, source: Option<Source>) -> Result<Found, FetchError> {
+        self.refuse_own_host(key_id)?;
+        if let Some(answer) = self.usable(key_id) {
             return answer;
         }
-        self.known_failure(&key_id)?;
-        let turn = self.turn(&key_id, source).await?;
+        // A fetch has a large future, and whoever asks has it within theirs: most find their key in memory.
+        Box::pin(self.unknown_key(key_id, source)).await
+    }
+
+    async fn unknown_key(&self, key_id: &Url, source: Option<Source>) -> Result<Found, FetchError> {
+        self.known_failure(key_id)?;
+        let turn = self.turn(key_id, source).await?;
         // Somebody else may have fetched it while this call waited.
-        if let Some(answer) = self.usable(&key_id) {
+        if let Some(answer) = self.usable(key_id) {
             return answer;
         }
-        self.known_failure(&key_id)?;
-        self.fetch_key(&key_id, &turn).await
+        self.known_failure(key_id)?;
+        self.fetch_key(key_id, &turn).await
     }
 
     /// The key with this id as it was fetched within [`USABLE_FOR`]: for when [`Fetcher::key`] fails for the moment, so that
     /// who uses up our fetches, or a host that is away, does not silence those whom we have met lately.
     #[must_use]
-    pub fn known_key(&self, key_id: &str) -> Option<(RemoteKey, Arc<RemoteActor>)> {
+    pub fn known_key(&self, key_id: &str) -> Option<Found> {
         let key_id = self.address(key_id).ok()?;
         let known = self.remembered(&key_id).filter(|known| self.age(known) < USABLE_FOR)?;
         let key = known.actor.key(&key_id).ok()?;
@@ -219,8 +245,8 @@ impl Fetcher {
 
     /// The key with this id if it was fetched within [`FRESH_FOR`].
     #[must_use]
-    pub fn fresh_key(&self, key_id: &str) -> Option<(RemoteKey, Arc<RemoteActor>)> {
-        self.usable(&self.address(key_id).ok()?)?.ok()
+    pub fn fresh_key(&self, key_id: &Url) -> Option<Found> {
+        self.usable(key_id)?.ok()
     }
 
     /// Remembers an actor who has proved itself, as [another](Fetcher::aside) has read it just now.
@@ -269,7 +295,7 @@ impl Fetcher {
     }
 
     /// What memory answers for a key, if it is fresh enough.
-    fn usable(&self, key_id: &Url) -> Option<Result<(RemoteKey, Arc<RemoteActor>), FetchError>> {
+    fn usable(&self, key_id: &Url) -> Option<Result<Found, FetchError>> {
         let known = self.remembered(key_id)?;
         let age = self.age(&known);
         match known.actor.key(key_id) {
@@ -285,11 +311,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn key_fresh(
-        &self,
-        key_id: &str,
-        source: Option<Source>,
-    ) -> Result<Option<(RemoteKey, Arc<RemoteActor>)>, FetchError> {
+    pub async fn key_fresh(&self, key_id: &str, source: Option<Source>) -> Result<Option<Found>, FetchError> {
         let key_id = self.address(key_id)?;
         let recent = || self.remembered(&key_id).is_some_and(|known| self.age(&known) < REFETCH_PAUSE);
         if recent() {
@@ -331,11 +353,7 @@ impl Fetcher {
         self.remember(address, fetched)
     }
 
-    async fn fetch_key(
-        &self,
-        key_id: &Url,
-        turn: &Turn,
-    ) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
+    async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
         let watch = self.watch(key_id);
         let fetched = in_time(self.resolve_key(key_id, turn)).await;
         drop(watch);
@@ -377,16 +395,16 @@ impl Fetcher {
     }
 
     fn remembered(&self, key_id: &Url) -> Option<Known> {
-        let address = without_fragment(key_id);
+        let address = key_id.index(..Position::AfterQuery);
         let mut memory = self.memory();
-        if let Some(known) = memory.actors.get(address.as_str()) {
+        if let Some(known) = memory.actors.get(address) {
             return Some(known.clone());
         }
-        let owner = memory.owners.get(address.as_str())?.clone();
+        let owner = memory.owners.get(address)?.clone();
         let known = memory.actors.get(owner.as_str())?.clone();
         // A key that is a document of its own counts for as long as its owner's newest document lists it.
         if known.actor.elsewhere.contains(key_id)
-            && let Some(adopted) = memory.adopted.get(address.as_str())
+            && let Some(adopted) = memory.adopted.get(address)
         {
             return Some(adopted.clone());
         }

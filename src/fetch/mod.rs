@@ -5,6 +5,7 @@
 //! came back. A document speaks only for the address it was fetched from.
 
 mod actor;
+pub mod apart;
 mod budget;
 mod document;
 mod error;
@@ -19,6 +20,6 @@ mod webfinger;
 pub use actor::{RemoteActor, RemoteKey};
 pub use budget::{Budgets, Share};
 pub use error::FetchError;
-pub use fetcher::{Clock, FRESH_FOR, Fetcher, REFETCH_PAUSE, Signer, USABLE_FOR};
+pub use fetcher::{Clock, FRESH_FOR, Fetcher, Found, REFETCH_PAUSE, Signer, USABLE_FOR};
 pub use schemes::{Schemes, refuses_scheme};
 pub use webfinger::Described;

@@ -11,6 +11,7 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::*;
@@ -84,7 +85,7 @@ impl Rig {
         self.fetcher.actor(&self.url(path), None).await
     }
 
-    async fn key(&self, path: &str) -> Result<(RemoteKey, Arc<RemoteActor>), FetchError> {
+    async fn key(&self, path: &str) -> Result<Found, FetchError> {
         self.fetcher.key(&self.url(path), None).await
     }
 }
@@ -131,6 +132,19 @@ async fn a_key_is_fetched_once_with_a_signed_get_and_again_after_an_hour() {
     assert_eq!(rig.hits(), 2);
     rig.actor("/u/a").await.unwrap();
     assert_eq!(rig.hits(), 3);
+}
+
+#[tokio::test]
+async fn requests_are_made_on_a_thread_of_their_own_where_there_is_one() {
+    let Rig { fetcher, server, .. } = Rig::new(|base, hit| document(&actor(base, &hit.target, "/k"))).await;
+    let stop = CancellationToken::new();
+    let fetcher = fetcher.apart(apart::start(stop.clone()).unwrap()).unwrap();
+    let _stopped = stop.drop_guard();
+    for path in ["/u/a", "/u/b"] {
+        let url = server.url(path).to_string();
+        assert_eq!(fetcher.actor(&url, None).await.unwrap().id.as_str(), url);
+    }
+    assert_eq!(server.hits().len(), 2);
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ impl Fetcher {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static("application/jrd+json, application/json"));
             let watch = self.watch(&url);
-            let answer = self.client.get(&url, headers, limits).await?;
+            let answer = self.exchange(&url, headers, limits).await?;
             drop(watch);
             match answer.status.as_u16() {
                 200 if is_json(&answer.headers) => {

@@ -31,18 +31,18 @@ impl Inbox {
         };
         let moment = Moment::new(Timestamp::now(), entropy());
         let addresses = Arc::clone(&engine.addresses);
-        let (kind, actor) = (verified.activity().kind.clone(), verified.actor().to_owned());
-        let outcome = self
+        let (outcome, verified) = self
             .store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
                 let outcome = decide(&mut draft, moment, rules.as_ref(), &addresses, &verified);
                 // What is refused may come again, under the same signature.
                 let changes = if outcome.is_ok() { draft.into_changes() } else { Changes::none() };
-                (changes, outcome)
+                (changes, (outcome, verified))
             })
             .await
             .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
+        let (kind, actor) = (&verified.activity().kind, verified.actor());
         match outcome {
             Ok(outcome) => {
                 match outcome {
@@ -54,9 +54,9 @@ impl Inbox {
                 }
                 Ok(outcome)
             }
-            Err(Refused::Blocked { key_id }) => Err(not_verified(&key_id)),
+            Err(Refused::Blocked) => Err(not_verified(verified.key_id())),
             Err(Refused::TooMany { seconds }) => {
-                let owner = owner_of(&actor);
+                let owner = owner_of(actor);
                 let most = follow::OF_AN_OWNER;
                 let detail =
                     format!("at most {most} new followers a day are taken from the servers of {owner}");
@@ -68,7 +68,7 @@ impl Inbox {
 
 enum Refused {
     /// Between the check and the commit.
-    Blocked { key_id: String },
+    Blocked,
     /// See [`Followed::TooMany`].
     TooMany { seconds: u32 },
 }
@@ -81,7 +81,7 @@ fn decide(
     verified: &Verified,
 ) -> Result<Took, Refused> {
     if blocks::actor_of_host_blocked(draft.view(), verified.actor(), verified.host()) {
-        return Err(Refused::Blocked { key_id: verified.key_id().to_owned() });
+        return Err(Refused::Blocked);
     }
     let undoes = match &verified.activity().kind {
         Kind::Follow => Some(false),

@@ -14,7 +14,7 @@ use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, gone};
 use crate::fetch::{FetchError, Fetcher, RemoteActor};
 use crate::model::handle::host_of_url;
-use crate::model::origin::{Origin, parse_remote, same_origin};
+use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
 use crate::model::{Source, View};
 use crate::serve::answer::Problem;
 use crate::store::Store;
@@ -34,7 +34,10 @@ pub(super) enum Checked {
 pub(super) struct Claim {
     incoming: Incoming,
     unverified: Unverified,
+    key: Url,
     actor: Url,
+    /// Host of the actor.
+    host: String,
     arrived: Timestamp,
     source: Option<Source>,
 }
@@ -80,9 +83,11 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
             Problem::new(StatusCode::UNAUTHORIZED, "bad-address", format!("the {what} is refused: {problem}"))
         })
     };
-    let key = address("keyId", &unverified.key_id)?;
     let actor = address("actor", &incoming.actor)?;
-    let id = incoming.id.as_deref().map(|id| address("activity's id", id)).transpose()?;
+    let part = |text: &str| part_of(&incoming.actor, &actor, text);
+    let key = part(&unverified.key_id).map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
+    let id = incoming.id.as_deref().filter(|id| part(id).is_none());
+    let id = id.map(|id| address("activity's id", id)).transpose()?;
     for (what, url) in [("keyId", Some(&key)), ("activity's id", id.as_ref())] {
         if let Some(url) = url.filter(|url| !same_origin(url, &actor)) {
             let origin = |url: &Url| Origin::of(url).map(|origin| origin.to_string()).unwrap_or_default();
@@ -94,7 +99,8 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "origin", detail));
         }
     }
-    if host_of_url(&actor) == engine.addresses.host() {
+    let host = host_of_url(&actor);
+    if host == engine.addresses.host() {
         let detail = "the actor is on this server itself";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "own-host", detail));
     }
@@ -105,7 +111,20 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         let detail = "the undone activity is another actor's";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-yours", detail));
     }
-    Ok(Claim { incoming, unverified, actor, arrived, source: arrival.source })
+    Ok(Claim { incoming, unverified, key, actor, host, arrived, source: arrival.source })
+}
+
+/// The address of a part of the actor's document, as most keys have one and many activities: the actor's with a plain
+/// fragment. It needs no reading of its own, which costs more than anything else that is looked at here.
+fn part_of(actor_as_sent: &str, actor: &Url, text: &str) -> Option<Url> {
+    let fragment = text.strip_prefix(actor_as_sent)?.strip_prefix('#')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    if actor.fragment().is_some() || text.len() > MAX_URL_BYTES || !fragment.bytes().all(plain) {
+        return None;
+    }
+    let mut url = actor.clone();
+    url.set_fragment(Some(fragment));
+    Some(url)
 }
 
 fn unsigned(problem: SignatureProblem) -> Problem {
@@ -141,20 +160,20 @@ fn unavailable(key_id: &str) -> Problem {
 
 /// Proves a claim, or says why not.
 pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Result<Verified, Problem> {
-    let Claim { incoming, unverified, actor, arrived, source } = claim;
+    let Claim { incoming, unverified, key, actor, host, arrived, source } = claim;
     // The key's host is the actor's. Which blocks there are is in memory: to hand the question to another thread costs
     // more than the answer.
     let blocked = store
-        .look(|view| blocks::actor_of_host_blocked(view, actor.as_str(), &host_of_url(&actor)))
+        .look(|view| blocks::actor_of_host_blocked(view, actor.as_str(), &host))
         .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
     let looked = match blocked {
         true => Ok(None),
-        false => signer(&engine.fetcher, &engine.fetcher, &unverified, source).await,
+        false => signer(&engine.fetcher, &engine.fetcher, &unverified, &key, source).await,
     };
     match looked {
         Ok(Some(owner)) if owner.id == actor => {
-            let stamp = stamp(&unverified, arrived);
-            return Ok(Verified::by_signature(incoming, owner.person(), stamp, unverified));
+            let (person, stamp) = (Arc::clone(owner.person()), stamp(&unverified, arrived));
+            return Ok(Verified::by_signature(incoming, person, host, stamp, unverified));
         }
         // Our own budget, which those who are blocked use up as well. Whatever a peer does is no reason for this answer.
         Err(FetchError::Busy) => return Err(unavailable(&unverified.key_id)),
@@ -165,7 +184,7 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
         }
     }
     // Who proves nothing pays alike for who is blocked, known and unknown: what is left of a budget would tell otherwise.
-    match engine.fetcher.pretend(&unverified.key_id, source, arrived).await {
+    match Box::pin(engine.fetcher.pretend(&unverified.key_id, source, arrived)).await {
         Err(FetchError::Busy) => Err(unavailable(&unverified.key_id)),
         _ => Err(not_verified(&unverified.key_id)),
     }
@@ -177,9 +196,10 @@ async fn signer(
     fetcher: &Fetcher,
     known: &Fetcher,
     unverified: &Unverified,
+    key: &Url,
     source: Option<Source>,
 ) -> Result<Option<Arc<RemoteActor>>, FetchError> {
-    let (key, owner) = match fetcher.key(&unverified.key_id, source).await {
+    let (key, owner) = match fetcher.key_at(key, source).await {
         Ok(found) => found,
         // What does not verify with the old one fails as it would without: how many looks it took must not show.
         Err(error) if error.is_transient() => {
@@ -193,7 +213,7 @@ async fn signer(
         return Ok(Some(owner));
     }
     // Peers change keys without a word: one more look, unless we looked a moment ago.
-    match fetcher.key_fresh(&unverified.key_id, source).await? {
+    match Box::pin(fetcher.key_fresh(&unverified.key_id, source)).await? {
         Some((key, owner)) if unverified.verify(&key.key).is_ok() => Ok(Some(owner)),
         _ => Ok(None),
     }
@@ -220,14 +240,14 @@ impl Claim {
 /// What an actor that [counts](Claim::counts) says of itself: proved by its signature, or of a Delete by its document being
 /// gone. It is looked up aside: who said so has proved nothing, and what is spent on it must not show.
 pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
-    let Claim { incoming, unverified, actor, arrived, source } = claim;
+    let Claim { incoming, unverified, key, actor, host, arrived, source } = claim;
     let stamp = stamp(&unverified, arrived);
     let Engine { fetcher: known, aside, .. } = engine;
     // What memory answers shows nowhere, and an Update may say that the key of which it knows is another now.
-    let by_known = known.fresh_key(&unverified.key_id).filter(|(key, _)| unverified.verify(&key.key).is_ok());
+    let by_known = known.fresh_key(&key).filter(|(key, _)| unverified.verify(&key.key).is_ok());
     let signed = match by_known {
         Some((_, owner)) => Ok(Some(owner)),
-        None => signer(aside, known, &unverified, source).await,
+        None => signer(aside, known, &unverified, &key, source).await,
     };
     match signed {
         Ok(Some(owner)) if owner.id == actor => {
@@ -240,13 +260,14 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
                 }
                 _ => owner,
             };
-            (owner.id == actor).then(|| Verified::by_signature(incoming, owner.person(), stamp, unverified))
+            let person = Arc::clone(owner.person());
+            (owner.id == actor).then(|| Verified::by_signature(incoming, person, host, stamp, unverified))
         }
         _ if incoming.kind != Kind::Delete => None,
         // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
         // actor's own document tells.
         _ => match aside.actor_again(actor.as_str(), source).await {
-            Err(FetchError::Gone) => Some(Verified::by_absence(incoming, actor.to_string(), stamp)),
+            Err(FetchError::Gone) => Some(Verified::by_absence(incoming, actor.to_string(), host, stamp)),
             _ => None,
         },
     }
@@ -267,6 +288,27 @@ mod tests {
     use crate::net::{Client, ClientOptions};
 
     const INBOX: &str = "https://stream.example/federation/user/live/inbox";
+
+    #[test]
+    fn a_part_of_an_actor_has_the_address_that_it_would_be_read_as() {
+        let strict = RemotePolicy::default();
+        for sent in
+            ["https://peer.example/u/a", "https://PEER.example:443/u/ä?x=1", "https://peer.example/u/a#me"]
+        {
+            let actor = parse_remote(sent, &strict).unwrap();
+            for behind in
+                ["#main-key", "#likes/1", "#", "#a#b", "#a b", "#\u{202e}", "#ä", "/main-key", "x#y", ""]
+            {
+                let text = format!("{sent}{behind}");
+                if let Some(part) = part_of(sent, &actor, &text) {
+                    assert_eq!(Ok(part), parse_remote(&text, &strict), "{text}");
+                }
+            }
+            let long = format!("{sent}#{}", "x".repeat(MAX_URL_BYTES));
+            assert_eq!(part_of(sent, &actor, &long), None);
+            assert_eq!(part_of(sent, &actor, &format!("{sent}#k")).is_some(), actor.fragment().is_none());
+        }
+    }
 
     #[tokio::test]
     async fn a_key_that_changed_is_looked_at_once_more_and_not_at_once() {
@@ -303,6 +345,7 @@ mod tests {
         let aside = Arc::new(fetcher.aside());
         let engine = Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside };
         let key_id = format!("{}#main-key", server.url("/u/a"));
+        let key = Url::parse(&key_id).unwrap();
         let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
         let signed = |key: usize, rfc9421: bool| {
             let at = at(now.load(Ordering::SeqCst));
@@ -317,7 +360,7 @@ mod tests {
         };
         let believed = async |unverified: Unverified| {
             let fetcher = &engine.fetcher;
-            signer(fetcher, fetcher, &unverified, None).await.unwrap().is_some()
+            signer(fetcher, fetcher, &unverified, &key, None).await.unwrap().is_some()
         };
 
         assert!(believed(signed(0, false)).await && believed(signed(0, true)).await);
@@ -340,7 +383,7 @@ mod tests {
         now.fetch_add(FRESH_FOR.as_secs(), Ordering::SeqCst);
         let away = async |unverified: Unverified| {
             let fetcher = &engine.fetcher;
-            signer(fetcher, fetcher, &unverified, None).await.is_err_and(|error| error.is_transient())
+            signer(fetcher, fetcher, &unverified, &key, None).await.is_err_and(|error| error.is_transient())
         };
         assert!(believed(signed(1, true)).await && believed(signed(1, false)).await);
         assert!(away(signed(0, true)).await && away(signed(2, false)).await);

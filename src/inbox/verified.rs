@@ -1,11 +1,13 @@
 //! The proof that an activity is its actor's. Handlers take nothing else.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::activitypub::signature::Unverified;
 use crate::activitypub::vocab::read::Incoming;
-use crate::model::handle::{Person, host_of};
+use crate::model::handle::Person;
 use jiff::Timestamp;
 
 /// How it was proved.
@@ -17,14 +19,21 @@ pub enum Proof {
     ActorGone,
 }
 
+/// Whom an activity is of, and so how that was proved.
+#[derive(Debug)]
+enum Who {
+    /// The signer.
+    Signer(Arc<Person>),
+    /// An actor of this id, which is gone.
+    Gone(String),
+}
+
 /// An activity whose actor is proved. Only [`super::gate`] makes one.
 #[derive(Debug)]
 pub struct Verified {
     activity: Incoming,
-    actor: String,
+    who: Who,
     host: String,
-    person: Option<Person>,
-    proof: Proof,
     stamp: Timestamp,
     signature: String,
     key_id: String,
@@ -34,7 +43,8 @@ impl Verified {
     /// By signature: `person` is the signer, and the activity names it as its actor.
     pub(super) fn by_signature(
         activity: Incoming,
-        person: Person,
+        person: Arc<Person>,
+        host: String,
         stamp: Timestamp,
         request: Unverified,
     ) -> Self {
@@ -43,10 +53,8 @@ impl Verified {
         let digest = hash.finish();
         Verified {
             activity,
-            host: person.host(),
-            actor: person.actor.clone(),
-            person: Some(person),
-            proof: Proof::Signature,
+            who: Who::Signer(person),
+            host,
             stamp,
             signature: STANDARD_NO_PAD.encode(digest.get(..16).unwrap_or(&digest)),
             key_id: request.key_id,
@@ -54,13 +62,11 @@ impl Verified {
     }
 
     /// By absence: only for an actor that deletes itself.
-    pub(super) fn by_absence(activity: Incoming, actor: String, stamp: Timestamp) -> Self {
+    pub(super) fn by_absence(activity: Incoming, actor: String, host: String, stamp: Timestamp) -> Self {
         Verified {
             activity,
-            host: host_of(&actor),
-            actor,
-            person: None,
-            proof: Proof::ActorGone,
+            who: Who::Gone(actor),
+            host,
             stamp,
             signature: String::new(),
             key_id: String::new(),
@@ -74,7 +80,10 @@ impl Verified {
 
     /// The actor's id, normalised.
     pub fn actor(&self) -> &str {
-        &self.actor
+        match &self.who {
+            Who::Signer(person) => &person.actor,
+            Who::Gone(actor) => actor,
+        }
     }
 
     /// Host of the actor's id, with its port if it has one.
@@ -84,12 +93,18 @@ impl Verified {
 
     /// What its document says; `None` if it is gone.
     pub fn person(&self) -> Option<&Person> {
-        self.person.as_ref()
+        match &self.who {
+            Who::Signer(person) => Some(person),
+            Who::Gone(_) => None,
+        }
     }
 
     /// How it was proved.
     pub fn proof(&self) -> Proof {
-        self.proof
+        match self.who {
+            Who::Signer(_) => Proof::Signature,
+            Who::Gone(_) => Proof::ActorGone,
+        }
     }
 
     /// Order among the acts of one actor: min(signed date, arrival).

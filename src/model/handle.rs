@@ -26,11 +26,6 @@ impl Person {
     pub fn delivery_inbox(&self) -> &str {
         self.shared_inbox.as_deref().unwrap_or(&self.inbox)
     }
-
-    /// Host of the actor id, lower case, with its port if it has one. Empty for an id without a host.
-    pub fn host(&self) -> String {
-        host_of(&self.actor)
-    }
 }
 
 /// Host of an absolute URL, lower case, with its port if it is not the scheme's default. Empty if there is none.

@@ -102,7 +102,12 @@ impl Public {
         if read && let Some(document) = self.documents.kept(&moment, request) {
             return Ok(document.answer(&request.method, &request.headers));
         }
-        match self.route(request, source, &moment.standing, stream).await? {
+        let segments = segments(request, &moment.standing);
+        if let ["federation", "user", user, "inbox"] = *segments.as_slice() {
+            return self.activity(request, source, &moment.standing, user, stream).await;
+        }
+        // Room is made for a future as large as the largest in it, and moved, with each request: activities are many.
+        match Box::pin(self.route(request, source, &moment.standing, &segments, stream)).await? {
             Rendered::Document(document) => {
                 let answer = document.answer(&request.method, &request.headers);
                 if read {
@@ -119,17 +124,14 @@ impl Public {
         request: &Request,
         source: Option<Source>,
         standing: &Standing,
+        segments: &[&str],
         stream: S,
     ) -> Result<Rendered, Problem>
     where
         S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
         B: warp::Buf,
     {
-        let prefix = standing.prefix();
-        let path =
-            request.path.strip_prefix(prefix).filter(|rest| rest.starts_with('/')).unwrap_or(&request.path);
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
-        match segments.as_slice() {
+        match segments {
             [".well-known", "webfinger"] => {
                 self.read_only(request)?;
                 standing.settled()?.webfinger(request)
@@ -167,15 +169,6 @@ impl Public {
                 let settled = standing.settled()?;
                 if *user != settled.addresses.username {
                     return Err(Problem::not_found());
-                }
-                if rest == ["inbox"] {
-                    if request.method != Method::POST {
-                        return Err(Problem::method("POST"));
-                    }
-                    let read =
-                        self.read(request, source, stream, body::ACTIVITY_BYTES, body::ACTIVITY_TIME).await;
-                    let body = read.inspect_err(|problem| self.inbox.refused(problem))?;
-                    return Ok(self.take(request, body, source).await?.into());
                 }
                 self.read_only(request)?;
                 match rest {
@@ -225,7 +218,27 @@ impl Public {
         body
     }
 
-    async fn take(&self, request: &Request, body: Body, source: Option<Source>) -> Result<Answer, Problem> {
+    /// Takes what is sent to the inbox of `user`.
+    async fn activity<S, B>(
+        &self,
+        request: &Request,
+        source: Option<Source>,
+        standing: &Standing,
+        user: &str,
+        stream: S,
+    ) -> Result<Answer, Problem>
+    where
+        S: futures_util::Stream<Item = Result<B, warp::Error>> + Send,
+        B: warp::Buf,
+    {
+        if user != standing.settled()?.addresses.username {
+            return Err(Problem::not_found());
+        }
+        if request.method != Method::POST {
+            return Err(Problem::method("POST"));
+        }
+        let read = self.read(request, source, stream, body::ACTIVITY_BYTES, body::ACTIVITY_TIME).await;
+        let body = read.inspect_err(|problem| self.inbox.refused(problem))?;
         let target = match &request.query {
             Some(query) => Cow::Owned(format!("{}?{query}", request.path)),
             None => Cow::Borrowed(request.path.as_str()),
@@ -289,6 +302,12 @@ impl Public {
         self.read_only(request)?;
         pages::counted(self, standing.settled()?, which).await
     }
+}
+
+/// The parts of a request's path below the prefix of our addresses.
+fn segments<'a>(request: &'a Request, standing: &Standing) -> Vec<&'a str> {
+    let below = request.path.strip_prefix(standing.prefix()).filter(|rest| rest.starts_with('/'));
+    below.unwrap_or(&request.path).split('/').skip(1).collect()
 }
 
 /// Routes that cannot be refused: [`accept::serve`](super::accept::serve) takes nothing else.

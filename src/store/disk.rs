@@ -23,7 +23,7 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 /// Kinds of which there are few, and which are asked for with every activity, mostly in vain: which of their keys are
 /// there is known without a look.
-const ASKED_IN_VAIN: [u8; 2] = [kind::BLOCK, kind::HOST];
+const ASKED_IN_VAIN: [u8; 3] = [kind::BLOCK, kind::HOST, kind::META];
 
 /// The open database. Reads may come from any thread; only the writer writes.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Disk {
     batches: AtomicU64,
     /// What is durable before the database has it on disk.
     journal: Mutex<Journal>,
+    /// Held while a batch is written, so that nobody sees a part of it.
+    whole: RwLock<()>,
     /// The keys that are there of the kinds [`ASKED_IN_VAIN`].
     there: RwLock<HashSet<Vec<u8>>>,
     /// The first read error. It stays: nothing read after it may be built on.
@@ -71,11 +73,11 @@ impl Disk {
         let data = File::open(path.join("db")).map_err(in_folder)?;
         let (journal, batches) = Journal::open(&path).map_err(in_folder)?;
         let (journal, there) = (Mutex::new(journal), RwLock::default());
-        let (numbers, fault) = (AtomicU64::new(0), OnceLock::new());
-        let disk = Disk { db, data, batches: numbers, journal, there, fault, _lock: lock };
+        let (batches_seen, whole, fault) = (AtomicU64::new(0), RwLock::default(), OnceLock::new());
+        let disk = Disk { db, data, batches: batches_seen, journal, whole, there, fault, _lock: lock };
         if !batches.is_empty() {
             for batch in batches {
-                disk.write(batch)?;
+                disk.write(batch, one_by_one)?;
             }
             disk.settle()?;
             disk.journal.lock().unwrap_or_else(PoisonError::into_inner).begin().map_err(in_folder)?;
@@ -128,34 +130,33 @@ impl Disk {
             kept = journal.append(&batch).map_err(failed)?;
         }
         if kept {
-            return self.write(batch);
+            return self.write(batch, one_by_one);
         }
         // Too large for any journal, which is empty now: what stood there is older, and must not be written over it.
-        self.write(batch)?;
+        self.write(batch, at_once)?;
         self.settle()
     }
 
-    /// Writes one batch atomically into the database, where everybody sees it.
-    fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        let mut writes = sled::Batch::default();
-        let mut known = Vec::new();
-        for (key, value) in batch {
-            if key.first().is_some_and(|kind| ASKED_IN_VAIN.contains(kind)) {
-                known.push((key.clone(), value.is_some()));
-            }
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
-        }
-        let (new, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, there)| *there);
+    /// Writes one batch into the database, where everybody sees all of it or nothing.
+    fn write(
+        &self,
+        batch: Batch,
+        how: impl FnOnce(&sled::Db, Batch) -> sled::Result<()>,
+    ) -> Result<(), StoreError> {
+        let known =
+            batch.iter().filter(|(key, _)| key.first().is_some_and(|kind| ASKED_IN_VAIN.contains(kind)));
+        let known = known.map(|(key, value)| (key.clone(), value.is_some()));
+        let (new, gone): (Vec<_>, Vec<_>) = known.partition(|(_, there)| *there);
         let there = || self.there.write().unwrap_or_else(PoisonError::into_inner);
         // A key counts as there for as long as it may be: before it is written, and until it is removed.
         if !new.is_empty() {
             there().extend(new.into_iter().map(|(key, _)| key));
         }
         self.batches.fetch_add(1, Ordering::SeqCst);
-        let applied = self.db.apply_batch(writes);
+        let applied = {
+            let _whole = self.whole.write().unwrap_or_else(PoisonError::into_inner);
+            how(&self.db, batch)
+        };
         self.batches.fetch_add(1, Ordering::SeqCst);
         applied.map_err(|cause| StoreError::Disk(cause.to_string()))?;
         for (key, _) in gone {
@@ -189,7 +190,12 @@ impl Disk {
         &'a self,
         from: &[u8],
     ) -> impl Iterator<Item = (sled::IVec, sled::IVec)> + use<'a> {
-        self.db.range(from.to_vec()..).map_while(|entry| match entry {
+        let mut entries = self.db.range(from.to_vec()..);
+        std::iter::from_fn(move || {
+            let _whole = self.whole.read().unwrap_or_else(PoisonError::into_inner);
+            entries.next()
+        })
+        .map_while(|entry| match entry {
             Ok(entry) => Some(entry),
             Err(cause) => {
                 self.note_fault(&cause);
@@ -221,6 +227,7 @@ impl View for Disk {
         {
             return None;
         }
+        let _whole = self.whole.read().unwrap_or_else(PoisonError::into_inner);
         match self.db.get(key) {
             Ok(value) => value.map(|bytes| bytes.to_vec()),
             Err(cause) => {
@@ -237,6 +244,30 @@ impl View for Disk {
             }
         }
     }
+}
+
+/// For what stands in the journal, which makes it whole after any crash: the database's own batches send its log to the
+/// disk twice each, and wake all its threads for that.
+fn one_by_one(db: &sled::Db, batch: Batch) -> sled::Result<()> {
+    batch.into_iter().try_for_each(|(key, value)| {
+        match value {
+            Some(value) => db.insert(key, value)?,
+            None => db.remove(key)?,
+        };
+        Ok(())
+    })
+}
+
+/// As one batch of the database's own.
+fn at_once(db: &sled::Db, batch: Batch) -> sled::Result<()> {
+    let mut writes = sled::Batch::default();
+    for (key, value) in batch {
+        match value {
+            Some(value) => writes.insert(key, value),
+            None => writes.remove(key),
+        }
+    }
+    db.apply_batch(writes)
 }
 
 fn locked(folder: &Path, holder: Option<String>) -> StoreError {
@@ -311,4 +342,58 @@ fn remove_half_written_snapshots(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn of(round: u32, keys: &[&[u8]]) -> Batch {
+        keys.iter().map(|key| (full_key(b'z', key), Some(round.to_be_bytes().to_vec()))).collect()
+    }
+
+    #[test]
+    fn what_a_kill_has_left_of_a_batch_is_made_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        disk.apply(of(1, &[b"a", b"b", b"c"])).unwrap();
+        // As far as a kill behind the first of three records would have let it come.
+        let batch = vec![of(2, &[b"a"]).remove(0), of(2, &[b"b"]).remove(0), (full_key(b'z', b"c"), None)];
+        assert!(disk.journal.lock().unwrap().append(&batch).unwrap());
+        one_by_one(&disk.db, of(2, &[b"a"])).unwrap();
+        disk.db.flush().unwrap();
+        let left = tempfile::tempdir().unwrap();
+        std::fs::create_dir(left.path().join("db")).unwrap();
+        for name in ["db", "conf", "journal"] {
+            std::fs::copy(folder.path().join("db").join(name), left.path().join("db").join(name)).unwrap();
+        }
+        let disk = Disk::open(left.path()).unwrap();
+        let found = [b"a", b"b", b"c"].map(|key| disk.get_bytes(&full_key(b'z', key)));
+        assert_eq!(found, [Some(vec![0, 0, 0, 2]), Some(vec![0, 0, 0, 2]), None]);
+    }
+
+    #[test]
+    fn nobody_sees_a_part_of_a_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        let keys: Vec<Vec<u8>> = (0..50u8).map(|n| vec![n]).collect();
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        disk.apply(of(0, &keys)).unwrap();
+        const ROUNDS: u32 = 200;
+        let read = |key: &[u8]| disk.get_bytes(&full_key(b'z', key)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while read(keys[49]) != ROUNDS.to_be_bytes() {
+                    // Whoever has seen the first of a batch sees its last.
+                    let first = read(keys[0]);
+                    assert!(read(keys[49]) >= first);
+                }
+            });
+            for round in 1..=ROUNDS {
+                disk.write(of(round, &keys), one_by_one).unwrap();
+            }
+        });
+    }
 }

@@ -37,9 +37,9 @@ fn check(bytes: &[u8]) {
     }
     let person = actor.person();
     assert!(person.handle.ends_with(&format!("@{}", host_of(&person.actor))));
-    assert_eq!(person.host(), host_of(&person.inbox));
-    let stored = serde_json::to_string(&person).unwrap();
-    assert_eq!(serde_json::from_str::<Person>(&stored).unwrap(), person);
+    assert_eq!(host_of(&person.actor), host_of(&person.inbox));
+    let stored = serde_json::to_string(&**person).unwrap();
+    assert_eq!(serde_json::from_str::<Person>(&stored).unwrap(), **person);
 }
 
 #[test]

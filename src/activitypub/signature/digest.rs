@@ -3,10 +3,23 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use openssl::sha::{sha256, sha512};
+use openssl::sha::{Sha256, Sha512};
 
 use super::SignatureProblem;
 use super::fields::{Bare, FieldError, Member, dictionary};
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    // Not in one call: that looks the algorithm up each time.
+    let mut hash = Sha256::new();
+    hash.update(bytes);
+    hash.finish()
+}
+
+pub(super) fn sha512(bytes: &[u8]) -> [u8; 64] {
+    let mut hash = Sha512::new();
+    hash.update(bytes);
+    hash.finish()
+}
 
 /// The value of `Digest` for a body, in the one spelling that Misskey, Lemmy, PeerTube and Akkoma all accept.
 #[must_use]

@@ -10,6 +10,7 @@ use openssl::rsa::{Padding, Rsa, RsaRef};
 use openssl::sign::{RsaPssSaltlen, Signer, Verifier};
 use thiserror::Error;
 
+use super::pkcs1::{self, Digest};
 use super::{Algorithm, SignatureProblem};
 
 /// Smallest RSA modulus accepted, in bits.
@@ -116,47 +117,34 @@ impl PrivateKey {
     }
 }
 
-/// One way to compute a signature.
-#[derive(Clone, Copy)]
-enum Primitive {
-    /// RSA PKCS#1 v1.5.
-    Pkcs1(fn() -> MessageDigest),
-    /// RSA PSS with SHA-512 and a salt of its length.
-    Pss,
-    /// Ed25519.
-    Edwards,
-}
-
-impl Primitive {
-    fn verifies(self, key: &PKey<Public>, data: &[u8], signature: &[u8]) -> Result<bool, ErrorStack> {
-        let mut verifier = match self {
-            Self::Pkcs1(digest) => Verifier::new(digest(), key)?,
-            Self::Pss => {
-                let mut verifier = Verifier::new(MessageDigest::sha512(), key)?;
-                verifier.set_rsa_padding(Padding::PKCS1_PSS)?;
-                verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
-                verifier.set_rsa_mgf1_md(MessageDigest::sha512())?;
-                verifier
-            }
-            Self::Edwards => Verifier::new_without_digest(key)?,
-        };
-        verifier.verify_oneshot(signature, data)
-    }
+/// RSA PSS with SHA-512 and a salt of its length.
+fn verifies_pss(key: &PKey<Public>, data: &[u8], signature: &[u8]) -> Result<bool, ErrorStack> {
+    let mut verifier = Verifier::new(MessageDigest::sha512(), key)?;
+    verifier.set_rsa_padding(Padding::PKCS1_PSS)?;
+    verifier.set_rsa_pss_saltlen(RsaPssSaltlen::DIGEST_LENGTH)?;
+    verifier.set_rsa_mgf1_md(MessageDigest::sha512())?;
+    verifier.verify_oneshot(signature, data)
 }
 
 /// A stranger's key, checked to be of a kind that can prove something. Cheap to clone.
 #[derive(Clone)]
-pub struct PublicKey(Arc<PKey<Public>>);
+pub struct PublicKey(Arc<Checked>);
+
+struct Checked {
+    key: PKey<Public>,
+    /// The same, if it is one of RSA.
+    rsa: Option<Rsa<Public>>,
+}
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({}, {} bits)", self.kind(), self.0.bits())
+        write!(f, "PublicKey({}, {} bits)", self.kind(), self.0.key.bits())
     }
 }
 
 impl PartialEq for PublicKey {
     fn eq(&self, other: &Self) -> bool {
-        self.0.public_eq(&other.0)
+        self.0.key.public_eq(&other.0.key)
     }
 }
 
@@ -191,13 +179,14 @@ impl PublicKey {
     }
 
     fn checked(key: PKey<Public>) -> Result<Self, KeyError> {
+        let mut rsa = None;
         match key.id() {
-            Id::RSA => check_rsa(&*key.rsa()?)?,
+            Id::RSA => check_rsa(rsa.insert(key.rsa()?))?,
             Id::ED25519 if is_small_order(&key.raw_public_key()?) => return Err(KeyError::Unsafe),
             Id::ED25519 => {}
             _ => return Err(KeyError::Type),
         }
-        Ok(Self(Arc::new(key)))
+        Ok(Self(Arc::new(Checked { key, rsa })))
     }
 
     /// The key as SPKI PEM, for storing; [`PublicKey::from_pem`] reads it back.
@@ -205,11 +194,11 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::Library`].
     pub fn to_pem(&self) -> Result<String, KeyError> {
-        text(self.0.public_key_to_pem()?)
+        text(self.0.key.public_key_to_pem()?)
     }
 
     fn kind(&self) -> &'static str {
-        if self.0.id() == Id::RSA { "RSA" } else { "Ed25519" }
+        if self.0.rsa.is_some() { "RSA" } else { "Ed25519" }
     }
 
     /// Whether `signature` is this key's over `data`. The hint can only narrow what the key's type allows: RSA is
@@ -219,20 +208,25 @@ impl PublicKey {
     /// # Errors
     /// [`SignatureProblem::AlgorithmMismatch`] or [`SignatureProblem::Mismatch`].
     pub fn verify(&self, hint: Algorithm, data: &[u8], signature: &[u8]) -> Result<(), SignatureProblem> {
-        const SHORT: Primitive = Primitive::Pkcs1(MessageDigest::sha256);
-        const LONG: Primitive = Primitive::Pkcs1(MessageDigest::sha512);
-        let rsa = self.0.id() == Id::RSA;
-        let methods: &[Primitive] = match (rsa, hint) {
-            (true, Algorithm::RsaSha256 | Algorithm::RsaV15Sha256 | Algorithm::Unstated) => &[SHORT],
-            (true, Algorithm::Hs2019 | Algorithm::RsaSha512) => &[SHORT, LONG],
-            (true, Algorithm::RsaPssSha512) => &[Primitive::Pss],
-            (false, Algorithm::Ed25519 | Algorithm::Hs2019 | Algorithm::Unstated) => &[Primitive::Edwards],
+        let Checked { key, rsa } = &*self.0;
+        let pkcs1 = |rsa: &RsaRef<Public>, digests: &[Digest]| pkcs1::verifies(rsa, digests, data, signature);
+        let good = match (rsa, hint) {
+            (Some(rsa), Algorithm::RsaSha256 | Algorithm::RsaV15Sha256 | Algorithm::Unstated) => {
+                pkcs1(rsa, &[Digest::Sha256])
+            }
+            (Some(rsa), Algorithm::Hs2019 | Algorithm::RsaSha512) => {
+                pkcs1(rsa, &[Digest::Sha256, Digest::Sha512])
+            }
+            (Some(_), Algorithm::RsaPssSha512) => verifies_pss(key, data, signature).unwrap_or(false),
+            (None, Algorithm::Ed25519 | Algorithm::Hs2019 | Algorithm::Unstated) => {
+                let verified = Verifier::new_without_digest(key);
+                verified.and_then(|mut verifier| verifier.verify_oneshot(signature, data)).unwrap_or(false)
+            }
             _ => {
                 return Err(SignatureProblem::AlgorithmMismatch { algorithm: hint.name(), key: self.kind() });
             }
         };
-        let good = |method: &Primitive| method.verifies(&self.0, data, signature).unwrap_or(false);
-        if methods.iter().any(good) { Ok(()) } else { Err(SignatureProblem::Mismatch) }
+        if good { Ok(()) } else { Err(SignatureProblem::Mismatch) }
     }
 }
 

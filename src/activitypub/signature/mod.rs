@@ -10,6 +10,7 @@ mod cavage;
 pub mod digest;
 mod fields;
 mod key;
+mod pkcs1;
 mod policy;
 mod problem;
 mod rfc9421;

@@ -149,10 +149,10 @@ async fn what_memory_answers_is_paid_for_like_a_search() {
     let aside = rig.fetcher.aside();
     let (_, owner) = aside.key(&rig.url("/u/b#main-key"), from(2)).await.unwrap();
     assert_eq!(rig.hits(), 3);
-    assert!(rig.fetcher.fresh_key(&rig.url("/u/b#main-key")).is_none());
+    assert!(rig.fetcher.fresh_key(&Url::parse(&rig.url("/u/b#main-key")).unwrap()).is_none());
     // Unless whoever it is of has proved itself.
     rig.fetcher.learn(&owner);
-    assert!(rig.fetcher.fresh_key(&rig.url("/u/b#main-key")).is_some());
+    assert!(rig.fetcher.fresh_key(&Url::parse(&rig.url("/u/b#main-key")).unwrap()).is_some());
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
             ("likes-counted", "Likes of posts of two days ago: counted only", Duration::from_secs(48 * 3600)),
         ];
         if cases.iter().any(|(name, ..)| wanted(name)) {
-            let verify = signatures::costs(if quick { 20 } else { 60 })?.verify;
+            let verify = signatures::verification(if quick { 10_000 } else { 40_000 })?;
             let store = three_marginal_writes(if quick { 10_000 } else { 40_000 }).await?;
             for (name, what, age) in cases {
                 if wanted(name) {

@@ -12,7 +12,8 @@ use owncast_herald::activitypub::signature::{PrivateKey, PublicKey, digest, prec
 use owncast_herald::model::origin::Origin;
 use url::Url;
 
-use super::report::{figure, headline, micros, ratio};
+use super::process;
+use super::report::{each, figure, headline, micros, ratio};
 
 /// Costs of one process on this machine, at this moment.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,29 @@ pub fn costs(rounds: usize) -> anyhow::Result<Costs> {
     }
     let [raw_sign, sign, raw_verify, verify] = times.map(least);
     Ok(Costs { raw_sign, sign, raw_verify, verify })
+}
+
+/// CPU of one verification by the library alone, as the kernel counts it, on all cores at once as in the inbox.
+pub fn verification(count: usize) -> anyhow::Result<Duration> {
+    let key = PrivateKey::generate()?;
+    let private: PKey<Private> = PKey::private_key_from_pem(key.to_pem()?.as_bytes())?;
+    let public: PKey<Public> = PKey::public_key_from_pem(key.public_pem()?.as_bytes())?;
+    let text = vec![b't'; 300];
+    let signature = Signer::new(MessageDigest::sha256(), &private)?.sign_oneshot_to_vec(&text)?;
+    let threads = std::thread::available_parallelism()?.get();
+    let some = || -> anyhow::Result<()> {
+        for _ in 0..count / threads {
+            let good = Verifier::new(MessageDigest::sha256(), &public)?.verify_oneshot(&signature, &text)?;
+            anyhow::ensure!(good, "the library does not verify its own signature");
+        }
+        Ok(())
+    };
+    let cpu = process::own_cpu()?;
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(some)).collect();
+        all.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("verifying panicked"))?)
+    })?;
+    Ok(each(process::own_cpu()?.saturating_sub(cpu), count))
 }
 
 /// Time of one call, from `calls` in a row.

@@ -11,7 +11,7 @@ use owncast_herald::decide::{Moment, delivered, engage, follow, gone, hosts, pub
 use owncast_herald::model::delivery::Attempt;
 use owncast_herald::model::engagement::EngagementKind;
 use owncast_herald::model::facts::Facts;
-use owncast_herald::model::handle::Person;
+use owncast_herald::model::handle::{Person, host_of};
 use owncast_herald::model::notices::Notice;
 use owncast_herald::model::{Addresses, Draft, Record};
 use owncast_herald::store::Store;
@@ -133,7 +133,7 @@ impl World {
                     let post = Ours::Post(posts.get(number % POSTS).copied().unwrap_or_default());
                     let id = format!("{}#acts/{number}", person.actor);
                     let signature = format!("{number:022x}");
-                    hosts::spoke(&mut draft, &person.host(), now);
+                    hosts::spoke(&mut draft, &host_of(&person.actor), now);
                     let like = EngagementKind::Like;
                     match number % 6 {
                         0 | 1 => {
