@@ -40,7 +40,7 @@ impl Federation {
         };
         let Ok(effective) = settled else { return };
         let IdentityState::Settled { addresses, .. } = &effective.identity else { return };
-        let (options, refetcher) = match self.settle(&effective.config, addresses) {
+        let (options, refetcher) = match self.settle(&effective.config, addresses, &stop) {
             Ok(settled) => settled,
             Err(error) => {
                 tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
@@ -88,7 +88,12 @@ impl Federation {
     }
 
     /// Opens the inbox. Answers what delivery starts with, and who asks for those who are set aside.
-    fn settle(&self, config: &Config, addresses: &Addresses) -> anyhow::Result<(DeliverOptions, Refetcher)> {
+    fn settle(
+        &self,
+        config: &Config,
+        addresses: &Addresses,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(DeliverOptions, Refetcher)> {
         let pem = keyfile::read(&config.identity.key_file)?.pem;
         let key = PrivateKey::from_pem(pem.expose())?;
         let policy = RemotePolicy {
