@@ -75,7 +75,7 @@ impl Refetcher {
                 let mut draft = Draft::new(view);
                 let outcome = match found {
                     Ok(found) if found.id.as_str() == who => {
-                        match refetched(&mut draft, &terms, &found.person()) {
+                        match refetched(&mut draft, &terms, found.person()) {
                             Some(FollowerState::Pending) => "its server knows it: it waits for an answer",
                             Some(_) => "its server knows it: it follows as it did",
                             None => "it has come by itself meanwhile",

@@ -121,8 +121,22 @@ impl Disk {
 
     /// Applies one batch atomically and makes it durable.
     pub fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        self.apply_with(batch, one_by_one)
+    }
+
+    /// `how` writes what the journal holds.
+    fn apply_with(
+        &self,
+        batch: Batch,
+        how: impl FnOnce(&sled::Db, Batch) -> sled::Result<()>,
+    ) -> Result<(), StoreError> {
         let failed = |cause: io::Error| StoreError::Disk(cause.to_string());
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if journal.is_owed() {
+            return Err(StoreError::Disk(
+                "the database lacks a part of what the journal holds until the next start".into(),
+            ));
+        }
         let mut kept = journal.append(&batch).map_err(failed)?;
         if !kept {
             self.settle()?;
@@ -130,7 +144,8 @@ impl Disk {
             kept = journal.append(&batch).map_err(failed)?;
         }
         if kept {
-            return self.write(batch, one_by_one);
+            // Of what fails here a part may be written: only the journal can make it whole.
+            return self.write(batch, how).inspect_err(|_| journal.owe());
         }
         // Too large for any journal, which is empty now: what stood there is older, and must not be written over it.
         self.write(batch, at_once)?;
@@ -372,6 +387,26 @@ mod tests {
         let disk = Disk::open(left.path()).unwrap();
         let found = [b"a", b"b", b"c"].map(|key| disk.get_bytes(&full_key(b'z', key)));
         assert_eq!(found, [Some(vec![0, 0, 0, 2]), Some(vec![0, 0, 0, 2]), None]);
+    }
+
+    #[test]
+    fn what_the_database_took_a_part_of_is_made_whole_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        disk.apply(of(1, &[b"a", b"b"])).unwrap();
+        let broken = |db: &sled::Db, mut batch: Batch| {
+            batch.truncate(1);
+            one_by_one(db, batch)?;
+            Err(sled::Error::Unsupported("a page that cannot be read".into()))
+        };
+        assert!(disk.apply_with(of(2, &[b"a", b"b"]), broken).is_err());
+        // Nothing may be built on it, nor the journal begin anew, however full.
+        assert!(disk.apply(of(3, &[b"a"])).is_err());
+        drop(disk);
+        let disk = Disk::open(folder.path()).unwrap();
+        let found = [b"a", b"b"].map(|key| disk.get_bytes(&full_key(b'z', key)).unwrap());
+        assert_eq!(found, [[0, 0, 0, 2], [0, 0, 0, 2]]);
+        disk.apply(of(3, &[b"a"])).unwrap();
     }
 
     #[test]

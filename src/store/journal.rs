@@ -83,7 +83,12 @@ impl Journal {
         self.append(&Batch::new()).map(|_| ())
     }
 
-    /// Whether what it held when it was opened is still to be written into the database.
+    /// The database could not be given all of the last batch.
+    pub(super) fn owe(&mut self) {
+        self.owed = true;
+    }
+
+    /// Whether the database may lack some of what it holds: what it held when it was opened, or what could not be written.
     pub(super) fn is_owed(&self) -> bool {
         self.owed
     }
