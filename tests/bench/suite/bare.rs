@@ -1,5 +1,6 @@
 //! What the agent is measured against, each in a process of its own: the same libraries without the agent.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,14 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 use owncast_herald::serve::accept::{AcceptLimits, serve};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use warp::Filter as _;
 
 use super::process;
 
-/// Argument for [`deliver`]: `<key file> <body file> <file of inboxes> <concurrency> <threads> <how many answer>
-/// keep|close [<file of an authority>]`.
+/// Argument for [`deliver`]: `<key file> <body file> <file of inboxes> <concurrency> <at once to one host> <threads>
+/// <how many answer> keep|close [<file of an authority>]`.
 pub const DELIVER: &str = "--bare-deliver";
 /// Argument for [`empty_route`]: `<address>`.
 pub const EMPTY_ROUTE: &str = "--empty-route";
@@ -27,6 +29,8 @@ struct Letter {
     body: bytes::Bytes,
     digest: String,
     keep: bool,
+    /// As many requests at once as the agent has to one host.
+    hosts: HashMap<String, Semaphore>,
 }
 
 /// Signs and posts one body to every inbox, and prints CPU and wall time in microseconds.
@@ -34,24 +38,29 @@ struct Letter {
 /// # Errors
 /// Arguments, files, or another number of answers than said.
 pub fn deliver(arguments: &[String]) -> anyhow::Result<()> {
-    let [_, _, key, body, inboxes, concurrency, threads, answering, keep, rest @ ..] = arguments else {
+    let [_, _, key, body, inboxes, concurrency, per_host, threads, answering, keep, rest @ ..] = arguments
+    else {
         anyhow::bail!("{DELIVER} with too few arguments");
     };
     let (concurrency, threads): (usize, usize) = (concurrency.parse()?, threads.parse()?);
+    let per_host: usize = per_host.parse()?;
     let answering: usize = answering.parse()?;
     let body = bytes::Bytes::from(std::fs::read(body)?);
     let digest = base64::engine::general_purpose::STANDARD.encode(openssl::sha::sha256(&body));
+    let mut hosts = HashMap::new();
+    let mut parts = vec![Vec::new(); threads];
+    for (number, line) in std::fs::read_to_string(inboxes)?.lines().enumerate() {
+        let inbox: url::Url = line.parse().context("an inbox")?;
+        hosts.entry(inbox.authority().to_owned()).or_insert_with(|| Semaphore::new(per_host));
+        parts.get_mut(number % threads).context("no threads")?.push(inbox);
+    }
     let letter = Letter {
         key: PKey::private_key_from_pem(&std::fs::read(key)?)?,
         digest: format!("SHA-256={digest}"),
         keep: keep == "keep",
+        hosts,
         body,
     };
-    let mut parts = vec![Vec::new(); threads];
-    for (number, line) in std::fs::read_to_string(inboxes)?.lines().enumerate() {
-        let inbox: url::Url = line.parse().context("an inbox")?;
-        parts.get_mut(number % threads).context("no threads")?.push(inbox);
-    }
     // As the agent does: the same scheduler class, so that both meet the same neighbours.
     rustix::process::setpriority_process(None, 10)?;
     let loops = parts
@@ -110,9 +119,10 @@ async fn post_all(
 }
 
 async fn post(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> anyhow::Result<()> {
-    let Letter { key, body, digest, keep } = letter;
+    let Letter { key, body, digest, keep, hosts } = letter;
     let kind = "application/activity+json";
     let host = inbox.authority();
+    let _turn = hosts.get(host).context("no such host")?.acquire().await?;
     let date = httpdate::fmt_http_date(std::time::SystemTime::now());
     let text = format!(
         "(request-target): post {}\nhost: {host}\ndate: {date}\ndigest: {digest}\ncontent-type: {kind}",

@@ -174,7 +174,9 @@ pub async fn bare(crowd: Crowd, delivery: &DeliveryConfig) -> anyhow::Result<(Du
     let inboxes = file(answering.join("\n").as_bytes())?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(bare::DELIVER).arg(home.key_file()).arg(body.path()).arg(inboxes.path());
-    command.args([delivery.concurrency, delivery.sign_threads].map(|number| number.to_string()));
+    command.args(
+        [delivery.concurrency, delivery.per_host, delivery.sign_threads].map(|number| number.to_string()),
+    );
     command.arg(crowd.live().to_string());
     command.arg(if crowd.hosts < crowd.inboxes { "keep" } else { "close" });
     command.args(receivers.authority());
