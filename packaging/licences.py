@@ -29,9 +29,9 @@ def linked(target):
 
 
 def texts(package):
-    """The licence texts that a package brings."""
+    """The licence texts that a package brings, those of what it has taken in from elsewhere (jemalloc, say) among them."""
     folder = pathlib.Path(package["manifest_path"]).parent
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path)):
         if path.is_file() and path.name.lower().startswith(NAMES):
             yield path.read_text(encoding="utf-8", errors="replace").strip()
 

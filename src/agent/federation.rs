@@ -40,6 +40,10 @@ impl Federation {
         };
         let Ok(effective) = settled else { return };
         let IdentityState::Settled { addresses, .. } = &effective.identity else { return };
+        // Nothing of what follows is there before: who is asked for a key learns of a signature of ours, too.
+        if !self.may_send(&stop).await {
+            return;
+        }
         let (options, refetcher) = match self.settle(&effective.config, addresses, &stop) {
             Ok(settled) => settled,
             Err(error) => {
@@ -47,9 +51,6 @@ impl Federation {
                 return;
             }
         };
-        if !self.may_send(&stop).await {
-            return;
-        }
         tokio::spawn(refetcher.run(stop.child_token()));
         match Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token()) {
             Ok(delivery) => {

@@ -27,8 +27,19 @@ pub(super) fn webfinger(seen: &Seen, ours: &Addresses) -> Finding {
     Finding::green(Code::Webfinger, format!("@{handle} leads to {actor}"))
 }
 
-/// The actor that is seen is ours, with our key. `key` is the public key that we have (PEM).
-pub(super) fn actor(seen: &Seen, ours: &Addresses, key: Option<&str>) -> Finding {
+/// The public keys (PEM) that the actor may show.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// That of the key file, which will sign after the next start at the latest.
+    pub(super) file: Option<String>,
+    /// That of the next key, while a change is under way.
+    pub(super) next: Option<String>,
+    /// The one that the running agent shows.
+    pub(super) agent: Option<String>,
+}
+
+/// The actor that is seen is ours, with our key.
+pub(super) fn actor(seen: &Seen, ours: &Addresses, keys: &Keys) -> Finding {
     const OTHER: &str =
         "the proxy leads to another actor's server, or a cache keeps an older answer; see `path`";
     let id = ours.actor();
@@ -52,15 +63,24 @@ pub(super) fn actor(seen: &Seen, ours: &Addresses, key: Option<&str>) -> Finding
         }
     }
     let shown = text("/publicKey/publicKeyPem");
-    match key {
-        Some(key) if same_key(key, shown) => {
-            Finding::green(Code::Actor, format!("{id} is ours, with our key"))
-        }
-        Some(_) => red(
-            format!("{id} shows another key than the agent signs with: other servers refuse what is sent"),
-            OTHER,
+    let is = |key: &Option<String>| key.as_deref().is_some_and(|key| same_key(key, shown));
+    let green = |with: &str| Finding::green(Code::Actor, format!("{id} is ours, with {with}"));
+    match () {
+        () if is(&keys.file) => green("the key in the key file"),
+        () if is(&keys.next) => green("the next key: a change of keys is under way"),
+        () if keys.file.is_some() && is(&keys.agent) => red(
+            format!(
+                "{id} shows the key that the agent has started with, and another one is in the key file by now: other servers will refuse what is signed with that"
+            ),
+            "put the right one back (owncast-herald key import FILE), then restart the agent",
         ),
-        None => Finding::unchecked(
+        () if keys.file.is_none() && is(&keys.agent) => {
+            green("the key that the agent shows; the key file was not seen")
+        }
+        () if keys.file.is_some() || keys.agent.is_some() => {
+            red(format!("{id} shows another key than ours: other servers refuse what is sent"), OTHER)
+        }
+        () => Finding::unchecked(
             Code::Actor,
             format!("{id} looks like ours; its key cannot be compared from here"),
         ),

@@ -20,7 +20,11 @@ pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
                 .iter()
                 .map(|warning| Finding::told(Code::Config, Level::Yellow, warning.as_str())),
         );
-        findings.extend([key_file(&config.identity.key_file), store(&config.store.path), space(config)]);
+        findings.extend([
+            key_file(&config.identity.key_file, patient.is_settled()),
+            store(&config.store.path),
+            space(config),
+        ]);
     }
     findings.extend(listeners(patient));
     findings
@@ -41,12 +45,18 @@ fn configuration(patient: &Patient) -> Finding {
     }
 }
 
-fn key_file(path: &Path) -> Finding {
+/// `settled`: an agent runs, and has a key.
+fn key_file(path: &Path, settled: bool) -> Finding {
     match keyfile::read(path) {
         Ok(found) => match found.warning {
             None => Finding::green(Code::KeyFile, format!("{} holds the actor's key", path.display())),
             Some(warning) => Finding::told(Code::KeyFile, Level::Yellow, warning),
         },
+        Err(KeyFileError::Missing { .. }) if settled => Finding::red(
+            Code::KeyFile,
+            format!("the agent runs with a key that is no longer in {}", path.display()),
+            "put your copy of it back (owncast-herald key import FILE) before the agent is restarted: without it all followers are lost",
+        ),
         Err(KeyFileError::Missing { .. }) => Finding::unchecked(
             Code::KeyFile,
             format!(
@@ -149,6 +159,17 @@ mod tests {
             assert_eq!(judge_space(free * MIB, 64 * MIB, "/s").level, level, "{free}");
         }
         assert_eq!(judge_space(0, 0, "/s").level, Level::Green, "no limit is no limit");
+    }
+
+    #[test]
+    fn a_key_that_is_gone_under_a_running_agent_is_no_key_to_be_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("actor-key.pem");
+        assert_eq!(key_file(&file, false).level, Level::Unchecked);
+        let gone = key_file(&file, true);
+        assert!(gone.level == Level::Red && gone.cure.unwrap().contains("key import"));
+        std::fs::write(&file, "nonsense").unwrap();
+        assert_eq!(key_file(&file, true).level, Level::Red);
     }
 
     #[test]

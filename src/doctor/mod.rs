@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::{Config, ConfigError};
-use crate::control::protocol::Status;
+use crate::control::protocol::{IdentityWord, Status};
 
 /// What was examined. The names are stable: monitoring and `docs/DOCTOR.md` go by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -247,6 +247,11 @@ impl Patient {
     /// Whether the agent sends and makes nothing, because everything was restored from a backup.
     fn is_held(&self) -> bool {
         self.status().is_some_and(|status| status.wishes.restored.is_some())
+    }
+
+    /// Whether the agent knows who it is, and so has a key.
+    fn is_settled(&self) -> bool {
+        self.status().is_some_and(|status| status.identity.state == IdentityWord::Settled)
     }
 
     fn config(&self) -> Option<&Config> {

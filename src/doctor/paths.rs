@@ -6,6 +6,7 @@ use super::ask::{Question, Seen};
 use super::{Code, Finding};
 use crate::model::Addresses;
 use crate::net::NetError;
+use crate::serve::public::HELD;
 
 pub(super) const ACTIVITY: &str = "application/activity+json";
 pub(super) const LD_JSON: &str = "application/ld+json; profile=\"https://www.w3.org/ns/activitystreams\"";
@@ -163,6 +164,10 @@ pub(super) fn judge(
             Who::Agent(Some(code)) if code == "identity-unknown" => {
                 red("reaches the agent, which does not know yet who it is".into(), "see `identity`")
             }
+            Who::Agent(Some(code)) if code == HELD => Finding::unchecked(
+                Code::Path,
+                format!("{at} reaches the agent, which takes nothing there yet; see `held`"),
+            ),
             _ => Finding::green(Code::Path, format!("{at} is answered by the agent")),
         };
     }

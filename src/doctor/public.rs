@@ -1,6 +1,7 @@
 //! Asks the public address as a stranger does, at each of its addresses.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use futures_util::StreamExt;
 use http::Method;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::ask::{self, Asker, Question, Seen};
+use super::identity::Keys;
 use super::paths::{self, ACTIVITY, Place};
 use super::{Code, Finding, Patient, Wanted, address, identity};
 use crate::activitypub::signature::PrivateKey;
@@ -152,7 +154,7 @@ async fn examine(
                     .extend(ahead.map(|ahead| address::clock("the clock of who answers in public", ahead)));
             }
             if place.question.target == actor_target && place.question.accept == ACTIVITY {
-                findings.push(identity::actor(seen, ours, our_key(patient, straight.as_ref()).as_deref()));
+                findings.push(identity::actor(seen, ours, &our_keys(patient, straight.as_ref())));
             }
         }
         findings.push(finding);
@@ -175,14 +177,17 @@ async fn both(
     (through, straight)
 }
 
-/// The public key we sign with: as the agent itself shows it, else as it is in the key file.
-fn our_key(patient: &Patient, straight: Option<&Seen>) -> Option<String> {
-    let shown = straight.and_then(Seen::json);
-    let shown = shown.and_then(|actor| Some(actor.pointer("/publicKey/publicKeyPem")?.as_str()?.to_owned()));
-    shown.or_else(|| {
-        let file = keyfile::read(&patient.config()?.identity.key_file).ok()?;
-        PrivateKey::from_pem(file.pem.expose()).ok()?.public_pem().ok()
-    })
+/// The keys that we have.
+fn our_keys(patient: &Patient, straight: Option<&Seen>) -> Keys {
+    let public =
+        |file: &Path| PrivateKey::from_pem(keyfile::read(file).ok()?.pem.expose()).ok()?.public_pem().ok();
+    let file = patient.config().map(|config| config.identity.key_file.as_path());
+    let agent = straight.and_then(Seen::json);
+    Keys {
+        file: file.and_then(public),
+        next: file.map(keyfile::next_file).and_then(|next| public(&next)),
+        agent: agent.and_then(|actor| Some(actor.pointer("/publicKey/publicKeyPem")?.as_str()?.to_owned())),
+    }
 }
 
 /// Owncast's page and API are still Owncast's, and the page names its actor.

@@ -89,6 +89,8 @@ fn only_what_the_agent_itself_answers_is_green() {
         unsettled.level == Level::Red && unsettled.text.contains("does not know yet who it is"),
         "{unsettled:?}"
     );
+    let held = judge(&at, "IPv4", &Ok(problem("held")), Some(&problem("held")));
+    assert!(held.level == Level::Unchecked && held.text.contains("`held`"), "it is no fault: {held:?}");
 }
 
 #[test]
@@ -107,19 +109,34 @@ fn handle_actor_and_key_belong_together() {
         change(&mut actor);
         seen(200, &[("content-type", "application/activity+json")], &actor.to_string())
     };
-    let judged = |seen: &Seen, key: Option<&str>| identity::actor(seen, &ours(), key);
+    let keys = |[file, next, agent]: [Option<&String>; 3]| {
+        let [file, next, agent] = [file, next, agent].map(Option::<&String>::cloned);
+        identity::Keys { file, next, agent }
+    };
+    let judged = |seen: &Seen, has: [Option<&String>; 3]| identity::actor(seen, &ours(), &keys(has));
     let good = document(&|_| {});
-    assert_eq!(judged(&good, Some(&key)).level, Level::Green);
-    assert_eq!(judged(&good, None).level, Level::Unchecked);
-    let found = judged(&good, Some(&other));
-    assert!(found.level == Level::Red && found.text.contains("another key"), "{found:?}");
+    let (ours_is, other_is) = (Some(&key), Some(&other));
+    for (has, level, said) in [
+        ([ours_is, None, ours_is], Level::Green, "the key in the key file"),
+        ([ours_is, None, None], Level::Green, "the key in the key file"),
+        ([other_is, ours_is, ours_is], Level::Green, "the next key"),
+        ([None, None, ours_is], Level::Green, "was not seen"),
+        ([None, None, None], Level::Unchecked, "cannot be compared"),
+        ([other_is, None, ours_is], Level::Red, "another one is in the key file"),
+        ([other_is, None, other_is], Level::Red, "another key than ours"),
+        ([other_is, None, None], Level::Red, "another key than ours"),
+        ([None, None, other_is], Level::Red, "another key than ours"),
+    ] {
+        let found = judged(&good, has);
+        assert!(found.level == level && found.text.contains(said), "{found:?}");
+    }
     for (pointer, what) in [("/id", "id"), ("/inbox", "inbox"), ("/publicKey/id", "key id")] {
         let changed =
             document(&|actor| *actor.pointer_mut(pointer).unwrap() = "https://evil.example/".into());
-        let found = judged(&changed, Some(&key));
+        let found = judged(&changed, [ours_is, None, ours_is]);
         assert!(found.level == Level::Red && found.text.contains(what), "{found:?}");
     }
-    assert_eq!(judged(&seen(404, &[], ""), Some(&key)).level, Level::Red);
+    assert_eq!(judged(&seen(404, &[], ""), [ours_is, None, ours_is]).level, Level::Red);
 
     let finger = |subject: &str, href: &str| {
         let links = serde_json::json!({"subject": subject, "links": [{"rel": "self", "href": href}]});

@@ -35,7 +35,7 @@ impl Remote {
     /// Where `user@host` can follow `us`.
     async fn subscribe_address(&self, handle: &str, us: &str, source: Option<Source>) -> Result<Url, String> {
         let (fetcher, policy) =
-            self.fetcher.get().ok_or("This server is still starting. Try again in a minute.")?;
+            self.fetcher.get().ok_or("This server does not look up others yet. Try again later.")?;
         let bare = handle.trim().trim_start_matches('@');
         let (user, host) = bare
             .split_once('@')

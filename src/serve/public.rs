@@ -20,6 +20,7 @@ use super::client::{Client, ClientLimits};
 use super::documents::{Documents, Moment, Standing};
 use super::{body, follow_page, pages};
 use crate::agent::effective::Effective;
+use crate::decide::wishes;
 use crate::inbox::{Arrival, Inbox};
 use crate::media::freeze::Shelf;
 use crate::model::Source;
@@ -27,6 +28,13 @@ use crate::store::Store;
 
 /// Names a refusal in the log.
 const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
+
+/// Code of a refusal: nobody knows yet who we are.
+const UNKNOWN: &str = "identity-unknown";
+/// Code of a refusal: a store that was restored from a backup is not let loose yet.
+pub const HELD: &str = "held";
+/// Seconds after which those come again who were sent away because of that.
+const HELD_FOR: u32 = 600;
 
 /// Everything the public routes need.
 #[derive(Clone, Debug)]
@@ -244,10 +252,20 @@ impl Public {
             None => Cow::Borrowed(request.path.as_str()),
         };
         let arrival = Arrival { target: &target, headers: &request.headers, body, source };
-        self.inbox.receive(arrival).await?;
+        self.inbox.receive(arrival).await.map_err(|problem| self.or_held(problem))?;
         let mut answer = Answer::new(Bytes::new());
         *answer.status_mut() = StatusCode::ACCEPTED;
         Ok(answer)
+    }
+
+    /// The inbox is closed also while a restored store is held. Nothing is lost: others try again for days.
+    fn or_held(&self, problem: Problem) -> Problem {
+        match self.store.look(wishes::restored) {
+            Ok(Some(_)) if problem.code == UNKNOWN => {
+                Problem::busy(HELD, "this server was restored from a backup, and takes nothing yet", HELD_FOR)
+            }
+            _ => problem,
+        }
     }
 
     /// Whom a request is counted for; `None` where clients cannot be told apart.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use owncast_herald::sim::owncast::{Follower, FollowerState, Options, SimOwncast};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::support::port::free_port;
 use crate::support::wait::{LONG, eventually};
@@ -227,37 +227,83 @@ async fn one_of_several_has_files_and_ports_of_its_own() {
     says(&written, &[&at(public), &at(webhook), &at(metrics)]);
 }
 
-/// A person at a terminal, made by script(1).
+/// A terminal, made by script(1), at which a shell runs this.
+struct Terminal {
+    keys: ChildStdin,
+    screen: ChildStdout,
+    shown: String,
+    looked_at: usize,
+    _script: Child,
+}
+
+impl Terminal {
+    fn of(fresh: &Fresh, line: &str) -> Terminal {
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", line, "/dev/null"]);
+        fresh.surround(&mut command);
+        let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (keys, screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        Terminal { keys, screen, shown: String::new(), looked_at: 0, _script: script }
+    }
+
+    /// Waits until this is shown after what was waited for before.
+    async fn sees(&mut self, awaited: &str) {
+        while !self.shown[self.looked_at..].contains(awaited) {
+            let mut bytes = [0; 4096];
+            let read = tokio::time::timeout(LONG, self.screen.read(&mut bytes)).await;
+            let read =
+                read.unwrap_or_else(|_| panic!("waited in vain for {awaited:?}: {}", self.shown)).unwrap();
+            assert!(read > 0, "it ended before {awaited:?}: {}", self.shown);
+            self.shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+        self.looked_at += self.shown[self.looked_at..].find(awaited).unwrap() + awaited.len();
+    }
+
+    async fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_asked_and_the_password_is_not_shown() {
+    // A blank may be of a password.
+    const BLANK: &str = " abc 123 ";
     let fresh = Fresh::start().await;
+    fresh.owncast.configure(|config| config.admin_password = BLANK.to_owned());
     let line = format!("{PROGRAM} setup --config {} --public {}", fresh.config().display(), fresh.public);
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    fresh.surround(&mut command);
-    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut keys, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
-    let (mut shown, mut looked_at) = (String::new(), 0);
+    let mut terminal = Terminal::of(&fresh, &line);
     for (asked, typed) in [
-        ("Owncast's own address", Some(fresh.owncast.url())),
+        ("Owncast's own address", Some(format!(" {} ", fresh.owncast.url()))),
         ("Password of Owncast", Some("mistyped".to_owned())),
         ("refuses this password", None),
-        ("Password of Owncast", Some(PASSWORD.to_owned())),
+        ("Password of Owncast", Some(BLANK.to_owned())),
         ("Do this? [y/n]", Some("y".to_owned())),
         ("Next:", None),
     ] {
-        while !shown[looked_at..].contains(asked) {
-            let mut bytes = [0; 4096];
-            let read = tokio::time::timeout(LONG, screen.read(&mut bytes)).await;
-            let read = read.unwrap_or_else(|_| panic!("waited in vain for {asked:?}: {shown}")).unwrap();
-            assert!(read > 0, "it ended before {asked:?}: {shown}");
-            shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        }
-        looked_at += shown[looked_at..].find(asked).unwrap() + asked.len();
+        terminal.sees(asked).await;
         if let Some(typed) = typed {
-            keys.write_all(format!("{typed}\n").as_bytes()).await.unwrap();
+            terminal.types(&format!("{typed}\n")).await;
         }
     }
-    assert!(!shown.contains(PASSWORD) && !shown.contains("mistyped"), "{shown}");
-    assert_eq!(fs::read_to_string(fresh.path("etc/admin-password")).unwrap(), format!("{PASSWORD}\n"));
+    let shown = &terminal.shown;
+    assert!(!shown.contains(BLANK.trim()) && !shown.contains("mistyped"), "{shown}");
+    assert_eq!(fs::read_to_string(fresh.path("etc/admin-password")).unwrap(), format!("{BLANK}\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_at_the_password_gets_the_terminal_back() {
+    let fresh = Fresh::start().await;
+    // The shell lives on, and says how the terminal is.
+    let line = format!(
+        "trap : INT; {PROGRAM} setup --config {} --owncast {}; echo \"ended with $?\"; stty -a; echo over",
+        fresh.config().display(),
+        fresh.owncast.url()
+    );
+    let mut terminal = Terminal::of(&fresh, &line);
+    terminal.sees("Password of Owncast").await;
+    terminal.types("\u{3}").await;
+    terminal.sees("ended with 130").await;
+    terminal.sees("over").await;
+    assert!(terminal.shown.contains(" echo ") && !terminal.shown.contains("-echo "), "{}", terminal.shown);
+    assert!(!fresh.config().exists());
 }

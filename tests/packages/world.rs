@@ -1,27 +1,33 @@
 //! What stands around an installed agent while its package is tried: Owncasts, and servers whose people follow.
 //!
 //! Commands come in on standard input, a line each, and each is answered by a line that begins with `ok` or `failed`:
-//! `follow HANDLE`, `live N` (the Nth Owncast's stream starts, and its post is waited for), `end N`. It ends with its input.
+//! `follow HANDLE`, `crowd HANDLE` (many follow, and their servers answer nothing from then on), `live N` (the Nth Owncast's stream starts, and its post is waited for), `end N`. It ends with its input.
 
 // In a test a panic is the report.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::{Duration, Instant};
 
-use owncast_herald::sim::fediverse::{Fediverse, Flavour, Server};
+use owncast_herald::sim::fediverse::{Fediverse, Flavour, Server, Sink};
 use owncast_herald::sim::owncast::{Options, SimOwncast, Timeline};
 
 /// Bound of a wait; reaching it is a failure. The machine may be busy with other things.
 const LONG: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Followers of a crowd, and the servers they are on.
+const CROWD: usize = 50;
+const SERVERS: usize = 10;
+
 /// The first Owncast's port; the others follow it.
 const PORT: u16 = 8080;
 
 struct World {
     owncasts: Vec<SimOwncast>,
+    fediverse: Fediverse,
     server: Server,
     people: usize,
+    crowd: Option<Sink>,
 }
 
 impl World {
@@ -46,6 +52,19 @@ impl World {
         }
     }
 
+    /// Many follow and are accepted, and nothing that is sent to them afterwards ever ends.
+    async fn crowd(&mut self, handle: &str) -> Result<String, String> {
+        let scout = self.server.person("scout").follow(handle).await.map_err(|error| error.to_string())?;
+        let sink = self.fediverse.sink_on(CROWD, SERVERS).await.map_err(|error| error.to_string())?;
+        let followed = sink.follow_all(&scout.actor, &scout.inbox, SERVERS).await;
+        if followed.as_ref().ok() != Some(&CROWD) || !sink.wait_received(LONG, CROWD as u64).await {
+            return Err(format!("{followed:?} followed, {} were accepted", sink.received()));
+        }
+        sink.set_silent(1.0);
+        self.crowd = Some(sink);
+        Ok(String::new())
+    }
+
     /// The stream starts, and its post arrives.
     async fn live(&self, owncast: &SimOwncast) -> Result<String, String> {
         let before = self.server.posts().len();
@@ -67,6 +86,9 @@ impl World {
         let (verb, what) = line.split_once(' ').unwrap_or((line, ""));
         if verb == "follow" {
             return self.follow(what).await;
+        }
+        if verb == "crowd" {
+            return self.crowd(what).await;
         }
         let number: usize = what.parse().map_err(|_| format!("which Owncast? {line}"))?;
         let owncast = self.owncasts.get(number).ok_or("there is no such Owncast")?;
@@ -98,7 +120,7 @@ async fn main() {
     }
     let fediverse = Fediverse::start().await;
     let server = fediverse.server("peer", Flavour::Mastodon).await.unwrap();
-    let mut world = World { owncasts, server, people: 0 };
+    let mut world = World { owncasts, fediverse, server, people: 0, crowd: None };
     println!("ok");
     // The world goes on on other threads while this one waits for a line.
     for line in std::io::stdin().lines() {

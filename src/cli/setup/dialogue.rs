@@ -1,17 +1,27 @@
 //! Questions on the terminal.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::Failure;
 use crate::config::Secret;
 use crate::config::value::{FromText, HttpUrl, from_argument};
 
+/// What a shell is told of a program that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
 /// Somebody at a terminal, or nobody.
 pub(super) struct Dialogue {
     asks: bool,
+    terminal: Terminal,
 }
+
+/// How the terminal was, while it is otherwise.
+#[derive(Clone, Default)]
+struct Terminal(Arc<Mutex<Option<Termios>>>);
 
 /// What a question may be answered with.
 pub(super) trait Reply: Sized {
@@ -44,7 +54,11 @@ impl Dialogue {
                 "there is no terminal to ask on; with --yes nothing is asked (owncast-herald setup --help shows an example)",
             ));
         }
-        Ok(Dialogue { asks: !yes })
+        let terminal = Terminal::default();
+        if !yes {
+            terminal.clone().is_left_as_it_was()?;
+        }
+        Ok(Dialogue { asks: !yes, terminal })
     }
 
     /// Whether there is somebody who can correct an answer.
@@ -56,7 +70,7 @@ impl Dialogue {
     pub(super) fn asks<T: Reply>(&mut self, question: &str, usual: &str) -> Result<T, Failure> {
         loop {
             let typed = if self.asks { line(&format!("{question} [{usual}]: "))? } else { String::new() };
-            let text = if typed.is_empty() { usual } else { &typed };
+            let text = if typed.trim().is_empty() { usual } else { typed.trim() };
             match T::read(text) {
                 Ok(reply) => return Ok(reply),
                 Err(why) if self.asks => say(&format!("{why}\n")),
@@ -73,7 +87,8 @@ impl Dialogue {
             ));
         }
         loop {
-            let typed = unseen(|| line(&format!("{question}: ")))?;
+            // With its blanks: they may be of the password.
+            let typed = self.terminal.unseen(|| line(&format!("{question}: ")))?;
             say("\n");
             if !typed.is_empty() {
                 return Ok(Secret::new(typed));
@@ -87,7 +102,7 @@ impl Dialogue {
             return Ok(true);
         }
         loop {
-            match line(&format!("{what}? [y/n]: "))?.to_lowercase().as_str() {
+            match line(&format!("{what}? [y/n]: "))?.trim().to_lowercase().as_str() {
                 "y" | "yes" => return Ok(true),
                 "n" | "no" => return Ok(false),
                 _ => {}
@@ -107,21 +122,71 @@ fn line(question: &str) -> Result<String, Failure> {
     let mut typed = String::new();
     match std::io::stdin().lock().read_line(&mut typed) {
         Ok(0) => Err(Failure::new("the input ended; nothing was written")),
-        Ok(_) => Ok(typed.trim().to_owned()),
+        Ok(_) => Ok(typed.trim_end_matches(['\r', '\n']).to_owned()),
         Err(error) => Err(Failure::new(format!("the terminal cannot be read: {error}"))),
     }
 }
 
-/// Does something while the terminal shows nothing of what is typed.
-fn unseen<T>(read: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    let failed =
-        |error: rustix::io::Errno| Failure::new(format!("the terminal cannot hide what is typed: {error}"));
-    let stdin = std::io::stdin();
-    let shown = tcgetattr(&stdin).map_err(failed)?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&stdin, OptionalActions::Flush, &hidden).map_err(failed)?;
-    let read = read();
-    tcsetattr(&stdin, OptionalActions::Now, &shown).map_err(failed)?;
-    read
+impl Terminal {
+    /// Whoever ends the program amid a question gets the terminal back as it was. It waits on a thread of its own, because
+    /// the one that asks waits for the keyboard; and for good, because a signal that was once listened to ends nothing by
+    /// itself any more.
+    fn is_left_as_it_was(self) -> Result<(), Failure> {
+        let failed = |error| Failure::new(format!("the system does not tell of signals: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (mut interrupt, mut terminate, mut hang_up) = {
+            let _inside = runtime.enter();
+            let listen = |kind| signal(kind).map_err(failed);
+            (
+                listen(SignalKind::interrupt())?,
+                listen(SignalKind::terminate())?,
+                listen(SignalKind::hangup())?,
+            )
+        };
+        let watch = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = hang_up.recv() => {}
+                }
+            });
+            let mut changed = self.changed();
+            show(&mut changed);
+            say("\n");
+            // Who asks cannot hide anything any more.
+            std::process::exit(INTERRUPTED);
+        };
+        std::thread::Builder::new().spawn(watch).map(drop).map_err(failed)
+    }
+
+    /// Does something while the terminal shows nothing of what is typed.
+    fn unseen<T>(&self, read: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        let failed = |error: rustix::io::Errno| {
+            Failure::new(format!("the terminal cannot hide what is typed: {error}"))
+        };
+        let stdin = std::io::stdin();
+        let shown = tcgetattr(&stdin).map_err(failed)?;
+        let mut hidden = shown.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        let mut changed = self.changed();
+        tcsetattr(&stdin, OptionalActions::Flush, &hidden).map_err(failed)?;
+        *changed = Some(shown);
+        drop(changed);
+        let read = read();
+        show(&mut self.changed());
+        read
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Option<Termios>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shows again what is typed, if it was hidden.
+fn show(changed: &mut Option<Termios>) {
+    if let Some(shown) = changed.take() {
+        // A terminal that is gone needs nothing any more.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &shown);
+    }
 }
