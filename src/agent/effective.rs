@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::config::{Approval, Config, FollowersShown, OnEnd as ConfigOnEnd, PostImage, Visibility};
+use crate::config::{
+    Approval, Config, FollowersShown, OnEnd as ConfigOnEnd, PostImage, Visibility, run_once,
+};
 use crate::decide::rules::OnEnd;
 use crate::decide::{Rules, blocks};
 use crate::model::Addresses;
@@ -151,11 +153,12 @@ pub fn named_instead(config: &Config, facts: &Facts, ours: &Addresses) -> Option
 /// Why the settled identity is kept, and what the operator can choose.
 pub fn another_actor(ours: &Addresses, other: &Addresses) -> String {
     format!(
-        "the public URL or username is another one now: {} would be another actor, whom nobody follows. {} is kept. Set the old values in Owncast again, or set [identity] public-url = {:?} and username = {:?}; or give up all followers with 'owncast-herald run --abandon-followers'",
+        "the public URL or username is another one now: {} would be another actor, whom nobody follows. {} is kept. Set the old values in Owncast again, or set [identity] public-url = {:?} and username = {:?}; or give up all followers with {}",
         other.actor(),
         ours.actor(),
         ours.base,
-        ours.username
+        ours.username,
+        run_once("--abandon-followers", "ready")
     )
 }
 

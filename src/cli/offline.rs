@@ -1,7 +1,7 @@
 //! When no agent runs: its store is opened here, by the user that owns it.
 //!
 //! Root does not open it: files of root would stay behind in it, and the agent could not write them any more. The program
-//! begins anew as the owner of the store's folder.
+//! begins anew as the owner of the store's folder, as `run` does as well.
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::files::{Places, env};
 use super::outcome::remark;
-use crate::config::Config;
+use crate::config::{Config, HANDED_PASSWORD, Secret};
 use crate::control::client::ClientError;
 use crate::control::offline::OfflineError;
 use crate::control::protocol::{Answer, Ask, Refusal, RefusalCode};
@@ -39,6 +39,12 @@ impl Owner {
         (rustix::process::geteuid().is_root() && uid != 0).then_some(Owner { uid, gid })
     }
 
+    /// Whom the store belongs to, or is going to: whoever has the folder around it.
+    pub(super) fn of_store(folder: &Path) -> Option<Owner> {
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Owner::instead_of_root(if folder.exists() { folder } else { above })
+    }
+
     /// This program, as that user and in no other group than theirs.
     pub(super) fn program<S: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(MYSELF);
@@ -46,9 +52,12 @@ impl Owner {
         command
     }
 
-    /// Begins anew as that user, with the same arguments. Comes back only if that fails.
-    fn begin_anew(self) -> Failure {
-        let cause = self.program(std::env::args_os().skip(1)).exec();
+    /// Begins anew as that user, with the same arguments, and with the password if only root could read it. Comes back only
+    /// if that fails.
+    pub(super) fn begin_anew(self, password: Option<&Secret>) -> Failure {
+        let mut command = self.program(std::env::args_os().skip(1));
+        command.envs(password.map(|password| (HANDED_PASSWORD, password.expose())));
+        let cause = command.exec();
         Failure::new(format!("this cannot be done as the owner of the store (user {}): {cause}", self.uid))
     }
 }
@@ -82,7 +91,7 @@ fn of_a_store(places: &Places, nobody: ClientError) -> Result<Config, Failure> {
     let Ok(config) = places.stored() else { return Err(nobody.into()) };
     let folder = &config.store.path;
     if let Some(owner) = Owner::instead_of_root(folder) {
-        return Err(owner.begin_anew());
+        return Err(owner.begin_anew(None));
     }
     let mut failure = Failure::from(nobody);
     match std::fs::read_dir(folder.join("db")) {

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::doctor::beside;
 use super::files::{Places, env};
+use super::offline::Owner;
 use super::text::inert;
 use super::{Failure, Outcome};
 use crate::agent::observe::Observer;
 use crate::agent::{self, RunOptions};
-use crate::config::{Config, Overrides};
+use crate::config::{AdminPassword, Config, ConfigError, Origin, Overrides, Secret};
 use crate::telemetry::log::{self, Surroundings};
 
 /// How long threads that wait for the disk or a name server may hold up the end of the process.
@@ -59,6 +61,10 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     if let Some(log) = &log {
         log.apply(&config.log).map_err(|error| Failure::of_configuration(error.to_string()))?;
     }
+    if let Some(owner) = Owner::of_store(&config.store.path) {
+        let password = roots_password(&config, file.as_deref())?;
+        return Err(owner.begin_anew(password.as_ref()));
+    }
     let options = RunOptions {
         config,
         overrides,
@@ -79,6 +85,24 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     runtime.shutdown_timeout(LAST_WORK);
     ended?;
     Ok(String::new())
+}
+
+/// The password, if the owner of the store may not be able to read it where it is. Without a credential of systemd's it is
+/// taken from the file that the service has it from.
+fn roots_password(config: &Config, file: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
+    let found = match (&config.owncast.admin_password, file.map(beside)) {
+        (AdminPassword::Missing, Some(path)) if path.exists() => {
+            AdminPassword::from_file(path, Origin::PasswordFile)
+        }
+        (found, _) => found.clone(),
+    };
+    match found {
+        AdminPassword::Known { secret, origin: Origin::Credential | Origin::PasswordFile } => {
+            Ok(Some(secret))
+        }
+        AdminPassword::Unusable { .. } => found.get().cloned().map(Some),
+        AdminPassword::Known { .. } | AdminPassword::Missing => Ok(None),
+    }
 }
 
 fn ask_for_open_files() {

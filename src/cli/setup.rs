@@ -21,7 +21,7 @@ use crate::owncast::{Api, OwncastError};
 
 use dialogue::Dialogue;
 use found::Found;
-use layout::Layout;
+use layout::{Layout, SYSTEMCTL};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -29,7 +29,8 @@ Examples:
   sudo owncast-herald setup --yes --owncast http://127.0.0.1:8080 --admin-password-file /root/owncast-password
 
 The password is asked for without being shown, or read from a file (`-`: standard input) or from the variable
-OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to.
+OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it written already, it
+changes and restarts nothing, sees that the service runs, and examines everything.
 
 Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a
 proxy that does not know the agent is such a finding. With --no-start doctor's findings do not count.";
@@ -89,7 +90,10 @@ struct Wanted {
 
 pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     let layout = Layout::of(places);
-    layout.refuse_to_replace(args.force)?;
+    // Whoever asks nothing may want what is there already.
+    if !args.yes {
+        layout.refuse_to_replace(args.force)?;
+    }
     let mut dialogue = Dialogue::new(args.yes)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,13 +101,20 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
     let (wanted, found) = runtime.block_on(agree(args, &layout, &mut dialogue))?;
     let text = layout.configuration(args, &wanted.owncast, wanted.listen)?;
-    remark(&plan(&layout, args, &wanted, &found));
-    if !dialogue.agrees("Do this")? {
-        return Err(Failure::new("nothing was written"));
+    let files = format!("{} and {}", layout.config.display(), layout.password.display());
+    let nothing_new = layout.has(&text, &wanted.password, args.force);
+    if nothing_new {
+        remark(&format!("Nothing to change: all of this is in {files} already.\n"));
+    } else {
+        layout.refuse_to_replace(args.force)?;
+        remark(&plan(&layout, args, &wanted, &found));
+        if !dialogue.agrees("Do this")? {
+            return Err(Failure::new("nothing was written"));
+        }
+        layout.write(&text, &wanted.password, args.force)?;
+        remark(&format!("Wrote {files}.\n"));
     }
-    layout.write(&text, &wanted.password, args.force)?;
-    remark(&format!("Wrote {} and {}.\n", layout.config.display(), layout.password.display()));
-    start(args, &layout)?;
+    start(args, &layout, nothing_new)?;
     let written = Places { config: Some(layout.config.clone()), ..places.clone() };
     wait(&written, &layout, args);
     let report = doctor::examined(&written)?;
@@ -206,8 +217,12 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found) -> String 
     text.push_str(&format!(
         "  listen on {public} (for the proxy), {webhook} (for Owncast), {metrics} (metrics)\n"
     ));
-    if let Some(unit) = layout.unit.as_deref().filter(|_| !args.no_start) {
-        text.push_str(&format!("  start the service {unit}, now and whenever the machine starts\n"));
+    match &layout.unit {
+        _ if args.no_start => {}
+        Some(unit) => {
+            text.push_str(&format!("  start the service {unit}, now and whenever the machine starts\n"));
+        }
+        None => text.push_str("  start nothing: systemd has no service here for this configuration\n"),
     }
     text.push_str("In Owncast, once the agent runs:\n");
     for deed in found.deeds(webhook) {
@@ -224,15 +239,12 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found) -> String 
     text
 }
 
-fn start(args: &Args, layout: &Layout) -> Result<(), Failure> {
+fn start(args: &Args, layout: &Layout, nothing_new: bool) -> Result<(), Failure> {
     let Some(unit) = layout.unit.as_deref().filter(|_| !args.no_start) else { return Ok(()) };
-    if !layout::systemd_runs() {
-        remark("systemd does not run here, so nothing is started.\n");
-        return Ok(());
-    }
     // An agent that runs already goes on with its old configuration otherwise.
-    for arguments in [["enable", unit].as_slice(), &["restart", unit]] {
-        let status = std::process::Command::new("systemctl").args(arguments).status();
+    let start = if nothing_new { "start" } else { "restart" };
+    for arguments in [["enable", unit].as_slice(), &[start, unit]] {
+        let status = std::process::Command::new(SYSTEMCTL).args(arguments).status();
         match status {
             Ok(status) if status.success() => {}
             outcome => {
@@ -249,7 +261,7 @@ fn start(args: &Args, layout: &Layout) -> Result<(), Failure> {
 
 /// Waits until a started agent has settled what it can, so that doctor finds it so.
 fn wait(places: &Places, layout: &Layout, args: &Args) {
-    if layout.unit.is_none() || args.no_start || !layout::systemd_runs() {
+    if layout.unit.is_none() || args.no_start {
         return;
     }
     let settled = |status: &Status| {
@@ -272,7 +284,7 @@ fn next(places: &Places, layout: &Layout, args: &Args, found: &Found) -> String 
     let options = places.arguments().into_iter().map(|option| format!(" {}", option.display()));
     let program = format!("owncast-herald{}", options.collect::<String>());
     let mut text = String::from("Next:\n");
-    if layout.unit.is_none() || args.no_start || !layout::systemd_runs() {
+    if layout.unit.is_none() || args.no_start {
         text.push_str(&format!("  start the agent: {program} run\n"));
     }
     if found.has_lived() {

@@ -28,7 +28,7 @@ pub use choice::{
 pub use error::ConfigError;
 pub use instance::{Instance, NotAnInstance};
 pub use load::{Env, Overrides};
-pub use secret::{AdminPassword, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE};
+pub use secret::{AdminPassword, HANDED_PASSWORD, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE};
 pub use settings::{Changed, Origin, Setting, diff};
 pub use value::{HttpUrl, LogLevel};
 
@@ -37,6 +37,13 @@ pub const DEFAULT_FILE: &str = "/etc/owncast-herald/agent.toml";
 
 /// Where the service's unit puts the administration socket (`RuntimeDirectory=owncast-herald`).
 pub const SERVICE_SOCKET: &str = "/run/owncast-herald/admin.sock";
+
+/// How `run` is begun once with such a wish, also where a service runs it otherwise.
+pub fn run_once(options: &str, until: &str) -> String {
+    format!(
+        "'owncast-herald run {options}' (beside a service: stop that, run this once with sudo until its log says \"{until}\", end it with Ctrl-C, and start the service)"
+    )
+}
 
 /// A validated configuration. It never changes; a reload makes another one.
 #[derive(Debug, Clone)]

@@ -15,6 +15,9 @@ pub const PASSWORD_CREDENTIAL: &str = "owncast-admin-password";
 /// The environment variable that holds Owncast's admin password.
 pub const PASSWORD_VARIABLE: &str = "OWNCAST_ADMIN_PASSWORD";
 
+/// The environment variable in which root hands the password on to the owner of the store, who cannot read the file it is in.
+pub const HANDED_PASSWORD: &str = "OWNCAST_HERALD_HANDED_PASSWORD";
+
 impl FromText for Secret {
     fn expected(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("text in quotes")
@@ -47,11 +50,15 @@ pub enum AdminPassword {
 }
 
 impl AdminPassword {
-    /// Looks in this order: systemd credential, `admin-password-file`, environment, `admin-password`.
+    /// Looks in this order: systemd credential, `admin-password-file`, environment, `admin-password`. What root has found
+    /// there and handed on ([`HANDED_PASSWORD`]) stands in for all of them.
     ///
     /// A place that was named but cannot be read ends the search: falling through to an older password elsewhere
     /// would hide the fault.
     pub(super) fn resolve(spec: &OwncastSpec, env: &dyn Fn(&str) -> Option<String>) -> Self {
+        if let Some(text) = env(HANDED_PASSWORD).filter(|text| !text.is_empty()) {
+            return Self::Known { secret: Secret::new(text), origin: Origin::Environment };
+        }
         let credential =
             env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(PASSWORD_CREDENTIAL));
         if let Some(path) = credential.filter(|path| holds_something(path)) {
@@ -69,7 +76,8 @@ impl AdminPassword {
         }
     }
 
-    fn from_file(path: PathBuf, origin: Origin) -> Self {
+    /// The one that this file holds, however it was found.
+    pub(crate) fn from_file(path: PathBuf, origin: Origin) -> Self {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             // The error of a file that is not UTF-8 does not repeat its bytes.
@@ -167,6 +175,11 @@ mod tests {
         std::fs::write(credentials.join(PASSWORD_CREDENTIAL), "from credential").unwrap();
         assert_eq!(get(&full, &with_credential), "from credential");
         assert_eq!(AdminPassword::resolve(&none, &nothing), AdminPassword::Missing);
+        let handed = |name: &str| match name {
+            HANDED_PASSWORD => Some("handed on".to_owned()),
+            other => with_credential(other),
+        };
+        assert_eq!(get(&full, &handed), "handed on", "the files may be root's");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::api::Api;
 use super::error::OwncastError;
 use super::types::{Token, Webhook};
 use super::versions::Version;
+use crate::config::run_once;
 use crate::model::Secret;
 use crate::model::secret::fingerprint;
 
@@ -155,7 +156,8 @@ impl std::fmt::Display for Why {
 pub enum ProvisionError {
     /// Another herald serves this Owncast.
     #[error(
-        "another owncast-herald is registered in this Owncast (webhook {id} to {host}); stop that one first, or start this one with `--replace` to delete its webhook and token"
+        "another owncast-herald is registered in this Owncast (webhook {id} to {host}); stop that one first, or delete its webhook and token with {}",
+        run_once("--replace", "made a webhook in Owncast")
     )]
     AnotherAgent {
         /// Owncast's row id of its webhook.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Memory, Setback, Watcher};
 use crate::activitypub::signature::PrivateKey;
 use crate::agent::effective::{IdentityState, another_actor};
-use crate::config::{Config, Secret, keyfile};
+use crate::config::{Config, Secret, keyfile, run_once};
 use crate::model::facts::{Facts, Identity};
 use crate::model::{Addresses, Draft};
 use crate::owncast::footprint::Footprint;
@@ -101,7 +101,7 @@ impl Watcher {
                 if !self.permissions.new_identity
                     && let Some(trace) = self.trace_of_life(theirs.is_some()).await?
                 {
-                    return Err(Setback::Identity(lived_before(&addresses, &trace, key_file)));
+                    return Err(Setback::Identity(lived_before(&addresses, &trace)));
                 }
                 if let Some(observer) = &self.observer {
                     observer.would_once(&format!("make a key for the actor, in {}", key_file.display()));
@@ -168,14 +168,16 @@ fn addresses_of(config: &Config, theirs: Option<&Value>, base: &str, username: &
     }
 }
 
-fn lived_before(addresses: &Addresses, trace: &Trace, key_file: &Path) -> String {
-    let (actor, key_file) = (addresses.actor(), key_file.display());
+fn lived_before(addresses: &Addresses, trace: &Trace) -> String {
+    let (actor, until) = (addresses.actor(), "the identity is settled");
     match trace {
         Trace::OfAnAgent => format!(
-            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or stop it, copy the file actor-key.pem of its store to {key_file} and start with 'owncast-herald run --replace'; or give up the old followers with 'owncast-herald run --replace --new-identity'"
+            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or bring key and followers here: stop it and say 'owncast-herald export FILE --with-key' there, stop this one and say 'owncast-herald import --replace FILE' here, start this one, and say 'owncast-herald resume --restored' once it is where the proxy leads (docs/BACKUP.md); or give up the old followers with {}",
+            run_once("--replace --new-identity", until)
         ),
         Trace::OfOwncast(signs) => format!(
-            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either move in with 'owncast-herald adopt --data-dir <Owncast's data folder>', which takes over its key and followers, or give up the old followers with 'owncast-herald run --new-identity'"
+            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either move in with 'owncast-herald adopt --data-dir <Owncast's data folder>', which takes over its key and followers, or give up the old followers with {}",
+            run_once("--new-identity", until)
         ),
     }
 }

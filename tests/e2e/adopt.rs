@@ -245,7 +245,7 @@ async fn whoever_is_missing_in_a_list_that_slips_has_not_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_in_between_and_since_goes_both_ways() {
+async fn what_happened_in_between_is_caught_up_with() {
     let (mut stage, data, bo, cy) = lived_in_owncast().await;
     stage.agent.launch();
     stage.wait_log("has lived before (Owncast").await;
@@ -270,6 +270,21 @@ async fn what_happened_in_between_and_since_goes_both_ways() {
     stage.wait_followers(1).await;
     let again = adopt(&stage, &catch_up).await;
     assert_eq!((&again["found"]["kept"], &again["found"]["taken"]), (&json!(1), &json!(0)), "{again:#}");
+}
+
+/// Only root outside of any container can tell whether anybody has Owncast's database open.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_of_the_whole_machine_finishes_and_gives_back_and_nobody_else() {
+    let (mut stage, data, bo, cy) = lived_in_owncast().await;
+    stage.agent.launch();
+    stage.wait_log("has lived before (Owncast").await;
+    let from = ["--data-dir", data.argument()];
+    adopt(&stage, &from).await;
+    stage.settled().await;
+    stage.wait_followers(2).await;
+    next_second().await;
+    assert_eq!(cy.unfollow().await.unwrap().status, 202);
+    stage.wait_followers(1).await;
     let (server, el) = stage.follower(Flavour::Mastodon).await;
     let post = stage.post(&server).await;
     stage.agent.cli_json(&["block", "add", "worst.example"]).await;
@@ -283,11 +298,14 @@ async fn what_happened_in_between_and_since_goes_both_ways() {
     let held = says(&stage, &[&["adopt"][..], &give_back].concat(), 1).await;
     assert!(held.contains("Nothing has changed"), "{held}");
     drop(open);
+    let finish = [&from[..], &["--finish"]].concat();
     if !sees_everybody() {
-        // Nobody else can tell whether anybody has the file open.
+        let refused = says(&stage, &[&["adopt"][..], &finish].concat(), 1).await;
+        assert!(refused.contains("run this as root, and not inside of a container"), "{refused}");
+        assert_eq!(data.texts("SELECT iri FROM ap_followers").len(), 2, "nothing has changed");
         return;
     }
-    let finished = adopt(&stage, &[&from[..], &["--finish"]].concat()).await;
+    let finished = adopt(&stage, &finish).await;
     assert_eq!(
         (&finished["moved"], &finished["stay"], &finished["found"]["known"]),
         (&json!(2), &json!(0), &json!(1))
@@ -300,7 +318,7 @@ async fn what_happened_in_between_and_since_goes_both_ways() {
         "{given:#}"
     );
     assert!(given["update"].is_string() && given["backup"].is_string(), "{given:#}");
-    let mut want = vec![di.id(), el.id()];
+    let mut want = vec![bo.id(), el.id()];
     want.sort();
     assert_eq!(data.texts("SELECT iri FROM ap_followers WHERE approved_at IS NOT NULL ORDER BY iri"), want);
     assert_eq!(data.texts("SELECT name FROM sqlite_schema WHERE name LIKE '%herald%'"), [""; 0]);

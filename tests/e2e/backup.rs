@@ -193,7 +193,7 @@ async fn root_leaves_nothing_of_its_own_in_the_store() {
         // Only root can be somebody else.
         return;
     }
-    let folder = store.parent().unwrap();
+    let folder = &store.parent().unwrap().to_owned();
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::set_permissions(folder.join("agent.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
     give_away(&store, NOBODY);
@@ -222,6 +222,28 @@ async fn root_leaves_nothing_of_its_own_in_the_store() {
             assert_eq!(std::fs::metadata(&file).unwrap().uid(), owner, "{}", file.display());
         }
     }
+    // The agent itself, in a store that is there and in one that is not there yet; only root may read the password.
+    let password = root_only.join("password");
+    std::fs::write(&password, format!("{}\n", stage.owncast.config().admin_password)).unwrap();
+    stage.agent.set("owncast.admin-password-file", &format!("{:?}", text(&password)));
+    std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    for wishes in [&[][..], &["--replace", "--new-identity"]] {
+        stage.agent.launch_with(wishes);
+        stage.agent.wait_ready().await;
+        let process = format!("/proc/{}/status", stage.agent.pid().unwrap());
+        let process = std::fs::read_to_string(process).unwrap();
+        for ids in ["Uid:", "Gid:"] {
+            let line = process.lines().find(|line| line.starts_with(ids)).unwrap();
+            assert!(line.split_whitespace().skip(1).all(|id| id == NOBODY.to_string()), "{line}");
+        }
+        assert_eq!(owners(&store), [NOBODY], "while it runs");
+        stage.agent.stop().await;
+        assert_eq!(owners(&store), [NOBODY], "and after it");
+        std::fs::remove_dir_all(&store).unwrap();
+    }
+    std::fs::remove_file(&password).unwrap();
+    let said = fails(&stage.agent.run_to_the_end().await, 78);
+    assert!(said.contains("admin password cannot be read") && !store.exists(), "{said}");
 }
 
 fn give_away(path: &Path, user: u32) {

@@ -55,8 +55,9 @@ async fn a_webhook_that_was_deleted_in_owncast_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_agents_webhook_stays_and_is_named() {
-    let first = Stage::start(quick(), &[]).await;
+    let mut first = Stage::start(quick(), &[]).await;
     first.wait_log("the webhook works").await;
+    let actor = first.actor();
     let owncast = &first.owncast;
     let mut second = TestAgent::prepare(owncast, &[]);
     // Both serve the same Owncast; the address it has published stays that of the first.
@@ -65,7 +66,24 @@ async fn another_agents_webhook_stays_and_is_named() {
     let webhooks = || owncast.webhooks().into_iter().map(|one| (one.id, one.url, one.secret)).collect();
     let theirs: Vec<_> = webhooks();
     second.launch();
-    eventually("it says so", LONG, async || second.log().contains("--replace").then_some(())).await;
+    let cure = "owncast-herald import --replace FILE";
+    eventually("it says so", LONG, async || second.log().contains(cure).then_some(())).await;
     assert_eq!(webhooks(), theirs, "another agent's webhook is not touched");
     assert_eq!(owncast.tokens().len(), 1);
+    // What it says is what helps.
+    let file = first.agent.path("all.jsonl");
+    let file = file.to_str().unwrap();
+    first.agent.stop().await;
+    let exported = first.agent.cli_by_file(&["export", file, "--with-key"]).await;
+    assert!(exported.status.success(), "{exported:?}");
+    second.stop().await;
+    let imported = second.cli_by_file(&["import", "--replace", file]).await;
+    assert!(imported.status.success(), "{imported:?}");
+    second.launch();
+    second.wait_ready().await;
+    assert_eq!(second.actor().await, actor);
+    let resumed = second.cli(&["resume", "--restored"]).await;
+    assert!(resumed.status.success(), "{resumed:?}");
+    let made = "made a webhook in Owncast";
+    eventually("it is the agent now", LONG, async || second.log().contains(made).then_some(())).await;
 }

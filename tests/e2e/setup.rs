@@ -115,6 +115,7 @@ async fn what_setup_wrote_is_what_an_agent_runs_with() {
         &[
             "make an access token \"Fediverse\"",
             "become @streamer@127.0.0.1",
+            "start nothing",
             "agent.toml",
             "proxy-config",
             "red       agent",
@@ -179,6 +180,27 @@ async fn what_is_there_stays_unless_forced() {
     let listener = std::net::TcpListener::bind(&fresh.public).unwrap();
     said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
     drop(listener);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_already_is_only_examined() {
+    let fresh = Fresh::start().await;
+    let (webhook, metrics) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
+    let ports = ["--no-start", "--webhook", &webhook, "--metrics", &metrics];
+    let url = fresh.owncast.url();
+    says(&said(&fresh.setup(&url, PASSWORD, &ports).await, 0), &["On this machine", "Wrote"]);
+    let mut written = fs::read_to_string(fresh.config()).unwrap();
+    written.push_str("# a remark of mine\n");
+    fs::write(fresh.config(), &written).unwrap();
+    for more in [&[][..], &["--force"]] {
+        let text = said(&fresh.setup(&url, PASSWORD, &[&ports[..], more].concat()).await, 0);
+        says(&text, &["Nothing to change", "agent.toml", "red       agent", "Next:"]);
+        assert!(!text.contains("Wrote"), "{text}");
+    }
+    assert_eq!(fs::read_to_string(fresh.config()).unwrap(), written);
+    assert_eq!(fs::read_dir(fresh.path("etc")).unwrap().count(), 2, "nothing was replaced");
+    let others = ["--no-start", "--webhook", &metrics, "--metrics", &webhook];
+    says(&said(&fresh.setup(&url, PASSWORD, &others).await, 1), &["there already", "--force"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use super::super::Failure;
 use super::super::doctor::beside;
@@ -15,13 +16,15 @@ use crate::config::{Config, HttpUrl, Overrides, Secret};
 /// The shipped, annotated file: what is written is that, with a few values set.
 const SHIPPED: &str = include_str!("../../../agent.toml");
 
+pub(super) const SYSTEMCTL: &str = "systemctl";
+
 /// The files of one agent.
 pub(super) struct Layout {
     /// `agent.toml`.
     pub(super) config: PathBuf,
     /// The admin password.
     pub(super) password: PathBuf,
-    /// The unit that reads both; `None` where the configuration is in a place of its own.
+    /// The unit that reads both; `None` where systemd has none, or the configuration is in a place of its own.
     pub(super) unit: Option<String>,
 }
 
@@ -33,6 +36,7 @@ impl Layout {
             (None, Some(instance)) => Some(format!("owncast-herald@{instance}.service")),
             (None, None) => Some("owncast-herald.service".to_owned()),
         };
+        let unit = unit.filter(|unit| systemd_runs() && is_known(SYSTEMCTL, unit));
         Layout { unit, ..Layout::at(places.config_path()) }
     }
 
@@ -62,6 +66,20 @@ impl Layout {
         }
     }
 
+    /// Whether all that would be written is there already. Unless `force` is to make it exactly that, settings that somebody
+    /// has added are no difference.
+    pub(super) fn has(&self, text: &str, password: &Secret, force: bool) -> bool {
+        let read = |text: &str| toml::from_str::<toml::Table>(text).ok();
+        let there = std::fs::read_to_string(&self.config).ok().and_then(|text| read(&text));
+        let kept = std::fs::read_to_string(&self.password).unwrap_or_default();
+        let same = match (there, read(text)) {
+            (Some(there), Some(wanted)) if force => there == wanted,
+            (Some(there), Some(wanted)) => holds(&there, &wanted),
+            _ => false,
+        };
+        same && kept == format!("{}\n", password.expose())
+    }
+
     /// The text of the configuration, which has been read back.
     ///
     /// # Errors
@@ -82,7 +100,7 @@ impl Layout {
             values.push(("owncast", "admin-user", args.admin_user.clone()));
         }
         // The service gets it as a credential, which nobody else may read; whoever runs without one reads the file.
-        if self.unit.is_none() || !systemd_runs() {
+        if self.unit.is_none() {
             values.push(("owncast", "admin-password-file", absolute(&self.password)?.display().to_string()));
         }
         values.extend(args.public_url.as_ref().map(|url| ("identity", "public-url", url.to_string())));
@@ -129,8 +147,24 @@ impl Layout {
 }
 
 /// Whether this machine was started by systemd (sd_booted(3)).
-pub(super) fn systemd_runs() -> bool {
+fn systemd_runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
+}
+
+/// Whether systemd has this unit, or the template of it.
+fn is_known(systemctl: &str, unit: &str) -> bool {
+    let mut command = Command::new(systemctl);
+    command.args(["cat", unit]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Whether every value of one is in the other.
+fn holds(there: &toml::Table, wanted: &toml::Table) -> bool {
+    wanted.iter().all(|(key, value)| match (there.get(key), value) {
+        (Some(toml::Value::Table(there)), toml::Value::Table(wanted)) => holds(there, wanted),
+        (None, toml::Value::Table(wanted)) => wanted.is_empty(),
+        (there, value) => there == Some(value),
+    })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -184,6 +218,30 @@ mod tests {
         let file: toml::Table = toml::from_str(&text).unwrap();
         assert_eq!(file["owncast"]["url"].as_str(), Some("http://\"x\""));
         assert_eq!(set(SHIPPED, "listen", "url", ""), None);
+    }
+
+    #[test]
+    fn a_unit_is_none_where_systemd_has_none() {
+        for (systemctl, known) in [("true", true), ("false", false), ("/nowhere/systemctl", false)] {
+            assert_eq!(is_known(systemctl, "owncast-herald.service"), known, "{systemctl}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_the_same_with_more_settings_but_not_with_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path().join("agent.toml"));
+        let password = Secret::new("hunter2");
+        let wanted = "[owncast]\nurl = \"http://a\"\n[media]\n";
+        assert!(!layout.has(wanted, &password, false), "nothing is there");
+        layout.write(wanted, &password, false).unwrap();
+        assert!(layout.has(wanted, &password, false) && layout.has(wanted, &password, true));
+        assert!(!layout.has(wanted, &Secret::new("hunter3"), false));
+        let more = "# mine\n[owncast]\nurl = \"http://a\"\nadmin-user = \"ana\"\n";
+        layout.write(more, &password, true).unwrap();
+        assert!(layout.has(wanted, &password, false) && !layout.has(wanted, &password, true));
+        layout.write("[owncast]\nurl = \"http://b\"\n", &password, true).unwrap();
+        assert!(!layout.has(wanted, &password, false));
     }
 
     #[test]
