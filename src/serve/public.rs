@@ -260,12 +260,15 @@ impl Public {
 
     /// The inbox is closed also while a restored store is held. Nothing is lost: others try again for days.
     fn or_held(&self, problem: Problem) -> Problem {
-        match self.store.look(wishes::restored) {
-            Ok(Some(_)) if problem.code == UNKNOWN => {
-                Problem::busy(HELD, "this server was restored from a backup, and takes nothing yet", HELD_FOR)
-            }
-            _ => problem,
+        let held = || matches!(self.store.look(wishes::restored), Ok(Some(_)));
+        if problem.code == UNKNOWN && held() {
+            return Problem::busy(
+                HELD,
+                "this server was restored from a backup, and takes nothing yet",
+                HELD_FOR,
+            );
         }
+        problem
     }
 
     /// Whom a request is counted for; `None` where clients cannot be told apart.
