@@ -80,7 +80,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
         }
     };
     let done = Done { given, dry_run: args.dry_run, backup, update };
-    if as_json { json(&done) } else { Ok(what_was_done(&done)) }
+    if as_json { json(&done) } else { Ok(what_was_done(&done, places)) }
 }
 
 fn same_key(one: &str, other: &str) -> bool {
@@ -145,7 +145,7 @@ fn settings(hand: &Hand<'_>) -> Result<(Vec<String>, Option<String>), Failure> {
     }
 }
 
-fn what_was_done(done: &Done) -> String {
+fn what_was_done(done: &Done, places: &Places) -> String {
     let given = &done.given;
     let mut text = format!(
         "{}: {} new there, {} removed who have left, {}, {} in all.\n",
@@ -166,11 +166,17 @@ fn what_was_done(done: &Done) -> String {
     };
     text.push_str(&format!("The database as it was is in {}; it holds the key.\n", backup.display()));
     if done.update.is_some() {
-        text.push_str("Followers are told of the profile a last time: let the agent run until they were (owncast-herald deliveries).\n");
+        text.push_str(&format!(
+            "Followers are told of the profile a last time: let the agent run until they were ({}).\n",
+            places.command("deliveries")
+        ));
     }
-    text.push_str(
+    text.push_str(&format!(
         "Next: take the agent's lines out of the proxy, so that nobody follows here any more, and run this once more: it \
-         gives back who followed meanwhile. Then stop the agent, start Owncast, and run `owncast-herald disconnect`.\n",
-    );
+         gives back who followed meanwhile. Then stop the agent, start Owncast, and take out of it what the agent made there:\n  \
+         {}\n  {}\n",
+        places.systemctl("disable --now"),
+        places.command("disconnect")
+    ));
     text
 }
