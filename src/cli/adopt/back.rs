@@ -12,7 +12,7 @@ use super::{Args, told};
 use crate::activitypub::signature::PrivateKey;
 use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
-use crate::adopt::read_identity;
+use crate::adopt::{interrupted, read_identity};
 use crate::cli::files::{Places, unexpected};
 use crate::cli::text::{counted, json};
 use crate::cli::{Failure, Outcome};
@@ -91,6 +91,7 @@ fn same_key(one: &str, other: &str) -> bool {
 fn followers(hand: &Hand<'_>) -> Result<Vec<Row>, Failure> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
+        interrupted::check()?;
         let Adopted::FollowersBack { rows, next } = hand.step(Adopting::FollowersBack { after })? else {
             return Err(unexpected());
         };
@@ -105,6 +106,7 @@ fn followers(hand: &Hand<'_>) -> Result<Vec<Row>, Failure> {
 fn posts(hand: &Hand<'_>) -> Result<Vec<Document>, Failure> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
+        interrupted::check()?;
         let Adopted::PostsBack { posts, next } = hand.step(Adopting::PostsBack { after })? else {
             return Err(unexpected());
         };
@@ -119,6 +121,7 @@ fn posts(hand: &Hand<'_>) -> Result<Vec<Document>, Failure> {
 fn left(hand: &Hand<'_>, known: &[String]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for actors in known.chunks(ACTORS) {
+        interrupted::check()?;
         let Adopted::Left(left) = hand.step(Adopting::Left { actors: actors.to_vec() })? else {
             return Err(unexpected());
         };

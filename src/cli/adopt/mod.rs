@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::files::Places;
 use super::text::quoted;
 use super::{Failure, Outcome};
+use crate::adopt::interrupted;
 
 /// Arguments of `adopt`.
 #[derive(Debug, Default, clap::Args)]
@@ -68,6 +69,7 @@ pub(super) fn adopt(places: &Places, args: &Args, as_json: bool) -> Outcome {
         None if args.api => return move_in::from_api(places, args, as_json),
         None => return Err(nothing_named(places, args)),
     };
+    interrupted::listen()?;
     match () {
         () if args.key_only => key::key_only(places, args, data_dir, as_json),
         () if args.give_back => back::give_back(places, args, data_dir, as_json),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::hand::Hand;
 use super::key::{self, Adopted as Key};
 use super::{Args, never_federated, run_number, told};
-use crate::adopt::{AdoptedIdentity, Found, batches, read_everything};
+use crate::adopt::{AdoptedIdentity, Found, batches, interrupted, read_everything};
 use crate::cli::files::{Places, unexpected};
 use crate::cli::outcome::remark;
 use crate::cli::text::json;
@@ -121,6 +121,7 @@ pub(super) fn take(
     let leavers = leavers && !nobody && !incomplete && present.is_some();
     let mut tally = Tally::default();
     for batch in batches(found, &of, run, args.dry_run) {
+        interrupted::check()?;
         tally.add(took(hand.step(Adopting::Take { batch })?)?);
     }
     unreadable.into_iter().for_each(|problem| tally.problem(problem));
