@@ -6,9 +6,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::AdoptError;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+
+use super::{AdoptError, interrupted};
 
 const NAME: &str = "owncast.db";
+/// How the folders of copies begin.
+const PREFIX: &str = "owncast-herald-adopt.";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Copies before giving up.
@@ -20,10 +24,18 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// in steps of some milliseconds.
 const TIME_STEP: Duration = Duration::from_millis(50);
 
+/// Bytes copied before looking whether to go on.
+const STEP: u64 = 64 * 1024 * 1024;
+
+/// A folder this young may not be locked yet by who has just made it.
+const YOUNG: Duration = Duration::from_secs(60);
+
 /// The copy, deleted when dropped.
 #[derive(Debug)]
 pub(super) struct Copy {
+    /// Locked for as long as somebody needs what is in it. Before it, so that it is gone before the lock is.
     folder: tempfile::TempDir,
+    _lock: File,
     source: PathBuf,
     wal_is_missing: bool,
 }
@@ -82,12 +94,15 @@ pub(super) fn take_with(
     let wal = PathBuf::from(wal);
     let scratch = |error| AdoptError::Scratch { dir: std::env::temp_dir(), source: error };
     let private = std::fs::Permissions::from_mode(0o700);
-    let folder = tempfile::Builder::new().prefix("owncast-herald-adopt.").permissions(private).tempdir();
-    let folder = folder.map_err(scratch)?;
+    sweep(&std::env::temp_dir());
+    let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir().map_err(scratch)?;
+    let lock = File::open(folder.path()).map_err(scratch)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| scratch(error.into()))?;
     for attempt in 0..TRIES {
         if attempt > 0 {
             std::thread::sleep(pause);
         }
+        interrupted::check()?;
         let before = (Stamp::of(&source)?, Stamp::of(&wal)?);
         let started = SystemTime::now();
         copy_file(&source, &folder.path().join(NAME))?;
@@ -103,10 +118,31 @@ pub(super) fn take_with(
         if before == after && settled {
             let no_wal = after.1.is_none_or(|wal| wal.length == 0);
             let wal_mode = check_header(&folder.path().join(NAME), &source)?;
-            return Ok(Copy { folder, source, wal_is_missing: wal_mode && no_wal });
+            return Ok(Copy { folder, _lock: lock, source, wal_is_missing: wal_mode && no_wal });
         }
     }
     Err(AdoptError::Changing { path: source, tries: TRIES })
+}
+
+/// Removes what processes have left that were killed: nobody else may have the key. What is somebody's, or in use, stays.
+pub(super) fn sweep(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        // A failure leaves what was there before; the next run tries again.
+        let _ = remove_if_left(&entry.path());
+    }
+}
+
+fn remove_if_left(folder: &Path) -> io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let open = File::from(rustix::fs::open(folder, flags, Mode::empty())?);
+    let metadata = open.metadata()?;
+    let age = metadata.modified()?.elapsed().unwrap_or_default();
+    if metadata.uid() == rustix::process::geteuid().as_raw() && age >= YOUNG {
+        flock(&open, FlockOperation::NonBlockingLockExclusive)?;
+        std::fs::remove_dir_all(folder)?;
+    }
+    Ok(())
 }
 
 /// The database file behind every link: SQLite keeps the `-wal` beside the real one.
@@ -163,7 +199,10 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), AdoptError> {
     let mut source = File::open(from).map_err(|error| not_readable(from, error))?;
     let scratch = |error| AdoptError::Scratch { dir: std::env::temp_dir(), source: error };
     let mut target = File::create(to).map_err(scratch)?;
-    io::copy(&mut source, &mut target).map(|_| ()).map_err(scratch)
+    while io::copy(&mut (&mut source).take(STEP), &mut target).map_err(scratch)? > 0 {
+        interrupted::check()?;
+    }
+    Ok(())
 }
 
 /// Whether the database says that it is used with a `-wal` (sqlite.org/fileformat2.html, offset 18).

@@ -148,6 +148,14 @@ pub enum AdoptError {
         /// What the system said.
         source: io::Error,
     },
+    /// Somebody wants this to end.
+    #[error(
+        "interrupted; the copy of Owncast's database is removed. What was handed over before that stays: run it again"
+    )]
+    Interrupted,
+    /// Signals cannot be listened for.
+    #[error("signals cannot be listened for: {0}")]
+    Signals(io::Error),
     /// No key in it.
     #[error(
         "{} holds no {key} (schema version {}); owncast.db-wal was not copied along, or this Owncast never started, or \

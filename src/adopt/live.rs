@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, fcntl_lock};
 
 use super::holders::{self, in_a_layer};
-use super::{AdoptError, AdoptedIdentity, Found, check, copy, found};
+use super::{AdoptError, AdoptedIdentity, Found, check, copy, found, interrupted};
 
 /// Owncast's database, open in this process.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub struct Live {
 }
 
 impl Live {
-    /// Opens the database of a data folder. A checked copy of it lies beside it before that; it goes again if nothing is
-    /// written.
+    /// Opens the database of a data folder. A checked copy of it lies beside it before that, named as an unfinished one; it
+    /// goes again if nothing is written.
     ///
     /// # Errors
     /// Somebody has it open or may have, it is not understood, or the copy cannot be made. Nothing has changed then.
@@ -41,6 +41,7 @@ impl Live {
         found::check_schema(&checked, &copy)?;
         drop(checked);
         let copy = copy::take(data_dir)?;
+        Backup::sweep(copy.source());
         let backup = Backup::make(&copy)?;
         surely_closed(copy.source())?;
         let said = |error: rusqlite::Error| said(&copy, &error);
@@ -91,14 +92,15 @@ impl Live {
         let done = what(&transaction).map_err(said)?;
         if let Some(backup) = backup {
             nobody_else(copy.source())?;
+            interrupted::check()?;
             // From here on the database may differ from it.
-            backup.stays = true;
+            backup.keep()?;
         }
         transaction.commit().map_err(said)?;
         Ok(done)
     }
 
-    /// The database as it was before; none in a rehearsal.
+    /// The database as it was before, once something is written; none in a rehearsal.
     pub fn backup(&self) -> Option<&Path> {
         self.backup.as_ref().map(|backup| backup.path.as_path())
     }
@@ -177,8 +179,8 @@ fn beside(source: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The copy beside the database, under a name of its own, with its owner and mode. It holds the key: if it was for nothing, it
-/// goes when dropped.
+/// The copy beside the database, with its owner and mode. It holds the key: if it was for nothing, it goes when dropped, and
+/// until something is written it is named so that the next run knows it for one that a killed process has left.
 #[derive(Debug)]
 struct Backup {
     path: PathBuf,
@@ -186,14 +188,16 @@ struct Backup {
 }
 
 impl Backup {
-    /// Its parts have these names behind the database's while they are written.
+    /// Its parts have these names behind the database's until it is to stay.
     const PARTS: [(&str, &str); 2] = [("-wal.part", "-wal"), (".part", "")];
+    /// Behind the database's name.
+    const INFIX: &str = ".before-herald-";
 
     fn make(copy: &copy::Copy) -> Result<Backup, AdoptError> {
         let source = copy.source();
         let now = Timestamp::now();
         let stamp = now.strftime("%Y%m%dT%H%M%S").to_string();
-        let path = beside(source, &format!(".before-herald-{stamp}.{:03}Z", now.subsec_millisecond()));
+        let path = beside(source, &format!("{}{stamp}.{:03}Z", Backup::INFIX, now.subsec_millisecond()));
         let backup = Backup { path, stays: false };
         for (part, name) in Backup::PARTS {
             let (from, to) = (beside(&copy.database(), name), beside(&backup.path, part));
@@ -201,18 +205,44 @@ impl Backup {
                 write_like(source, &from, &to)
                     .map_err(|error| AdoptError::NotWritable { path: to.clone(), source: error })?;
             }
+            interrupted::check()?;
         }
+        backup.sync()?;
+        Ok(backup)
+    }
+
+    /// Gives it its name, under which it stays.
+    fn keep(&mut self) -> Result<(), AdoptError> {
         for (part, name) in Backup::PARTS {
-            let (from, to) = (beside(&backup.path, part), beside(&backup.path, name));
+            let (from, to) = (beside(&self.path, part), beside(&self.path, name));
             if from.exists() {
                 fs::rename(&from, &to)
                     .map_err(|error| AdoptError::NotWritable { path: to, source: error })?;
             }
         }
-        let folder = source.parent().unwrap_or(Path::new("/"));
+        self.sync()?;
+        self.stays = true;
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), AdoptError> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
         let cannot = |error| AdoptError::NotWritable { path: folder.to_owned(), source: error };
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot)?;
-        Ok(backup)
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(cannot)
+    }
+
+    /// Removes what killed processes have left. One that is being made loses its parts, and then gives up with nothing
+    /// changed.
+    fn sweep(source: &Path) {
+        let Some((folder, name)) = source.parent().zip(source.file_name()) else { return };
+        let mut ours = name.to_owned();
+        ours.push(Backup::INFIX);
+        let left = |name: &[u8]| name.starts_with(ours.as_encoded_bytes()) && name.ends_with(b".part");
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        for entry in entries.filter(|entry| left(entry.file_name().as_encoded_bytes())) {
+            // One that cannot be removed is a copy too many, and no harm to what is copied.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

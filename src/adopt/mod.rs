@@ -10,6 +10,7 @@ mod error;
 pub mod found;
 pub mod gob;
 mod holders;
+pub mod interrupted;
 pub mod live;
 pub mod owner;
 pub mod refetch;
@@ -62,6 +63,7 @@ pub fn read_identity(data_dir: &Path) -> Result<AdoptedIdentity, AdoptError> {
     let database = open(&copy)?;
     let mut identity = read(&database, &copy)?;
     identity.warnings.extend(copy.warning());
+    interrupted::check()?;
     Ok(identity)
 }
 
@@ -71,7 +73,9 @@ pub fn read_identity(data_dir: &Path) -> Result<AdoptedIdentity, AdoptError> {
 /// What is in the way and what to do about it; also a database of an Owncast that is older or newer than is understood.
 pub fn read_everything(data_dir: &Path) -> Result<(AdoptedIdentity, Found), AdoptError> {
     let copy = copy::take(data_dir)?;
-    everything(&open(&copy)?, &copy)
+    let read = everything(&open(&copy)?, &copy)?;
+    interrupted::check()?;
+    Ok(read)
 }
 
 /// Reads a database that `copy` is a copy of, or that it is.

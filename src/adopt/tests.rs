@@ -239,3 +239,29 @@ fn an_empty_username_is_owncasts_default() {
     assert_eq!(identity.username, "streamer");
     assert_eq!(identity.server_url.as_deref(), Some("https://übung.example"));
 }
+
+#[test]
+fn copies_that_killed_processes_left_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let make = |name: &str, modified| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("owncast.db"), "a key").unwrap();
+        let open = std::fs::File::open(&path).unwrap();
+        open.set_modified(modified).unwrap();
+        (path, open)
+    };
+    let (left, _) = make("owncast-herald-adopt.left", old);
+    let (young, _) = make("owncast-herald-adopt.young", std::time::SystemTime::now());
+    let (used, open) = make("owncast-herald-adopt.used", old);
+    rustix::fs::flock(&open, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let (other, _) = make("another.left", old);
+    let link = folder.path().join("owncast-herald-adopt.link");
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    copy::sweep(folder.path());
+    assert!(!left.exists());
+    for stays in [young, used, other.join("owncast.db"), link] {
+        assert!(stays.exists(), "{}", stays.display());
+    }
+}

@@ -42,10 +42,10 @@ struct Disconnected {
 
 pub(super) fn disconnect(places: &Places, args: &Args, as_json: bool) -> Outcome {
     if places.finds_agent()? {
-        return Err(Failure::new(
-            "the agent runs, and would make everything anew; stop it first (systemctl disable --now owncast-herald). \
-             Nothing has changed",
-        ));
+        return Err(Failure::new(format!(
+            "the agent runs, and would make everything anew; stop it first ({}). Nothing has changed",
+            places.systemctl("disable --now")
+        )));
     }
     let config = places.whole(args.store.as_deref())?;
     let password = config.owncast.admin_password.get()?.expose().to_owned();
@@ -65,7 +65,7 @@ pub(super) fn disconnect(places: &Places, args: &Args, as_json: bool) -> Outcome
     let runtime = runtime.map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
     let store = Store::open(&folder).map_err(|error| Failure::new(error.to_string()))?;
     let done = runtime.block_on(clear(&api, &store))?;
-    if as_json { json(&done) } else { Ok(told(&done, api.base().as_str())) }
+    if as_json { json(&done) } else { Ok(told(&done, api.base().as_str(), places)) }
 }
 
 /// What fails in between is done by the next run.
@@ -105,7 +105,7 @@ async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
     Ok(done)
 }
 
-fn told(done: &Disconnected, owncast: &str) -> String {
+fn told(done: &Disconnected, owncast: &str, places: &Places) -> String {
     let mut text = match done.removed.as_slice() {
         [] => format!("There was nothing of the agent's in Owncast at {}.\n", line(owncast)),
         removed => {
@@ -126,17 +126,21 @@ fn told(done: &Disconnected, owncast: &str) -> String {
     if done.not_given_back > 0 {
         text.push_str(&format!(
             "{} not given back as they are now: Owncast may not know them, and they are in the agent's store alone. Keep it. If \
-             Owncast is to go on with them, start the agent once more and run `owncast-herald adopt --give-back` first.\n",
+             Owncast is to go on with them, start the agent once more, stop Owncast, and name Owncast's data folder here:\n  \
+             {}\n  {}\n",
             match done.not_given_back {
                 1 => "1 follower was".to_owned(),
                 many => format!("{many} followers were"),
-            }
+            },
+            places.systemctl("start"),
+            places.command("adopt --give-back --data-dir DIR")
         ));
     }
-    text.push_str(
+    text.push_str(&format!(
         "Take these paths, and the Link header of the page, out of the proxy's configuration, so that they lead to Owncast again \
-         (owncast-herald proxy-config PROXY prints the lines):\n",
-    );
+         (`{}` prints the lines for nginx, or caddy, apache, traefik):\n",
+        places.command("proxy-config nginx")
+    ));
     done.proxy_paths.iter().for_each(|path| text.push_str(&format!("  {path}\n")));
     text
 }
@@ -147,19 +151,22 @@ mod tests {
 
     #[test]
     fn what_was_removed_and_what_is_left_to_do_is_told() {
+        let radio = Places { instance: "radio".parse().ok(), ..Places::default() };
         let mut done =
             Disconnected { proxy_paths: vec!["/federation/*".to_owned()], ..Disconnected::default() };
-        let text = told(&done, "http://127.0.0.1:8080/");
+        let text = told(&done, "http://127.0.0.1:8080/", &radio);
         assert!(text.starts_with("There was nothing") && text.ends_with("  /federation/*\n"), "{text}");
         done.removed.push("deleted webhook 3 in Owncast".to_owned());
         done.follow_actions.push("Follow".to_owned());
         (done.not_given_back, done.go_live_message_back) = (2, true);
-        let text = told(&done, "http://127.0.0.1:8080/");
+        let text = told(&done, "http://127.0.0.1:8080/", &radio);
         for part in [
             "deleted webhook 3",
             "external action \"Follow\"",
             "2 followers were not given back",
             "go-live message is back",
+            "  sudo systemctl start owncast-herald@radio\n",
+            "  sudo owncast-herald --instance radio adopt --give-back --data-dir DIR\n",
         ] {
             assert!(text.contains(part), "{text}");
         }

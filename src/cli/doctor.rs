@@ -6,6 +6,7 @@ use std::path::Path;
 use super::files::{Places, unexpected};
 use super::text::{inert, json, line};
 use super::{Failure, Outcome};
+pub(super) use crate::config::password_beside as beside;
 use crate::config::{Config, Overrides};
 use crate::control::client::ClientError;
 use crate::control::protocol::{Answer, Ask};
@@ -49,15 +50,6 @@ pub(super) fn examined(places: &Places) -> Result<Report, Failure> {
         .build()
         .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
     Ok(runtime.block_on(doctor::examine(&patient)))
-}
-
-/// Where the units take the password from: beside the configuration.
-pub(super) fn beside(config: &Path) -> std::path::PathBuf {
-    let name = match config.file_stem().and_then(|stem| stem.to_str()) {
-        None | Some("agent") => "admin-password".to_owned(),
-        Some(instance) => format!("{instance}.admin-password"),
-    };
-    config.with_file_name(name)
 }
 
 /// An empty NO_COLOR asks for nothing (no-color.org).

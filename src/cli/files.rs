@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::outcome::remark;
+use super::text::quoted;
 use super::{Failure, offline};
 use crate::config::{Config, ConfigError, DEFAULT_FILE, Instance, Overrides};
 use crate::control::client::{self, ClientError};
@@ -123,6 +124,24 @@ impl Places {
         given.chain(instance).collect()
     }
 
+    /// A whole command about this agent, as it can be typed; `rest` is everything behind the program's name.
+    pub(super) fn command(&self, rest: &str) -> String {
+        let packaged = self.config.is_none() && self.socket.is_none();
+        let sudo = if packaged || env("SUDO_UID").is_some() { "sudo " } else { "" };
+        let options: String = self.arguments().iter().map(|option| format!(" {}", quoted(option))).collect();
+        format!("{sudo}{}{options} {rest}", env!("CARGO_PKG_NAME"))
+    }
+
+    /// A whole command about this agent's service. One that is configured elsewhere has a unit that nobody knows here.
+    pub(super) fn systemctl(&self, verb: &str) -> String {
+        let unit = match (&self.instance, self.config.as_deref()) {
+            (Some(instance), _) => format!("owncast-herald@{instance}"),
+            (None, Some(file)) if file != Path::new(DEFAULT_FILE) => "UNIT".to_owned(),
+            (None, _) => "owncast-herald".to_owned(),
+        };
+        format!("sudo systemctl {verb} {unit}")
+    }
+
     /// [`Places::ask`], for who goes on without an agent.
     pub(super) fn try_ask(&self, ask: &Ask) -> Result<Result<Answer, ClientError>, Failure> {
         Ok(client::ask(&self.sockets()?, ask))
@@ -166,4 +185,23 @@ pub(super) fn unexpected() -> Failure {
     Failure::new(
         "the agent answered something else than was asked; restart it, so that both are of one release",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_the_agent_it_is_about() {
+        let places = Places::default();
+        assert_eq!(places.command("status"), "sudo owncast-herald status");
+        assert_eq!(places.systemctl("start"), "sudo systemctl start owncast-herald");
+        let radio = Places { instance: "radio".parse().ok(), ..Places::default() };
+        assert_eq!(radio.command("adopt --undo"), "sudo owncast-herald --instance radio adopt --undo");
+        assert_eq!(radio.systemctl("restart"), "sudo systemctl restart owncast-herald@radio");
+        let elsewhere = Places { config: Some("/srv/my stream/agent.toml".into()), ..Places::default() };
+        let command = elsewhere.command("status");
+        assert!(command.ends_with("owncast-herald --config '/srv/my stream/agent.toml' status"), "{command}");
+        assert_eq!(elsewhere.systemctl("stop"), "sudo systemctl stop UNIT");
+    }
 }

@@ -65,9 +65,10 @@ pub(super) fn import(places: &Places, args: &Args, as_json: bool) -> Outcome {
         return if as_json { json(&of(&contents, None)) } else { Ok(checked(&contents)) };
     }
     if places.agent_runs() {
-        return Err(Failure::new(
-            "an agent is running with this store; stop it first (systemctl stop owncast-herald)",
-        ));
+        return Err(Failure::new(format!(
+            "an agent is running with this store; stop it first ({})",
+            places.systemctl("stop")
+        )));
     }
     let config = places.own_files(args.store.as_deref())?;
     let folder = &config.store.path;
@@ -89,7 +90,7 @@ pub(super) fn import(places: &Places, args: &Args, as_json: bool) -> Outcome {
     };
     let imported = restore(file, &place, Timestamp::now())
         .map_err(|error| Failure { code: error.exit_code(), ..named(&error) })?;
-    if as_json { json(&of(&imported.contents, Some(&imported))) } else { Ok(told(&imported, &place)) }
+    if as_json { json(&of(&imported.contents, Some(&imported))) } else { Ok(told(&imported, &place, places)) }
 }
 
 /// Root opens the file, which may lie where nobody else may look, and leaves the rest to the owner of the store.
@@ -164,7 +165,7 @@ fn checked(contents: &Contents) -> String {
     text
 }
 
-fn told(imported: &Imported, place: &Place) -> String {
+fn told(imported: &Imported, place: &Place, places: &Places) -> String {
     let mut text = format!("Restored from a backup{}.\n", of_whom(&imported.contents));
     if let Some(old) = &imported.set_aside {
         text.push_str(&format!("The store that was there is in {}.\n", old.display()));
@@ -176,10 +177,11 @@ fn told(imported: &Imported, place: &Place) -> String {
         text.push_str(&format!("The key that was to follow it is in {}.\n", next.display()));
     }
     if !imported.registered {
-        text.push_str(
+        text.push_str(&format!(
             "What the agent that was here has made in Owncast could not be found out. If this one complains of another \
-             owncast-herald, start it once with owncast-herald run --replace.\n",
-        );
+             owncast-herald, start it once as its own user with: {}\n",
+            places.command("run --replace").trim_start_matches("sudo ")
+        ));
     }
     if imported.damaged_pictures > 0 {
         text.push_str(&format!(
@@ -194,26 +196,28 @@ fn told(imported: &Imported, place: &Place) -> String {
         let wanted =
             wanted.map_or_else(String::new, |wanted| format!(" (fingerprint SHA-256 {})", line(wanted)));
         steps.push(format!(
-            "put the actor's key{wanted} into its place, {}: owncast-herald key import FILE",
-            place.key_file.display()
+            "put the actor's key{wanted} into its place, {}: {}",
+            place.key_file.display(),
+            places.command("key import FILE")
         ));
     }
     if imported.lacks_next_key {
         steps.push(format!(
             "a change of keys was under way, and some servers may know the new key already: copy {} of the old machine to \
-             this one; if the change was finished since: owncast-herald key import FILE --force",
-            keyfile::next_file(&place.key_file).display()
+             this one; if the change was finished since: {}",
+            keyfile::next_file(&place.key_file).display(),
+            places.command("key import FILE --force")
         ));
     }
-    steps.extend(
-        [
-            "make sure that the old machine's agent is stopped, and stays so: systemctl disable --now owncast-herald",
-            "start this one: systemctl start owncast-herald",
-            "look whether all is there: owncast-herald status",
-            "let it send: owncast-herald resume --restored",
-        ]
-        .map(str::to_owned),
-    );
+    steps.extend([
+        format!(
+            "make sure that the old machine's agent is stopped, and stays so: there, {}",
+            places.systemctl("disable --now")
+        ),
+        format!("start this one: {}", places.systemctl("start")),
+        format!("look whether all is there: {}", places.command("status")),
+        format!("let it send: {}", places.command("resume --restored")),
+    ]);
     text.push_str("Nothing is sent or announced before the last of these steps:\n");
     for (number, step) in (1..).zip(steps) {
         text.push_str(&format!("  {number}. {step}\n"));

@@ -24,7 +24,7 @@ A new key is rarely needed: if somebody else has, or may have, a copy of the one
     refuse that for a while, and get it later.
   - Servers that nobody follows from learn of the new key when the old one does not fit; most ask again at once.
   - The old key is kept in a file beside the new one.
-If the key is known to strangers, do it; else leave it. To begin: owncast-herald key rotate --yes";
+If the key is known to strangers, do it; else leave it. To begin: ";
 
 /// What to do with the key.
 #[derive(Debug, clap::Subcommand)]
@@ -99,7 +99,7 @@ pub(super) fn key(places: &Places, command: Command, as_json: bool) -> Outcome {
     let (told, text) = match command {
         Command::Export(args) => return export(places, file, &args, as_json),
         Command::Import(args) => import(places, file, &args)?,
-        Command::Show => show(file)?,
+        Command::Show => show(places, file)?,
         Command::Rotate(args) if args.finish => finish(places, file, args.force)?,
         Command::Rotate(args) => rotate(places, file, args.yes)?,
     };
@@ -121,11 +121,12 @@ fn fingerprint(key: &Secret) -> Result<String, Failure> {
     keyfile::fingerprint(key).map_err(|error| Failure::new(error.to_string()))
 }
 
-fn show(file: &Path) -> Result<(Told<'_>, String), Failure> {
+fn show<'a>(places: &Places, file: &'a Path) -> Result<(Told<'a>, String), Failure> {
     let told = told(file, false, None)?;
     let mut text = format!("Key file      {}\nFingerprint   SHA-256 {}\n", file.display(), told.fingerprint);
     if let Some(next) = &told.next_fingerprint {
-        text.push_str(&format!("Next key      SHA-256 {next} (owncast-herald key rotate --finish)\n"));
+        let finish = places.command("key rotate --finish");
+        text.push_str(&format!("Next key      SHA-256 {next} ({finish})\n"));
     }
     if let Some(warning) = &told.warning {
         text.push_str(&format!("Warning       {warning}\n"));
@@ -143,9 +144,12 @@ fn export(places: &Places, file: &Path, args: &ExportArgs, as_json: bool) -> Out
             "The private key is in {}, which only you may read. Whoever has it can speak as the stream's account.\n{}",
             args.file.display(),
             if keyfile::next_file(file).exists() {
-                "A change of keys is under way: take another copy when it is finished (owncast-herald key rotate --finish).\n"
+                format!(
+                    "A change of keys is under way: take another copy when it is finished ({}).\n",
+                    places.command("key rotate --finish")
+                )
             } else {
-                ""
+                String::new()
             }
         );
         return if as_json { json(&told) } else { Ok(text) };
@@ -186,9 +190,10 @@ fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Tol
         ));
     }
     if changed && places.agent_runs() {
-        text.push_str(
-            "The agent goes on with the one before until it is restarted: systemctl restart owncast-herald\n",
-        );
+        text.push_str(&format!(
+            "The agent goes on with the one before until it is restarted: {}\n",
+            places.systemctl("restart")
+        ));
     }
     Ok((told(file, changed, aside)?, text))
 }
@@ -196,35 +201,36 @@ fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Tol
 fn rotate<'a>(places: &Places, file: &'a Path, yes: bool) -> Result<(Told<'a>, String), Failure> {
     keyfile::read(file)?;
     if keyfile::next_file(file).exists() {
-        return Err(Failure::new(
-            "a change of the key is under way already; owncast-herald status says how far it is, and \
-             owncast-herald key rotate --finish ends it",
-        ));
+        return Err(Failure::new(format!(
+            "a change of the key is under way already; `{}` says how far it is, and `{}` ends it",
+            places.command("status"),
+            places.command("key rotate --finish")
+        )));
     }
     if !yes {
-        return Err(Failure::new(CONSEQUENCES));
+        return Err(Failure::new(format!("{CONSEQUENCES}{}", places.command("key rotate --yes"))));
     }
     let made = PrivateKey::generate().and_then(|key| key.to_pem());
     let pem = made.map_err(|error| Failure::new(format!("no key can be made: {error}")))?;
     keyfile::write(&keyfile::next_file(file), &Secret::new(pem), false)?;
-    let restart = if places.agent_runs() {
-        "restart the agent: systemctl restart"
-    } else {
-        "start the agent: systemctl start"
-    };
+    let verb = if places.agent_runs() { "restart" } else { "start" };
     let text = format!(
         "The new key is made, and not in use yet.\n\
-         1. {restart} owncast-herald. It tells followers' servers of the new key, after half a minute.\n\
-         2. owncast-herald status says when all were told. Then: owncast-herald key rotate --finish\n"
+         1. {verb} the agent: {}. It tells followers' servers of the new key, after half a minute.\n\
+         2. `{}` says when all were told. Then: {}\n",
+        places.systemctl(verb),
+        places.command("status"),
+        places.command("key rotate --finish")
     );
     Ok((told(file, true, None)?, text))
 }
 
 fn finish<'a>(places: &Places, file: &'a Path, force: bool) -> Result<(Told<'a>, String), Failure> {
     if !keyfile::next_file(file).exists() {
-        return Err(Failure::new(
-            "no change of the key is under way; owncast-herald key rotate tells what one means",
-        ));
+        return Err(Failure::new(format!(
+            "no change of the key is under way; `{}` tells what one means",
+            places.command("key rotate")
+        )));
     }
     if !force {
         let Answer::Status(status) = places.ask(&Ask::Status)? else { return Err(unexpected()) };
@@ -239,20 +245,23 @@ fn finish<'a>(places: &Places, file: &'a Path, force: bool) -> Result<(Told<'a>,
         };
         if let Some(why) = why {
             return Err(Failure::new(format!(
-                "{why}. owncast-herald status says how far it is; --force finishes all the same"
+                "{why}. `{}` says how far it is; --force finishes all the same",
+                places.command("status")
             )));
         }
     }
     let aside = keyfile::change_to_next(file, &stamp())?;
     let mut text = format!(
         "The new key is in its place. The one before is in {}; keep it for some weeks.\n\
-         Backups made before are of no use without that one, so now: owncast-herald key export FILE, and a new backup.\n",
-        aside.display()
+         Backups made before are of no use without that one, so now: {}, and a new backup.\n",
+        aside.display(),
+        places.command("key export FILE")
     );
     if places.agent_runs() {
-        text.push_str(
-            "The agent signs with the one before until it is restarted: systemctl restart owncast-herald\n",
-        );
+        text.push_str(&format!(
+            "The agent signs with the one before until it is restarted: {}\n",
+            places.systemctl("restart")
+        ));
     }
     Ok((told(file, true, Some(aside))?, text))
 }

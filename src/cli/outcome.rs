@@ -13,6 +13,9 @@ use crate::control::client::ClientError;
 use crate::store::StoreError;
 use crate::telemetry::log::Surroundings;
 
+/// As shells have it for a process that SIGINT has ended.
+const INTERRUPTED: u8 = 130;
+
 /// Why a command failed: what, where, what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -57,7 +60,8 @@ from_error_with_code!(ConfigError, ClientError, AgentError, StoreError, ExportEr
 
 impl From<AdoptError> for Failure {
     fn from(error: AdoptError) -> Self {
-        Failure::new(error.to_string())
+        let code = if matches!(error, AdoptError::Interrupted) { INTERRUPTED } else { 1 };
+        Failure { code, ..Failure::new(error.to_string()) }
     }
 }
 

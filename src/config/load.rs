@@ -98,7 +98,7 @@ fn load_text(
     let warn_of_readers = spec.owncast.admin_password.is_some() && path.is_some_and(everybody_may_read);
     let mut taken = Taken(BTreeMap::new());
 
-    let admin_password = AdminPassword::resolve(&spec.owncast, env);
+    let admin_password = AdminPassword::resolve(&spec.owncast, path, env);
     if let AdminPassword::Known { origin, .. } = &admin_password {
         taken.0.insert(password_field(*origin), *origin);
     }

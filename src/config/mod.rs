@@ -28,7 +28,7 @@ pub use choice::{
 pub use error::ConfigError;
 pub use instance::{Instance, NotAnInstance};
 pub use load::{Env, Overrides};
-pub use secret::{AdminPassword, HANDED_PASSWORD, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE};
+pub use secret::{AdminPassword, HANDED_PASSWORD, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE, password_beside};
 pub use settings::{Changed, Origin, Setting, diff};
 pub use value::{HttpUrl, LogLevel};
 

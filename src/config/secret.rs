@@ -50,12 +50,17 @@ pub enum AdminPassword {
 }
 
 impl AdminPassword {
-    /// Looks in this order: systemd credential, `admin-password-file`, environment, `admin-password`. What root has found
-    /// there and handed on ([`HANDED_PASSWORD`]) stands in for all of them.
+    /// Looks in this order: systemd credential, `admin-password-file`, environment, `admin-password`, and last where the
+    /// units take the credential from, which is not there for who runs a command. What root has found there and handed
+    /// on ([`HANDED_PASSWORD`]) stands in for all of them.
     ///
     /// A place that was named but cannot be read ends the search: falling through to an older password elsewhere
     /// would hide the fault.
-    pub(super) fn resolve(spec: &OwncastSpec, env: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(super) fn resolve(
+        spec: &OwncastSpec,
+        config: Option<&Path>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         if let Some(text) = env(HANDED_PASSWORD).filter(|text| !text.is_empty()) {
             return Self::Known { secret: Secret::new(text), origin: Origin::Environment };
         }
@@ -70,8 +75,11 @@ impl AdminPassword {
         if let Some(text) = env(PASSWORD_VARIABLE).filter(|text| !text.is_empty()) {
             return Self::Known { secret: Secret::new(text), origin: Origin::Environment };
         }
-        match &spec.admin_password {
-            Some(secret) => Self::Known { secret: secret.clone(), origin: Origin::File },
+        if let Some(secret) = &spec.admin_password {
+            return Self::Known { secret: secret.clone(), origin: Origin::File };
+        }
+        match config.map(password_beside).filter(|path| path.symlink_metadata().is_ok()) {
+            Some(path) => Self::from_file(path, Origin::PasswordFile),
             None => Self::Missing,
         }
     }
@@ -110,9 +118,18 @@ impl AdminPassword {
                 path.display()
             ))
             .field("owncast.admin-password-file")
-            .allowed("a file that this user may read, holding the password on one line")),
+            .allowed("a file that this user may read (try sudo), holding the password on one line")),
         }
     }
+}
+
+/// Where the units take the credential from: beside the configuration of each agent.
+pub fn password_beside(config: &Path) -> PathBuf {
+    let name = match config.file_stem().and_then(|stem| stem.to_str()) {
+        None | Some("agent") => "admin-password".to_owned(),
+        Some(instance) => format!("{instance}.admin-password"),
+    };
+    config.with_file_name(name)
 }
 
 /// The packages' unit gives an empty line where the operator has made no credential: without it systemd would not start the
@@ -160,7 +177,7 @@ mod tests {
         let nothing = |_: &str| None;
 
         let get = |spec: &OwncastSpec, env: &dyn Fn(&str) -> Option<String>| {
-            AdminPassword::resolve(spec, env).get().unwrap().expose().to_owned()
+            AdminPassword::resolve(spec, None, env).get().unwrap().expose().to_owned()
         };
         assert_eq!(
             get(&full, &with_credential),
@@ -174,12 +191,20 @@ mod tests {
         assert_eq!(get(&full, &with_credential), "from file\n", "and so is an empty one");
         std::fs::write(credentials.join(PASSWORD_CREDENTIAL), "from credential").unwrap();
         assert_eq!(get(&full, &with_credential), "from credential");
-        assert_eq!(AdminPassword::resolve(&none, &nothing), AdminPassword::Missing);
         let handed = |name: &str| match name {
             HANDED_PASSWORD => Some("handed on".to_owned()),
             other => with_credential(other),
         };
         assert_eq!(get(&full, &handed), "handed on", "the files may be root's");
+        let config = folder.path().join("agent.toml");
+        let beside = |spec: &OwncastSpec| AdminPassword::resolve(spec, Some(&config), &nothing);
+        assert_eq!(beside(&none), AdminPassword::Missing);
+        std::fs::write(folder.path().join("admin-password"), "from beside\n").unwrap();
+        assert_eq!(beside(&none).get().unwrap().expose(), "from beside");
+        assert_eq!(beside(&toml_only).get().unwrap().expose(), "from toml");
+        let another = AdminPassword::resolve(&none, Some(&folder.path().join("radio.toml")), &nothing);
+        assert_eq!(another, AdminPassword::Missing, "each agent has its own");
+        assert_eq!(AdminPassword::resolve(&none, None, &nothing), AdminPassword::Missing);
     }
 
     #[test]
@@ -203,7 +228,7 @@ mod tests {
                 "admin-password-file = {:?}\nadmin-password = \"older\"",
                 path.display().to_string()
             ));
-            let message = AdminPassword::resolve(&spec, &|_| None).get().unwrap_err().to_string();
+            let message = AdminPassword::resolve(&spec, None, &|_| None).get().unwrap_err().to_string();
             assert!(message.contains(said) && message.contains(&path.display().to_string()), "{message}");
         }
     }

@@ -19,7 +19,7 @@ pub enum Origin {
     Environment,
     /// A systemd credential.
     Credential,
-    /// The file named by `admin-password-file`.
+    /// The file named by `admin-password-file`, or the one beside the configuration.
     PasswordFile,
     /// Read from Owncast at run time.
     Owncast,

@@ -345,7 +345,9 @@ async fn counts(api: &Api) -> Result<OwncastCounts, OwncastError> {
 }
 
 async fn undo(hands: &Hands<'_>, dry_run: bool, now: Timestamp) -> Result<Undone, Refusal> {
-    let (mut from, mut all) = (String::new(), Undone::default());
+    let stored: Identity = hands.store.read(|view| view.meta()).await?;
+    let actor = stored.addresses.map(|addresses| addresses.actor());
+    let (mut from, mut all) = (String::new(), Undone { actor, ..Undone::default() });
     loop {
         let (next, undone) =
             decide(hands.store, dry_run, move |draft| adopt::undo(draft, &from, LOOK, now)).await?;

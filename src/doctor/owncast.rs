@@ -36,7 +36,7 @@ pub(super) async fn look(patient: &Patient) -> Told {
             .push(Finding::unchecked(Code::Owncast, "without a configuration its address is not known"));
         return told;
     };
-    let password = password(patient, config);
+    let password = config.owncast.admin_password.get().ok().cloned();
     let given = password.clone().unwrap_or_else(|| Secret::new(""));
     let api = match Api::read_only(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), given)
     {
@@ -95,15 +95,6 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
     }
     told.server_url = Some(settings.server_url);
     told.username = Some(settings.federation.username);
-}
-
-/// The configured password, or the one that the service gets as a credential, if this user may read it.
-fn password(patient: &Patient, config: &Config) -> Option<Secret> {
-    if let Ok(password) = config.owncast.admin_password.get() {
-        return Some(password.clone());
-    }
-    let text = std::fs::read_to_string(patient.password_file.as_deref()?).ok()?;
-    Some(text.trim_end_matches(['\r', '\n'])).filter(|text| !text.is_empty()).map(Secret::new)
 }
 
 /// The agent has one, as a credential: whether it is right shows in what it can do.

@@ -50,7 +50,9 @@ async fn next_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_recorded_database_moves_in_without_an_agent() {
     // The recorded followers live on ports of this machine.
-    let stage = Stage::prepare(quick(), &[PASSWORD]).await;
+    let stage = Stage::prepare(quick(), &[]).await;
+    // Where setup puts it: the service gets it from there, and the configuration says nothing of it.
+    fs::write(stage.agent.path("admin-password"), "abc123\n").unwrap();
     let data = DataDir::recorded();
     let before = fs::read(data.path().join("owncast.db-wal")).unwrap();
     let folder = stage.agent.path("store");
@@ -69,7 +71,15 @@ async fn the_recorded_database_moves_in_without_an_agent() {
     }
     assert_eq!(report["now"]["here"], json!({"approved": 6, "pending": 2, "rejected": 2, "parked": 0}));
     assert_eq!(report["now"]["owncast"], json!({"approved": 0, "pending": 0, "rejected": 0}));
-    assert_eq!(report["found"]["blocks"], 2);
+    assert_eq!((&report["found"]["blocks"], &report["counts_differ"]), (&json!(2), &json!(true)));
+    let told = says(&stage, &[&["adopt"][..], &from].concat(), 0).await;
+    for part in [
+        "WARNING: these counts differ from Owncast's own: 6 approved here and 0 there",
+        "see that it is this Owncast's",
+        &format!("adopt --catch-up --data-dir {}\n", data.argument()),
+    ] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
     let again = adopt(&stage, &from).await;
     assert_eq!((&again["found"]["known"], &again["found"]["taken"]), (&json!(10), &json!(0)));
     assert_eq!(again["found"]["posts_known"], 3);
@@ -101,8 +111,18 @@ async fn the_recorded_database_moves_in_without_an_agent() {
     let forced = adopt(&stage, &["--catch-up", "--force", "--data-dir", few.argument()]).await;
     assert_eq!((&forced["found"]["left"], &forced["now"]["here"]["approved"]), (&json!(7), &json!(1)));
     assert_eq!(adopt(&stage, &from).await["found"]["taken"], 7, "the whole one brings them back");
-    let told = says(&stage, &["adopt", "--undo"], 0).await;
-    assert!(told.contains("10 followers and 3 posts"), "{told}");
+    // Nobody is at a terminal to be asked whether these are the ones.
+    let asked = says(&stage, &["adopt", "--undo"], 1).await;
+    let whole = format!(
+        "--config {} adopt --undo --yes\nNothing has changed",
+        stage.agent.path("agent.toml").display()
+    );
+    assert!(asked.contains("10 followers and 3 posts of https://live.example/federation/user/"), "{asked}");
+    assert!(asked.contains(&whole), "{asked}");
+    let told = says(&stage, &["adopt", "--undo", "--yes"], 0).await;
+    assert!(told.contains("10 followers and 3 posts of https://live.example/federation/user/"), "{told}");
+    let told = says(&stage, &["disconnect"], 0).await;
+    assert!(told.contains("nothing of the agent's in Owncast"), "{told}");
 }
 
 /// A stream whose two followers know its actor and key; then the agent is gone, and Owncast has both in its own tables.

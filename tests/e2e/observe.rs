@@ -22,7 +22,10 @@ struct Observer {
 impl Observer {
     fn start(agent: &TestAgent, arguments: &[&str]) -> Observer {
         let (said, logged) = (agent.path("observer.out"), agent.path("observer.log"));
+        // Beside the configuration, where setup puts it, and nowhere else.
+        fs::write(agent.path("admin-password"), "abc123\n").unwrap();
         let mut command = agent.run_command(&[&["--observe"], arguments].concat());
+        command.env_remove("OWNCAST_ADMIN_PASSWORD");
         command.stdout(File::create(&said).unwrap()).stderr(File::create(&logged).unwrap());
         Observer { child: command.spawn().unwrap(), said, logged }
     }

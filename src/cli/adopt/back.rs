@@ -12,7 +12,7 @@ use super::{Args, told};
 use crate::activitypub::signature::PrivateKey;
 use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
-use crate::adopt::read_identity;
+use crate::adopt::{interrupted, read_identity};
 use crate::cli::files::{Places, unexpected};
 use crate::cli::text::{counted, json};
 use crate::cli::{Failure, Outcome};
@@ -80,7 +80,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
         }
     };
     let done = Done { given, dry_run: args.dry_run, backup, update };
-    if as_json { json(&done) } else { Ok(what_was_done(&done)) }
+    if as_json { json(&done) } else { Ok(what_was_done(&done, places)) }
 }
 
 fn same_key(one: &str, other: &str) -> bool {
@@ -91,6 +91,7 @@ fn same_key(one: &str, other: &str) -> bool {
 fn followers(hand: &Hand<'_>) -> Result<Vec<Row>, Failure> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
+        interrupted::check()?;
         let Adopted::FollowersBack { rows, next } = hand.step(Adopting::FollowersBack { after })? else {
             return Err(unexpected());
         };
@@ -105,6 +106,7 @@ fn followers(hand: &Hand<'_>) -> Result<Vec<Row>, Failure> {
 fn posts(hand: &Hand<'_>) -> Result<Vec<Document>, Failure> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
+        interrupted::check()?;
         let Adopted::PostsBack { posts, next } = hand.step(Adopting::PostsBack { after })? else {
             return Err(unexpected());
         };
@@ -119,6 +121,7 @@ fn posts(hand: &Hand<'_>) -> Result<Vec<Document>, Failure> {
 fn left(hand: &Hand<'_>, known: &[String]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for actors in known.chunks(ACTORS) {
+        interrupted::check()?;
         let Adopted::Left(left) = hand.step(Adopting::Left { actors: actors.to_vec() })? else {
             return Err(unexpected());
         };
@@ -145,7 +148,7 @@ fn settings(hand: &Hand<'_>) -> Result<(Vec<String>, Option<String>), Failure> {
     }
 }
 
-fn what_was_done(done: &Done) -> String {
+fn what_was_done(done: &Done, places: &Places) -> String {
     let given = &done.given;
     let mut text = format!(
         "{}: {} new there, {} removed who have left, {}, {} in all.\n",
@@ -166,11 +169,17 @@ fn what_was_done(done: &Done) -> String {
     };
     text.push_str(&format!("The database as it was is in {}; it holds the key.\n", backup.display()));
     if done.update.is_some() {
-        text.push_str("Followers are told of the profile a last time: let the agent run until they were (owncast-herald deliveries).\n");
+        text.push_str(&format!(
+            "Followers are told of the profile a last time: let the agent run until they were ({}).\n",
+            places.command("deliveries")
+        ));
     }
-    text.push_str(
+    text.push_str(&format!(
         "Next: take the agent's lines out of the proxy, so that nobody follows here any more, and run this once more: it \
-         gives back who followed meanwhile. Then stop the agent, start Owncast, and run `owncast-herald disconnect`.\n",
-    );
+         gives back who followed meanwhile. Then stop the agent, start Owncast, and take out of it what the agent made there:\n  \
+         {}\n  {}\n",
+        places.systemctl("disable --now"),
+        places.command("disconnect")
+    ));
     text
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::hand::Hand;
 use super::move_in::{MovedIn, may, take, warn};
-use super::{Args, key, told};
+use super::{Args, command, data_dir, key, told};
 use crate::adopt::live::Live;
 use crate::adopt::{back, read_identity};
 use crate::cli::files::Places;
@@ -25,14 +25,14 @@ struct Done<'a> {
     backup: Option<&'a Path>,
 }
 
-pub(super) fn finish(places: &Places, args: &Args, data_dir: &Path, as_json: bool) -> Outcome {
+pub(super) fn finish(places: &Places, args: &Args, folder: &Path, as_json: bool) -> Outcome {
     owncast_is_stopped(places, args)?;
     let config = places.own_files(args.store.as_deref())?;
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
     // Asked before the database is opened: what is refused leaves no copy of it.
-    may(&hand, &read_identity(data_dir)?)?;
+    may(&hand, &read_identity(folder)?)?;
     // Opened before anything is taken over: what cannot be moved in the end is better told at once.
-    let mut live = if args.dry_run { Live::rehearse(data_dir) } else { Live::open(data_dir) }?;
+    let mut live = if args.dry_run { Live::rehearse(folder) } else { Live::open(folder) }?;
     let (identity, found) = live.everything()?;
     let actors: BTreeSet<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
     let taken = take(&hand, &config, args, &identity, found)?;
@@ -40,17 +40,17 @@ pub(super) fn finish(places: &Places, args: &Args, data_dir: &Path, as_json: boo
     let backup = live.backup().map(Path::to_owned);
     live.close()?;
     let key = key::adopted(&identity, &config, taken.key_written, hand.is_agent())?;
-    let report = MovedIn { key: Some(key), dry_run: args.dry_run, found: taken.tally, now: taken.finished };
+    let report = MovedIn::new(Some(key), args.dry_run, taken.tally, taken.finished);
     let done = Done { report, moved: moved.moved, stay: moved.stay, backup: backup.as_deref() };
     if as_json {
         return json(&done);
     }
     warn(&done.report);
-    Ok(what_was_done(&done))
+    Ok(what_was_done(&done, places, args))
 }
 
-fn what_was_done(done: &Done<'_>) -> String {
-    let mut text = told::report(&done.report);
+fn what_was_done(done: &Done<'_>, places: &Places, args: &Args) -> String {
+    let mut text = told::report(&done.report, places);
     let rows = counted(done.moved, "row");
     text.push_str(&match done.backup {
         Some(_) => format!("{rows} moved into a table that Owncast does not use.\n"),
@@ -68,8 +68,9 @@ fn what_was_done(done: &Done<'_>) -> String {
     text.push_str(&match done.backup {
         Some(backup) => format!(
             "The database as it was is in {}; it holds the key.\n\
-             Next: start Owncast. `owncast-herald adopt --give-back` undoes this.\n",
-            backup.display()
+             Next: start Owncast. To undo this, with Owncast stopped once more:\n  {}\n",
+            backup.display(),
+            command(places, args, &format!("--give-back {}", data_dir(args.data_dir.as_deref())))
         ),
         None => told::DRY.to_owned(),
     });

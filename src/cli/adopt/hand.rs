@@ -53,16 +53,17 @@ impl<'a> Hand<'a> {
         let config = places.own_files(store)?;
         let folder = config.store.path.clone();
         if !may_change && would_change(&folder) {
-            return Err(Failure::new(
-                "no agent runs, which is asked for its followers; start it (systemctl start owncast-herald). Nothing has \
-                 changed",
-            ));
+            return Err(Failure::new(format!(
+                "no agent runs, which is asked for its followers; start it ({}). Nothing has changed",
+                places.systemctl("start")
+            )));
         }
         if !folder.is_dir() {
             return Err(Failure::new(format!(
-                "no agent runs, and there is no store in {}; start the service once (systemctl start owncast-herald), or \
-                 name the agent's folder with --store DIR",
-                folder.display()
+                "no agent runs, and there is no store in {}; start the service once ({}), or name the agent's \
+                 folder with --store DIR",
+                folder.display(),
+                places.systemctl("start")
             )));
         }
         // Read before: the owner of the store may not be allowed to.

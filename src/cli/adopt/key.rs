@@ -33,7 +33,7 @@ pub(super) struct Adopted<'a> {
 pub(super) fn key_only(places: &Places, args: &Args, data_dir: &Path, as_json: bool) -> Outcome {
     let config = places.own_files(args.store.as_deref())?;
     let key_file = &config.identity.key_file;
-    folder_of(key_file)?;
+    folder_of(places, key_file)?;
     let identity = read_identity(data_dir)?;
     let written = take_key(&identity, &config, args.force)?;
     let adopted = adopted(&identity, &config, written, places.agent_runs())?;
@@ -43,19 +43,20 @@ pub(super) fn key_only(places: &Places, args: &Args, data_dir: &Path, as_json: b
     for warning in &adopted.warnings {
         remark(&format!("warning: {warning}"));
     }
-    Ok(told(&adopted))
+    Ok(told(&adopted, places))
 }
 
 /// The folder that the key goes to, which the service has made.
-pub(super) fn folder_of(key_file: &Path) -> Result<&Path, Failure> {
+pub(super) fn folder_of<'a>(places: &Places, key_file: &'a Path) -> Result<&'a Path, Failure> {
     let folder = key_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if folder.is_dir() {
         return Ok(folder);
     }
     Err(Failure::new(format!(
         "there is no folder {} for the key; start the service once, which makes it and then waits for the key \
-         (systemctl start owncast-herald), or name the agent's folder with --store DIR",
-        folder.display()
+         ({}), or name the agent's folder with --store DIR",
+        folder.display(),
+        places.systemctl("start")
     )))
 }
 
@@ -149,14 +150,18 @@ impl Adopted<'_> {
     }
 }
 
-fn told(adopted: &Adopted<'_>) -> String {
+fn told(adopted: &Adopted<'_>, places: &Places) -> String {
     let mut text = found(adopted);
     text.push_str(&adopted.fate(false));
-    text.push_str(match (adopted.agent_running, adopted.written) {
-        (true, true) => "Next: restart the agent, which is running without it (systemctl restart owncast-herald).\n",
-        (true, false) => "Next: if the agent was started before this key was there, restart it (systemctl restart owncast-herald).\n",
-        (false, _) => "Next: start the agent (systemctl start owncast-herald).\n",
-    });
-    text.push_str("Then `owncast-herald status` must show this actor.\n");
+    let (what, verb) = match (adopted.agent_running, adopted.written) {
+        (true, true) => ("restart the agent, which is running without it", "restart"),
+        (true, false) => ("if the agent was started before this key was there, restart it", "restart"),
+        (false, _) => ("start the agent", "start"),
+    };
+    text.push_str(&format!(
+        "Next: {what} ({}).\nThen `{}` must show this actor.\n",
+        places.systemctl(verb),
+        places.command("status")
+    ));
     text
 }

@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::hand::Hand;
 use super::key::{self, Adopted as Key};
 use super::{Args, never_federated, run_number, told};
-use crate::adopt::{AdoptedIdentity, Found, batches, read_everything};
+use crate::adopt::{AdoptedIdentity, Found, batches, interrupted, read_everything};
 use crate::cli::files::{Places, unexpected};
 use crate::cli::outcome::remark;
 use crate::cli::text::json;
 use crate::cli::{Failure, Outcome};
 use crate::config::Config;
-use crate::control::protocol::adopt::{Adopted, Adopting, Finished, short_name};
+use crate::control::protocol::adopt::{Adopted, Adopting, Finished, OwncastCounts, short_name};
 use crate::model::Addresses;
 use crate::model::adopted::{Batch, Tally};
 
@@ -32,18 +32,48 @@ pub(super) struct MovedIn<'a> {
     pub(super) found: Tally,
     /// How things stand.
     pub(super) now: Finished,
+    /// These are other numbers of followers than Owncast has.
+    pub(super) counts_differ: bool,
+}
+
+/// Numbers of followers that are not the same: approved, pending, rejected.
+pub(super) struct Compared {
+    pub(super) ours: [u64; 3],
+    pub(super) theirs: [u64; 3],
+    /// Set aside here, and counted by Owncast in some state.
+    pub(super) held: u64,
+}
+
+impl<'a> MovedIn<'a> {
+    /// The result, compared with Owncast's own count.
+    pub(super) fn new(key: Option<Key<'a>>, dry_run: bool, found: Tally, now: Finished) -> MovedIn<'a> {
+        let moved = MovedIn { key, dry_run, found, now, counts_differ: false };
+        MovedIn { counts_differ: moved.compared().is_some(), ..moved }
+    }
+
+    /// What is here, or would be, against what Owncast counts; `None` if that is the same or not known.
+    pub(super) fn compared(&self) -> Option<Compared> {
+        let OwncastCounts { approved, pending, rejected } = self.now.owncast?;
+        let theirs = [approved, pending, rejected];
+        let (found, here) = (&self.found, self.now.here);
+        let (ours, held) = match self.dry_run {
+            true => ([found.approved, found.pending, found.rejected], 0),
+            false => ([here.approved, here.pending, here.rejected], here.parked + self.now.set_aside),
+        };
+        (ours != theirs).then_some(Compared { ours, theirs, held })
+    }
 }
 
 /// Reads the database, then hands everything over.
 pub(super) fn from_database(places: &Places, args: &Args, data_dir: &Path, as_json: bool) -> Outcome {
     let config = places.own_files(args.store.as_deref())?;
-    key::folder_of(&config.identity.key_file)?;
+    key::folder_of(places, &config.identity.key_file)?;
     let (identity, found) = read_everything(data_dir)?;
     let hand = Hand::reach(places, args.store.as_deref())?;
     let taken = take(&hand, &config, args, &identity, found)?;
     let key = key::adopted(&identity, &config, taken.key_written, hand.is_agent())?;
-    let moved = MovedIn { key: Some(key), dry_run: args.dry_run, found: taken.tally, now: taken.finished };
-    answer(&moved, args, Some(data_dir), as_json)
+    let moved = MovedIn::new(Some(key), args.dry_run, taken.tally, taken.finished);
+    answer(&moved, places, args, as_json)
 }
 
 /// What was taken from a database.
@@ -91,6 +121,7 @@ pub(super) fn take(
     let leavers = leavers && !nobody && !incomplete && present.is_some();
     let mut tally = Tally::default();
     for batch in batches(found, &of, run, args.dry_run) {
+        interrupted::check()?;
         tally.add(took(hand.step(Adopting::Take { batch })?)?);
     }
     unreadable.into_iter().for_each(|problem| tally.problem(problem));
@@ -134,7 +165,7 @@ pub(super) fn from_api(places: &Places, args: &Args, as_json: bool) -> Outcome {
     let finish = Adopting::Finish { of: None, run, leavers, present, force, dry_run };
     let now = finished(hand.step(finish)?)?;
     found.left = now.left;
-    answer(&MovedIn { key: None, dry_run, found, now }, args, None, as_json)
+    answer(&MovedIn::new(None, dry_run, found, now), places, args, as_json)
 }
 
 fn took(adopted: Adopted) -> Result<Tally, Failure> {
@@ -151,12 +182,12 @@ fn finished(adopted: Adopted) -> Result<Finished, Failure> {
     }
 }
 
-fn answer(moved: &MovedIn<'_>, args: &Args, data_dir: Option<&Path>, as_json: bool) -> Outcome {
+fn answer(moved: &MovedIn<'_>, places: &Places, args: &Args, as_json: bool) -> Outcome {
     if as_json {
         return json(moved);
     }
     warn(moved);
-    Ok(told::moved_in(moved, args.catch_up, data_dir))
+    Ok(told::moved_in(moved, places, args))
 }
 
 /// What of the copy and the key is to be known.

@@ -1,9 +1,8 @@
 //! What moving in says at its end.
 
-use std::path::Path;
-
-use super::key;
-use super::move_in::MovedIn;
+use super::move_in::{Compared, MovedIn};
+use super::{Args, command, data_dir, key};
+use crate::cli::files::Places;
 use crate::cli::text::{counted, line};
 use crate::control::protocol::adopt::{Finished, OwncastCounts};
 use crate::model::adopted::Tally;
@@ -12,15 +11,15 @@ use crate::model::adopted::Tally;
 pub(super) const DRY: &str = "Nothing has changed: this was a dry run.\n";
 
 /// The report, and what comes next.
-pub(super) fn moved_in(moved: &MovedIn<'_>, catch_up: bool, data_dir: Option<&Path>) -> String {
-    let mut text = report(moved);
-    text.push_str(&next(moved, catch_up, data_dir));
+pub(super) fn moved_in(moved: &MovedIn<'_>, places: &Places, args: &Args) -> String {
+    let mut text = report(moved, places);
+    text.push_str(&next(moved, places, args));
     text
 }
 
 /// The report.
-pub(super) fn report(moved: &MovedIn<'_>) -> String {
-    let MovedIn { key, dry_run, found, now } = moved;
+pub(super) fn report(moved: &MovedIn<'_>, places: &Places) -> String {
+    let MovedIn { key, dry_run, found, now, .. } = moved;
     let mut text = key.as_ref().map(key::found).unwrap_or_default();
     text.push_str(&format!(
         "Followers in Owncast: {} approved, {} pending, {} rejected\n",
@@ -39,10 +38,16 @@ pub(super) fn report(moved: &MovedIn<'_>) -> String {
         found.problems.iter().for_each(|problem| text.push_str(&format!("  {}\n", line(problem))));
     }
     text.push_str(&standing(now));
+    if let Some(warning) = differing(moved) {
+        text.push_str(&warning);
+    }
     if let Some(key) = key {
         text.push_str(&key.fate(*dry_run));
         if key.replaced() && !dry_run {
-            text.push_str("An agent that ran with another key goes on with it until it is restarted (systemctl restart owncast-herald).\n");
+            text.push_str(&format!(
+                "An agent that ran with another key goes on with it until it is restarted: {}\n",
+                places.systemctl("restart")
+            ));
         }
     }
     text
@@ -89,19 +94,88 @@ fn standing(now: &Finished) -> String {
     text
 }
 
-fn next(moved: &MovedIn<'_>, catch_up: bool, data_dir: Option<&Path>) -> String {
+/// What differs between here and Owncast, and what that may mean.
+fn differing(moved: &MovedIn<'_>) -> Option<String> {
+    let Compared { ours, theirs, held } = moved.compared()?;
+    let [ours_in_all, theirs_in_all] = [ours, theirs].map(|counts| counts.iter().sum::<u64>());
+    let pairs = ["approved", "pending", "rejected"].iter().zip(ours.iter().zip(theirs));
+    let pairs: Vec<String> = pairs
+        .filter(|(_, (ours, theirs))| *ours != theirs)
+        .map(|(state, (ours, theirs))| format!("{ours} {state} here and {theirs} there"))
+        .collect();
+    let database = [moved.found.approved, moved.found.pending, moved.found.rejected];
+    let why = if moved.key.is_some() && database != theirs {
+        "The database holds others than Owncast counts: see that it is this Owncast's, and not an old copy; if somebody has \
+         followed or left meanwhile, --catch-up takes it"
+            .to_owned()
+    } else if held > 0 && ours_in_all + held == theirs_in_all {
+        format!("These are the {} set aside, see above", counted(held, "follower"))
+    } else {
+        "Who has followed or left here since is not in Owncast's list, and who was not taken is told above"
+            .to_owned()
+    };
+    Some(format!("WARNING: these counts differ from Owncast's own: {}. {why}.\n", pairs.join(", ")))
+}
+
+fn next(moved: &MovedIn<'_>, places: &Places, args: &Args) -> String {
     if moved.dry_run {
         return DRY.to_owned();
     }
-    let from = data_dir.map_or("--api".to_owned(), |dir| format!("--data-dir {}", dir.display()));
-    if catch_up {
-        return "Next: owncast-herald status. With Owncast stopped, `owncast-herald adopt --finish` keeps it from sending \
-                anything of its own to these followers.\n"
-            .to_owned();
+    let from = match args.api {
+        true => "--api".to_owned(),
+        false => data_dir(args.data_dir.as_deref()),
+    };
+    if args.catch_up {
+        return format!(
+            "Next: see how the agent is, then, with Owncast stopped, keep it from sending anything of its own to these \
+             followers:\n  {}\n  {}\n",
+            places.command("status"),
+            command(places, args, &format!("--finish {}", data_dir(args.data_dir.as_deref())))
+        );
     }
     format!(
-        "Next: lead the proxy to the agent, then take whoever followed or left in between:\n  \
-         owncast-herald adopt --catch-up {from}\n\
-         To take this back: owncast-herald adopt --undo\n"
+        "Next: lead the proxy to the agent, then take whoever followed or left in between:\n  {}\n\
+         To take this back:\n  {}\n",
+        command(places, args, &format!("--catch-up {from}")),
+        command(places, args, "--undo")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::follower::FollowerCounts;
+
+    fn moved(here: [u64; 3], theirs: [u64; 3], set_aside: u64) -> MovedIn<'static> {
+        let [approved, pending, rejected] = here;
+        let here = FollowerCounts { approved, pending, rejected, ..FollowerCounts::default() };
+        let [approved, pending, rejected] = theirs;
+        let owncast = Some(OwncastCounts { approved, pending, rejected });
+        let now = Finished { here, owncast, set_aside, ..Finished::default() };
+        let found = Tally { approved, pending, rejected, ..Tally::default() };
+        MovedIn { key: None, dry_run: false, found, counts_differ: false, now }
+    }
+
+    #[test]
+    fn counts_that_differ_are_warned_of() {
+        assert_eq!(differing(&moved([6, 2, 2], [6, 2, 2], 0)), None);
+        let warning = differing(&moved([6, 2, 2], [0, 2, 0], 0)).unwrap();
+        assert!(warning.contains("6 approved here and 0 there, 2 rejected here and 0 there"), "{warning}");
+        let warning = differing(&moved([5, 2, 2], [6, 2, 2], 1)).unwrap();
+        assert!(warning.contains("the 1 follower set aside"), "{warning}");
+    }
+
+    #[test]
+    fn what_is_next_can_be_typed() {
+        let places = Places { instance: "radio".parse().ok(), ..Places::default() };
+        let args = Args { data_dir: Some("/srv/my stream".into()), ..Args::default() };
+        let text = next(&moved([1, 0, 0], [1, 0, 0], 0), &places, &args);
+        let whole = "\n  sudo owncast-herald --instance radio adopt ";
+        for rest in ["--catch-up --data-dir '/srv/my stream'\n", "--undo\n"] {
+            assert!(text.contains(&format!("{whole}{rest}")), "{text}");
+        }
+        let args = Args { catch_up: true, ..args };
+        let text = next(&moved([1, 0, 0], [1, 0, 0], 0), &places, &args);
+        assert!(text.contains(&format!("{whole}--finish --data-dir '/srv/my stream'\n")), "{text}");
+    }
 }

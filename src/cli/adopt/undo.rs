@@ -1,23 +1,32 @@
 //! `adopt --undo`: what was taken over and has not changed since goes.
 
-use super::Args;
+use std::io::{BufRead, IsTerminal, Write};
+
 use super::hand::Hand;
-use crate::cli::Outcome;
+use super::{Args, command};
 use crate::cli::files::{Places, unexpected};
-use crate::cli::text::{counted, json};
-use crate::control::protocol::adopt::{Adopted, Adopting};
+use crate::cli::text::{counted, json, line};
+use crate::cli::{Failure, Outcome};
+use crate::control::protocol::adopt::{Adopted, Adopting, Undone};
 
 pub(super) fn undo(places: &Places, args: &Args, as_json: bool) -> Outcome {
     let hand = Hand::reach(places, args.store.as_deref())?;
-    let Adopted::Undone(undone) = hand.step(Adopting::Undo { dry_run: args.dry_run })? else {
-        return Err(unexpected());
-    };
+    if !args.dry_run && !args.yes {
+        let would = step(&hand, true)?;
+        if !agrees(&would)? {
+            return Err(Failure::new(format!(
+                "this would take back {}. If these are the ones you mean:\n  {}\nNothing has changed",
+                what(&would),
+                command(places, args, "--undo --yes")
+            )));
+        }
+    }
+    let undone = step(&hand, args.dry_run)?;
     if as_json {
         return json(&undone);
     }
     let verb = if args.dry_run { "Would take back" } else { "Took back" };
-    let mut text =
-        format!("{verb} {} and {}.\n", counted(undone.followers, "follower"), counted(undone.posts, "post"));
+    let mut text = format!("{verb} {}.\n", what(&undone));
     if undone.kept > 0 {
         text.push_str(&format!(
             "{} of whom something has become here since, and stay.\n",
@@ -26,4 +35,29 @@ pub(super) fn undo(places: &Places, args: &Args, as_json: bool) -> Outcome {
     }
     text.push_str("The key stays, and so do Owncast's blocked domains, which are taken from its settings at any rate.\n");
     Ok(text)
+}
+
+fn step(hand: &Hand<'_>, dry_run: bool) -> Result<Undone, Failure> {
+    match hand.step(Adopting::Undo { dry_run })? {
+        Adopted::Undone(undone) => Ok(undone),
+        _ => Err(unexpected()),
+    }
+}
+
+fn what(undone: &Undone) -> String {
+    let whose = undone.actor.as_deref().map_or_else(String::new, |actor| format!(" of {}", line(actor)));
+    format!("{} and {}{whose}", counted(undone.followers, "follower"), counted(undone.posts, "post"))
+}
+
+/// Asks whoever sits at a terminal; nobody there agrees to nothing.
+fn agrees(would: &Undone) -> Result<bool, Failure> {
+    let (stdin, mut out) = (std::io::stdin(), std::io::stderr());
+    if !stdin.is_terminal() {
+        return Ok(false);
+    }
+    let failed = |error: std::io::Error| Failure::new(format!("the terminal cannot be used: {error}"));
+    write!(out, "Take back {}? [y/N]: ", what(would)).and_then(|()| out.flush()).map_err(failed)?;
+    let mut typed = String::new();
+    stdin.lock().read_line(&mut typed).map_err(failed)?;
+    Ok(matches!(typed.trim().to_lowercase().as_str(), "y" | "yes"))
 }

@@ -143,8 +143,10 @@ pub struct OwncastCounts {
 }
 
 /// What was taken back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undone {
+    /// Whose followers these are; `None` where nobody knows yet who we are.
+    pub actor: Option<String>,
     /// Followers.
     pub followers: u64,
     /// Followers who stay, since something has become of them here.
