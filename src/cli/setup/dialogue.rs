@@ -56,7 +56,7 @@ impl Dialogue {
         }
         let terminal = Terminal::default();
         if !yes {
-            terminal.clone().is_left_as_it_was()?;
+            terminal.clone().give_back_at_a_signal()?;
         }
         Ok(Dialogue { asks: !yes, terminal })
     }
@@ -131,7 +131,7 @@ impl Terminal {
     /// Whoever ends the program amid a question gets the terminal back as it was. It waits on a thread of its own, because
     /// the one that asks waits for the keyboard; and for good, because a signal that was once listened to ends nothing by
     /// itself any more.
-    fn is_left_as_it_was(self) -> Result<(), Failure> {
+    fn give_back_at_a_signal(self) -> Result<(), Failure> {
         let failed = |error| Failure::new(format!("the system does not tell of signals: {error}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (mut interrupt, mut terminate, mut hang_up) = {
