@@ -132,3 +132,29 @@ fn nothing_to_run(file: &Path) -> Failure {
          or do without:  OWNCAST_ADMIN_PASSWORD=… owncast-herald run --owncast http://127.0.0.1:8080"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_that_only_root_can_read_is_handed_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.toml");
+        let found = |more: &str| {
+            std::fs::write(&file, format!("[owncast]\nurl = \"http://127.0.0.1:8080\"\n{more}")).unwrap();
+            let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
+            roots_password(&config, Some(&file))
+        };
+        assert_eq!(found("").unwrap(), None, "there is none");
+        assert_eq!(found("admin-password = \"in the file\"\n").unwrap(), None, "its owner finds that");
+        let elsewhere = folder.path().join("elsewhere");
+        let named = format!("admin-password-file = {elsewhere:?}\n");
+        assert!(found(&named).unwrap_err().to_string().contains("cannot be read"));
+        std::fs::write(&elsewhere, "named\n").unwrap();
+        assert_eq!(found(&named).unwrap(), Some(Secret::new("named")));
+        std::fs::write(folder.path().join("admin-password"), "of the service\n").unwrap();
+        assert_eq!(found("").unwrap(), Some(Secret::new("of the service")));
+        assert_eq!(found(&named).unwrap(), Some(Secret::new("named")));
+    }
+}

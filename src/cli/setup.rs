@@ -29,8 +29,8 @@ Examples:
   sudo owncast-herald setup --yes --owncast http://127.0.0.1:8080 --admin-password-file /root/owncast-password
 
 The password is asked for without being shown, or read from a file (`-`: standard input) or from the variable
-OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it written already, it
-changes and restarts nothing, sees that the service runs, and examines everything.
+OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it
+written already, it changes and restarts nothing, sees that the service runs, and examines everything.
 
 Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a
 proxy that does not know the agent is such a finding. With --no-start doctor's findings do not count.";
