@@ -7,7 +7,6 @@ Examples:
   owncast-herald run --owncast http://127.0.0.1:8080 --store ./herald
   owncast-herald run --observe
 
-
 A first try needs no file: --owncast and --store, and the admin password in the variable OWNCAST_ADMIN_PASSWORD.
 What is to be done once, such as --new-identity, is done beside a service while that is stopped, and ended with Ctrl-C when the
 log says that it is done. Started by root, the agent becomes the owner of its store, or of the folder that is to hold it.";
