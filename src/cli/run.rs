@@ -63,6 +63,11 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     }
     if let Some(owner) = Owner::of_store(&config.store.path) {
         let password = roots_password(&config, file.as_deref())?;
+        tracing::info!(
+            target: "herald::agent",
+            store = %config.store.path.display(),
+            "started by root: goes on as the owner of the store, who has to be able to read the configuration"
+        );
         return Err(owner.begin_anew(password.as_ref()));
     }
     let options = RunOptions {
