@@ -73,7 +73,7 @@ async fn a_restored_agent_goes_on_with_the_same_followers_and_key_once_it_may() 
     let whole = succeeds(&other.cli_by_file(&["import", "--check", text(&file)]).await);
     assert!(whole.contains("The file is whole") && whole.contains("key is in it"), "{whole}");
     let said = succeeds(&other.cli_by_file(&["import", text(&file)]).await);
-    assert!(said.contains("1 follower") && said.contains("owncast-herald resume"), "{said}");
+    assert!(said.contains("1 follower") && said.contains("agent.toml resume --restored"), "{said}");
     let again = fails(&other.cli_by_file(&["import", text(&file)]).await, 1);
     assert!(again.contains("--replace"), "{again}");
     let asked = server.requests().len();

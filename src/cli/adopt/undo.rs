@@ -10,10 +10,14 @@ use crate::cli::{Failure, Outcome};
 use crate::control::protocol::adopt::{Adopted, Adopting, Undone};
 
 pub(super) fn undo(places: &Places, args: &Args, as_json: bool) -> Outcome {
+    let store = places.own_files(args.store.as_deref()).map(|config| config.store.path);
+    // An agent that never ran does not know yet who it is.
+    let store = store.map_or_else(|_| String::new(), |store| format!(" in the store {}", store.display()));
+    let what = |undone: &Undone| what(undone, &store);
     let hand = Hand::reach(places, args.store.as_deref())?;
     if !args.dry_run && !args.yes {
         let would = step(&hand, true)?;
-        if !agrees(&would)? {
+        if !agrees(&what(&would))? {
             return Err(Failure::new(format!(
                 "this would take back {}. If these are the ones you mean:\n  {}\nNothing has changed",
                 what(&would),
@@ -44,19 +48,20 @@ fn step(hand: &Hand<'_>, dry_run: bool) -> Result<Undone, Failure> {
     }
 }
 
-fn what(undone: &Undone) -> String {
-    let whose = undone.actor.as_deref().map_or_else(String::new, |actor| format!(" of {}", line(actor)));
+fn what(undone: &Undone, store: &str) -> String {
+    let whose =
+        undone.actor.as_deref().map_or_else(|| store.to_owned(), |actor| format!(" of {}", line(actor)));
     format!("{} and {}{whose}", counted(undone.followers, "follower"), counted(undone.posts, "post"))
 }
 
 /// Asks whoever sits at a terminal; nobody there agrees to nothing.
-fn agrees(would: &Undone) -> Result<bool, Failure> {
+fn agrees(would: &str) -> Result<bool, Failure> {
     let (stdin, mut out) = (std::io::stdin(), std::io::stderr());
     if !stdin.is_terminal() {
         return Ok(false);
     }
     let failed = |error: std::io::Error| Failure::new(format!("the terminal cannot be used: {error}"));
-    write!(out, "Take back {}? [y/N]: ", what(would)).and_then(|()| out.flush()).map_err(failed)?;
+    write!(out, "Take back {would}? [y/N]: ").and_then(|()| out.flush()).map_err(failed)?;
     let mut typed = String::new();
     stdin.lock().read_line(&mut typed).map_err(failed)?;
     Ok(matches!(typed.trim().to_lowercase().as_str(), "y" | "yes"))
