@@ -4,7 +4,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -325,32 +325,6 @@ fn what_is_missing_for_moving_in_is_named() {
     let nowhere = folder.path().join("none");
     fails(&adopt(&nowhere, &store, &[]), 1, &[nowhere.to_str().unwrap()]);
     fails(&adopt(&data, &nowhere, &[]), 1, &[nowhere.to_str().unwrap(), "systemctl start", "--store"]);
-}
-
-#[test]
-fn an_interrupted_move_leaves_no_copy_of_the_key() {
-    let (folder, data, store) = moving_in();
-    let scratch = folder.path().join("scratch");
-    std::fs::create_dir(&scratch).unwrap();
-    let is_empty = || std::fs::read_dir(&scratch).unwrap().next().is_none();
-    let database = std::fs::File::options().write(true).open(data.join("owncast.db")).unwrap();
-    let mut command = program();
-    command.args(["adopt", "--key-only", "--data-dir"]).arg(&data).arg("--store").arg(&store);
-    command.env("TMPDIR", &scratch).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    // A database that changes all the time is copied again and again.
-    let mut ended = None;
-    while is_empty() && ended.is_none() {
-        database.set_modified(std::time::SystemTime::now()).unwrap();
-        ended = child.try_wait().unwrap();
-    }
-    if ended.is_none() {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
-            .unwrap();
-    }
-    let status = child.wait().unwrap();
-    assert!(status.code().is_some(), "it ended by itself: {status}");
-    assert!(is_empty());
 }
 
 #[test]

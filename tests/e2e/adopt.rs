@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use owncast_herald::sim::fediverse::{Flavour, Person};
 use owncast_herald::sim::owncast::{Follower, FollowerState, Options};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::data_dir::DataDir;
@@ -355,4 +358,29 @@ async fn root_of_the_whole_machine_finishes_and_gives_back_and_nobody_else() {
     let blocked =
         data.texts("SELECT CAST(value AS TEXT) FROM datastore WHERE key = 'federation_blocked_domains'");
     assert!(blocked[0].ends_with("bad.example,worse.example,worst.example"), "{blocked:?}");
+}
+
+#[test]
+fn an_interrupted_move_leaves_no_copy_of_the_key() {
+    let (data, folder) = (DataDir::recorded(), tempfile::tempdir().unwrap());
+    let [scratch, store] = ["scratch", "store"].map(|name| folder.path().join(name));
+    [&scratch, &store].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    let is_empty = || fs::read_dir(&scratch).unwrap().next().is_none();
+    let database = fs::File::options().write(true).open(data.path().join("owncast.db")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_owncast-herald"));
+    command.args(["adopt", "--key-only", "--data-dir", data.argument(), "--store"]).arg(&store);
+    command.env("TMPDIR", &scratch).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    // A database that changes all the time is copied again and again.
+    let mut ended = None;
+    while is_empty() && ended.is_none() {
+        database.set_modified(SystemTime::now()).unwrap();
+        ended = child.try_wait().unwrap();
+    }
+    if ended.is_none() {
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    }
+    let status = child.wait().unwrap();
+    assert!(status.code().is_some(), "it ended by itself: {status}");
+    assert!(is_empty());
 }
