@@ -184,12 +184,14 @@ fn beside(source: &Path, suffix: &str) -> PathBuf {
 #[derive(Debug)]
 struct Backup {
     path: PathBuf,
+    /// Which of [`Backup::PARTS`] it has.
+    made: Vec<(&'static str, &'static str)>,
     stays: bool,
 }
 
 impl Backup {
     /// Its parts have these names behind the database's until it is to stay.
-    const PARTS: [(&str, &str); 2] = [("-wal.part", "-wal"), (".part", "")];
+    const PARTS: [(&'static str, &'static str); 2] = [("-wal.part", "-wal"), (".part", "")];
     /// Behind the database's name.
     const INFIX: &str = ".before-herald-";
 
@@ -198,12 +200,13 @@ impl Backup {
         let now = Timestamp::now();
         let stamp = now.strftime("%Y%m%dT%H%M%S").to_string();
         let path = beside(source, &format!("{}{stamp}.{:03}Z", Backup::INFIX, now.subsec_millisecond()));
-        let backup = Backup { path, stays: false };
+        let mut backup = Backup { path, made: Vec::new(), stays: false };
         for (part, name) in Backup::PARTS {
             let (from, to) = (beside(&copy.database(), name), beside(&backup.path, part));
             if from.exists() {
                 write_like(source, &from, &to)
                     .map_err(|error| AdoptError::NotWritable { path: to.clone(), source: error })?;
+                backup.made.push((part, name));
             }
             interrupted::check()?;
         }
@@ -211,14 +214,15 @@ impl Backup {
         Ok(backup)
     }
 
-    /// Gives it its name, under which it stays.
+    /// Gives it its name, under which it stays. Fails if a part is gone: another process may have taken it for one that a
+    /// killed process has left.
     fn keep(&mut self) -> Result<(), AdoptError> {
-        for (part, name) in Backup::PARTS {
+        if self.stays {
+            return Ok(());
+        }
+        for (part, name) in &self.made {
             let (from, to) = (beside(&self.path, part), beside(&self.path, name));
-            if from.exists() {
-                fs::rename(&from, &to)
-                    .map_err(|error| AdoptError::NotWritable { path: to, source: error })?;
-            }
+            fs::rename(&from, &to).map_err(|error| AdoptError::NotWritable { path: to, source: error })?;
         }
         self.sync()?;
         self.stays = true;

@@ -40,16 +40,21 @@ impl Federation {
         };
         let Ok(effective) = settled else { return };
         let IdentityState::Settled { addresses, .. } = &effective.identity else { return };
+        let cannot = |error: anyhow::Error| {
+            tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
+        };
+        // The key that the actor's document names, whatever is put into its file while a restored store is held.
+        let key = match signing_key(&effective.config) {
+            Ok(key) => key,
+            Err(error) => return cannot(error),
+        };
         // Nothing of what follows is there before: who is asked for a key learns of a signature of ours, too.
         if !self.may_send(&stop).await {
             return;
         }
-        let (options, refetcher) = match self.settle(&effective.config, addresses, &stop) {
+        let (options, refetcher) = match self.settle(&effective.config, addresses, key, &stop) {
             Ok(settled) => settled,
-            Err(error) => {
-                tracing::error!(target: "herald::agent", "{error}; nothing is sent to or taken from other servers");
-                return;
-            }
+            Err(error) => return cannot(error),
         };
         tokio::spawn(refetcher.run(stop.child_token()));
         match Delivery::start(self.store.clone(), options, Arc::clone(&self.metrics), stop.child_token()) {
@@ -93,10 +98,9 @@ impl Federation {
         &self,
         config: &Config,
         addresses: &Addresses,
+        key: PrivateKey,
         stop: &CancellationToken,
     ) -> anyhow::Result<(DeliverOptions, Refetcher)> {
-        let pem = keyfile::read(&config.identity.key_file)?.pem;
-        let key = PrivateKey::from_pem(pem.expose())?;
         let policy = RemotePolicy {
             allow_http: config.federation.allow_http,
             allow_private: !config.federation.allow_private_addresses.is_empty(),
@@ -147,4 +151,8 @@ impl Federation {
         };
         Ok((options, refetcher))
     }
+}
+
+fn signing_key(config: &Config) -> anyhow::Result<PrivateKey> {
+    Ok(PrivateKey::from_pem(keyfile::read(&config.identity.key_file)?.pem.expose())?)
 }

@@ -52,7 +52,7 @@ pub enum AdminPassword {
 impl AdminPassword {
     /// Looks in this order: systemd credential, `admin-password-file`, environment, `admin-password`, and last where the
     /// units take the credential from, which is not there for who runs a command. What root has found there and handed
-    /// on ([`HANDED_PASSWORD`]) stands in for all of them.
+    /// on ([`HANDED_PASSWORD`]) stands in where nothing can be read.
     ///
     /// A place that was named but cannot be read ends the search: falling through to an older password elsewhere
     /// would hide the fault.
@@ -61,9 +61,16 @@ impl AdminPassword {
         config: Option<&Path>,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Self {
-        if let Some(text) = env(HANDED_PASSWORD).filter(|text| !text.is_empty()) {
-            return Self::Known { secret: Secret::new(text), origin: Origin::Environment };
+        let found = Self::search(spec, config, env);
+        match env(HANDED_PASSWORD).filter(|text| !text.is_empty()) {
+            Some(text) if !matches!(found, Self::Known { .. }) => {
+                Self::Known { secret: Secret::new(text), origin: Origin::Environment }
+            }
+            _ => found,
         }
+    }
+
+    fn search(spec: &OwncastSpec, config: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Self {
         let credential =
             env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(PASSWORD_CREDENTIAL));
         if let Some(path) = credential.filter(|path| holds_something(path)) {
@@ -195,6 +202,10 @@ mod tests {
             HANDED_PASSWORD => Some("handed on".to_owned()),
             other => with_credential(other),
         };
+        assert_eq!(get(&full, &handed), "from credential", "what can be read is the newer word");
+        let handed = |name: &str| (name == HANDED_PASSWORD).then(|| "handed on".to_owned());
+        assert_eq!(get(&none, &handed), "handed on");
+        std::fs::remove_file(&file).unwrap();
         assert_eq!(get(&full, &handed), "handed on", "the files may be root's");
         let config = folder.path().join("agent.toml");
         let beside = |spec: &OwncastSpec| AdminPassword::resolve(spec, Some(&config), &nothing);

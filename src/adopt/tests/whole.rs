@@ -237,8 +237,16 @@ fn where_all_open_files_are_seen_it_is_written_and_a_copy_with_the_key_stays_onl
     // Killed before anything was written, it leaves these, which nobody would know from a copy that is to stay.
     let left = ["owncast.db.before-herald-20260101T000000.000Z.part", "owncast.db.before-herald-1-wal.part"];
     left.iter().for_each(|name| std::fs::write(folder.path().join(name), "a key").unwrap());
+    // Nothing is written whose copy another process has taken away.
     let mut live = Live::open(folder.path()).unwrap();
-    live.in_one(|database| database.execute("DELETE FROM ap_followers", [])).unwrap();
+    std::fs::remove_file(part(&live)).unwrap();
+    let written = live.in_one(|database| database.execute("DELETE FROM ap_followers", []));
+    assert!(matches!(written, Err(AdoptError::NotWritable { .. })));
+    drop(live);
+    let mut live = Live::open(folder.path()).unwrap();
+    for _ in 0..2 {
+        live.in_one(|database| database.execute("DELETE FROM ap_followers", [])).unwrap();
+    }
     assert!(!part(&live).exists());
     let backup = live.backup().unwrap().to_owned();
     live.close().unwrap();
