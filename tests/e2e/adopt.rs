@@ -166,6 +166,17 @@ async fn lived_in_owncast() -> (Stage, DataDir, Person, Person) {
     (stage, data, bo, cy)
 }
 
+/// The same, and the agent has taken over the two that follow.
+async fn moved_in() -> (Stage, DataDir, Person, Person) {
+    let (mut stage, data, bo, cy) = lived_in_owncast().await;
+    stage.agent.launch();
+    stage.wait_log("has lived before (Owncast").await;
+    adopt(&stage, &["--data-dir", data.argument()]).await;
+    stage.settled().await;
+    stage.wait_followers(2).await;
+    (stage, data, bo, cy)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_of_owncasts_gets_the_next_post_of_the_same_actor_by_the_same_key() {
     let (mut stage, data, bo, cy) = lived_in_owncast().await;
@@ -274,13 +285,8 @@ async fn whoever_is_missing_in_a_list_that_slips_has_not_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_in_between_is_caught_up_with() {
-    let (mut stage, data, bo, cy) = lived_in_owncast().await;
-    stage.agent.launch();
-    stage.wait_log("has lived before (Owncast").await;
+    let (stage, data, bo, cy) = moved_in().await;
     let from = ["--data-dir", data.argument()];
-    adopt(&stage, &from).await;
-    stage.settled().await;
-    stage.wait_followers(2).await;
     // Before the proxy led here, one left there and another came.
     let di = stage.server(Flavour::Pleroma).await.person("di");
     data.run(&format!("DELETE FROM ap_followers WHERE iri = '{}'", bo.id()));
@@ -303,13 +309,8 @@ async fn what_happened_in_between_is_caught_up_with() {
 /// Only root outside of any container can tell whether anybody has Owncast's database open.
 #[tokio::test(flavor = "multi_thread")]
 async fn root_of_the_whole_machine_finishes_and_gives_back_and_nobody_else() {
-    let (mut stage, data, bo, cy) = lived_in_owncast().await;
-    stage.agent.launch();
-    stage.wait_log("has lived before (Owncast").await;
+    let (stage, data, bo, cy) = moved_in().await;
     let from = ["--data-dir", data.argument()];
-    adopt(&stage, &from).await;
-    stage.settled().await;
-    stage.wait_followers(2).await;
     next_second().await;
     assert_eq!(cy.unfollow().await.unwrap().status, 202);
     stage.wait_followers(1).await;
