@@ -6,6 +6,7 @@
 mod batch;
 pub mod classify;
 mod confirm;
+mod hosts;
 mod lanes;
 mod look;
 mod outcome;
@@ -91,7 +92,7 @@ impl Delivery {
             .on_thread_start(lower_priority)
             .enable_all()
             .build()?;
-        let client = options.client.for_another_runtime()?;
+        let client = options.client.for_many_requests(options.per_host.max(1))?;
         let thread = std::thread::Builder::new().name("deliver-main".into()).spawn(move || {
             lower_priority();
             let (doubts, inboxes) = mpsc::channel(confirm::WAITING);

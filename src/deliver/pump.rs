@@ -1,9 +1,7 @@
 //! The pump: takes what is due from the store in windows, keeps requests in flight, writes the outcomes in groups.
 //!
-//! Its loop waits on: an outcome of a request, a free fast slot, outcomes on disk, new work in the store, the next due
-//! attempt, the end. It starts requests while outcomes are written: a slow disk does not slow the sending.
-//! Memory is bounded by the window, however long the queue in the store is. It runs on a thread of its own, so it reads
-//! the store where it stands.
+//! It starts requests while outcomes are written: a slow disk does not slow the sending. Memory is bounded by the window,
+//! however long the queue in the store is. It runs on a thread of its own, so it reads the store where it stands.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::batch::{Batch, Written};
+use super::hosts::Host;
 use super::lanes::{SLOW_LANE, slow_lane};
 use super::look::{Activity, last_look};
 use super::outcome::{Held, Outcome, concluded};
@@ -39,9 +38,10 @@ use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 const WINDOW: usize = 4096;
 /// Outcomes written in one commit at most.
 const OUTCOMES: usize = 256;
-/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty. Far shorter than the
-/// slots need to run empty.
+/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty.
 const GATHER: Duration = Duration::from_millis(10);
+/// Nor does it wait for more than these, or than a quarter of those under way: something may wait for their hosts.
+const GATHERED: usize = 32;
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// And this often while something is due whose turn has not come.
@@ -50,15 +50,6 @@ const OVERDUE: Duration = Duration::from_millis(200);
 enum Event {
     Done(Outcome),
     SlotFree,
-}
-
-/// What is in memory for one host.
-#[derive(Default)]
-struct Host {
-    held: usize,
-    active: usize,
-    /// It fails: one request at a time, which is in memory.
-    probed: bool,
 }
 
 pub(super) struct Pump {
@@ -173,7 +164,7 @@ impl Pump {
                 () = cancel.cancelled() => break,
                 event = self.inbound.recv() => {
                     self.took(event);
-                    tokio::time::sleep(GATHER).await;
+                    self.gather().await;
                 }
                 written = finished(&mut self.writing) => self.let_go(written?),
                 changed = written.changed() => {
@@ -234,10 +225,22 @@ impl Pump {
         if outcome.contact == Some(Contact::Answered)
             && let Some(host) = self.hosts.get_mut(&outcome.held.host).filter(|host| !host.probed)
         {
-            host.active = host.active.saturating_sub(1);
+            host.leaves();
             outcome.held.left = true;
         }
         self.done.push(outcome);
+    }
+
+    /// Waits for more outcomes, not so long that the sending runs dry.
+    async fn gather(&mut self) {
+        let enough = (self.busy.len() / 4).clamp(1, GATHERED);
+        let more = async {
+            for _ in 1..enough {
+                let event = self.inbound.recv().await;
+                self.took(event);
+            }
+        };
+        let _ = tokio::time::timeout(GATHER, more).await;
     }
 
     /// How long to wait for something to happen before looking again, counted from the last look: on a busy day
@@ -314,6 +317,7 @@ impl Pump {
             if aside {
                 self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
             } else {
+                lane.waits();
                 self.waiting.push_back(held);
             }
         }
@@ -328,9 +332,8 @@ impl Pump {
             && let Some(held) = self.waiting.pop_front()
         {
             let host = self.hosts.entry(held.host.clone()).or_default();
-            let places = if host.probed { 1 } else { self.per_host };
             if self.busy.contains(&held.job.inbox)
-                || host.active >= places
+                || !host.has_place(self.per_host)
                 || !begin(&mut self.passes, &held.job)
             {
                 kept.push(held);
@@ -341,7 +344,7 @@ impl Pump {
                 break;
             };
             self.busy.insert(held.job.inbox.clone());
-            host.active += 1;
+            host.starts();
             starting.push((Held { started: true, ..held }, permit));
         }
         for held in kept.into_iter().rev() {
@@ -385,12 +388,10 @@ impl Pump {
         Ok(self.done.len() > before)
     }
 
-    fn start(&self, held: Held, kind: OutgoingKind, letter: Letter, permit: OwnedSemaphorePermit) {
+    fn start(&mut self, held: Held, kind: OutgoingKind, letter: Letter, permit: OwnedSemaphorePermit) {
         let (sender, events, doubts) = (self.sender.clone(), self.events.clone(), self.doubts.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
-        // Only for whoever is next at this host: else a fan-out leaves thousands of idle connections behind it.
-        let wanted = self.hosts.get(&held.host).is_some_and(|host| host.held > 1);
-        let after = if wanted { After::Keep } else { After::Close };
+        let after = self.hosts.get_mut(&held.host).map_or(After::Close, Host::after);
         tokio::spawn(async move {
             let (inbox, host) = (held.job.inbox.clone(), held.host.clone());
             let mut request = std::pin::pin!(sender.send(&inbox, &host, &letter, after));
@@ -452,11 +453,11 @@ impl Pump {
         for (Held { job, host, started, left, .. }, gate) in written.settled {
             if let Some(known) = self.hosts.get_mut(&host) {
                 known.held = known.held.saturating_sub(1);
-                if started {
-                    known.active = known.active.saturating_sub(usize::from(!left));
-                    // What rests there was passed by for as long as this one was under way.
-                    self.look |= std::mem::take(&mut known.probed);
+                if started && !left {
+                    known.leaves();
                 }
+                // What rests there was passed by for as long as this one was under way.
+                self.look |= started && std::mem::take(&mut known.probed);
                 if known.held == 0 {
                     self.hosts.remove(&host);
                 }
@@ -477,8 +478,12 @@ impl Pump {
         let (aside, kept): (VecDeque<Held>, VecDeque<Held>) =
             self.waiting.drain(..).partition(|held| shut.contains(&held.host));
         self.waiting = kept;
-        let set_aside = |held| Outcome::unasked(held, Ending::SetAside { at: now }, now);
-        self.done.extend(aside.into_iter().map(set_aside));
+        for held in aside {
+            if let Some(host) = self.hosts.get_mut(&held.host) {
+                host.waits_no_more();
+            }
+            self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use super::{guard, tls};
 
 /// Most of a POST's answer that is read, in bytes; the rest is dropped with its connection.
 const POST_ANSWER_BYTES: usize = 64 * 1024;
+/// Idle connections kept per host, where little is asked at once.
+const IDLE_PER_HOST: usize = 1;
 /// Most header lines of an answer.
 const MAX_HEADERS: usize = 100;
 /// Most bytes of an HTTP/2 header block.
@@ -38,8 +40,6 @@ pub struct ClientOptions {
     pub allow_http: bool,
     /// PEM file with authorities to trust beside the system's.
     pub extra_ca: Option<PathBuf>,
-    /// Idle connections kept per host.
-    pub idle_per_host: usize,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
     /// Our own public hosts, never asked (C-28): `host` means every port, `host:port` that one only.
@@ -55,8 +55,7 @@ impl Default for ClientOptions {
             allow_private: Vec::new(),
             allow_http: false,
             extra_ca: None,
-            idle_per_host: 1,
-            idle_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(3),
             own_hosts: Vec::new(),
         }
     }
@@ -107,6 +106,8 @@ struct Shared {
 pub enum After {
     /// For the next request to the same host.
     Keep,
+    /// No more, but a kept one may be used. One of HTTP/2 is shared and stays until it has been idle for long enough.
+    Last,
     /// Nothing else is on its way there: an idle connection only costs both sides memory.
     Close,
 }
@@ -120,7 +121,7 @@ impl Client {
         let tls = tls::connector(options.extra_ca.as_deref())?;
         let allow: Arc<[IpNet]> = options.allow_private.iter().copied().collect();
         options.own_hosts.iter_mut().for_each(|host| host.make_ascii_lowercase());
-        Self::build(Arc::new(Shared { options, tls, allow, names: Names::default() }))
+        Self::build(Arc::new(Shared { options, tls, allow, names: Names::default() }), IDLE_PER_HOST)
     }
 
     /// The same client for another tokio runtime: connections belong to the one that opened them. The authorities and
@@ -129,16 +130,24 @@ impl Client {
     /// # Errors
     /// [`NetError::Client`] if the system denies what it needs.
     pub fn for_another_runtime(&self) -> Result<Self, NetError> {
-        Self::build(Arc::clone(&self.shared))
+        Self::build(Arc::clone(&self.shared), IDLE_PER_HOST)
     }
 
-    fn build(shared: Arc<Shared>) -> Result<Self, NetError> {
+    /// The same for a runtime that asks one host for this much at once.
+    ///
+    /// # Errors
+    /// [`NetError::Client`] if the system denies what it needs.
+    pub fn for_many_requests(&self, at_once_per_host: usize) -> Result<Self, NetError> {
+        Self::build(Arc::clone(&self.shared), at_once_per_host)
+    }
+
+    fn build(shared: Arc<Shared>, idle_per_host: usize) -> Result<Self, NetError> {
         let build = |idle| {
             builder(&shared, idle)
                 .build()
                 .map_err(|error| NetError::from_reqwest(error, shared.options.timeout))
         };
-        let (pooled, lone) = (build(shared.options.idle_per_host)?, build(0)?);
+        let (pooled, lone) = (build(idle_per_host)?, build(0)?);
         Ok(Self { pooled, lone, shared })
     }
 
@@ -193,13 +202,10 @@ impl Client {
     ) -> Result<reqwest::Response, NetError> {
         self.shared.check(url)?;
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let http = match after {
-            After::Keep => &self.pooled,
-            After::Close => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-                &self.lone
-            }
-        };
+        let http = if after == After::Close { &self.lone } else { &self.pooled };
+        if after != After::Keep {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let mut request = http.request(method, url.clone()).headers(headers);
         if let Some(body) = body {
             request = request.body(body);

@@ -356,8 +356,8 @@ async fn what_fails_before_the_connection_stands_was_surely_not_received_and_wha
 
 #[tokio::test]
 async fn http_2_is_spoken_where_it_is_offered_and_a_lone_connection_is_not_kept() {
-    for (offers, version, after_three) in
-        [(&["h2", "http/1.1"][..], "HTTP/2.0", 3), (&["http/1.1"], "HTTP/1.1", 3)]
+    for (offers, version, closed_by_the_last) in
+        [(&["h2", "http/1.1"][..], "HTTP/2.0", 0), (&["http/1.1"], "HTTP/1.1", 1)]
     {
         let (url, authority, connections) = over_tls(offers).await;
         let trusting = ClientOptions { extra_ca: Some(authority.path().to_owned()), ..options() };
@@ -369,7 +369,11 @@ async fn http_2_is_spoken_where_it_is_offered_and_a_lone_connection_is_not_kept(
         for after in [After::Close, After::Close, After::Keep, After::Keep] {
             assert_eq!(post(after).await, version, "{after:?}");
         }
-        assert_eq!(connections.load(Ordering::SeqCst), after_three, "{version}");
+        assert_eq!(connections.load(Ordering::SeqCst), 3, "{version}");
+        assert_eq!(post(After::Last).await, version);
+        assert_eq!(connections.load(Ordering::SeqCst), 3, "{version}: the last goes where one was kept");
+        assert_eq!(post(After::Keep).await, version);
+        assert_eq!(connections.load(Ordering::SeqCst), 3 + closed_by_the_last, "{version}");
         let stranger = self::client().post(&url, HeaderMap::new(), Bytes::new(), After::Close).await;
         assert!(matches!(stranger, Err(NetError::Tls(_))), "{stranger:?}");
     }
