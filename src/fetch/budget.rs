@@ -1,5 +1,5 @@
-//! How much work strangers may cause us (C-25): so many fetches at once, so many per minute, in all, per host, per client
-//! that causes them, and per client at one host.
+//! How much work strangers may cause us (C-25): so many fetches at once, so many per minute, in all, per host, per owner of
+//! hosts, per client that causes them, and per client at one host.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::FetchError;
 use crate::bounded::Bounded;
+use crate::model::owner::owner_of_host;
 use crate::model::{Site, Source};
 
 /// A limit of its own.
@@ -21,7 +22,8 @@ pub struct Share {
     pub at_once: usize,
     /// Fetches running or waiting.
     pub queue: usize,
-    /// Fetches begun in one minute, and in all requests: no fetch begins once there were so many.
+    /// Fetches begun in one minute, and in all requests: no fetch begins once there were so many. Of a client it is what one
+    /// alone may begin; the second has as large a part of what is left, so that many are needed to leave nothing.
     pub per_minute: u32,
 }
 
@@ -32,19 +34,23 @@ pub struct Budgets {
     pub all: Share,
     /// Of one host.
     pub host: Share,
+    /// Of all hosts of one [owner](owner_of_host): names below one's own cost nothing.
+    pub owner: Share,
     /// Caused by one client.
     pub source: Share,
-    /// Caused by one client at one host: less than the host's, so that who invents keys of a host leaves something of its
-    /// fetches to others.
-    pub source_at_host: Share,
+    /// Caused by one client at the hosts of one owner: less than a host's, so that who invents keys of it leaves something of
+    /// its fetches to others.
+    pub source_at_owner: Share,
     /// Caused by all clients of one IPv6 [`Site`].
     pub site: Share,
-    /// Caused by the same at one host.
-    pub site_at_host: Share,
+    /// Caused by the same at the hosts of one owner.
+    pub site_at_owner: Share,
     /// Of all hosts together that lately took long: so many at once.
     pub slow_at_once: usize,
     /// Of the same, so many running or waiting.
     pub slow_queue: usize,
+    /// Of the same, so many running or waiting that one client causes; one of them at once.
+    pub slow_queue_of_source: usize,
     /// Longest wait for a turn.
     pub wait: Duration,
 }
@@ -54,12 +60,14 @@ impl Default for Budgets {
         Self {
             all: Share { at_once: 16, queue: 256, per_minute: 1200 },
             host: Share { at_once: 2, queue: 32, per_minute: 120 },
-            source: Share { at_once: 6, queue: 64, per_minute: 300 },
-            source_at_host: Share { at_once: 1, queue: 16, per_minute: 60 },
-            site: Share { at_once: 10, queue: 128, per_minute: 800 },
-            site_at_host: Share { at_once: 1, queue: 24, per_minute: 90 },
+            owner: Share { at_once: 4, queue: 64, per_minute: 400 },
+            source: Share { at_once: 4, queue: 64, per_minute: 240 },
+            source_at_owner: Share { at_once: 1, queue: 16, per_minute: 24 },
+            site: Share { at_once: 8, queue: 128, per_minute: 400 },
+            site_at_owner: Share { at_once: 1, queue: 24, per_minute: 40 },
             slow_at_once: 4,
             slow_queue: 32,
+            slow_queue_of_source: 8,
             wait: Duration::from_secs(10),
         }
     }
@@ -71,10 +79,29 @@ impl Budgets {
         let all = Share { at_once: 8, queue: 64, per_minute: 300 };
         Self { all, slow_at_once: 2, slow_queue: 16, ..Self::default() }
     }
+
+    /// For clients that have proved signatures of the owner whose hosts are asked: what strangers use up is not theirs.
+    pub(super) fn of_proven() -> Self {
+        let most = Share { at_once: 4, queue: 64, per_minute: 200 };
+        Self {
+            all: Share { at_once: 8, queue: 128, per_minute: 600 },
+            host: most,
+            owner: most,
+            source: most,
+            source_at_owner: most,
+            site: most,
+            site_at_owner: most,
+            ..Self::default()
+        }
+    }
 }
 
 /// Rates remembered of each kind; more than can begin in a minute.
 const RATES: usize = 4096;
+/// What is left to every client for as long as anything is.
+const LEAST: u32 = 2;
+/// So many slow hosts of one owner make all of theirs slow: each name below one's own would be a host that nobody knows.
+const SLOW_HOSTS: u32 = 3;
 
 pub(super) struct Budget {
     limits: Budgets,
@@ -87,12 +114,24 @@ struct State {
     total: usize,
     slow: usize,
     minute: Window,
+    /// Turns alone: how many requests they made must not show in what is left to whom.
+    turns: Window,
     hosts: Lanes<String>,
+    owners: Lanes<String>,
     sources: Lanes<Source>,
     pairs: Lanes<(Source, String)>,
     sites: Lanes<Site>,
     site_pairs: Lanes<(Site, String)>,
-    slow_until: Bounded<String, Timestamp>,
+    slow_sources: Lanes<Source>,
+    slow_hosts: Bounded<String, Timestamp>,
+    slow_owners: Bounded<String, (Timestamp, u32)>,
+}
+
+impl State {
+    fn is_slow(&mut self, host: &str, owner: &str, now: Timestamp) -> bool {
+        self.slow_hosts.get(host).is_some_and(|until| now < *until)
+            || self.slow_owners.get(owner).is_some_and(|(until, hosts)| now < *until && *hosts >= SLOW_HOSTS)
+    }
 }
 
 /// Who waits and how much was begun, by some key.
@@ -112,10 +151,27 @@ impl<K: Hash + Eq + Clone> Lanes<K> {
         Lanes { limit, open: HashMap::new(), rates: Bounded::new(RATES) }
     }
 
+    fn has_place(&self, key: &K) -> bool {
+        self.open.get(key).map_or(0, |lane| lane.users) < self.limit.queue
+    }
+
+    fn begun(&mut self, key: &K, minute: i64) -> u32 {
+        self.rates.get(key).map_or(0, |rate| rate.begun(minute))
+    }
+
+    /// How many may still begin.
+    fn left(&mut self, key: &K, minute: i64) -> u32 {
+        self.limit.per_minute.saturating_sub(self.begun(key, minute))
+    }
+
     fn has_room(&mut self, key: &K, minute: i64) -> bool {
-        let rate = self.rates.get(key).copied().unwrap_or_default();
-        let users = self.open.get(key).map_or(0, |lane| lane.users);
-        users < self.limit.queue && rate.room(minute, self.limit.per_minute)
+        self.has_place(key) && self.left(key, minute) > 0
+    }
+
+    /// Whether a client may begin one more of each of these.
+    fn may(&mut self, key: &K, minute: i64, parts: &[Part]) -> bool {
+        let (begun, most) = (self.begun(key, minute), self.limit.per_minute);
+        self.has_place(key) && begun < most && parts.iter().all(|part| part.allows(begun, most))
     }
 
     fn enter(&mut self, key: &K, minute: i64) -> Arc<Semaphore> {
@@ -153,13 +209,27 @@ struct Window {
 }
 
 impl Window {
-    fn room(self, minute: i64, limit: u32) -> bool {
-        self.minute != minute || self.begun < limit
+    fn begun(self, minute: i64) -> u32 {
+        if self.minute == minute { self.begun } else { 0 }
     }
 
     fn count(&mut self, minute: i64) {
-        let begun = if self.minute == minute { self.begun + 1 } else { 1 };
-        *self = Self { minute, begun };
+        *self = Self { minute, begun: self.begun(minute) + 1 };
+    }
+}
+
+/// What is left of a minute's fetches, and how many there were.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    left: u32,
+    of: u32,
+}
+
+impl Part {
+    /// Whether a client who has begun so many may begin one more, if it may begin `most` when it is alone.
+    fn allows(self, begun: u32, most: u32) -> bool {
+        let of_others = u64::from(self.of.saturating_sub(most));
+        begun < LEAST || u64::from(begun) * of_others < u64::from(self.left) * u64::from(most)
     }
 }
 
@@ -185,6 +255,7 @@ impl Turn {
 struct Place {
     state: Arc<Mutex<State>>,
     host: String,
+    owner: String,
     source: Option<Source>,
     slow: bool,
 }
@@ -196,13 +267,17 @@ impl Drop for Place {
         state.total = state.total.saturating_sub(1);
         state.slow = state.slow.saturating_sub(usize::from(self.slow));
         state.hosts.leave(&host);
+        state.owners.leave(&self.owner);
         if let Some(source) = self.source {
+            if self.slow {
+                state.slow_sources.leave(&source);
+            }
             if let Some(site) = source.site() {
                 state.sites.leave(&site);
-                state.site_pairs.leave(&(site, host.clone()));
+                state.site_pairs.leave(&(site, self.owner.clone()));
             }
             state.sources.leave(&source);
-            state.pairs.leave(&(source, host));
+            state.pairs.leave(&(source, std::mem::take(&mut self.owner)));
         }
     }
 }
@@ -217,12 +292,20 @@ impl Budget {
             total: 0,
             slow: 0,
             minute: Window::default(),
+            turns: Window::default(),
             hosts: Lanes::new(limits.host),
+            owners: Lanes::new(limits.owner),
             sources: Lanes::new(limits.source),
-            pairs: Lanes::new(limits.source_at_host),
+            pairs: Lanes::new(limits.source_at_owner),
             sites: Lanes::new(limits.site),
-            site_pairs: Lanes::new(limits.site_at_host),
-            slow_until: Bounded::new(RATES),
+            site_pairs: Lanes::new(limits.site_at_owner),
+            slow_sources: Lanes::new(Share {
+                at_once: 1,
+                queue: limits.slow_queue_of_source,
+                per_minute: u32::MAX,
+            }),
+            slow_hosts: Bounded::new(RATES),
+            slow_owners: Bounded::new(RATES),
         };
         Self {
             limits,
@@ -246,7 +329,7 @@ impl Budget {
             for lane in lanes {
                 permits.push(lane.acquire_owned().await.ok()?);
             }
-            if self.is_slow(host, now) {
+            if lock(&self.state).is_slow(&place.host, &place.owner, now) {
                 permits.push(Arc::clone(&self.slow).acquire_owned().await.ok()?);
             }
             permits.push(Arc::clone(&self.all).acquire_owned().await.ok()?);
@@ -259,12 +342,14 @@ impl Budget {
 
     /// A host took long: until then it shares a few turns and places with others of its kind. A few such hosts could
     /// hold all turns for ever else; but its other addresses, which may be well, are asked all the same.
-    pub(super) fn is_slow_until(&self, host: &str, until: Timestamp) {
-        lock(&self.state).slow_until.insert(host.to_owned(), until);
-    }
-
-    fn is_slow(&self, host: &str, now: Timestamp) -> bool {
-        lock(&self.state).slow_until.get(host).is_some_and(|until| now < *until)
+    pub(super) fn is_slow_until(&self, host: &str, now: Timestamp, until: Timestamp) {
+        let mut state = lock(&self.state);
+        let known = state.slow_hosts.get(host).is_some_and(|until| now < *until);
+        state.slow_hosts.insert(host.to_owned(), until);
+        let owner = owner_of_host(host);
+        let others =
+            state.slow_owners.get(&owner).filter(|(until, _)| now < *until).map_or(0, |owner| owner.1);
+        state.slow_owners.insert(owner, (until, others + u32::from(!known)));
     }
 
     /// Takes a place, and tells which turns to wait for, in this order.
@@ -275,33 +360,45 @@ impl Budget {
         now: Timestamp,
     ) -> Result<(Vec<Arc<Semaphore>>, Place), FetchError> {
         let minute = now.as_second() / 60;
-        let host = host.to_owned();
-        let pair = source.map(|source| (source, host.clone()));
+        let (host, owner) = (host.to_owned(), owner_of_host(host));
+        let pair = source.map(|source| (source, owner.clone()));
         let site = source.and_then(Source::site);
-        let site_pair = site.map(|site| (site, host.clone()));
+        let site_pair = site.map(|site| (site, owner.clone()));
         let mut state = lock(&self.state);
-        let slow = state.slow_until.get(&host).is_some_and(|until| now < *until);
-        let room = state.total < self.limits.all.queue
+        let slow = state.is_slow(&host, &owner, now);
+        let Budgets { all, host: of_host, owner: of_owner, .. } = self.limits;
+        let whole =
+            Part { left: all.per_minute.saturating_sub(state.turns.begun(minute)), of: all.per_minute };
+        let at_host = Part { left: state.hosts.left(&host, minute), of: of_host.per_minute };
+        let at_owner = Part { left: state.owners.left(&owner, minute), of: of_owner.per_minute };
+        let room = state.total < all.queue
             && (!slow || state.slow < self.limits.slow_queue)
-            && state.minute.room(minute, self.limits.all.per_minute)
+            && state.minute.begun(minute) < all.per_minute
             && state.hosts.has_room(&host, minute)
-            && source.is_none_or(|source| state.sources.has_room(&source, minute))
-            && pair.as_ref().is_none_or(|pair| state.pairs.has_room(pair, minute))
-            && site.is_none_or(|site| state.sites.has_room(&site, minute))
-            && site_pair.as_ref().is_none_or(|pair| state.site_pairs.has_room(pair, minute));
+            && state.owners.has_room(&owner, minute)
+            && source.is_none_or(|source| {
+                state.sources.may(&source, minute, &[whole])
+                    && (!slow || state.slow_sources.has_place(&source))
+            })
+            && pair.as_ref().is_none_or(|pair| state.pairs.may(pair, minute, &[at_host, at_owner]))
+            && site.is_none_or(|site| state.sites.may(&site, minute, &[whole]))
+            && site_pair.as_ref().is_none_or(|pair| state.site_pairs.may(pair, minute, &[at_host, at_owner]));
         if !room {
             return Err(FetchError::Busy);
         }
         state.total += 1;
         state.slow += usize::from(slow);
         state.minute.count(minute);
-        let mut lanes = Vec::with_capacity(5);
+        state.turns.count(minute);
+        let mut lanes = Vec::with_capacity(7);
+        lanes.extend(source.filter(|_| slow).map(|source| state.slow_sources.enter(&source, minute)));
         lanes.extend(pair.map(|pair| state.pairs.enter(&pair, minute)));
         lanes.extend(source.map(|source| state.sources.enter(&source, minute)));
         lanes.extend(site_pair.map(|pair| state.site_pairs.enter(&pair, minute)));
         lanes.extend(site.map(|site| state.sites.enter(&site, minute)));
         lanes.push(state.hosts.enter(&host, minute));
-        Ok((lanes, Place { state: Arc::clone(&self.state), host, source, slow }))
+        lanes.push(state.owners.enter(&owner, minute));
+        Ok((lanes, Place { state: Arc::clone(&self.state), host, owner, source, slow }))
     }
 }
 

@@ -10,9 +10,10 @@ use tokio::runtime::Handle;
 use url::{Position, Url};
 
 use super::actor::{is_key_document, key_owner};
-use super::budget::{Budget, Turn};
+use super::budget::Turn;
 use super::document::without_fragment;
 use super::memory::{ACTORS, Known, Memory, digest};
+use super::standing::Turns;
 use super::{Budgets, FetchError, RemoteActor, RemoteKey, Schemes};
 use crate::activitypub::signature::PrivateKey;
 use crate::model::Source;
@@ -36,9 +37,6 @@ pub(super) const TRANSIENT_FOR: SignedDuration = SignedDuration::from_mins(1);
 /// A search that takes so long makes its host a slow one, whatever comes of it: it is the turns held that matter, and a
 /// host that drops packets holds them as long as one that never ends its answers.
 const SLOW: Duration = Duration::from_secs(2);
-/// How long the search for a key takes that we only pretend to make, at most and at least, in milliseconds.
-const PRETENDED: std::ops::Range<u64> = 30..200;
-
 /// Who signs our GETs: our one actor, so that peers in secure mode answer.
 #[derive(Clone, Debug)]
 pub struct Signer {
@@ -64,7 +62,7 @@ pub struct Fetcher {
     /// Where requests are made; where they are asked for if there is none.
     pub(super) apart: Option<Handle>,
     own: Origin,
-    budget: Budget,
+    turns: Turns,
     memory: Mutex<Memory>,
 }
 
@@ -94,9 +92,8 @@ impl Fetcher {
         clock: Clock,
         budgets: Budgets,
     ) -> Self {
-        let (schemes, budget, memory) =
-            (Arc::default(), Budget::new(budgets), Mutex::new(Memory::new(ACTORS)));
-        Self { client, signer, policy, clock, schemes, apart: None, own, budget, memory }
+        let (schemes, turns, memory) = (Arc::default(), Turns::new(budgets), Mutex::new(Memory::new(ACTORS)));
+        Self { client, signer, policy, clock, schemes, apart: None, own, turns, memory }
     }
 
     /// The same, its requests made on a [thread of their own](super::apart), which has its own connections.
@@ -119,7 +116,7 @@ impl Fetcher {
             schemes: Arc::clone(&self.schemes),
             apart: self.apart.clone(),
             own: self.own.clone(),
-            budget: Budget::new(Budgets::aside()),
+            turns: Turns::new(Budgets::aside()),
             memory: Mutex::new(Memory::new(ACTORS / 8)),
         }
     }
@@ -252,45 +249,19 @@ impl Fetcher {
     /// Remembers an actor who has proved itself, as [another](Fetcher::aside) has read it just now.
     pub fn learn(&self, actor: &Arc<RemoteActor>) {
         let known = Known { actor: Arc::clone(actor), fetched_at: (self.clock)() };
-        self.memory().actors.insert_weighing(actor.weight(), actor.id.to_string(), known);
+        self.memory().actors.learn(known, true);
     }
 
-    /// What a search costs that others could notice, but asks nobody: for keys of those whom we do not talk to, and for what
-    /// memory has answered. For whoever proves nothing each address costs a turn in [`REFETCH_PAUSE`], and as much time,
-    /// whatever is known of it; so it shows neither whom we block nor whom we have lately heard of. Nothing more is spent
-    /// on what was really looked for since `then`.
-    ///
-    /// # Errors
-    /// As [`Fetcher::key`] would answer where no request is needed to know it.
-    pub async fn pretend(
-        &self,
-        key_id: &str,
-        source: Option<Source>,
-        then: Timestamp,
-    ) -> Result<(), FetchError> {
-        let key_id = self.address(key_id)?;
-        let place = digest(&without_fragment(&key_id));
-        let looked_for = || {
-            let now = (self.clock)();
-            self.memory().in_vain.get(&place).is_some_and(|until| now < *until)
-        };
-        if looked_for() {
-            return Ok(());
+    /// A signature of this actor's was good: it is not forgotten for those who prove nothing, and what its server sends from
+    /// there is looked into when they have used up what they have.
+    pub fn proved(&self, actor: &RemoteActor, source: Option<Source>) {
+        self.memory().actors.proved(actor.id.as_str());
+        if let Some(source) = source {
+            self.turns.proved(&authority(&actor.id), source);
         }
-        if self.remembered(&key_id).is_none_or(|known| known.fetched_at < then) {
-            let _turn = self.turn(&key_id, source).await?;
-            if looked_for() {
-                return Ok(());
-            }
-            let spread = u64::from_be_bytes(crate::random::bytes()) % (PRETENDED.end - PRETENDED.start);
-            tokio::time::sleep(Duration::from_millis(PRETENDED.start + spread)).await;
-        }
-        let until = self.after_a_pause();
-        self.memory().in_vain.insert(place, until);
-        Ok(())
     }
 
-    fn after_a_pause(&self) -> Timestamp {
+    pub(super) fn after_a_pause(&self) -> Timestamp {
         (self.clock)().checked_add(REFETCH_PAUSE).unwrap_or(Timestamp::MAX)
     }
 
@@ -343,7 +314,7 @@ impl Fetcher {
     }
 
     pub(super) async fn turn(&self, url: &Url, source: Option<Source>) -> Result<Turn, FetchError> {
-        self.budget.turn(&authority(url), source, (self.clock)()).await
+        self.turns.turn(&authority(url), source, (self.clock)()).await
     }
 
     async fn fetch_actor(&self, address: &Url, turn: &Turn) -> Result<Arc<RemoteActor>, FetchError> {
@@ -390,11 +361,11 @@ impl Fetcher {
         (self.clock)().duration_since(known.fetched_at)
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remembered(&self, key_id: &Url) -> Option<Known> {
+    pub(super) fn remembered(&self, key_id: &Url) -> Option<Known> {
         let address = key_id.index(..Position::AfterQuery);
         let mut memory = self.memory();
         if let Some(known) = memory.actors.get(address) {
@@ -451,7 +422,7 @@ impl Fetcher {
                     }
                 }
                 memory.failures.remove(&digest(address));
-                memory.actors.insert_weighing(weight, actor.id.to_string(), known);
+                memory.actors.learn(known, false);
                 Ok(actor)
             }
             Err(error) => {
@@ -477,8 +448,9 @@ pub(super) struct Watch<'a> {
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if self.began.elapsed() >= SLOW {
-            let until = (self.fetcher.clock)().checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX);
-            self.fetcher.budget.is_slow_until(&self.host, until);
+            let now = (self.fetcher.clock)();
+            let until = now.checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX);
+            self.fetcher.turns.is_slow_until(&self.host, now, until);
         }
     }
 }

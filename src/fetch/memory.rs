@@ -17,7 +17,7 @@ const FAILURES: usize = 1 << 20;
 
 /// Everything here is keyed by addresses without fragment.
 pub(super) struct Memory {
-    pub(super) actors: Bounded<String, Known>,
+    pub(super) actors: Actors,
     /// Keys with an address of their own: to the actor's id.
     pub(super) owners: Bounded<String, Url>,
     /// The actor with the key that is a document of its own, by the key's address: an actor may have several, and each is
@@ -32,12 +32,56 @@ impl Memory {
     /// One that holds so many bytes of actors.
     pub(super) fn new(actors: usize) -> Self {
         Memory {
-            actors: Bounded::new(actors),
+            actors: Actors::new(actors),
             owners: Bounded::new(OWNERS),
             adopted: Bounded::new(actors / 4),
             failures: Bounded::new(FAILURES),
             in_vain: Bounded::new(FAILURES / 64),
         }
+    }
+}
+
+/// Actors by id. Those who have proved something have a room of their own: anybody can make us read about any number of
+/// actors, and those who are known are let in on what is remembered of them when nothing more can be read.
+pub(super) struct Actors {
+    proven: Bounded<String, Known>,
+    strangers: Bounded<String, Known>,
+}
+
+impl Actors {
+    fn new(weight: usize) -> Self {
+        let strangers = weight / 4;
+        Actors { proven: Bounded::new(weight - strangers), strangers: Bounded::new(strangers) }
+    }
+
+    pub(super) fn get(&mut self, id: &str) -> Option<&mut Known> {
+        match self.proven.get(id) {
+            Some(known) => Some(known),
+            None => self.strangers.get(id),
+        }
+    }
+
+    /// Keeps an actor as it was read, among those who have proved something if it did.
+    pub(super) fn learn(&mut self, known: Known, proven: bool) {
+        let (weight, id) = (known.actor.weight(), known.actor.id.to_string());
+        if proven || self.proven.get(&id).is_some() {
+            self.strangers.remove(&id);
+            self.proven.insert_weighing(weight, id, known);
+        } else {
+            self.strangers.insert_weighing(weight, id, known);
+        }
+    }
+
+    /// An actor has proved something.
+    pub(super) fn proved(&mut self, id: &str) {
+        if let Some(known) = self.strangers.get(id).cloned() {
+            self.learn(known, true);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: &str) {
+        self.proven.remove(id);
+        self.strangers.remove(id);
     }
 }
 
@@ -52,4 +96,40 @@ pub(super) fn digest(address: &Url) -> Digest {
 pub(super) struct Known {
     pub(super) actor: Arc<RemoteActor>,
     pub(super) fetched_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::origin::RemotePolicy;
+
+    fn known(name: &str) -> Known {
+        let id = format!("https://peer.example/users/{name}");
+        let pem = crate::activitypub::signature::PrivateKey::generate().unwrap().public_pem().unwrap();
+        let document = serde_json::json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox"),
+            "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem}});
+        let actor = RemoteActor::read(&document, &RemotePolicy::default()).unwrap();
+        Known { actor: Arc::new(actor), fetched_at: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn strangers_do_not_make_us_forget_who_has_proved_something() {
+        let fan = known("fan");
+        let mut actors = Actors::new(fan.actor.weight() * 16);
+        actors.learn(fan.clone(), false);
+        actors.proved(fan.actor.id.as_str());
+        // Twenty different documents are enough to fill what strangers have.
+        let strangers: Vec<Known> = (0..20).map(|number| known(&number.to_string())).collect();
+        for stranger in &strangers {
+            actors.learn(stranger.clone(), false);
+        }
+        assert!(actors.get(fan.actor.id.as_str()).is_some());
+        assert!(actors.get(strangers[0].actor.id.as_str()).is_none());
+        assert!(actors.get(strangers[19].actor.id.as_str()).is_some());
+        // What is read again stays where it is, and once only.
+        actors.learn(Known { fetched_at: Timestamp::MAX, ..fan.clone() }, false);
+        assert_eq!(actors.get(fan.actor.id.as_str()).unwrap().fetched_at, Timestamp::MAX);
+        actors.remove(fan.actor.id.as_str());
+        assert!(actors.get(fan.actor.id.as_str()).is_none());
+    }
 }

@@ -11,8 +11,10 @@ mod document;
 mod error;
 mod fetcher;
 mod memory;
+mod pretend;
 mod schemes;
 mod shapes;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod webfinger;

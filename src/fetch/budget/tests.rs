@@ -64,7 +64,7 @@ async fn one_client_leaves_a_host_and_all_hosts_to_others() {
     while budget.turn("victim", from(1), at(0)).await.is_ok() {
         begun += 1;
     }
-    assert_eq!(begun, limits().source_at_host.per_minute);
+    assert_eq!(begun, limits().source_at_owner.per_minute);
     assert!(budget.turn("victim", from(2), at(0)).await.is_ok());
     // Nor is one client everybody: it has so many fetches in a minute, at whatever hosts.
     let mut hosts = 0;
@@ -88,7 +88,7 @@ async fn further_requests_of_a_turn_count_among_all_only() {
             asked += 1;
         }
     }
-    assert_eq!(turns, limits().source_at_host.per_minute);
+    assert_eq!(turns, limits().source_at_owner.per_minute);
     assert_eq!(lock(&budget.state).minute.begun, asked);
 }
 
@@ -117,7 +117,7 @@ async fn all_the_networks_of_a_site_leave_a_host_and_all_hosts_to_others() {
     for subnet in 0..1000 {
         begun += u32::from(budget.turn("victim", of(subnet), at(0)).await.is_ok());
     }
-    assert_eq!(begun, limits().site_at_host.per_minute);
+    assert_eq!(begun, limits().site_at_owner.per_minute);
     assert!(budget.turn("victim", other, at(0)).await.is_ok());
     for subnet in 0..2000 {
         begun += u32::from(budget.turn(&format!("h{subnet}"), of(subnet), at(0)).await.is_ok());
@@ -144,7 +144,7 @@ async fn slow_hosts_share_a_few_turns() {
     let budget = Budget::new(limits());
     let slow = |n: usize| format!("slow{n}");
     for n in 0..20 {
-        budget.is_slow_until(&slow(n), at(60));
+        budget.is_slow_until(&slow(n), at(0), at(60));
     }
     let mut held = Vec::new();
     for n in 0..20 {
@@ -160,7 +160,7 @@ async fn who_waits_for_slow_hosts_leaves_places_to_others() {
     let budget = Budget::new(Budgets { wait: Duration::from_secs(3600), ..limits() });
     let slow = |n: usize| format!("slow{}", n % 20);
     for n in 0..20 {
-        budget.is_slow_until(&slow(n), at(60));
+        budget.is_slow_until(&slow(n), at(0), at(60));
     }
     let hosts: Vec<String> = (0..1000).map(slow).collect();
     let mut waiting: Vec<_> = hosts.iter().map(|host| Box::pin(budget.turn(host, None, at(0)))).collect();
@@ -191,4 +191,71 @@ async fn state_stays_bounded_under_many_hosts_and_clients() {
     assert!(state.hosts.open.is_empty() && state.sources.open.is_empty() && state.pairs.open.is_empty());
     let rates = [state.hosts.rates.len(), state.sources.rates.len(), state.pairs.rates.len()];
     assert!(rates.iter().all(|held| *held <= RATES), "{rates:?}");
+}
+
+#[tokio::test]
+async fn many_clients_are_needed_to_leave_nothing() {
+    let budget = Budget::new(limits());
+    let (mut clients, mut begun) = (0, 0);
+    loop {
+        let mut of_this = 0;
+        while budget.turn("victim", from(clients), at(0)).await.is_ok() {
+            of_this += 1;
+        }
+        if of_this < LEAST {
+            break;
+        }
+        (clients, begun) = (clients + 1, begun + of_this);
+    }
+    assert!(clients >= 12, "{clients} clients took {begun}");
+    assert!(budget.turn("other", from(clients), at(0)).await.is_ok());
+    // Nor does it take a few to use up everybody's.
+    let budget = Budget::new(Budgets { owner: MANY, host: MANY, source_at_owner: MANY, ..limits() });
+    for client in 0..12 {
+        let mut number = 0;
+        while budget.turn(&format!("h{client}-{number}"), from(client), at(0)).await.is_ok() {
+            number += 1;
+        }
+        assert!(number >= 20, "{number} for the {client}th");
+    }
+    assert!(budget.turn("other", from(12), at(0)).await.is_ok());
+}
+
+#[tokio::test]
+async fn names_below_ones_own_are_one_host() {
+    let budget = Budget::new(limits());
+    let mut held = Vec::new();
+    for client in 0..40 {
+        held.extend(budget.turn(&format!("n{client}.evil.example"), from(client), at(0)).await);
+    }
+    assert_eq!(held.len(), limits().owner.at_once);
+    assert!(budget.turn("peer.example", from(40), at(0)).await.is_ok());
+    drop(held);
+    let mut begun = 0;
+    for number in 0..2_000 {
+        let client = from(100 + number % 100);
+        begun += u32::from(budget.turn(&format!("m{number}.evil.example"), client, at(60)).await.is_ok());
+    }
+    assert!(begun <= limits().owner.per_minute, "{begun}");
+    assert!(budget.turn("peer.example", from(40), at(60)).await.is_ok());
+    assert!(lock(&budget.state).owners.open.is_empty());
+}
+
+#[tokio::test]
+async fn a_few_slow_names_make_all_of_their_owners_slow() {
+    let budget = Budget::new(limits());
+    let is_slow = |host: &str, second: i64| {
+        let owner = owner_of_host(host);
+        lock(&budget.state).is_slow(host, &owner, at(second))
+    };
+    for (number, slow) in [(1, false), (1, false), (2, false), (3, true)] {
+        budget.is_slow_until(&format!("n{number}.evil.example"), at(0), at(60));
+        assert_eq!(is_slow("new.evil.example", 1), slow, "{number}");
+    }
+    assert!(is_slow("n1.evil.example", 1) && !is_slow("peer.example", 1));
+    assert!(!is_slow("new.evil.example", 60) && !is_slow("n1.evil.example", 60));
+    // Of the turns of slow ones a client has one.
+    let _held = budget.turn("a.evil.example", from(1), at(1)).await.unwrap();
+    assert!(budget.turn("b.evil.example", from(1), at(1)).await.is_err());
+    assert!(budget.turn("b.evil.example", from(2), at(1)).await.is_ok());
 }

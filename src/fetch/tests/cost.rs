@@ -62,7 +62,7 @@ async fn whoever_makes_us_read_an_actor_again_pays_for_it() {
     let rig = Rig::new(|base, _| document(&actor(base, "/u/a", "/u/a#main-key"))).await;
     let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
     let again = async |last| rig.fetcher.actor(&rig.url("/u/a"), from(last)).await;
-    for _ in 0..Budgets::default().source_at_host.per_minute {
+    for _ in 0..Budgets::default().source_at_owner.per_minute {
         again(1).await.unwrap();
     }
     assert_eq!(again(1).await, Err(FetchError::Busy));
@@ -82,7 +82,7 @@ async fn one_client_that_invents_keys_leaves_fetches_to_others() {
         let got = rig.fetcher.key(&rig.url(&format!("/nobody{n}#main-key")), from(1)).await.unwrap_err();
         refused += usize::from(got == FetchError::Busy);
     }
-    let limit = Budgets::default().source_at_host.per_minute as usize;
+    let limit = Budgets::default().source_at_owner.per_minute as usize;
     assert_eq!((rig.hits(), refused), (limit, 200 - limit));
     rig.fetcher.key(&rig.url("/u/a#main-key"), from(2)).await.unwrap();
 }
@@ -90,8 +90,8 @@ async fn one_client_that_invents_keys_leaves_fetches_to_others() {
 #[tokio::test]
 async fn a_pretended_search_looks_like_one_and_asks_nobody() {
     let limit = 6;
-    let source_at_host = Share { per_minute: 6, ..Budgets::default().source_at_host };
-    let budgets = Budgets { source_at_host, ..Budgets::default() };
+    let source_at_owner = Share { per_minute: 6, ..Budgets::default().source_at_owner };
+    let budgets = Budgets { source_at_owner, ..Budgets::default() };
     let rig = Rig::with(budgets, |_, _| answer(404, &[], "")).await;
     let from = |last: u8| Some(Source::of([203, 0, 113, last].into()));
     let fresh = |n: usize| rig.url(&format!("/nobody{n}#main-key"));
@@ -124,8 +124,8 @@ async fn a_pretended_search_looks_like_one_and_asks_nobody() {
 
 #[tokio::test]
 async fn what_memory_answers_is_paid_for_like_a_search() {
-    let source_at_host = Share { per_minute: 2, ..Budgets::default().source_at_host };
-    let budgets = Budgets { source_at_host, ..Budgets::default() };
+    let source_at_owner = Share { per_minute: 2, ..Budgets::default().source_at_owner };
+    let budgets = Budgets { source_at_owner, ..Budgets::default() };
     let rig = Rig::with(budgets, |base, hit| {
         document(&actor(base, &hit.target, &format!("{}#main-key", hit.target)))
     })

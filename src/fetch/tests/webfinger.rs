@@ -62,5 +62,5 @@ async fn webfinger_follows_to_another_host_and_tells_which() {
         assert_eq!(asked_for(0).await, FetchError::NotFound);
     }
     assert_eq!(rig.hits(), hits);
-    assert!(asked <= Budgets::default().source_at_host.per_minute, "{asked}");
+    assert!(asked <= Budgets::default().source_at_owner.per_minute, "{asked}");
 }

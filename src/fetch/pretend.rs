@@ -1,0 +1,50 @@
+//! Searches that are not made: who is blocked, or known, must not show in what an answer costs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::document::without_fragment;
+use super::memory::digest;
+use super::{FetchError, Fetcher};
+use crate::model::Source;
+
+/// How long the search for a key takes that we only pretend to make, at most and at least, in milliseconds.
+const PRETENDED: std::ops::Range<u64> = 30..200;
+
+impl Fetcher {
+    /// What a search costs that others could notice, but asks nobody: for keys of those whom we do not talk to, and for what
+    /// memory has answered. For whoever proves nothing each address costs a turn in [`REFETCH_PAUSE`], and as much time,
+    /// whatever is known of it; so it shows neither whom we block nor whom we have lately heard of. Nothing more is spent
+    /// on what was really looked for since `then`.
+    ///
+    /// # Errors
+    /// As [`Fetcher::key`] would answer where no request is needed to know it.
+    pub async fn pretend(
+        &self,
+        key_id: &str,
+        source: Option<Source>,
+        then: Timestamp,
+    ) -> Result<(), FetchError> {
+        let key_id = self.address(key_id)?;
+        let place = digest(&without_fragment(&key_id));
+        let looked_for = || {
+            let now = (self.clock)();
+            self.memory().in_vain.get(&place).is_some_and(|until| now < *until)
+        };
+        if looked_for() {
+            return Ok(());
+        }
+        if self.remembered(&key_id).is_none_or(|known| known.fetched_at < then) {
+            let _turn = self.turn(&key_id, source).await?;
+            if looked_for() {
+                return Ok(());
+            }
+            let spread = u64::from_be_bytes(crate::random::bytes()) % (PRETENDED.end - PRETENDED.start);
+            tokio::time::sleep(Duration::from_millis(PRETENDED.start + spread)).await;
+        }
+        let until = self.after_a_pause();
+        self.memory().in_vain.insert(place, until);
+        Ok(())
+    }
+}
