@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::FetchError;
 use crate::bounded::Bounded;
 use crate::model::owner::owner_of_host;
-use crate::model::{Site, Source};
+use crate::model::{Network, Source};
 
 /// A limit of its own.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,19 @@ pub struct Share {
     /// Fetches begun in one minute, and in all requests: no fetch begins once there were so many. Of a client it is what one
     /// alone may begin; the second has as large a part of what is left, so that many are needed to leave nothing.
     pub per_minute: u32,
+}
+
+/// What is kept for those who have caused few fetches.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Turns.
+    pub at_once: usize,
+    /// Places to wait.
+    pub queue: usize,
+    /// So many are few of one client,
+    pub few: u32,
+    /// and so many of one [`Network`].
+    pub few_of_network: u32,
 }
 
 /// The limits. What is over them is [`FetchError::Busy`], at once or after `wait`.
@@ -41,10 +54,12 @@ pub struct Budgets {
     /// Caused by one client at the hosts of one owner: less than a host's, so that who invents keys of it leaves something of
     /// its fetches to others.
     pub source_at_owner: Share,
-    /// Caused by all clients of one IPv6 [`Site`].
-    pub site: Share,
+    /// Caused by all clients of one [`Network`].
+    pub network: Share,
     /// Caused by the same at the hosts of one owner.
-    pub site_at_owner: Share,
+    pub network_at_owner: Share,
+    /// Of all turns and places, what is kept for those who have caused few fetches in this minute.
+    pub kept: Kept,
     /// Of all hosts together that lately took long: so many at once.
     pub slow_at_once: usize,
     /// Of the same, so many running or waiting.
@@ -63,8 +78,9 @@ impl Default for Budgets {
             owner: Share { at_once: 4, queue: 64, per_minute: 400 },
             source: Share { at_once: 4, queue: 64, per_minute: 240 },
             source_at_owner: Share { at_once: 1, queue: 16, per_minute: 24 },
-            site: Share { at_once: 8, queue: 128, per_minute: 400 },
-            site_at_owner: Share { at_once: 1, queue: 24, per_minute: 40 },
+            network: Share { at_once: 8, queue: 128, per_minute: 400 },
+            network_at_owner: Share { at_once: 1, queue: 24, per_minute: 40 },
+            kept: Kept { at_once: 4, queue: 64, few: 8, few_of_network: 64 },
             slow_at_once: 4,
             slow_queue: 32,
             slow_queue_of_source: 8,
@@ -77,7 +93,8 @@ impl Budgets {
     /// For what is looked into beside the answers: less of everything.
     pub(super) fn aside() -> Self {
         let all = Share { at_once: 8, queue: 64, per_minute: 300 };
-        Self { all, slow_at_once: 2, slow_queue: 16, ..Self::default() }
+        let kept = Kept { at_once: 2, queue: 16, ..Self::default().kept };
+        Self { all, kept, slow_at_once: 2, slow_queue: 16, ..Self::default() }
     }
 
     /// For clients that have proved signatures of the owner whose hosts are asked: what strangers use up is not theirs.
@@ -89,8 +106,9 @@ impl Budgets {
             owner: most,
             source: most,
             source_at_owner: most,
-            site: most,
-            site_at_owner: most,
+            network: most,
+            network_at_owner: most,
+            kept: Kept { at_once: 0, queue: 0, ..Self::default().kept },
             ..Self::default()
         }
     }
@@ -106,12 +124,16 @@ const SLOW_HOSTS: u32 = 3;
 pub(super) struct Budget {
     limits: Budgets,
     all: Arc<Semaphore>,
+    /// Of all, what is not kept.
+    common: Arc<Semaphore>,
     slow: Arc<Semaphore>,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
+    /// Places held in all, and by those who have caused many.
     total: usize,
+    many: usize,
     slow: usize,
     minute: Window,
     /// Turns alone: how many requests they made must not show in what is left to whom.
@@ -120,8 +142,8 @@ struct State {
     owners: Lanes<String>,
     sources: Lanes<Source>,
     pairs: Lanes<(Source, String)>,
-    sites: Lanes<Site>,
-    site_pairs: Lanes<(Site, String)>,
+    networks: Lanes<Network>,
+    network_pairs: Lanes<(Network, String)>,
     slow_sources: Lanes<Source>,
     slow_hosts: Bounded<String, Timestamp>,
     slow_owners: Bounded<String, (Timestamp, u32)>,
@@ -258,6 +280,7 @@ struct Place {
     owner: String,
     source: Option<Source>,
     slow: bool,
+    many: bool,
 }
 
 impl Drop for Place {
@@ -265,6 +288,7 @@ impl Drop for Place {
         let host = std::mem::take(&mut self.host);
         let mut state = lock(&self.state);
         state.total = state.total.saturating_sub(1);
+        state.many = state.many.saturating_sub(usize::from(self.many));
         state.slow = state.slow.saturating_sub(usize::from(self.slow));
         state.hosts.leave(&host);
         state.owners.leave(&self.owner);
@@ -272,10 +296,8 @@ impl Drop for Place {
             if self.slow {
                 state.slow_sources.leave(&source);
             }
-            if let Some(site) = source.site() {
-                state.sites.leave(&site);
-                state.site_pairs.leave(&(site, self.owner.clone()));
-            }
+            state.networks.leave(&source.network());
+            state.network_pairs.leave(&(source.network(), self.owner.clone()));
             state.sources.leave(&source);
             state.pairs.leave(&(source, std::mem::take(&mut self.owner)));
         }
@@ -290,6 +312,7 @@ impl Budget {
     pub(super) fn new(limits: Budgets) -> Self {
         let state = State {
             total: 0,
+            many: 0,
             slow: 0,
             minute: Window::default(),
             turns: Window::default(),
@@ -297,8 +320,8 @@ impl Budget {
             owners: Lanes::new(limits.owner),
             sources: Lanes::new(limits.source),
             pairs: Lanes::new(limits.source_at_owner),
-            sites: Lanes::new(limits.site),
-            site_pairs: Lanes::new(limits.site_at_owner),
+            networks: Lanes::new(limits.network),
+            network_pairs: Lanes::new(limits.network_at_owner),
             slow_sources: Lanes::new(Share {
                 at_once: 1,
                 queue: limits.slow_queue_of_source,
@@ -310,6 +333,7 @@ impl Budget {
         Self {
             limits,
             all: Arc::new(Semaphore::new(limits.all.at_once)),
+            common: Arc::new(Semaphore::new(limits.all.at_once.saturating_sub(limits.kept.at_once).max(1))),
             slow: Arc::new(Semaphore::new(limits.slow_at_once)),
             state: Arc::new(Mutex::new(state)),
         }
@@ -325,12 +349,15 @@ impl Budget {
         let (lanes, place) = self.queue(host, source, now)?;
         // The narrowest first, so that who waits for a slow host holds no turn of the others.
         let all = async {
-            let mut permits = Vec::with_capacity(lanes.len() + 2);
+            let mut permits = Vec::with_capacity(lanes.len() + 3);
             for lane in lanes {
                 permits.push(lane.acquire_owned().await.ok()?);
             }
             if lock(&self.state).is_slow(&place.host, &place.owner, now) {
                 permits.push(Arc::clone(&self.slow).acquire_owned().await.ok()?);
+            }
+            if place.many {
+                permits.push(Arc::clone(&self.common).acquire_owned().await.ok()?);
             }
             permits.push(Arc::clone(&self.all).acquire_owned().await.ok()?);
             Some(permits)
@@ -362,16 +389,21 @@ impl Budget {
         let minute = now.as_second() / 60;
         let (host, owner) = (host.to_owned(), owner_of_host(host));
         let pair = source.map(|source| (source, owner.clone()));
-        let site = source.and_then(Source::site);
-        let site_pair = site.map(|site| (site, owner.clone()));
+        let network = source.map(Source::network);
+        let network_pair = network.map(|network| (network, owner.clone()));
         let mut state = lock(&self.state);
         let slow = state.is_slow(&host, &owner, now);
-        let Budgets { all, host: of_host, owner: of_owner, .. } = self.limits;
+        let Budgets { all, host: of_host, owner: of_owner, kept, .. } = self.limits;
+        let many = source.is_some_and(|source| {
+            state.sources.begun(&source, minute) >= kept.few
+                || state.networks.begun(&source.network(), minute) >= kept.few_of_network
+        });
         let whole =
             Part { left: all.per_minute.saturating_sub(state.turns.begun(minute)), of: all.per_minute };
         let at_host = Part { left: state.hosts.left(&host, minute), of: of_host.per_minute };
         let at_owner = Part { left: state.owners.left(&owner, minute), of: of_owner.per_minute };
         let room = state.total < all.queue
+            && (!many || state.many < all.queue.saturating_sub(kept.queue))
             && (!slow || state.slow < self.limits.slow_queue)
             && state.minute.begun(minute) < all.per_minute
             && state.hosts.has_room(&host, minute)
@@ -381,12 +413,15 @@ impl Budget {
                     && (!slow || state.slow_sources.has_place(&source))
             })
             && pair.as_ref().is_none_or(|pair| state.pairs.may(pair, minute, &[at_host, at_owner]))
-            && site.is_none_or(|site| state.sites.may(&site, minute, &[whole]))
-            && site_pair.as_ref().is_none_or(|pair| state.site_pairs.may(pair, minute, &[at_host, at_owner]));
+            && network.is_none_or(|network| state.networks.may(&network, minute, &[whole]))
+            && network_pair
+                .as_ref()
+                .is_none_or(|pair| state.network_pairs.may(pair, minute, &[at_host, at_owner]));
         if !room {
             return Err(FetchError::Busy);
         }
         state.total += 1;
+        state.many += usize::from(many);
         state.slow += usize::from(slow);
         state.minute.count(minute);
         state.turns.count(minute);
@@ -394,11 +429,11 @@ impl Budget {
         lanes.extend(source.filter(|_| slow).map(|source| state.slow_sources.enter(&source, minute)));
         lanes.extend(pair.map(|pair| state.pairs.enter(&pair, minute)));
         lanes.extend(source.map(|source| state.sources.enter(&source, minute)));
-        lanes.extend(site_pair.map(|pair| state.site_pairs.enter(&pair, minute)));
-        lanes.extend(site.map(|site| state.sites.enter(&site, minute)));
+        lanes.extend(network_pair.map(|pair| state.network_pairs.enter(&pair, minute)));
+        lanes.extend(network.map(|network| state.networks.enter(&network, minute)));
         lanes.push(state.hosts.enter(&host, minute));
         lanes.push(state.owners.enter(&owner, minute));
-        Ok((lanes, Place { state: Arc::clone(&self.state), host, owner, source, slow }))
+        Ok((lanes, Place { state: Arc::clone(&self.state), host, owner, source, slow, many }))
     }
 }
 

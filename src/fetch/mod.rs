@@ -20,7 +20,7 @@ mod tests;
 mod webfinger;
 
 pub use actor::{RemoteActor, RemoteKey};
-pub use budget::{Budgets, Share};
+pub use budget::{Budgets, Kept, Share};
 pub use error::FetchError;
 pub use fetcher::{Clock, FRESH_FOR, Fetcher, Found, REFETCH_PAUSE, Signer, USABLE_FOR};
 pub use schemes::{Schemes, refuses_scheme};

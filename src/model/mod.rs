@@ -27,7 +27,7 @@ pub use addresses::Addresses;
 pub use draft::Draft;
 pub use record::{Changes, Record};
 pub use secret::Secret;
-pub use source::{Site, Source};
+pub use source::{Network, Site, Source};
 pub use view::View;
 
 #[cfg(test)]

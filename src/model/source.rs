@@ -1,7 +1,7 @@
 //! Whom work is counted for before anything is proved.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A client's address, as limits see it: an IPv4 address, or the 64 bits of an IPv6 address that one household or rented
 /// machine has to itself.
@@ -12,6 +12,11 @@ pub struct Source(IpAddr);
 /// provider's customers may be many in one, so it has several times what one of them has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Site(Ipv6Addr);
+
+/// What addresses are rented out or taken over in: the 24 bits around an IPv4 address, the [site](Site) of an IPv6 one. Not
+/// everybody there is one person, so nobody is refused for it who would not be for what all others have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
 
 impl Source {
     /// What a client at this address counts as.
@@ -29,6 +34,18 @@ impl Source {
         match self.0 {
             IpAddr::V6(v6) => Some(Site(first_bits(v6, 48))),
             IpAddr::V4(_) => None,
+        }
+    }
+
+    /// What is likely somebody's who has this one.
+    #[must_use]
+    pub fn network(self) -> Network {
+        match self.0 {
+            IpAddr::V6(v6) => Network(IpAddr::V6(first_bits(v6, 48))),
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                Network(IpAddr::V4(Ipv4Addr::new(a, b, c, 0)))
+            }
         }
     }
 }

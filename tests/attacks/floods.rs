@@ -74,7 +74,7 @@ async fn c_25_keys_of_servers_that_hang_keep_nobody_waiting() {
             let actor = format!("{}/users/nobody{number}", host.url());
             let request = forged(&target.stage, &format!("{actor}#main-key"), &target.follow_by(&actor));
             let text = String::from_utf8(request).unwrap();
-            let client = format!("\r\nX-Forwarded-For: 203.0.113.{number}\r\nDate:");
+            let client = format!("\r\nX-Forwarded-For: 203.0.{number}.113\r\nDate:");
             requests.push(text.replacen("\r\nDate:", &client, 1));
         }
         hosts.push(host);

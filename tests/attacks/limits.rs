@@ -42,7 +42,7 @@ async fn c_25_one_client_that_invents_keys_of_a_server_leaves_its_people_in() {
         }
     }
     assert_eq!(refused, 30);
-    let reply = target.try_follow(&eve, &on_behalf_of("203.0.113.2")).await;
+    let reply = target.try_follow(&eve, &on_behalf_of("203.0.114.1")).await;
     assert_eq!(reply.status, 202, "{reply:?}");
     target.stage.wait_followers(2).await;
 }
@@ -53,7 +53,7 @@ async fn c_25_many_clients_that_invent_keys_of_a_server_leave_its_people_in() {
     let eve = target.stranger(Flavour::Mastodon).await;
     // Each until it is sent away.
     let flood = async |client: usize| {
-        let address = format!("203.0.113.{client}");
+        let address = format!("203.0.{client}.1");
         for number in 0..200 {
             if refusal(&invented(&target, &address, &eve, 1_000 * client + number).await).0 == 503 {
                 return;
@@ -64,14 +64,14 @@ async fn c_25_many_clients_that_invent_keys_of_a_server_leave_its_people_in() {
     for client in 1..8 {
         flood(client).await;
     }
-    let reply = target.try_follow(&eve, &on_behalf_of("203.0.113.200")).await;
+    let reply = target.try_follow(&eve, &on_behalf_of("203.0.200.1")).await;
     assert_eq!(reply.status, 202, "a client that nobody knows: {reply:?}");
     // From where something of that server's was proved its people get in when nobody else does.
     for client in 10..60 {
         flood(client).await;
     }
     let bob = eve.server().person("bob");
-    let reply = target.try_follow(&bob, &on_behalf_of("203.0.113.200")).await;
+    let reply = target.try_follow(&bob, &on_behalf_of("203.0.200.1")).await;
     assert_eq!(reply.status, 202, "a client that has proved something: {reply:?}");
     target.stage.wait_followers(3).await;
 }
@@ -167,6 +167,45 @@ async fn c_25_one_site_that_invents_keys_of_a_server_leaves_its_people_in() {
     let reply = target.try_follow(&eve, &on_behalf_of("2a00:1:3::1")).await;
     assert_eq!(reply.status, 202, "{reply:?}");
     target.stage.wait_followers(2).await;
+}
+
+/// A few clients that prove nothing could use up what is fetched in a minute, and nobody new could follow for as long as
+/// they go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_a_few_clients_that_invent_keys_leave_fetches_to_who_is_new() {
+    let target = Target::start().await;
+    let mut servers = Vec::new();
+    for _ in 0..16 {
+        servers.push(target.cold(Flavour::Mastodon).await);
+    }
+    let client = |number: usize| format!("203.0.{}.1", number % 6);
+    let refused = async |number: usize| {
+        let reply = invented(&target, &client(number), &servers[number / 6 % servers.len()], number).await;
+        match refusal(&reply) {
+            (401, _) => false,
+            (503, code) if code == "key-unavailable" => true,
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut numbers = 0..;
+    let mut newcomers = 0;
+    eventually("one minute for all", LONG, async || {
+        let mut told = 0;
+        while told < 50 {
+            let some: Vec<usize> = numbers.by_ref().take(50).collect();
+            let answers: Vec<bool> = stream::iter(some).map(&refused).buffer_unordered(16).collect().await;
+            told = answers.iter().filter(|refused| **refused).count();
+        }
+        let bob = target.cold(Flavour::Mastodon).await;
+        let reply = target.try_follow(&bob, &on_behalf_of("192.0.2.1")).await;
+        newcomers += u64::from(reply.status == 202);
+        // Else a minute began meanwhile.
+        let some: Vec<usize> = numbers.by_ref().take(6).collect();
+        let still: Vec<bool> = stream::iter(some).map(&refused).buffered(6).collect().await;
+        still.iter().all(|refused| *refused).then(|| assert_eq!(reply.status, 202, "{reply:?}"))
+    })
+    .await;
+    target.stage.wait_followers(1 + newcomers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,9 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+/// A client of a network of its own.
 fn from(n: u16) -> Option<Source> {
-    Some(Source::of([10, 0, (n >> 8) as u8, n as u8].into()))
+    Some(Source::of([10, (n >> 8) as u8, n as u8, 1].into()))
 }
 
 const MANY: Share = Share { at_once: 1000, queue: 1000, per_minute: u32::MAX };
@@ -109,7 +110,7 @@ async fn one_client_holds_one_turn_of_a_host_and_some_of_all() {
 }
 
 #[tokio::test]
-async fn all_the_networks_of_a_site_leave_a_host_and_all_hosts_to_others() {
+async fn all_the_clients_of_a_network_leave_a_host_and_all_hosts_to_others() {
     let of = |subnet: u16| Some(Source::of([0x2a00, 1, 2, subnet, 0, 0, 0, 1].into()));
     let other = Some(Source::of([0x2a00, 1, 3, 0, 0, 0, 0, 1].into()));
     let budget = Budget::new(limits());
@@ -117,12 +118,12 @@ async fn all_the_networks_of_a_site_leave_a_host_and_all_hosts_to_others() {
     for subnet in 0..1000 {
         begun += u32::from(budget.turn("victim", of(subnet), at(0)).await.is_ok());
     }
-    assert_eq!(begun, limits().site_at_owner.per_minute);
+    assert_eq!(begun, limits().network_at_owner.per_minute);
     assert!(budget.turn("victim", other, at(0)).await.is_ok());
     for subnet in 0..2000 {
         begun += u32::from(budget.turn(&format!("h{subnet}"), of(subnet), at(0)).await.is_ok());
     }
-    assert_eq!(begun, limits().site.per_minute);
+    assert_eq!(begun, limits().network.per_minute);
     assert!(budget.turn("other", other, at(0)).await.is_ok());
     // At once: one turn of a host, and not all turns of all.
     let budget = Budget::new(limits());
@@ -132,11 +133,11 @@ async fn all_the_networks_of_a_site_leave_a_host_and_all_hosts_to_others() {
     for subnet in 0..40 {
         held.extend(budget.turn(&format!("h{subnet}"), of(subnet), at(0)).await);
     }
-    assert_eq!(held.len() - 1, limits().site.at_once);
+    assert_eq!(held.len() - 1, limits().network.at_once);
     assert!(budget.turn("other", other, at(0)).await.is_ok());
     drop(held);
     let state = lock(&budget.state);
-    assert!(state.sites.open.is_empty() && state.site_pairs.open.is_empty());
+    assert!(state.networks.open.is_empty() && state.network_pairs.open.is_empty());
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn state_stays_bounded_under_many_hosts_and_clients() {
 }
 
 #[tokio::test]
-async fn many_clients_are_needed_to_leave_nothing() {
+async fn many_networks_are_needed_to_leave_nothing() {
     let budget = Budget::new(limits());
     let (mut clients, mut begun) = (0, 0);
     loop {
@@ -258,4 +259,44 @@ async fn a_few_slow_names_make_all_of_their_owners_slow() {
     let _held = budget.turn("a.evil.example", from(1), at(1)).await.unwrap();
     assert!(budget.turn("b.evil.example", from(1), at(1)).await.is_err());
     assert!(budget.turn("b.evil.example", from(2), at(1)).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_has_caused_many_leaves_turns_and_places_to_who_is_new() {
+    let limits = Budgets { wait: Duration::from_secs(3600), source: MANY, ..limits() };
+    let budget = Budget::new(limits);
+    let busy: Vec<u16> = (1..=4).collect();
+    for client in &busy {
+        for host in 0..limits.kept.few {
+            drop(budget.turn(&format!("h{client}-{host}"), from(*client), at(0)).await.unwrap());
+        }
+    }
+    let hosts: Vec<String> = (0..300).map(|host| format!("x{host}")).collect();
+    // Polled more often at once than tokio wants it.
+    let asked = hosts.iter().enumerate().map(|(n, host)| {
+        Box::pin(tokio::task::unconstrained(budget.turn(host, from(busy[n % busy.len()]), at(0))))
+    });
+    let mut asked: Vec<_> = asked.collect();
+    let (mut turns, mut refused) = (Vec::new(), 0);
+    for turn in &mut asked {
+        match futures_util::poll!(turn) {
+            std::task::Poll::Ready(Ok(turn)) => turns.push(turn),
+            std::task::Poll::Ready(Err(_)) => refused += 1,
+            std::task::Poll::Pending => {}
+        }
+    }
+    let places = limits.all.queue - limits.kept.queue;
+    assert_eq!((turns.len(), refused), (limits.all.at_once - limits.kept.at_once, hosts.len() - places));
+    for client in 0..limits.kept.at_once {
+        let newcomer = from(0xff00 + client as u16);
+        let host = format!("n{client}");
+        let turn = Box::pin(tokio::task::unconstrained(budget.turn(&host, newcomer, at(0))));
+        let std::task::Poll::Ready(Ok(turn)) = futures_util::poll!(turn) else {
+            panic!("newcomer {client} is kept waiting")
+        };
+        turns.push(turn);
+    }
+    drop((asked, turns));
+    let state = lock(&budget.state);
+    assert_eq!((state.total, state.many), (0, 0));
 }
