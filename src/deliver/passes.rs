@@ -121,6 +121,13 @@ impl Pass {
         Some(self.wanted.or(soon)?.saturating_add(CLAIM))
     }
 
+    /// The number below which an inbox may have been tried, once nothing more begins. With nothing under way, each that was
+    /// says so itself.
+    pub(super) fn tried_below(&self, quiet: bool) -> u32 {
+        let tried = if quiet { self.inherited } else { self.inherited.max(self.begun) };
+        tried.min(self.claim.below)
+    }
+
     /// What was to be claimed is on disk; or is not, since the pass is another by now.
     pub(super) fn claimed(&mut self, from: Claim, below: Option<u32>) {
         match below {

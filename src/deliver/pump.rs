@@ -3,6 +3,8 @@
 //! It starts requests while outcomes are written: a slow disk does not slow the sending. Memory is bounded by the window,
 //! however long the queue in the store is. It runs on a thread of its own, so it reads the store where it stands.
 
+mod finish;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use super::DeliverOptions;
 use super::batch::{Batch, Written};
 use super::hosts::Host;
 use super::lanes::{SLOW_LANE, slow_lane};
@@ -20,13 +23,12 @@ use super::look::{Activity, last_look};
 use super::outcome::{Held, Outcome, concluded};
 use super::passes::{Pass, Shares, Taken, begin, due, first_passes, open_passes, rested};
 use super::send::{Letter, Sender};
-use super::{DRAIN, DeliverOptions};
-use crate::decide::delivered::{self, Ending, Job, Worth};
+use crate::decide::delivered::{Ending, Worth};
 use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{Contact, Gate};
 use crate::decide::schedule;
 use crate::decide::seen::later;
-use crate::model::delivery::{Claim, OutgoingKind};
+use crate::model::delivery::OutgoingKind;
 use crate::model::follower::ParkedInboxes;
 use crate::model::host::HostCounts;
 use crate::model::{Draft, View};
@@ -180,42 +182,6 @@ impl Pump {
             }
         }
         self.finish().await
-    }
-
-    /// Waits for requests under way, as far as they end in time, and writes how they ended: what is not written is sent
-    /// again after a restart.
-    async fn finish(&mut self) -> Result<(), StoreError> {
-        let deadline = tokio::time::Instant::now() + DRAIN;
-        let mut not_begun: Vec<Job> = Vec::new();
-        let never = [&mut self.asking, &mut self.asked, &mut self.begun].map(std::mem::take);
-        for (Held { job, .. }, _) in never.into_iter().flatten() {
-            self.busy.remove(&job.inbox);
-            not_begun.push(job);
-        }
-        while !self.busy.is_empty() || self.writing.is_some() || !self.done.is_empty() {
-            self.write();
-            tokio::select! {
-                event = self.inbound.recv() => self.took(event),
-                written = finished(&mut self.writing) => self.let_go(written?),
-                () = tokio::time::sleep_until(deadline) => break,
-            }
-        }
-        // With nothing under way, what waits has surely not been tried, at least not by this process.
-        let unclaim: Vec<(Ulid, Claim, u32)> = match self.busy.is_empty() {
-            true => self.passes.iter().map(|(id, pass)| (*id, pass.claim, pass.inherited)).collect(),
-            false => Vec::new(),
-        };
-        let unclaimed = move |view: &dyn View| {
-            let mut draft = Draft::new(view);
-            for job in &not_begun {
-                delivered::not_begun(&mut draft, job);
-            }
-            for (outgoing, claim, inherited) in unclaim {
-                delivered::claim(&mut draft, outgoing, claim, inherited.min(claim.below));
-            }
-            (draft.into_changes(), ())
-        };
-        self.store.commit(unclaimed).await
     }
 
     /// Notes an outcome. A host that answered is free for its next request; its inbox is only once that is on disk, so that

@@ -237,3 +237,22 @@ proptest::proptest! {
         proptest::prop_assert!(kinds.is_subset(&HashSet::from([kind::META])), "{:?} stay behind", kinds);
     }
 }
+
+#[test]
+fn what_was_not_begun_is_given_back_whatever_hangs() {
+    let at = |below| Claim { below, opening: 3 };
+    for (inherited, claimed, begun, hangs, quiet) in [
+        (0, 512, 0, 0, 0),
+        (0, 512, 40, 40, 0),
+        (0, 512, 512, 512, 0),
+        (100, 612, 0, 100, 100),
+        (100, 612, 40, 100, 100),
+        (100, 612, 140, 140, 100),
+    ] {
+        let mut pass = Pass::from(at(inherited));
+        pass.claimed(at(inherited), Some(claimed));
+        assert!((0..begun).all(|number| pass.begin(number)));
+        assert!(!pass.begin(claimed), "not claimed");
+        assert_eq!((pass.tried_below(false), pass.tried_below(true)), (hangs, quiet), "{inherited} {begun}");
+    }
+}
