@@ -94,6 +94,11 @@ pub fn gate_of(view: &dyn View, host: &str, now: Timestamp) -> Gate {
     gate(view.get::<Host>(host.as_bytes()).as_ref(), now)
 }
 
+/// How often a host failed since it last answered.
+pub fn failures(view: &dyn View, host: &str) -> u32 {
+    view.get::<Host>(host.as_bytes()).map_or(0, |host| host.failures)
+}
+
 /// Since when the server of this inbox is parked, if it is: its followers are kept, and get nothing until it speaks.
 pub fn parked(view: &dyn View, inbox: &str) -> Option<Timestamp> {
     view.get::<Host>(host_of(inbox).as_bytes())?.parked
@@ -141,7 +146,7 @@ pub fn heard(draft: &mut Draft<'_>, host: &str, contact: Contact, now: Timestamp
     gate(save(draft, host, now).as_ref(), now)
 }
 
-/// A host signed something valid: it is alive, whatever its inbox did. What it asked for still holds.
+/// A host signed something valid, or its failures were ours: it is alive, whatever its inbox did. What it asked for still holds.
 pub fn spoke(draft: &mut Draft<'_>, host: &str, now: Timestamp) {
     let known: Option<Host> = draft.view().get(host.as_bytes());
     if let Some(known) = known.filter(|known| known.failures > 0) {

@@ -15,6 +15,8 @@ use crate::model::delivery::Claim;
 pub(super) struct Batch {
     /// Outcomes.
     pub(super) done: Vec<Outcome>,
+    /// Servers that were not at fault.
+    pub(super) forgiven: Vec<String>,
     /// Alarms for which nothing rests.
     pub(super) idle: Vec<(Timestamp, String)>,
     /// Claims: which fan-out, how far it is claimed, and up to where it is to be.
@@ -39,6 +41,7 @@ pub(super) struct Written {
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.done.is_empty()
+            && self.forgiven.is_empty()
             && self.idle.is_empty()
             && self.claims.is_empty()
             && self.beginning.is_empty()
@@ -51,12 +54,15 @@ impl Batch {
         }
         let (mut settled, mut taken_back) = (Vec::with_capacity(self.done.len()), false);
         for (count, outcome) in (0u64..).zip(self.done) {
-            let Outcome { held, ending, contact, at } = outcome;
+            let Outcome { held, ending, contact, at, .. } = outcome;
             taken_back |= !delivered::settle(draft, &held.job, ending);
             refusals::heard(draft, &held.job, ending, contact, at);
             let jitter = entropy.wrapping_add(count);
             let gate = contact.map(|contact| hosts::heard(draft, &held.host, contact, at, jitter));
             settled.push((held, gate));
+        }
+        for host in &self.forgiven {
+            hosts::spoke(draft, host, now);
         }
         let mut claimed = Vec::with_capacity(self.claims.len());
         for (id, from, below) in self.claims {

@@ -9,6 +9,7 @@ mod confirm;
 mod hosts;
 mod lanes;
 mod look;
+mod outage;
 mod outcome;
 mod passes;
 mod pump;

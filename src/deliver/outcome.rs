@@ -1,9 +1,11 @@
 //! What became of one job: sorted, counted, said in the log.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::classify::{self, Meaning};
+use super::classify::{self, Meaning, Reply};
 use super::send::Sent;
 use crate::decide::delivered::{Ending, Job};
 use crate::decide::hosts::Contact;
@@ -22,18 +24,30 @@ pub(super) struct Held {
     pub(super) begun: bool,
 }
 
+/// What a request told of our own connection.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    /// Somebody answered.
+    Answered,
+    /// It went out, or nothing was asked.
+    Unknown,
+    /// None was made, from then on; `denied` by this machine.
+    NoWay { began: Instant, denied: bool },
+}
+
 /// A job, how it ended, and what that told of its host.
 pub(super) struct Outcome {
     pub(super) held: Held,
     pub(super) ending: Ending,
     pub(super) contact: Option<Contact>,
+    pub(super) reach: Reach,
     pub(super) at: Timestamp,
 }
 
 impl Outcome {
     /// Of a job for which nobody was asked.
     pub(super) fn unasked(held: Held, ending: Ending, at: Timestamp) -> Self {
-        Outcome { held, ending, contact: None, at }
+        Outcome { held, ending, contact: None, reach: Reach::Unknown, at }
     }
 }
 
@@ -69,5 +83,11 @@ pub(super) fn concluded(
         // Those that find no room are told again by the next delivery there.
         let _ = doubts.try_send(job.inbox.clone());
     }
-    Outcome { ending, contact, at, held }
+    let reach = match sent.reply {
+        Reply::Status(..) => Reach::Answered,
+        Reply::NotConnected => Reach::NoWay { began: sent.began, denied: false },
+        Reply::NotSent => Reach::NoWay { began: sent.began, denied: true },
+        Reply::NoAnswer | Reply::Refused => Reach::Unknown,
+    };
+    Outcome { ending, contact, reach, at, held }
 }

@@ -4,6 +4,7 @@
 //! however long the queue in the store is. It runs on a thread of its own, so it reads the store where it stands.
 
 mod finish;
+mod judge;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::batch::{Batch, Written};
 use super::hosts::Host;
 use super::lanes::{SLOW_LANE, slow_lane};
 use super::look::{Activity, last_look};
+use super::outage::Outage;
 use super::outcome::{Held, Outcome, concluded};
 use super::passes::{Pass, Shares, Taken, begin, due, first_passes, open_passes, rested};
 use super::send::{Letter, Sender};
@@ -50,7 +52,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const OVERDUE: Duration = Duration::from_millis(200);
 
 enum Event {
-    Done(Outcome),
+    Done(Box<Outcome>),
     SlotFree,
 }
 
@@ -88,6 +90,10 @@ pub(super) struct Pump {
     further: Vec<Page>,
     /// Whether there is more of that was not looked at.
     look_further: bool,
+    /// Whether it is ourselves who reach nobody,
+    outage: Outage,
+    /// and the servers for whose fault that was taken.
+    forgiven: Vec<String>,
     /// Alarms for which nothing rests, to be removed.
     idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
@@ -138,6 +144,8 @@ impl Pump {
             begun: Vec::new(),
             further: Vec::new(),
             look_further: false,
+            outage: Outage::new(Instant::now()),
+            forgiven: Vec::new(),
             idle: Vec::new(),
             writing: None,
             more: false,
@@ -187,7 +195,9 @@ impl Pump {
     /// Notes an outcome. A host that answered is free for its next request; its inbox is only once that is on disk, so that
     /// order holds, and so is a host that did not answer, which may have to be left alone.
     fn took(&mut self, event: Option<Event>) {
-        let Some(Event::Done(mut outcome)) = event else { return };
+        let Some(Event::Done(outcome)) = event else { return };
+        let mut outcome = *outcome;
+        self.judge(&mut outcome);
         if outcome.contact == Some(Contact::Answered)
             && let Some(host) = self.hosts.get_mut(&outcome.held.host).filter(|host| !host.probed)
         {
@@ -214,6 +224,8 @@ impl Pump {
     fn pause(&self) -> Duration {
         let since = self.looked.elapsed();
         let rest = LOOK_AGAIN.saturating_sub(since);
+        let held_up = self.outage.wait(Instant::now()).filter(|_| !self.waiting.is_empty());
+        let rest = held_up.map_or(rest, |held_up| held_up.min(rest));
         let Some(due) = self.next_due else { return rest };
         let until = due.duration_since(Timestamp::now());
         if until.is_negative() || until.is_zero() {
@@ -294,7 +306,9 @@ impl Pump {
     fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = std::mem::take(&mut self.begun);
         let mut kept = Vec::new();
-        while self.fast.available_permits() > 0
+        let mut places = self.outage.places(Instant::now());
+        while places > 0
+            && self.fast.available_permits() > 0
             && let Some(held) = self.waiting.pop_front()
         {
             let host = self.hosts.entry(held.host.clone()).or_default();
@@ -311,6 +325,7 @@ impl Pump {
             };
             self.busy.insert(held.job.inbox.clone());
             host.starts();
+            places -= 1;
             starting.push((Held { started: true, ..held }, permit));
         }
         for held in kept.into_iter().rev() {
@@ -328,10 +343,12 @@ impl Pump {
         for ((held, permit), worth) in starting.into_iter().zip(looks) {
             let ending = match (worth, self.activities.get(&held.job.outgoing)) {
                 (Worth::Send, Some(_)) if !held.begun => {
+                    self.outage.lets_out(Instant::now());
                     self.asking.push((Held { begun: true, ..held }, permit));
                     continue;
                 }
                 (Worth::Send, Some(activity)) => {
+                    self.outage.lets_out(Instant::now());
                     sending.push((held, activity.outgoing.kind, activity.letter.clone(), permit));
                     continue;
                 }
@@ -358,6 +375,7 @@ impl Pump {
         let (sender, events, doubts) = (self.sender.clone(), self.events.clone(), self.doubts.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
         let after = self.hosts.get_mut(&held.host).map_or(After::Close, Host::after);
+        self.outage.begins();
         tokio::spawn(async move {
             let (inbox, host) = (held.job.inbox.clone(), held.host.clone());
             let mut request = std::pin::pin!(sender.send(&inbox, &host, &letter, after));
@@ -371,7 +389,7 @@ impl Pump {
                 }
             };
             let outcome = concluded(held, kind, &sent, &metrics, &doubts);
-            let _ = events.send(Event::Done(outcome)).await;
+            let _ = events.send(Event::Done(Box::new(outcome))).await;
         });
     }
 
@@ -384,6 +402,7 @@ impl Pump {
         let batch = Batch {
             claims: claims.collect(),
             done: self.done.drain(..self.done.len().min(OUTCOMES)).collect(),
+            forgiven: std::mem::take(&mut self.forgiven),
             idle: self.idle.drain(..self.idle.len().min(OUTCOMES)).collect(),
             beginning: self.asking.iter().map(|(held, _)| held.job.clone()).collect(),
             further: std::mem::take(&mut self.further),
