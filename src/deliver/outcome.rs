@@ -5,7 +5,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::classify::{self, Meaning, Reply};
+use super::classify::{self, About, Meaning, Reply};
 use super::send::Sent;
 use crate::decide::delivered::{Ending, Job};
 use crate::decide::hosts::Contact;
@@ -27,8 +27,9 @@ pub(super) struct Held {
 /// What a request told of our own connection.
 #[derive(Clone, Copy)]
 pub(super) enum Reach {
-    /// Somebody answered.
-    Answered,
+    /// Somebody answered; and by how many seconds their clock is ahead of ours, if they refused a signature that may be so
+    /// for it.
+    Answered { ahead: Option<i64> },
     /// It went out, or nothing was asked.
     Unknown,
     /// None was made, from then on; `denied` by this machine.
@@ -62,11 +63,15 @@ pub(super) fn concluded(
     held.job.why = Some(sent.why.as_str().into());
     let (Held { job, host, .. }, at) = (&held, Timestamp::now());
     let jitter = u64::from_be_bytes(crate::random::bytes());
-    let Meaning { ending, contact, look_up, ours } =
-        classify::meaning(&sent.reply, kind, job.tries, at, jitter);
+    let made = i64::try_from(job.outgoing.timestamp_ms()).ok();
+    let made = made.and_then(|made| Timestamp::from_millisecond(made).ok()).unwrap_or(at);
+    let about = About { kind, made, tries: job.tries };
+    let Meaning { ending, contact, look_up, ours } = classify::meaning(&sent.reply, about, at, jitter);
     let (outcome, word) = match ending {
         Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
-        Ending::Retry { .. } => (DeliveryOutcome::Retried, "not delivered, will be tried again"),
+        Ending::Retry { .. } | Ending::Later { .. } => {
+            (DeliveryOutcome::Retried, "not delivered, will be tried again")
+        }
         _ if look_up => (DeliveryOutcome::Gone, "not delivered, given up"),
         _ => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
@@ -84,7 +89,8 @@ pub(super) fn concluded(
         let _ = doubts.try_send(job.inbox.clone());
     }
     let reach = match sent.reply {
-        Reply::Status(..) => Reach::Answered,
+        Reply::Status(..) => Reach::Answered { ahead: None },
+        Reply::OtherTime(ahead) => Reach::Answered { ahead: Some(ahead) },
         Reply::NotConnected => Reach::NoWay { began: sent.began, denied: false },
         Reply::NotSent => Reach::NoWay { began: sent.began, denied: true },
         Reply::NoAnswer | Reply::Refused => Reach::Unknown,

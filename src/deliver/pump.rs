@@ -94,6 +94,8 @@ pub(super) struct Pump {
     outage: Outage,
     /// and the servers for whose fault that was taken.
     forgiven: Vec<String>,
+    /// When it was last said that clocks differ.
+    clock_told: Option<Instant>,
     /// Alarms for which nothing rests, to be removed.
     idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
@@ -146,6 +148,7 @@ impl Pump {
             look_further: false,
             outage: Outage::new(Instant::now()),
             forgiven: Vec::new(),
+            clock_told: None,
             idle: Vec::new(),
             writing: None,
             more: false,

@@ -1,15 +1,15 @@
 //! One request: signed at the moment of sending, sent, its answer sorted.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use url::Url;
 
-use super::classify::{Reply, retry_after};
+use super::classify::{Reply, clocks_differ, retry_after};
 use crate::activitypub::signature::{PrivateKey, Scheme, SignError, digest};
 use crate::fetch::{Schemes, refuses_scheme};
 use crate::net::{After, Answer, Client, NetError};
@@ -109,13 +109,18 @@ fn told(began: Instant, knock: Knock) -> Sent {
     match knock {
         Knock::Unsigned(cause) => Sent { began, reply: Reply::Refused, why: cause.to_string() },
         Knock::Answered(answer) => {
-            let asked: Option<Duration> = answer
-                .headers
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok())
-                .and_then(|value| retry_after(value, Timestamp::now()));
-            let why = format!("status {}", answer.status.as_u16());
-            Sent { began, reply: Reply::Status(answer.status.as_u16(), asked), why }
+            let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
+            let (now, status) = (Timestamp::now(), answer.status.as_u16());
+            let asked = header(RETRY_AFTER).and_then(|value| retry_after(value, now));
+            let refused = header(DATE).filter(|_| answer.status == StatusCode::UNAUTHORIZED);
+            match refused.and_then(|date| clocks_differ(date, now)) {
+                Some(ahead) => Sent {
+                    began,
+                    reply: Reply::OtherTime(ahead),
+                    why: format!("status {status}, by a clock that is {ahead} s ahead of ours"),
+                },
+                None => Sent { began, reply: Reply::Status(status, asked), why: format!("status {status}") },
+            }
         }
         Knock::Broken(cause) => {
             let reply = match &cause {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use owncast_herald::sim::fediverse::{Answer, Document, Flavour, Person, Server};
 use serde_json::json;
 
@@ -288,6 +288,17 @@ async fn when_nobody_is_in_reach_no_server_is_blamed_and_all_get_it_as_soon_as_o
         no_complaints(server);
     }
     stage.wait_log("servers can be reached again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_for_a_clock_arrives_once_that_is_right() {
+    let stage = Stage::start(quick(), &[]).await;
+    let (server, _) = stage.follower(Flavour::Mastodon).await;
+    server.set_clock_skew(SignedDuration::from_hours(5));
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    stage.wait_log("its clock is not ours").await;
+    server.set_clock_skew(SignedDuration::ZERO);
+    eventually("the post", LONG, async || (!server.posts().is_empty()).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,8 @@ use crate::decide::seen::later;
 
 /// What could not be sent for our own fault is tried again after so long, and up to as much more.
 const AGAIN: Duration = Duration::from_secs(5);
+/// That clocks differ is said again after so long.
+const CLOCK_AGAIN: Duration = Duration::from_secs(600);
 
 impl Pump {
     /// Takes in what a request tells of our own connection. What is our fault is no attempt, and nothing that a server did.
@@ -18,11 +20,13 @@ impl Pump {
         let now = Instant::now();
         self.outage.ends();
         let (began, denied) = match outcome.reach {
-            Reach::Answered if self.outage.answers(now) => {
-                tracing::info!(target: "herald::deliver", "servers can be reached again: what waits is sent");
-                return;
+            Reach::Answered { ahead } => {
+                if self.outage.answers(now) {
+                    tracing::info!(target: "herald::deliver", "servers can be reached again: what waits is sent");
+                }
+                return self.tell_of_clock(ahead, &outcome.held.host, now);
             }
-            Reach::Answered | Reach::Unknown => return,
+            Reach::Unknown => return,
             Reach::NoWay { began, denied } => (began, denied),
         };
         let host = &outcome.held.host;
@@ -43,5 +47,20 @@ impl Pump {
         let jitter = u64::from_be_bytes(crate::random::bytes());
         let pause = AGAIN + Duration::from_millis(jitter % 5_000);
         (outcome.ending, outcome.contact) = (Ending::Later { due: later(outcome.at, pause) }, None);
+    }
+
+    /// Says that a server refuses what it takes to be of another time; not each time that one does.
+    fn tell_of_clock(&mut self, ahead: Option<i64>, host: &str, now: Instant) {
+        let Some(ahead) = ahead else { return };
+        if self.clock_told.is_some_and(|told| now.saturating_duration_since(told) < CLOCK_AGAIN) {
+            return;
+        }
+        self.clock_told = Some(now);
+        tracing::warn!(
+            target: "herald::deliver",
+            host, ahead_of_us_seconds = ahead,
+            "a server refuses our signatures, and its clock is not ours: if this machine's clock is wrong, set it (see \
+             timedatectl); nothing is given up meanwhile"
+        );
     }
 }
