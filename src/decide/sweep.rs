@@ -200,7 +200,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         refusals::forget(draft, &inbox);
     }
     for resting in late {
-        delivered::settle(draft, &Job::resting(resting), Ending::Failed);
+        delivered::settle(draft, &Job::resting(resting), Ending::Expired { at: now });
     }
     for host in servers {
         if older(host.changed, now, HOST_LIFE) {

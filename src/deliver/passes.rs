@@ -121,6 +121,11 @@ impl Pass {
         Some(self.wanted.or(soon)?.saturating_add(CLAIM))
     }
 
+    /// An inbox that was read is to be read once more.
+    pub(super) fn read_again(&mut self, number: u32) {
+        self.next = Some(self.next.map_or(number, |next| next.min(number)));
+    }
+
     /// The number below which an inbox may have been tried, once nothing more begins. With nothing under way, each that was
     /// says so itself.
     pub(super) fn tried_below(&self, quiet: bool) -> u32 {

@@ -359,10 +359,10 @@ impl Pump {
                     Ending::Later { due: later(now, schedule::behind(activity.outgoing.created, now)) }
                 }
                 (Worth::Skip, _) => Ending::Skipped,
-                _ => Ending::Failed,
+                _ => Ending::Expired { at: now },
             };
             match ending {
-                Ending::Failed => self.metrics.delivery(DeliveryOutcome::Expired),
+                Ending::Expired { .. } => self.metrics.delivery(DeliveryOutcome::Expired),
                 Ending::Skipped => self.metrics.delivery(DeliveryOutcome::Dropped),
                 _ => {}
             }
@@ -437,6 +437,11 @@ impl Pump {
         }
         self.begun.append(&mut self.asked);
         self.look |= written.taken_back | std::mem::take(&mut self.look_further);
+        for (id, number) in written.not_over {
+            if let Some(pass) = self.passes.get_mut(&id) {
+                pass.read_again(number);
+            }
+        }
         let mut shut = HashSet::new();
         for (Held { job, host, started, left, .. }, gate) in written.settled {
             if let Some(known) = self.hosts.get_mut(&host) {

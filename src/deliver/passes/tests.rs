@@ -256,3 +256,13 @@ fn what_was_not_begun_is_given_back_whatever_hangs() {
         assert_eq!((pass.tried_below(false), pass.tried_below(true)), (hangs, quiet), "{inherited} {begun}");
     }
 }
+
+#[test]
+fn what_seemed_over_is_read_again_whether_or_not_more_is_to_be_read() {
+    let mut pass = Pass::from(Claim::default());
+    for (next, number, want) in [(None, 7, 7), (Some(3), 7, 3), (Some(9), 7, 7)] {
+        pass.next = next;
+        pass.read_again(number);
+        assert_eq!(pass.next, Some(want));
+    }
+}
