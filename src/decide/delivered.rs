@@ -100,6 +100,8 @@ pub enum Ending {
     },
     /// Given up.
     Failed,
+    /// Given up at the operator's word, whatever becomes of the stream.
+    Dropped,
     /// Not tried: its time seemed to be over. Asked once more when it is written, since a stream may have come back meanwhile.
     Expired {
         /// When that was.
@@ -160,8 +162,8 @@ fn taken_back(view: &dyn View, job: &Job) -> bool {
     match (&job.attempt, job.number) {
         (Some(key), _) => view.get_bytes(key).is_none(),
         (None, Some(number)) => byte_of(view, job.outgoing, number).is_some_and(|byte| {
-            use InboxState::{Doubtful, Failed, None};
-            matches!(InboxState::of(byte), Failed | Doubtful | None)
+            let state = InboxState::of(byte);
+            state == InboxState::None || state.given_up()
         }),
         (None, None) => false,
     }
@@ -197,7 +199,11 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         }
     }
     if let Some(number) = job.number
-        && (state == InboxState::Reached || known == Some(InboxState::Failed))
+        && let Some(state) = match (state, known) {
+            (InboxState::Reached, _) | (_, Some(InboxState::Failed)) => Some(state),
+            (_, Some(InboxState::Dropped)) => Some(InboxState::DroppedInDoubt),
+            _ => None,
+        }
     {
         mark(draft, job.outgoing, number, state);
     }
@@ -242,6 +248,8 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
         Ending::Retry { .. } | Ending::Later { .. } | Ending::SetAside { .. } => InboxState::Retrying,
         Ending::Failed if job.uncertain => InboxState::Doubtful,
         Ending::Failed | Ending::Expired { .. } => InboxState::Failed,
+        Ending::Dropped if job.uncertain => InboxState::DroppedInDoubt,
+        Ending::Dropped => InboxState::Dropped,
         Ending::Skipped => InboxState::None,
     };
     match ending {
@@ -250,7 +258,7 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
         }
         Ending::Later { due } => draft.put(&job.again(due, job.tries, job.uncertain)),
         Ending::SetAside { at } => hosts::set_aside(draft, job.again(at, job.tries, job.uncertain), at),
-        Ending::Reached | Ending::Failed | Ending::Expired { .. } | Ending::Skipped => {}
+        Ending::Reached | Ending::Failed | Ending::Dropped | Ending::Expired { .. } | Ending::Skipped => {}
     }
     match job.number {
         Some(number) => mark(draft, job.outgoing, number, state),
@@ -267,10 +275,10 @@ fn end_single(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         return;
     };
     match (ending, &job.why) {
-        (Ending::Failed, Some(why)) if still_true(draft.view(), &outgoing) => {
+        (Ending::Failed | Ending::Dropped, Some(why)) if still_true(draft.view(), &outgoing) => {
             draft.put(&Outgoing { given_up: Some(why.chars().take(WHY).collect()), ..outgoing });
         }
-        (Ending::Reached | Ending::Failed | Ending::Skipped, _) => {
+        (Ending::Reached | Ending::Failed | Ending::Dropped | Ending::Skipped, _) => {
             draft.delete::<Outgoing>(&job.outgoing.to_bytes());
         }
         _ => {}
