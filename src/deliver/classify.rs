@@ -77,10 +77,14 @@ pub fn meaning(reply: &Reply, about: About, now: Timestamp, entropy: u64) -> Mea
     };
     let asked_until = |asked: Option<Duration>| asked.map(|asked| later(now, asked));
     let (answered, no_answer) = (Some(Contact::Answered), Some(Contact::Failed(None)));
+    // A pause that is asked for is kept with the host.
+    let passes = |asked: Option<Duration>| {
+        Some(asked.map_or(Contact::Answered, |asked| Contact::Busy(later(now, asked))))
+    };
     let (ending, contact) = match *reply {
         Reply::Status(200..=299, _) => (Ending::Reached, answered),
-        Reply::Status(401, asked) if tries < UNAUTHORISED_TRIES => (again(false, asked), answered),
-        Reply::Status(408 | 425, asked) => (again(false, asked), answered),
+        Reply::Status(401, asked) if tries < UNAUTHORISED_TRIES => (again(false, asked), passes(asked)),
+        Reply::Status(408 | 425, asked) => (again(false, asked), passes(asked)),
         Reply::Status(429, asked) => {
             (again(false, asked), Some(Contact::Busy(later(now, asked.unwrap_or(BUSY)))))
         }
@@ -221,6 +225,9 @@ mod tests {
         for (status, asked, contact) in [
             (429, Some(hour), Contact::Busy(later(NOW, hour))),
             (429, None, Contact::Busy(later(NOW, BUSY))),
+            (401, Some(hour), Contact::Busy(later(NOW, hour))),
+            (408, Some(hour), Contact::Busy(later(NOW, hour))),
+            (425, None, Contact::Answered),
             (503, Some(hour), Contact::Failed(Some(later(NOW, hour)))),
             (500, None, Contact::Failed(None)),
         ] {
