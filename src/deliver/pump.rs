@@ -23,7 +23,7 @@ use super::lanes::{SLOW_LANE, slow_lane};
 use super::look::{Activity, last_look};
 use super::outage::Outage;
 use super::outcome::{Held, Outcome, concluded};
-use super::passes::{Pass, Shares, Taken, begin, due, first_passes, open_passes, rested};
+use super::passes::{OVERDUE, Pass, Shares, Taken, begin, due, first_passes, open_passes, overdue, rested};
 use super::send::{Letter, Sender};
 use crate::decide::delivered::{Ending, Worth};
 use crate::decide::engaged::{self, Page};
@@ -48,8 +48,6 @@ const GATHER: Duration = Duration::from_millis(10);
 const GATHERED: usize = 32;
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// And this often while something is due whose turn has not come.
-const OVERDUE: Duration = Duration::from_millis(200);
 
 enum Event {
     Done(Box<Outcome>),
@@ -78,6 +76,8 @@ pub(super) struct Pump {
     /// The activities of the last requests started.
     activities: HashMap<Ulid, Activity>,
     next_due: Option<Timestamp>,
+    /// How often to look while something is due whose turn has not come.
+    overdue: Duration,
     /// Outcomes to be written.
     done: Vec<Outcome>,
     /// Attempts of which the store is to know before they are made again, with their places: not told yet,
@@ -140,6 +140,7 @@ impl Pump {
             passes: BTreeMap::new(),
             activities: HashMap::new(),
             next_due: None,
+            overdue: OVERDUE,
             done: Vec::new(),
             asking: Vec::new(),
             asked: Vec::new(),
@@ -233,7 +234,7 @@ impl Pump {
         let until = due.duration_since(Timestamp::now());
         if until.is_negative() || until.is_zero() {
             // Due already, but it is not its turn.
-            return OVERDUE.saturating_sub(since);
+            return self.overdue.saturating_sub(since);
         }
         until.unsigned_abs().min(rest).max(Duration::from_millis(1))
     }
@@ -267,6 +268,7 @@ impl Pump {
             return Ok(());
         };
         self.more = found.len() >= room;
+        self.overdue = overdue(self.overdue, found.len());
         // What waits for others of its host comes to its turn when they are done.
         let passed_by = !self.more && self.passes.values().any(|pass| pass.next.is_some());
         self.next_due = if passed_by { Some(next.map_or(now, |next| next.min(now))) } else { next };

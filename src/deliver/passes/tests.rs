@@ -266,3 +266,14 @@ fn what_seemed_over_is_read_again_whether_or_not_more_is_to_be_read() {
         assert_eq!(pass.next, Some(want));
     }
 }
+
+#[test]
+fn what_has_no_turn_is_read_ever_less_often() {
+    let mut pause = OVERDUE;
+    for (taken, millis) in
+        [(0, 400), (0, 800), (0, 1600), (0, 2000), (0, 2000), (1, 200), (64, 200), (0, 400)]
+    {
+        pause = overdue(pause, taken);
+        assert_eq!(pause, Duration::from_millis(millis));
+    }
+}
