@@ -135,6 +135,7 @@ fn newest(page: &ActivityPage, now: Timestamp) -> String {
     }
     let mut table = Table::new([
         "ACTIVITY", "WHAT", "MADE", "WAITING", "RETRYING", "UNSURE", "REACHED", "FAILED", "DOUBTFUL",
+        "DROPPED",
     ]);
     for row in &page.activities {
         let counts = row.inboxes;
@@ -148,6 +149,7 @@ fn newest(page: &ActivityPage, now: Timestamp) -> String {
             counts.reached.to_string(),
             counts.failed.to_string(),
             counts.doubtful.to_string(),
+            counts.dropped.to_string(),
         ]);
     }
     let mut text = table.to_string();
@@ -198,6 +200,9 @@ fn activity_told(report: &ActivityReport, now: Timestamp) -> String {
         add("", format!("{} of them may have it", counts.uncertain));
     }
     add("Given up", format!("{}; at {} of them it may have arrived", counts.given_up(), counts.doubtful));
+    if counts.dropped > 0 {
+        add("", format!("{} of them at your word", counts.dropped));
+    }
     let mut text = rows.to_string();
     if report.hosts.is_empty() {
         return text;
@@ -306,7 +311,11 @@ fn given_up(found: &GivenUp, now: Timestamp) -> String {
             ago(now, row.created),
             if row.doubtful { "perhaps" } else { "no" }.to_owned(),
             if row.can_be_retried { "yes" } else { "no, it is over" }.to_owned(),
-            short(row.why.as_deref().unwrap_or_default(), WHY),
+            if row.dropped {
+                "(dropped)".to_owned()
+            } else {
+                short(row.why.as_deref().unwrap_or_default(), WHY)
+            },
             row.inbox.as_deref().map_or_else(|| "(forgotten)".to_owned(), line),
         ]);
     }

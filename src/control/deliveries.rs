@@ -250,15 +250,19 @@ impl Shares {
     }
 }
 
-/// Every inbox of a fan-out that was given up, and whether that is in doubt.
-fn each_given_up(view: &dyn View, outgoing: &Outgoing, each: &mut dyn FnMut(Option<DeliveryInbox>, bool)) {
+/// Every inbox of a fan-out that was given up, and how.
+fn each_given_up(
+    view: &dyn View,
+    outgoing: &Outgoing,
+    each: &mut dyn FnMut(Option<DeliveryInbox>, InboxState),
+) {
     for chunk in 0..outgoing.chunks {
         let key = full_key(kind::CHUNK, &chunk_key(outgoing.id, chunk));
         let states = view.get_bytes(&key).unwrap_or_default();
         for (byte, number) in states.iter().zip(chunk * CHUNK_SIZE..) {
             let state = InboxState::of(*byte);
-            if matches!(state, InboxState::Failed | InboxState::Doubtful) {
-                each(view.get(&number.to_be_bytes()), state == InboxState::Doubtful);
+            if state.given_up() {
+                each(view.get(&number.to_be_bytes()), state);
             }
         }
     }
@@ -291,11 +295,12 @@ fn given_up_of(view: &dyn View, limit: usize, now: Timestamp) -> GivenUp {
                 created: outgoing.created,
                 inbox: Some(inbox.clone()),
                 doubtful: false,
+                dropped: false,
                 can_be_retried,
                 why: Some(why.clone()),
             });
         }
-        each_given_up(view, &outgoing, &mut |inbox, doubtful| {
+        each_given_up(view, &outgoing, &mut |inbox, state| {
             if found.deliveries.len() >= limit {
                 found.more += 1;
                 return;
@@ -306,7 +311,8 @@ fn given_up_of(view: &dyn View, limit: usize, now: Timestamp) -> GivenUp {
                 created: outgoing.created,
                 why: inbox.as_ref().and_then(|inbox| Some(inbox.refusals.as_ref()?.why.clone())),
                 inbox: inbox.map(|inbox| inbox.url),
-                doubtful,
+                doubtful: state.may_have_it(),
+                dropped: state.dropped(),
                 can_be_retried,
             });
         });

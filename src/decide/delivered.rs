@@ -1,25 +1,22 @@
 //! What an attempt to deliver changes.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use super::seen::later;
-use super::{hosts, refusals};
+use super::{blocks, hosts};
 use crate::model::delivery::{
-    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, OutgoingKind, Tally, Target, WHY, activity_of_attempt,
-    chunk_key,
+    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, Tally, Target, WHY, activity_of_attempt, chunk_key,
 };
-use crate::model::facts::Profile;
-use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
+use crate::model::follower::DeliveryInbox;
+use crate::model::handle::host_of;
 use crate::model::host::Resting;
-use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::{Draft, Record, View};
 
-/// A post waits at most so long for the Accept of its only reader.
-const ACCEPT_FIRST: Duration = Duration::from_secs(3600);
+mod worth;
+
+pub use worth::{Worth, over, worth, worth_there};
+use worth::{overtaken, still_true};
 
 /// One inbox that is to get one activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,102 +100,15 @@ pub enum Ending {
     },
     /// Given up.
     Failed,
+    /// Given up at the operator's word, whatever becomes of the stream.
+    Dropped,
+    /// Not tried: its time seemed to be over. Asked once more when it is written, since a stream may have come back meanwhile.
+    Expired {
+        /// When that was.
+        at: Timestamp,
+    },
     /// Not to be sent to this inbox at all.
     Skipped,
-}
-
-/// Whether an activity is still worth sending to an inbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worth {
-    /// Send it.
-    Send,
-    /// Not yet: something else goes first at this inbox.
-    Behind,
-    /// It has no business there: the inbox never got the post this is about.
-    Skip,
-    /// Its time is over.
-    Expired,
-}
-
-/// Decides, at the last moment, whether a job is still to be done. `blocked` is the answer for the inbox's host.
-pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now: Timestamp) -> Worth {
-    if blocked || over(view, outgoing, now) { Worth::Expired } else { worth_there(view, outgoing, job, now) }
-}
-
-/// Whether an activity's time is over, whoever it is for: asked once for many jobs.
-pub fn over(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
-    outgoing.expires <= now || !still_true(view, outgoing)
-}
-
-/// Whether an activity whose time is not over has any business at the inbox of `job`.
-pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -> Worth {
-    if taken_back(view, job) {
-        return Worth::Skip;
-    }
-    match (&outgoing.target, job.number) {
-        (Target::ReachedBy(create), Some(number)) => match state_of(view, *create, number) {
-            // A post that is still on its way to this inbox goes out in its newest words; one that failed stays unknown.
-            state if !state.may_have_it() => Worth::Skip,
-            // Nobody knows whether the post arrived, and it is to be sent once more. Behind that, the order there is the
-            // order in which things were made.
-            InboxState::Uncertain | InboxState::Claimed if still_sent(view, *create, now) => Worth::Behind,
-            _ => Worth::Send,
-        },
-        (Target::Everybody, Some(number)) => match view.get::<DeliveryInbox>(&number.to_be_bytes()) {
-            Some(inbox) if inbox.followers > 0 && !refusals::left_alone(&inbox, now) => {
-                if waits_for_accept(view, &inbox, now) { Worth::Behind } else { Worth::Send }
-            }
-            // Everybody behind this inbox left, was removed or was blocked since the activity was queued; or it has refused
-            // for long.
-            _ => Worth::Expired,
-        },
-        _ => Worth::Send,
-    }
-}
-
-/// Whether the only follower behind an inbox has not been told yet that it follows. An Accept that does not arrive for
-/// long may have arrived all the same: it keeps nothing waiting.
-fn waits_for_accept(view: &dyn View, inbox: &DeliveryInbox, now: Timestamp) -> bool {
-    let Some(accept) = inbox.opened_by.filter(|_| inbox.followers == 1) else { return false };
-    let made: Option<Outgoing> = view.get(&accept.to_bytes());
-    made.is_some_and(|made| later(made.created, ACCEPT_FIRST) > now) && still_sent(view, accept, now)
-}
-
-/// Whether an activity may be sent still.
-fn still_sent(view: &dyn View, id: Ulid, now: Timestamp) -> bool {
-    let outgoing: Option<Outgoing> = view.get(&id.to_bytes());
-    outgoing.is_some_and(|outgoing| outgoing.given_up.is_none() && !over(view, &outgoing, now))
-}
-
-/// Whether an activity still says what is so. A retry must not undo what a later activity has told.
-fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
-    let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
-    match outgoing.kind {
-        OutgoingKind::Create => post.is_some_and(|post| post.state == PostState::Live),
-        // A later edit, or the removal, goes to the same inboxes.
-        OutgoingKind::Update => post.is_some_and(|post| {
-            post.state != PostState::Deleted && post.updated.is_none_or(|updated| updated <= outgoing.created)
-        }),
-        OutgoingKind::Accept => {
-            answered(&outgoing.body).is_none_or(|actor| state(view, &actor) == Some(FollowerState::Approved))
-        }
-        OutgoingKind::Reject => answered(&outgoing.body).is_none_or(|actor| {
-            matches!(state(view, &actor), None | Some(FollowerState::Rejected | FollowerState::Left))
-        }),
-        // A later one tells everything that this one would.
-        OutgoingKind::ActorUpdate => view.meta::<Profile>().update.is_none_or(|newest| newest == outgoing.id),
-        OutgoingKind::Delete => true,
-    }
-}
-
-/// Whose Follow an Accept or Reject answers.
-fn answered(body: &str) -> Option<String> {
-    let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    body.pointer("/object/actor")?.as_str().map(str::to_owned)
-}
-
-fn state(view: &dyn View, actor: &str) -> Option<FollowerState> {
-    view.get::<Follower>(actor.as_bytes()).map(|follower| follower.state)
 }
 
 /// The state of an inbox in a fan-out.
@@ -252,8 +162,8 @@ fn taken_back(view: &dyn View, job: &Job) -> bool {
     match (&job.attempt, job.number) {
         (Some(key), _) => view.get_bytes(key).is_none(),
         (None, Some(number)) => byte_of(view, job.outgoing, number).is_some_and(|byte| {
-            use InboxState::{Doubtful, Failed, None};
-            matches!(InboxState::of(byte), Failed | Doubtful | None)
+            let state = InboxState::of(byte);
+            state == InboxState::None || state.given_up()
         }),
         (None, None) => false,
     }
@@ -289,18 +199,39 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         }
     }
     if let Some(number) = job.number
-        && (state == InboxState::Reached || known == Some(InboxState::Failed))
+        && let Some(state) = match (state, known) {
+            (InboxState::Reached, _) | (_, Some(InboxState::Failed)) => Some(state),
+            (_, Some(InboxState::Dropped)) => Some(InboxState::DroppedInDoubt),
+            _ => None,
+        }
     {
         mark(draft, job.outgoing, number, state);
     }
 }
 
-/// Writes how an attempt ended. False if it had been taken back meanwhile.
+/// What is to be written of a job whose time seemed to be over at that moment; nothing if it is to be sent after all.
+fn expired(view: &dyn View, job: &Job, at: Timestamp) -> Option<Ending> {
+    let Some(outgoing) = view.get::<Outgoing>(&job.outgoing.to_bytes()) else { return Some(Ending::Failed) };
+    let blocked = blocks::host_blocked(view, &host_of(&job.inbox));
+    match worth(view, &outgoing, job, blocked, at) {
+        Worth::Send | Worth::Behind => None,
+        Worth::Skip => Some(Ending::Skipped),
+        Worth::Expired if overtaken(view, &outgoing) => Some(Ending::Skipped),
+        Worth::Expired => Some(Ending::Failed),
+    }
+}
+
+/// Writes how an attempt ended. False if it had been taken back meanwhile, or is to be made after all.
 pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
     if taken_back(draft.view(), job) {
         settle_taken_back(draft, job, ending);
         return false;
     }
+    let ending = match ending {
+        Ending::Expired { at } => expired(draft.view(), job, at),
+        ending => Some(ending),
+    };
+    let Some(ending) = ending else { return false };
     if let Some((kind, key)) = job.attempt.as_ref().and_then(|key| key.split_first()) {
         draft.delete_raw(*kind, key);
     }
@@ -316,7 +247,9 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
         Ending::Later { .. } | Ending::SetAside { .. } if job.uncertain => InboxState::Uncertain,
         Ending::Retry { .. } | Ending::Later { .. } | Ending::SetAside { .. } => InboxState::Retrying,
         Ending::Failed if job.uncertain => InboxState::Doubtful,
-        Ending::Failed => InboxState::Failed,
+        Ending::Failed | Ending::Expired { .. } => InboxState::Failed,
+        Ending::Dropped if job.uncertain => InboxState::DroppedInDoubt,
+        Ending::Dropped => InboxState::Dropped,
         Ending::Skipped => InboxState::None,
     };
     match ending {
@@ -325,7 +258,7 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
         }
         Ending::Later { due } => draft.put(&job.again(due, job.tries, job.uncertain)),
         Ending::SetAside { at } => hosts::set_aside(draft, job.again(at, job.tries, job.uncertain), at),
-        Ending::Reached | Ending::Failed | Ending::Skipped => {}
+        Ending::Reached | Ending::Failed | Ending::Dropped | Ending::Expired { .. } | Ending::Skipped => {}
     }
     match job.number {
         Some(number) => mark(draft, job.outgoing, number, state),
@@ -342,10 +275,10 @@ fn end_single(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         return;
     };
     match (ending, &job.why) {
-        (Ending::Failed, Some(why)) if still_true(draft.view(), &outgoing) => {
+        (Ending::Failed | Ending::Dropped, Some(why)) if still_true(draft.view(), &outgoing) => {
             draft.put(&Outgoing { given_up: Some(why.chars().take(WHY).collect()), ..outgoing });
         }
-        (Ending::Reached | Ending::Failed | Ending::Skipped, _) => {
+        (Ending::Reached | Ending::Failed | Ending::Dropped | Ending::Skipped, _) => {
             draft.delete::<Outgoing>(&job.outgoing.to_bytes());
         }
         _ => {}

@@ -179,9 +179,14 @@ impl Rounds {
         self.stopped.get(inbox).cloned()
     }
 
-    /// Remembers that these were looked at, and whether they were the last: then the round begins anew.
-    pub fn looked(&mut self, inbox: String, actors: &[String], last: bool) {
-        let stopped = actors.last().filter(|_| !last);
+    /// Remembers that these were looked at, and whether they were the last: then the round begins anew. The documents of the
+    /// first so many told what is so; the round goes on from the one that did not, unless that is the one it began with, who
+    /// would keep it from everybody behind.
+    pub fn looked(&mut self, inbox: String, actors: &[String], told: usize, last: bool) {
+        let stopped = match told {
+            told if told >= actors.len() => actors.last().filter(|_| !last),
+            told => actors.get(told.saturating_sub(1)),
+        };
         let Some(stopped) = stopped else {
             self.stopped.remove(&inbox);
             return;

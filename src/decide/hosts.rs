@@ -61,9 +61,18 @@ pub fn gate(host: Option<&Host>, now: Timestamp) -> Gate {
     }
 }
 
-/// When a host may be asked again; `None` if it may be at any time. What lies further ahead than any pause was written by a
-/// clock that was ahead.
+/// Whether what is known of a host was written by a clock that was ahead of ours, and a few seconds are no more than the time
+/// that passes while it is written.
+fn of_another_time(host: &Host, now: Timestamp) -> bool {
+    host.changed > later(now, Duration::from_secs(60))
+}
+
+/// When a host may be asked again; `None` if it may be at any time. What was written by a clock that was ahead, or lies
+/// further ahead than any pause, does not hold.
 pub fn ready(host: &Host, now: Timestamp) -> Option<Timestamp> {
+    if of_another_time(host, now) {
+        return None;
+    }
     let until = host.until.map(|until| if until > later(now, LONGEST_PAUSE) { now } else { until });
     until.max(host.asked.filter(|asked| *asked <= later(now, LONGEST_ASKED)))
 }
@@ -72,7 +81,9 @@ pub fn ready(host: &Host, now: Timestamp) -> Option<Timestamp> {
 /// until then.
 pub fn mend(draft: &mut Draft<'_>, host: &Host, now: Timestamp) {
     let ahead = |at: Option<Timestamp>, most: Duration| at.is_some_and(|at| at > later(now, most));
-    if !ahead(host.until, LONGEST_PAUSE)
+    let another = of_another_time(host, now);
+    if !another
+        && !ahead(host.until, LONGEST_PAUSE)
         && !ahead(host.asked, LONGEST_ASKED)
         && !ahead(host.alarm, LONGEST_PAUSE)
     {
@@ -80,8 +91,8 @@ pub fn mend(draft: &mut Draft<'_>, host: &Host, now: Timestamp) {
     }
     let mended = Host {
         since: host.since.map(|since| since.min(now)),
-        until: host.until.map(|until| if ahead(Some(until), LONGEST_PAUSE) { now } else { until }),
-        asked: host.asked.filter(|asked| !ahead(Some(*asked), LONGEST_ASKED)),
+        until: host.until.map(|until| if another || ahead(Some(until), LONGEST_PAUSE) { now } else { until }),
+        asked: host.asked.filter(|asked| !another && !ahead(Some(*asked), LONGEST_ASKED)),
         parked: host.parked.map(|parked| parked.min(now)),
         changed: now,
         ..host.clone()
@@ -92,6 +103,11 @@ pub fn mend(draft: &mut Draft<'_>, host: &Host, now: Timestamp) {
 /// Whether the host of this name may be asked now.
 pub fn gate_of(view: &dyn View, host: &str, now: Timestamp) -> Gate {
     gate(view.get::<Host>(host.as_bytes()).as_ref(), now)
+}
+
+/// How often a host failed since it last answered.
+pub fn failures(view: &dyn View, host: &str) -> u32 {
+    view.get::<Host>(host.as_bytes()).map_or(0, |host| host.failures)
 }
 
 /// Since when the server of this inbox is parked, if it is: its followers are kept, and get nothing until it speaks.
@@ -141,7 +157,7 @@ pub fn heard(draft: &mut Draft<'_>, host: &str, contact: Contact, now: Timestamp
     gate(save(draft, host, now).as_ref(), now)
 }
 
-/// A host signed something valid: it is alive, whatever its inbox did. What it asked for still holds.
+/// A host signed something valid, or its failures were ours: it is alive, whatever its inbox did. What it asked for still holds.
 pub fn spoke(draft: &mut Draft<'_>, host: &str, now: Timestamp) {
     let known: Option<Host> = draft.view().get(host.as_bytes());
     if let Some(known) = known.filter(|known| known.failures > 0) {

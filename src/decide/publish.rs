@@ -200,7 +200,7 @@ pub fn resume(
 }
 
 /// Lets a Create go out to those whom the end of the stream kept it from. Who refused it is asked once more, and whoever may
-/// have it or not gets it for sure.
+/// have it or not gets it for sure. What the operator gave up stays given up.
 fn reopen(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
     let Some(mut record) = draft.view().get::<Outgoing>(&create.to_bytes()) else { return };
     let mut chunks = Vec::new();

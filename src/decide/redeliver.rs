@@ -162,8 +162,8 @@ fn try_anew(
     let over = delivered::over(draft.view(), &outgoing, now);
     for (byte, number) in states.iter().zip(chunk * CHUNK_SIZE..) {
         let (uncertain, state) = match InboxState::of(*byte) {
-            InboxState::Failed => (false, InboxState::Retrying),
-            InboxState::Doubtful => (true, InboxState::Uncertain),
+            InboxState::Failed | InboxState::Dropped => (false, InboxState::Retrying),
+            InboxState::Doubtful | InboxState::DroppedInDoubt => (true, InboxState::Uncertain),
             _ => continue,
         };
         let Some(inbox) = draft.view().get::<DeliveryInbox>(&number.to_be_bytes()) else { continue };
@@ -210,7 +210,7 @@ pub fn give_up(
         };
         if let Some(job) = job.filter(|job| selection.of_host(&job.inbox)) {
             *dropped.entry(word_of(draft.view(), &mut kinds, job.outgoing)).or_default() += 1;
-            delivered::settle(draft, &job, Ending::Failed);
+            delivered::settle(draft, &job, Ending::Dropped);
         }
     }
     (dropped, next)
@@ -236,7 +236,7 @@ fn give_up_untried(
             continue;
         }
         let doubtful = number < claimed || state.may_have_it();
-        let state = if doubtful { InboxState::Doubtful } else { InboxState::Failed };
+        let state = if doubtful { InboxState::DroppedInDoubt } else { InboxState::Dropped };
         delivered::mark(draft, id, number, state);
         many += 1;
     }

@@ -24,6 +24,11 @@ const PROMPT: Duration = Duration::from_secs(30 * 60);
 /// Attempts of a go-live post, which ends with its stream and lives for a day at most.
 const PROMPT_TRIES: u32 = 50;
 
+/// What waits for something else is looked at no less often.
+const LONGEST_BEHIND: Duration = Duration::from_secs(3600);
+/// The entropy of the longest pause.
+const MOST_JITTER: u64 = 400;
+
 /// Pauses of a host that has failed too often, by how often it failed since.
 const BREAKER: [Duration; 7] = [
     Duration::from_secs(60),
@@ -47,6 +52,13 @@ pub fn attempt(kind: OutgoingKind, tries: u32, entropy: u64) -> Option<Duration>
     Some(jittered(base, entropy))
 }
 
+/// No attempt is due further ahead than this, after so many: what is was written by a clock that was ahead, or is for a
+/// server that asked for a longer pause, which is kept with the server.
+pub fn furthest(kind: OutgoingKind, tries: u32) -> Duration {
+    let pause = tries.checked_sub(1).and_then(|before| attempt(kind, before, MOST_JITTER));
+    pause.unwrap_or_default().max(LONGEST_BEHIND) + Duration::from_secs(60)
+}
+
 /// The pause of a host that failed `beyond` times more than it may.
 pub fn breaker(beyond: u32, entropy: u64) -> Duration {
     let [.., longest] = BREAKER;
@@ -57,11 +69,11 @@ pub fn breaker(beyond: u32, entropy: u64) -> Duration {
 pub fn behind(made: Timestamp, now: Timestamp) -> Duration {
     let age = now.duration_since(made);
     let age = if age.is_negative() { Duration::ZERO } else { age.unsigned_abs() };
-    (age / 2).clamp(Duration::from_millis(500), Duration::from_secs(3600))
+    (age / 2).clamp(Duration::from_millis(500), LONGEST_BEHIND)
 }
 
 /// ±20 %: those who failed together do not come back together.
 fn jittered(base: Duration, entropy: u64) -> Duration {
-    let permille = 800 + u32::try_from(entropy % 401).unwrap_or(0);
+    let permille = 800 + u32::try_from(entropy % (MOST_JITTER + 1)).unwrap_or(0);
     base * permille / 1000
 }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::delivered::{self, Ending, Job};
 use super::shares::{Shares, Tally};
-use super::{engage, follow, followers, hosts, refusals};
-use crate::model::delivery::{Outgoing, Target};
+use super::{engage, follow, followers, hosts, refusals, schedule};
+use crate::decide::seen::later;
+use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
 use crate::model::engagement::{self, Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, Newcomers};
 use crate::model::host::{Host, Resting};
@@ -135,6 +136,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     let mut over = Vec::new();
     let (mut left, mut unused) = (Vec::new(), Vec::new());
     let (mut late, mut servers, mut engaged) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ahead = Vec::new();
     let mut seen = 0;
     draft.view().scan_bytes(b"", cursor, &mut |key, value| {
         if seen == look {
@@ -163,6 +165,9 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             }
             Some(&DeliveryInbox::KIND) => {
                 unused.extend(decode(value).filter(|inbox| nobody_follows(inbox, now)));
+            }
+            Some(&Attempt::KIND) => {
+                ahead.extend(decode(value).filter(|attempt| too_far_ahead(draft, attempt, now)));
             }
             Some(&Resting::KIND) => {
                 late.extend(decode(value).filter(|resting| too_late(draft, resting, now)))
@@ -199,8 +204,12 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     for inbox in unused {
         refusals::forget(draft, &inbox);
     }
+    for attempt in ahead {
+        draft.delete::<Attempt>(&attempt.key());
+        draft.put(&Attempt { due: now, ..attempt });
+    }
     for resting in late {
-        delivered::settle(draft, &Job::resting(resting), Ending::Failed);
+        delivered::settle(draft, &Job::resting(resting), Ending::Expired { at: now });
     }
     for host in servers {
         if older(host.changed, now, HOST_LIFE) {
@@ -272,6 +281,15 @@ fn too_late(draft: &Draft<'_>, Resting(attempt): &Resting, now: Timestamp) -> bo
     outgoing.is_none_or(|outgoing| delivered::over(draft.view(), &outgoing, now))
 }
 
+/// True if an attempt was made due by a clock that was ahead: it would wait until that time.
+fn too_far_ahead(draft: &Draft<'_>, attempt: &Attempt, now: Timestamp) -> bool {
+    // Nearly none is, and they are not worth a look at what they are of.
+    let kind = || draft.view().get::<Outgoing>(&attempt.outgoing.to_bytes()).map(|outgoing| outgoing.kind);
+    let most = |kind| schedule::furthest(kind, attempt.tries);
+    attempt.due > later(now, most(OutgoingKind::Create))
+        && attempt.due > later(now, most(kind().unwrap_or(OutgoingKind::Create)))
+}
+
 /// True if nobody follows through an inbox, and no fan-out asks for it any more.
 fn nobody_follows(inbox: &DeliveryInbox, now: Timestamp) -> bool {
     inbox.followers == 0 && older(inbox.changed, now, UNUSED_LIFE)
@@ -285,7 +303,7 @@ fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u
         (Target::Inbox(_), _) | (_, None) => outgoing.expires,
         // A fan-out of a running stream is always needed.
         (_, Some(post)) if post.state == PostState::Live => return Vec::new(),
-        (_, Some(post)) => super::seen::later(post.over.unwrap_or(post.published), FANOUT_LIFE),
+        (_, Some(post)) => later(post.over.unwrap_or(post.published), FANOUT_LIFE),
     };
     if needed_from > now {
         return Vec::new();

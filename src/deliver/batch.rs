@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::outcome::{Held, Outcome};
-use crate::decide::delivered::{self, Job};
+use crate::decide::delivered::{self, Ending, Job};
 use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{self, Gate};
 use crate::decide::refusals;
@@ -15,6 +15,8 @@ use crate::model::delivery::Claim;
 pub(super) struct Batch {
     /// Outcomes.
     pub(super) done: Vec<Outcome>,
+    /// Servers that were not at fault.
+    pub(super) forgiven: Vec<String>,
     /// Alarms for which nothing rests.
     pub(super) idle: Vec<(Timestamp, String)>,
     /// Claims: which fan-out, how far it is claimed, and up to where it is to be.
@@ -32,13 +34,16 @@ pub(super) struct Written {
     /// Claims: how far a fan-out was claimed, and the number below which its inboxes may be tried now; none if the fan-out
     /// is another by now.
     pub(super) claimed: Vec<(Ulid, Claim, Option<u32>)>,
-    /// Something had been taken back, and may be there again.
+    /// Something had been taken back or was over, and may be there again.
     pub(super) taken_back: bool,
+    /// Inboxes of first passes that seemed over, and are to be read again.
+    pub(super) not_over: Vec<(Ulid, u32)>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
         self.done.is_empty()
+            && self.forgiven.is_empty()
             && self.idle.is_empty()
             && self.claims.is_empty()
             && self.beginning.is_empty()
@@ -49,14 +54,22 @@ impl Batch {
         for (at, host) in &self.idle {
             hosts::tidy(draft, host, *at, now);
         }
-        let (mut settled, mut taken_back) = (Vec::with_capacity(self.done.len()), false);
+        let (mut settled, mut taken_back, mut not_over) =
+            (Vec::with_capacity(self.done.len()), false, Vec::new());
         for (count, outcome) in (0u64..).zip(self.done) {
-            let Outcome { held, ending, contact, at } = outcome;
-            taken_back |= !delivered::settle(draft, &held.job, ending);
+            let Outcome { held, ending, contact, at, .. } = outcome;
+            let written = delivered::settle(draft, &held.job, ending);
+            taken_back |= !written;
+            if !written && matches!(ending, Ending::Expired { .. }) && held.job.attempt.is_none() {
+                not_over.extend(held.job.number.map(|number| (held.job.outgoing, number)));
+            }
             refusals::heard(draft, &held.job, ending, contact, at);
             let jitter = entropy.wrapping_add(count);
             let gate = contact.map(|contact| hosts::heard(draft, &held.host, contact, at, jitter));
             settled.push((held, gate));
+        }
+        for host in &self.forgiven {
+            hosts::spoke(draft, host, now);
         }
         let mut claimed = Vec::with_capacity(self.claims.len());
         for (id, from, below) in self.claims {
@@ -68,6 +81,6 @@ impl Batch {
         for page in &self.further {
             engaged::go_on(draft, page, now);
         }
-        Written { settled, claimed, taken_back }
+        Written { settled, claimed, taken_back, not_over }
     }
 }

@@ -10,8 +10,12 @@ use crate::decide::schedule;
 use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
 
-/// A refused signature may be a clock or a key on its way: tried again this often.
+/// A refused signature may be a key on its way: tried again this often.
 const UNAUTHORISED_TRIES: u32 = 3;
+/// Clocks that differ by more are reason enough to refuse a signature. The strictest peers take what is a minute ahead of them.
+const CLOCKS_DIFFER: u64 = 60;
+/// Shortest pause of what was refused while the clocks differ: a clock is set within seconds of having a network.
+const CLOCK_PAUSE: Duration = Duration::from_secs(10);
 /// What a peer may ask us to wait, in seconds.
 const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=LONGEST_ASKED.as_secs();
 /// How long a host is left alone that has too much to do and does not say for how long.
@@ -22,6 +26,8 @@ const BUSY: Duration = Duration::from_secs(30);
 pub enum Reply {
     /// An HTTP status, and the pause the peer asked for.
     Status(u16, Option<Duration>),
+    /// The signature was refused by a server whose clock is so many seconds ahead of ours, or behind.
+    OtherTime(i64),
     /// No connection: surely not received.
     NotConnected,
     /// Nothing was sent, for a reason on our own side.
@@ -45,11 +51,24 @@ pub struct Meaning {
     pub ours: bool,
 }
 
-/// Sorts a reply. `tries` counts the attempts before this one.
+/// A job as far as its reply goes.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// What is sent.
+    pub kind: OutgoingKind,
+    /// When it was made.
+    pub made: Timestamp,
+    /// Attempts before this one.
+    pub tries: u32,
+}
+
+/// Sorts a reply.
 ///
 /// Statuses as peers mean them: 401, 408, 425, 429 and 5xx other than 501 may pass, every other refusal is final, a
-/// redirect of a POST is not followed. 502 and 504 come from a proxy that does not know what became of the request.
-pub fn meaning(reply: &Reply, kind: OutgoingKind, tries: u32, now: Timestamp, entropy: u64) -> Meaning {
+/// redirect of a POST is not followed. 502 and 504 come from a proxy that does not know what became of the request. What is
+/// refused for the sake of a clock is no attempt: when that is set right, all of it can be sent.
+pub fn meaning(reply: &Reply, about: About, now: Timestamp, entropy: u64) -> Meaning {
+    let About { kind, made, tries } = about;
     let again = |uncertain: bool, asked: Option<Duration>| match schedule::attempt(kind, tries, entropy) {
         Some(pause) => {
             Ending::Retry { due: later(now, asked.map_or(pause, |asked| asked.max(pause))), uncertain }
@@ -58,10 +77,14 @@ pub fn meaning(reply: &Reply, kind: OutgoingKind, tries: u32, now: Timestamp, en
     };
     let asked_until = |asked: Option<Duration>| asked.map(|asked| later(now, asked));
     let (answered, no_answer) = (Some(Contact::Answered), Some(Contact::Failed(None)));
+    // A pause that is asked for is kept with the host.
+    let passes = |asked: Option<Duration>| {
+        Some(asked.map_or(Contact::Answered, |asked| Contact::Busy(later(now, asked))))
+    };
     let (ending, contact) = match *reply {
         Reply::Status(200..=299, _) => (Ending::Reached, answered),
-        Reply::Status(401, asked) if tries < UNAUTHORISED_TRIES => (again(false, asked), answered),
-        Reply::Status(408 | 425, asked) => (again(false, asked), answered),
+        Reply::Status(401, asked) if tries < UNAUTHORISED_TRIES => (again(false, asked), passes(asked)),
+        Reply::Status(408 | 425, asked) => (again(false, asked), passes(asked)),
         Reply::Status(429, asked) => {
             (again(false, asked), Some(Contact::Busy(later(now, asked.unwrap_or(BUSY)))))
         }
@@ -69,6 +92,10 @@ pub fn meaning(reply: &Reply, kind: OutgoingKind, tries: u32, now: Timestamp, en
         Reply::Status(501, _) => (Ending::Failed, answered),
         Reply::Status(500..=599, asked) => (again(true, asked), Some(Contact::Failed(asked_until(asked)))),
         Reply::Status(..) => (Ending::Failed, answered),
+        Reply::OtherTime(_) => {
+            let pause = schedule::behind(made, now).max(CLOCK_PAUSE);
+            (Ending::Later { due: later(now, pause) }, answered)
+        }
         Reply::NotConnected => (again(false, None), no_answer),
         Reply::NotSent => (again(false, None), None),
         Reply::NoAnswer => (again(true, None), no_answer),
@@ -95,6 +122,13 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     Some(Duration::from_secs(seconds.clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end())))
 }
 
+/// By how many seconds the clock behind a `Date` is ahead of ours, if by enough that signatures are refused for it.
+pub fn clocks_differ(date: &str, now: Timestamp) -> Option<i64> {
+    let theirs = Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()?;
+    let ahead = theirs.duration_since(now).as_secs();
+    (ahead.unsigned_abs() > CLOCKS_DIFFER).then_some(ahead)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -107,7 +141,7 @@ mod tests {
     const TELLING: [u16; 11] = [200, 400, 401, 408, 410, 425, 429, 500, 501, 503, 504];
 
     fn sorted(reply: &Reply, tries: u32) -> Meaning {
-        meaning(reply, OutgoingKind::Update, tries, NOW, 7)
+        meaning(reply, About { kind: OutgoingKind::Update, made: NOW, tries }, NOW, 7)
     }
 
     fn ending(ending: Ending) -> &'static str {
@@ -191,6 +225,9 @@ mod tests {
         for (status, asked, contact) in [
             (429, Some(hour), Contact::Busy(later(NOW, hour))),
             (429, None, Contact::Busy(later(NOW, BUSY))),
+            (401, Some(hour), Contact::Busy(later(NOW, hour))),
+            (408, Some(hour), Contact::Busy(later(NOW, hour))),
+            (425, None, Contact::Answered),
             (503, Some(hour), Contact::Failed(Some(later(NOW, hour)))),
             (500, None, Contact::Failed(None)),
         ] {
@@ -199,6 +236,38 @@ mod tests {
             if let (Some(asked), Ending::Retry { due, .. }) = (asked, got.ending) {
                 assert_eq!(due, later(NOW, asked));
             }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_costs_no_attempt_however_often_it_is_refused() {
+        for (age, pause) in [(0, 10), (10, 10), (60, 30), (3600, 1800), (20 * 3600, 3600)] {
+            let now = later(NOW, Duration::from_secs(age));
+            for tries in [0, 3, 100] {
+                let about = About { kind: OutgoingKind::Create, made: NOW, tries };
+                let got = meaning(&Reply::OtherTime(-7200), about, now, 7);
+                let due = later(now, Duration::from_secs(pause));
+                assert_eq!((got.ending, got.contact), (Ending::Later { due }, Some(Contact::Answered)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_date_tells_how_far_clocks_are_apart() {
+        let now = later(NOW, Duration::from_secs(7200));
+        for (date, ahead) in [
+            ("Thu, 01 Jan 1970 02:00:00 GMT", None),
+            ("Thu, 01 Jan 1970 02:01:00 GMT", None),
+            ("Thu, 01 Jan 1970 01:59:00 GMT", None),
+            ("Thu, 01 Jan 1970 02:01:01 GMT", Some(61)),
+            ("Thu, 01 Jan 1970 01:58:59 GMT", Some(-61)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(-7200)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+            ("today", None),
+            ("", None),
+        ] {
+            let got = clocks_differ(date, now);
+            assert!(got == ahead || date.contains("9999"), "{date}: {got:?}");
         }
     }
 
@@ -234,7 +303,7 @@ mod tests {
             let mut ended = false;
             for tries in 0..100 {
                 let reply = Reply::Status(status, asked);
-                let got = meaning(&reply, OutgoingKind::Create, tries, NOW, entropy);
+                let got = meaning(&reply, About { kind: OutgoingKind::Create, made: NOW, tries }, NOW, entropy);
                 match got.ending {
                     Ending::Retry { due, .. } => {
                         prop_assert!(!ended, "tried again after the end");
@@ -259,7 +328,7 @@ mod tests {
                 2 => Reply::Refused,
                 _ => Reply::Status(status, None),
             };
-            let got = meaning(&reply, kind, tries, NOW, entropy);
+            let got = meaning(&reply, About { kind, made: NOW, tries }, NOW, entropy);
             let broken = matches!(reply, Reply::Status(500..=599, _)) && reply != Reply::Status(501, None);
             let silent = matches!(reply, Reply::NotConnected | Reply::NoAnswer);
             prop_assert_eq!(host(got.contact), match reply {

@@ -13,8 +13,10 @@ pub(super) struct Host {
     active: usize,
     /// It fails: one request at a time, which is in memory.
     pub(super) probed: bool,
-    /// A connection was kept for what waited.
-    kept: bool,
+    /// Connections that are kept, or will be, for what waits;
+    promised: usize,
+    /// and for what has taken a place since.
+    taken: usize,
 }
 
 impl Host {
@@ -37,6 +39,9 @@ impl Host {
     pub(super) fn starts(&mut self) {
         self.waits_no_more();
         self.active += 1;
+        if self.promised > 0 {
+            (self.promised, self.taken) = (self.promised - 1, self.taken + 1);
+        }
     }
 
     /// One gives its place back.
@@ -44,13 +49,15 @@ impl Host {
         self.active = self.active.saturating_sub(1);
     }
 
-    /// What becomes of the connection of the request that starts now. Only for what waits is one kept, else a fan-out would
-    /// leave thousands of idle connections behind it.
+    /// What becomes of the connection of the request that starts now. Only for what waits is one kept, and one for each at
+    /// most, else a fan-out would leave thousands of idle connections behind it.
     pub(super) fn after(&mut self) -> After {
-        if self.waiting > 0 {
-            self.kept = true;
+        let uses_kept = self.taken > 0;
+        self.taken = self.taken.saturating_sub(1);
+        if self.waiting > self.promised {
+            self.promised += 1;
             After::Keep
-        } else if self.kept {
+        } else if uses_kept {
             After::Last
         } else {
             After::Close
@@ -74,10 +81,41 @@ mod tests {
         }
         host.starts();
         host.starts();
-        assert_eq!([host.after(), host.after()], [After::Keep; 2], "one waits for one of them");
+        assert_eq!([host.after(), host.after()], [After::Keep, After::Close], "one waits");
         host.leaves();
         host.starts();
         assert_eq!(host.after(), After::Last, "nothing waits any more");
+    }
+
+    #[test]
+    fn no_more_connections_are_kept_than_wait() {
+        for (jobs, per_host) in [(1, 1), (2, 1), (3, 2), (4, 2), (10, 2), (9, 4), (64, 3)] {
+            let mut host = Host::default();
+            (0..jobs).for_each(|_| host.waits());
+            let (mut kept, mut left) = (0_usize, jobs);
+            let mut in_flight = std::collections::VecDeque::new();
+            while left > 0 || !in_flight.is_empty() {
+                let mut starting = 0;
+                while left > 0 && host.has_place(per_host) {
+                    (left, starting) = (left - 1, starting + 1);
+                    host.starts();
+                }
+                for _ in 0..starting {
+                    let after = host.after();
+                    // A request that may use a kept connection takes it, if one is idle.
+                    if after != After::Close {
+                        kept = kept.saturating_sub(1);
+                    }
+                    in_flight.push_back(after);
+                }
+                if in_flight.pop_front() == Some(After::Keep) {
+                    kept += 1;
+                }
+                host.leaves();
+                assert!(kept <= left, "{kept} idle connections for {left} of {jobs}");
+            }
+            assert_eq!(kept, 0);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod confirm;
 mod hosts;
 mod lanes;
 mod look;
+mod outage;
 mod outcome;
 mod passes;
 mod pump;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activitypub::signature::PrivateKey;
 use crate::fetch::Fetcher;
-use crate::net::{Client, NetError};
+use crate::net::{Client, LOOKUPS, NetError};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
@@ -64,8 +65,8 @@ pub struct Delivery {
 
 /// Lower scheduling priority of delivery threads, in `nice` steps.
 const NICENESS: i32 = 10;
-/// Names looked up at once: the system's resolver holds a thread for each.
-const LOOKUPS: usize = 128;
+/// Threads for what blocks: the system's resolver holds one for each name.
+const BLOCKING: usize = LOOKUPS + 16;
 /// How long requests in flight may take to end when the program stops. What does not end is sent again later.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -88,7 +89,7 @@ impl Delivery {
         };
         let runtime = runtime
             .thread_name("deliver")
-            .max_blocking_threads(LOOKUPS)
+            .max_blocking_threads(BLOCKING)
             .on_thread_start(lower_priority)
             .enable_all()
             .build()?;

@@ -1,9 +1,11 @@
 //! What became of one job: sorted, counted, said in the log.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::classify::{self, Meaning};
+use super::classify::{self, About, Meaning, Reply};
 use super::send::Sent;
 use crate::decide::delivered::{Ending, Job};
 use crate::decide::hosts::Contact;
@@ -22,18 +24,31 @@ pub(super) struct Held {
     pub(super) begun: bool,
 }
 
+/// What a request told of our own connection.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    /// Somebody answered; and by how many seconds their clock is ahead of ours, if they refused a signature that may be so
+    /// for it.
+    Answered { ahead: Option<i64> },
+    /// It went out, or nothing was asked.
+    Unknown,
+    /// None was made, from then on; `denied` by this machine.
+    NoWay { began: Instant, denied: bool },
+}
+
 /// A job, how it ended, and what that told of its host.
 pub(super) struct Outcome {
     pub(super) held: Held,
     pub(super) ending: Ending,
     pub(super) contact: Option<Contact>,
+    pub(super) reach: Reach,
     pub(super) at: Timestamp,
 }
 
 impl Outcome {
     /// Of a job for which nobody was asked.
     pub(super) fn unasked(held: Held, ending: Ending, at: Timestamp) -> Self {
-        Outcome { held, ending, contact: None, at }
+        Outcome { held, ending, contact: None, reach: Reach::Unknown, at }
     }
 }
 
@@ -48,11 +63,15 @@ pub(super) fn concluded(
     held.job.why = Some(sent.why.as_str().into());
     let (Held { job, host, .. }, at) = (&held, Timestamp::now());
     let jitter = u64::from_be_bytes(crate::random::bytes());
-    let Meaning { ending, contact, look_up, ours } =
-        classify::meaning(&sent.reply, kind, job.tries, at, jitter);
+    let made = i64::try_from(job.outgoing.timestamp_ms()).ok();
+    let made = made.and_then(|made| Timestamp::from_millisecond(made).ok()).unwrap_or(at);
+    let about = About { kind, made, tries: job.tries };
+    let Meaning { ending, contact, look_up, ours } = classify::meaning(&sent.reply, about, at, jitter);
     let (outcome, word) = match ending {
         Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
-        Ending::Retry { .. } => (DeliveryOutcome::Retried, "not delivered, will be tried again"),
+        Ending::Retry { .. } | Ending::Later { .. } => {
+            (DeliveryOutcome::Retried, "not delivered, will be tried again")
+        }
         _ if look_up => (DeliveryOutcome::Gone, "not delivered, given up"),
         _ => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
@@ -69,5 +88,12 @@ pub(super) fn concluded(
         // Those that find no room are told again by the next delivery there.
         let _ = doubts.try_send(job.inbox.clone());
     }
-    Outcome { ending, contact, at, held }
+    let reach = match sent.reply {
+        Reply::Status(..) => Reach::Answered { ahead: None },
+        Reply::OtherTime(ahead) => Reach::Answered { ahead: Some(ahead) },
+        Reply::NotConnected => Reach::NoWay { began: sent.began, denied: false },
+        Reply::NotSent => Reach::NoWay { began: sent.began, denied: true },
+        Reply::NoAnswer | Reply::Refused => Reach::Unknown,
+    };
+    Outcome { ending, contact, reach, at, held }
 }

@@ -1,6 +1,7 @@
 //! Pure: what the store holds that is to be sent now.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ulid::Ulid;
@@ -17,6 +18,16 @@ use crate::model::record::kind;
 /// Jobs of one host held in memory at most: thousands of inboxes on a host that never answers must not fill the window
 /// and keep everybody else waiting.
 pub(super) const HOST_SHARE: usize = 64;
+
+/// What is due and not its turn yet is looked at this often,
+pub(super) const OVERDUE: Duration = Duration::from_millis(200);
+/// and less and less often, down to this, while nothing comes of it: all that was passed by is read each time.
+const SELDOM: Duration = Duration::from_secs(2);
+
+/// How long to wait with the next look, after one that came so long after the last and took so many.
+pub(super) fn overdue(waited: Duration, taken: usize) -> Duration {
+    if taken > 0 { OVERDUE } else { (waited * 2).min(SELDOM) }
+}
 
 /// A job taken from the store.
 pub(super) struct Taken {
@@ -119,6 +130,18 @@ impl Pass {
         let ahead = self.claim.below.saturating_sub(self.begun);
         let soon = self.next.filter(|_| ahead < CLAIM / 2).map(|_| self.begun);
         Some(self.wanted.or(soon)?.saturating_add(CLAIM))
+    }
+
+    /// An inbox that was read is to be read once more.
+    pub(super) fn read_again(&mut self, number: u32) {
+        self.next = Some(self.next.map_or(number, |next| next.min(number)));
+    }
+
+    /// The number below which an inbox may have been tried, once nothing more begins. With nothing under way, each that was
+    /// says so itself.
+    pub(super) fn tried_below(&self, quiet: bool) -> u32 {
+        let tried = if quiet { self.inherited } else { self.inherited.max(self.begun) };
+        tried.min(self.claim.below)
     }
 
     /// What was to be claimed is on disk; or is not, since the pass is another by now.

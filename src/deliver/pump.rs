@@ -3,6 +3,9 @@
 //! It starts requests while outcomes are written: a slow disk does not slow the sending. Memory is bounded by the window,
 //! however long the queue in the store is. It runs on a thread of its own, so it reads the store where it stands.
 
+mod finish;
+mod judge;
+
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,20 +16,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
+use super::DeliverOptions;
 use super::batch::{Batch, Written};
 use super::hosts::Host;
 use super::lanes::{SLOW_LANE, slow_lane};
 use super::look::{Activity, last_look};
+use super::outage::Outage;
 use super::outcome::{Held, Outcome, concluded};
-use super::passes::{Pass, Shares, Taken, begin, due, first_passes, open_passes, rested};
+use super::passes::{OVERDUE, Pass, Shares, Taken, begin, due, first_passes, open_passes, overdue, rested};
 use super::send::{Letter, Sender};
-use super::{DRAIN, DeliverOptions};
-use crate::decide::delivered::{self, Ending, Job, Worth};
+use crate::decide::delivered::{Ending, Worth};
 use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{Contact, Gate};
 use crate::decide::schedule;
 use crate::decide::seen::later;
-use crate::model::delivery::{Claim, OutgoingKind};
+use crate::model::delivery::OutgoingKind;
 use crate::model::follower::ParkedInboxes;
 use crate::model::host::HostCounts;
 use crate::model::{Draft, View};
@@ -44,11 +48,9 @@ const GATHER: Duration = Duration::from_millis(10);
 const GATHERED: usize = 32;
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// And this often while something is due whose turn has not come.
-const OVERDUE: Duration = Duration::from_millis(200);
 
 enum Event {
-    Done(Outcome),
+    Done(Box<Outcome>),
     SlotFree,
 }
 
@@ -74,6 +76,8 @@ pub(super) struct Pump {
     /// The activities of the last requests started.
     activities: HashMap<Ulid, Activity>,
     next_due: Option<Timestamp>,
+    /// How often to look while something is due whose turn has not come.
+    overdue: Duration,
     /// Outcomes to be written.
     done: Vec<Outcome>,
     /// Attempts of which the store is to know before they are made again, with their places: not told yet,
@@ -86,6 +90,12 @@ pub(super) struct Pump {
     further: Vec<Page>,
     /// Whether there is more of that was not looked at.
     look_further: bool,
+    /// Whether it is ourselves who reach nobody,
+    outage: Outage,
+    /// and the servers for whose fault that was taken.
+    forgiven: Vec<String>,
+    /// When it was last said that clocks differ.
+    clock_told: Option<Instant>,
     /// Alarms for which nothing rests, to be removed.
     idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
@@ -130,12 +140,16 @@ impl Pump {
             passes: BTreeMap::new(),
             activities: HashMap::new(),
             next_due: None,
+            overdue: OVERDUE,
             done: Vec::new(),
             asking: Vec::new(),
             asked: Vec::new(),
             begun: Vec::new(),
             further: Vec::new(),
             look_further: false,
+            outage: Outage::new(Instant::now()),
+            forgiven: Vec::new(),
+            clock_told: None,
             idle: Vec::new(),
             writing: None,
             more: false,
@@ -182,46 +196,12 @@ impl Pump {
         self.finish().await
     }
 
-    /// Waits for requests under way, as far as they end in time, and writes how they ended: what is not written is sent
-    /// again after a restart.
-    async fn finish(&mut self) -> Result<(), StoreError> {
-        let deadline = tokio::time::Instant::now() + DRAIN;
-        let mut not_begun: Vec<Job> = Vec::new();
-        let never = [&mut self.asking, &mut self.asked, &mut self.begun].map(std::mem::take);
-        for (Held { job, .. }, _) in never.into_iter().flatten() {
-            self.busy.remove(&job.inbox);
-            not_begun.push(job);
-        }
-        while !self.busy.is_empty() || self.writing.is_some() || !self.done.is_empty() {
-            self.write();
-            tokio::select! {
-                event = self.inbound.recv() => self.took(event),
-                written = finished(&mut self.writing) => self.let_go(written?),
-                () = tokio::time::sleep_until(deadline) => break,
-            }
-        }
-        // With nothing under way, what waits has surely not been tried, at least not by this process.
-        let unclaim: Vec<(Ulid, Claim, u32)> = match self.busy.is_empty() {
-            true => self.passes.iter().map(|(id, pass)| (*id, pass.claim, pass.inherited)).collect(),
-            false => Vec::new(),
-        };
-        let unclaimed = move |view: &dyn View| {
-            let mut draft = Draft::new(view);
-            for job in &not_begun {
-                delivered::not_begun(&mut draft, job);
-            }
-            for (outgoing, claim, inherited) in unclaim {
-                delivered::claim(&mut draft, outgoing, claim, inherited.min(claim.below));
-            }
-            (draft.into_changes(), ())
-        };
-        self.store.commit(unclaimed).await
-    }
-
     /// Notes an outcome. A host that answered is free for its next request; its inbox is only once that is on disk, so that
     /// order holds, and so is a host that did not answer, which may have to be left alone.
     fn took(&mut self, event: Option<Event>) {
-        let Some(Event::Done(mut outcome)) = event else { return };
+        let Some(Event::Done(outcome)) = event else { return };
+        let mut outcome = *outcome;
+        self.judge(&mut outcome);
         if outcome.contact == Some(Contact::Answered)
             && let Some(host) = self.hosts.get_mut(&outcome.held.host).filter(|host| !host.probed)
         {
@@ -248,11 +228,13 @@ impl Pump {
     fn pause(&self) -> Duration {
         let since = self.looked.elapsed();
         let rest = LOOK_AGAIN.saturating_sub(since);
+        let held_up = self.outage.wait(Instant::now()).filter(|_| !self.waiting.is_empty());
+        let rest = held_up.map_or(rest, |held_up| held_up.min(rest));
         let Some(due) = self.next_due else { return rest };
         let until = due.duration_since(Timestamp::now());
         if until.is_negative() || until.is_zero() {
             // Due already, but it is not its turn.
-            return OVERDUE.saturating_sub(since);
+            return self.overdue.saturating_sub(since);
         }
         until.unsigned_abs().min(rest).max(Duration::from_millis(1))
     }
@@ -286,6 +268,7 @@ impl Pump {
             return Ok(());
         };
         self.more = found.len() >= room;
+        self.overdue = overdue(self.overdue, found.len());
         // What waits for others of its host comes to its turn when they are done.
         let passed_by = !self.more && self.passes.values().any(|pass| pass.next.is_some());
         self.next_due = if passed_by { Some(next.map_or(now, |next| next.min(now))) } else { next };
@@ -328,7 +311,9 @@ impl Pump {
     fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = std::mem::take(&mut self.begun);
         let mut kept = Vec::new();
-        while self.fast.available_permits() > 0
+        let mut places = self.outage.places(Instant::now());
+        while places > 0
+            && self.fast.available_permits() > 0
             && let Some(held) = self.waiting.pop_front()
         {
             let host = self.hosts.entry(held.host.clone()).or_default();
@@ -345,6 +330,7 @@ impl Pump {
             };
             self.busy.insert(held.job.inbox.clone());
             host.starts();
+            places -= 1;
             starting.push((Held { started: true, ..held }, permit));
         }
         for held in kept.into_iter().rev() {
@@ -362,10 +348,12 @@ impl Pump {
         for ((held, permit), worth) in starting.into_iter().zip(looks) {
             let ending = match (worth, self.activities.get(&held.job.outgoing)) {
                 (Worth::Send, Some(_)) if !held.begun => {
+                    self.outage.lets_out(Instant::now());
                     self.asking.push((Held { begun: true, ..held }, permit));
                     continue;
                 }
                 (Worth::Send, Some(activity)) => {
+                    self.outage.lets_out(Instant::now());
                     sending.push((held, activity.outgoing.kind, activity.letter.clone(), permit));
                     continue;
                 }
@@ -373,10 +361,10 @@ impl Pump {
                     Ending::Later { due: later(now, schedule::behind(activity.outgoing.created, now)) }
                 }
                 (Worth::Skip, _) => Ending::Skipped,
-                _ => Ending::Failed,
+                _ => Ending::Expired { at: now },
             };
             match ending {
-                Ending::Failed => self.metrics.delivery(DeliveryOutcome::Expired),
+                Ending::Expired { .. } => self.metrics.delivery(DeliveryOutcome::Expired),
                 Ending::Skipped => self.metrics.delivery(DeliveryOutcome::Dropped),
                 _ => {}
             }
@@ -392,6 +380,7 @@ impl Pump {
         let (sender, events, doubts) = (self.sender.clone(), self.events.clone(), self.doubts.clone());
         let (slow, metrics) = (Arc::clone(&self.slow), Arc::clone(&self.metrics));
         let after = self.hosts.get_mut(&held.host).map_or(After::Close, Host::after);
+        self.outage.begins();
         tokio::spawn(async move {
             let (inbox, host) = (held.job.inbox.clone(), held.host.clone());
             let mut request = std::pin::pin!(sender.send(&inbox, &host, &letter, after));
@@ -405,7 +394,7 @@ impl Pump {
                 }
             };
             let outcome = concluded(held, kind, &sent, &metrics, &doubts);
-            let _ = events.send(Event::Done(outcome)).await;
+            let _ = events.send(Event::Done(Box::new(outcome))).await;
         });
     }
 
@@ -418,6 +407,7 @@ impl Pump {
         let batch = Batch {
             claims: claims.collect(),
             done: self.done.drain(..self.done.len().min(OUTCOMES)).collect(),
+            forgiven: std::mem::take(&mut self.forgiven),
             idle: self.idle.drain(..self.idle.len().min(OUTCOMES)).collect(),
             beginning: self.asking.iter().map(|(held, _)| held.job.clone()).collect(),
             further: std::mem::take(&mut self.further),
@@ -449,6 +439,11 @@ impl Pump {
         }
         self.begun.append(&mut self.asked);
         self.look |= written.taken_back | std::mem::take(&mut self.look_further);
+        for (id, number) in written.not_over {
+            if let Some(pass) = self.passes.get_mut(&id) {
+                pass.read_again(number);
+            }
+        }
         let mut shut = HashSet::new();
         for (Held { job, host, started, left, .. }, gate) in written.settled {
             if let Some(known) = self.hosts.get_mut(&host) {

@@ -1,15 +1,15 @@
 //! One request: signed at the moment of sending, sent, its answer sorted.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use url::Url;
 
-use super::classify::{Reply, retry_after};
+use super::classify::{Reply, clocks_differ, retry_after};
 use crate::activitypub::signature::{PrivateKey, Scheme, SignError, digest};
 use crate::fetch::{Schemes, refuses_scheme};
 use crate::net::{After, Answer, Client, NetError};
@@ -58,6 +58,7 @@ enum Knock {
 
 /// What came back, with a word for the log.
 pub(super) struct Sent {
+    pub(super) began: Instant,
     pub(super) reply: Reply,
     pub(super) why: String,
 }
@@ -66,14 +67,15 @@ impl Sender {
     /// Signs and sends one request, and once more in the other scheme if the answer may mean that the first is not
     /// verified there. `host` is that of the inbox; `after`: whether the connection will be wanted again.
     pub(super) async fn send(&self, inbox: &str, host: &str, letter: &Letter, after: After) -> Sent {
+        let began = Instant::now();
         let Ok(url) = Url::parse(inbox) else {
-            return Sent { reply: Reply::Refused, why: "the inbox is not an address".into() };
+            return Sent { began, reply: Reply::Refused, why: "the inbox is not an address".into() };
         };
         let scheme = self.schemes.first(host, Timestamp::now());
         let first = self.knock(&url, letter, scheme, after).await;
         match &first {
             Knock::Answered(answer) if refuses_scheme(answer.status.as_u16()) => {}
-            _ => return told(first),
+            _ => return told(began, first),
         }
         let second = self.knock(&url, letter, scheme.other(), after).await;
         if let Knock::Answered(answer) = &second {
@@ -81,10 +83,10 @@ impl Sender {
                 self.schemes.took(host, scheme.other(), Timestamp::now());
             } else if refuses_scheme(answer.status.as_u16()) {
                 // Neither: then what it said of the scheme that nearly all verify is the better word.
-                return told(if scheme == Scheme::Cavage { first } else { second });
+                return told(began, if scheme == Scheme::Cavage { first } else { second });
             }
         }
-        told(second)
+        told(began, second)
     }
 
     async fn knock(&self, url: &Url, letter: &Letter, scheme: Scheme, after: After) -> Knock {
@@ -103,17 +105,22 @@ impl Sender {
     }
 }
 
-fn told(knock: Knock) -> Sent {
+fn told(began: Instant, knock: Knock) -> Sent {
     match knock {
-        Knock::Unsigned(cause) => Sent { reply: Reply::Refused, why: cause.to_string() },
+        Knock::Unsigned(cause) => Sent { began, reply: Reply::Refused, why: cause.to_string() },
         Knock::Answered(answer) => {
-            let asked: Option<Duration> = answer
-                .headers
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok())
-                .and_then(|value| retry_after(value, Timestamp::now()));
-            let why = format!("status {}", answer.status.as_u16());
-            Sent { reply: Reply::Status(answer.status.as_u16(), asked), why }
+            let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
+            let (now, status) = (Timestamp::now(), answer.status.as_u16());
+            let asked = header(RETRY_AFTER).and_then(|value| retry_after(value, now));
+            let refused = header(DATE).filter(|_| answer.status == StatusCode::UNAUTHORIZED);
+            match refused.and_then(|date| clocks_differ(date, now)) {
+                Some(ahead) => Sent {
+                    began,
+                    reply: Reply::OtherTime(ahead),
+                    why: format!("status {status}, by a clock that is {ahead} s ahead of ours"),
+                },
+                None => Sent { began, reply: Reply::Status(status, asked), why: format!("status {status}") },
+            }
         }
         Knock::Broken(cause) => {
             let reply = match &cause {
@@ -126,7 +133,7 @@ fn told(knock: Knock) -> Sent {
                 | NetError::Encoding(_) => Reply::NoAnswer,
                 _ => Reply::Refused,
             };
-            Sent { reply, why: cause.to_string() }
+            Sent { began, reply, why: cause.to_string() }
         }
     }
 }

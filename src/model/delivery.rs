@@ -130,6 +130,10 @@ pub enum InboxState {
     Doubtful = 6,
     /// Not tried yet by whom it waits for; perhaps received from a process that died, or before the stream came back.
     Claimed = 7,
+    /// Given up at the operator's word.
+    Dropped = 8,
+    /// The same, without knowing whether it was received.
+    DroppedInDoubt = 9,
 }
 
 impl InboxState {
@@ -143,14 +147,27 @@ impl InboxState {
             5 => InboxState::Failed,
             6 => InboxState::Doubtful,
             7 => InboxState::Claimed,
+            8 => InboxState::Dropped,
+            9 => InboxState::DroppedInDoubt,
             _ => InboxState::None,
         }
     }
 
     /// The activity was received, or may have been.
     pub fn may_have_it(self) -> bool {
-        use InboxState::{Claimed, Doubtful, Reached, Uncertain};
-        matches!(self, Uncertain | Reached | Doubtful | Claimed)
+        use InboxState::{Claimed, Doubtful, DroppedInDoubt, Reached, Uncertain};
+        matches!(self, Uncertain | Reached | Doubtful | Claimed | DroppedInDoubt)
+    }
+
+    /// Nothing more is to come of it, though it is not known to have been received.
+    pub fn given_up(self) -> bool {
+        use InboxState::{Doubtful, Dropped, DroppedInDoubt, Failed};
+        matches!(self, Failed | Doubtful | Dropped | DroppedInDoubt)
+    }
+
+    /// It was given up at the operator's word.
+    pub fn dropped(self) -> bool {
+        matches!(self, InboxState::Dropped | InboxState::DroppedInDoubt)
     }
 
     /// The first pass of a fan-out has not come to it.
@@ -174,6 +191,8 @@ pub struct Tally {
     pub failed: u64,
     /// Given up without knowing whether it was received.
     pub doubtful: u64,
+    /// Given up at the operator's word.
+    pub dropped: u64,
 }
 
 impl Tally {
@@ -194,6 +213,7 @@ impl Tally {
             InboxState::Reached => self.reached += 1,
             InboxState::Failed => self.failed += 1,
             InboxState::Doubtful => self.doubtful += 1,
+            InboxState::Dropped | InboxState::DroppedInDoubt => self.dropped += 1,
         }
     }
 
@@ -204,7 +224,7 @@ impl Tally {
 
     /// Inboxes given up.
     pub fn given_up(&self) -> u64 {
-        self.failed + self.doubtful
+        self.failed + self.doubtful + self.dropped
     }
 
     /// All of them.

@@ -13,7 +13,7 @@ use native_tls::TlsConnector;
 use url::{Host, Url};
 
 use super::error::NetError;
-use super::resolve::{GuardedResolver, Names};
+use super::resolve::{GuardedResolver, Lookups, Names};
 use super::{guard, tls};
 
 /// Most of a POST's answer that is read, in bytes; the rest is dropped with its connection.
@@ -142,8 +142,9 @@ impl Client {
     }
 
     fn build(shared: Arc<Shared>, idle_per_host: usize) -> Result<Self, NetError> {
+        let lookups = Lookups::new(shared.names.clone(), shared.options.connect_timeout);
         let build = |idle| {
-            builder(&shared, idle)
+            builder(&shared, &lookups, idle)
                 .build()
                 .map_err(|error| NetError::from_reqwest(error, shared.options.timeout))
         };
@@ -239,13 +240,13 @@ impl Shared {
     }
 }
 
-fn builder(shared: &Shared, idle_per_host: usize) -> reqwest::ClientBuilder {
+fn builder(shared: &Shared, lookups: &Lookups, idle_per_host: usize) -> reqwest::ClientBuilder {
     let options = &shared.options;
     reqwest::Client::builder()
         .user_agent(&options.user_agent)
         .tls_backend_preconfigured(shared.tls.clone())
         .https_only(!options.allow_http)
-        .dns_resolver(GuardedResolver { allow: Arc::clone(&shared.allow), names: shared.names.clone() })
+        .dns_resolver(GuardedResolver { allow: Arc::clone(&shared.allow), lookups: lookups.clone() })
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()

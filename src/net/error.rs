@@ -24,7 +24,8 @@ pub enum NetError {
     /// Name not found, connection refused or not made in time: no request was sent.
     #[error("no connection: {0}")]
     Connect(String),
-    /// Our own side lacks something: file descriptors, memory, a route to the network. It says nothing of the peer.
+    /// Our own side lacks something: file descriptors, memory, a route to the network, a turn at the name server. It says
+    /// nothing of the peer.
     #[error("not sent, for want of something on this machine: {0}")]
     Ourselves(String),
     /// The TLS handshake or the certificate failed: no request was sent.
@@ -63,8 +64,10 @@ impl NetError {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
         let mut last = error.to_string();
         while let Some(inner) = cause {
-            if let Some(ResolveError::Refused(host)) = inner.downcast_ref() {
-                return Self::RefusedAddress(host.clone());
+            match inner.downcast_ref() {
+                Some(ResolveError::Refused(host)) => return Self::RefusedAddress(host.clone()),
+                Some(ResolveError::Crowded(_)) => return Self::Ourselves(inner.to_string()),
+                Some(ResolveError::Lookup(..)) | None => {}
             }
             if connecting && inner.downcast_ref().is_some_and(of_ourselves) {
                 return Self::Ourselves(inner.to_string());

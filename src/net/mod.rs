@@ -8,6 +8,7 @@ mod tls;
 
 pub use client::{After, Answer, Client, ClientOptions, Limits};
 pub use error::NetError;
+pub(crate) use resolve::LOOKUPS;
 pub(crate) use tls::connector as tls_connector;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use owncast_herald::sim::fediverse::{Answer, Document, Flavour, Person, Server};
 use serde_json::json;
 
@@ -260,6 +260,45 @@ async fn a_server_that_fails_is_left_alone_through_a_restart_until_it_speaks() {
     }
     wait_metric(&stage, "herald_delivery_hosts_shut 0").await;
     no_complaints(&ill);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_nobody_is_in_reach_no_server_is_blamed_and_all_get_it_as_soon_as_one_answers() {
+    let stage = Stage::start(quick(), &[]).await;
+    let mut servers = Vec::new();
+    for _ in 0..6 {
+        let (server, _) = stage.follower(Flavour::Mastodon).await;
+        server.set_answer(Answer::Refuse).await;
+        servers.push(server);
+    }
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    stage.wait_log("no server can be reached").await;
+    for server in &servers {
+        eventually("nobody is blamed", LONG, async || {
+            let known = stage.agent.cli_json(&["deliveries", "--host", &server.host()]).await;
+            (known["failures"] == 0).then_some(())
+        })
+        .await;
+    }
+    for server in &servers {
+        server.set_answer(Answer::Ok).await;
+    }
+    for server in &servers {
+        creates(server, 1).await;
+        no_complaints(server);
+    }
+    stage.wait_log("servers can be reached again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_for_a_clock_arrives_once_that_is_right() {
+    let stage = Stage::start(quick(), &[]).await;
+    let (server, _) = stage.follower(Flavour::Mastodon).await;
+    server.set_clock_skew(SignedDuration::from_hours(5));
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    stage.wait_log("its clock is not ours").await;
+    server.set_clock_skew(SignedDuration::ZERO);
+    eventually("the post", LONG, async || (!server.posts().is_empty()).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

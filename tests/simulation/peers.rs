@@ -50,6 +50,10 @@ pub struct Peers {
     /// Tells what is sent.
     trace: bool,
     held: Vec<Job>,
+    /// It takes long to write how deliveries end.
+    slow: bool,
+    /// How deliveries ended that is not written yet, oldest first.
+    ended: Vec<(Job, Ending)>,
     /// Something to be sent was written since the last look at it.
     written: bool,
     passes: BTreeMap<Ulid, Pass>,
@@ -88,6 +92,7 @@ impl Peers {
             }
         }
         self.held.clear();
+        self.ended.clear();
     }
 
     /// Somebody at this inbox came to know a post: what follows it goes there too.
@@ -101,9 +106,30 @@ impl Peers {
         }
     }
 
+    /// Everything in memory.
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.held.iter().chain(self.ended.iter().map(|(job, _)| job))
+    }
+
+    /// Writes how deliveries ended. What has happened since they did may be written already.
+    fn write(&mut self, view: &mut MemoryView) {
+        let mut draft = Draft::new(&*view);
+        for (job, ending) in self.ended.drain(..) {
+            self.written |= !delivered::settle(&mut draft, &job, ending);
+            if let Ending::Expired { at } = ending {
+                assert_over(draft.view(), &job, at);
+            }
+            if ending == Ending::Reached {
+                self.reached.insert((job.inbox, job.outgoing));
+            }
+        }
+        let changes = draft.into_changes();
+        view.apply(changes);
+    }
+
     fn refill(&mut self, view: &dyn View, now: Timestamp) {
         let held: BTreeSet<(Ulid, String)> =
-            self.held.iter().map(|job| (job.outgoing, job.inbox.clone())).collect();
+            self.jobs().map(|job| (job.outgoing, job.inbox.clone())).collect();
         let mut found = Vec::new();
         view.scan::<Attempt>(b"", &mut |attempt| {
             if attempt.due <= now && !held.contains(&(attempt.outgoing, attempt.inbox.clone())) {
@@ -157,16 +183,25 @@ impl Peers {
             self.written = false;
             self.refill(view, now);
         }
-        if self.held.is_empty() {
-            return None;
+        // One request at a time per inbox, until its end is written: the oldest activity first.
+        let busy = |inbox: &str| self.ended.iter().any(|(job, _)| job.inbox == inbox);
+        let free: Vec<&str> = self.held.iter().map(|job| &*job.inbox).filter(|inbox| !busy(inbox)).collect();
+        // A disk may be slow: much happens before an end is written then.
+        let soon = if self.slow && !well { 2 } else { 50 };
+        if !self.ended.is_empty() && chance.percent(soon) {
+            self.slow = chance.percent(30);
+            self.write(view);
+            return Some(false);
         }
-        // One request at a time per inbox: the oldest activity first.
-        let inbox = chance.pick(&self.held).inbox;
+        if free.is_empty() {
+            return (!self.ended.is_empty()).then_some(false);
+        }
+        let inbox = chance.pick(&free).to_owned();
         let of_inbox = self.held.iter().enumerate().filter(|(_, job)| job.inbox == inbox);
         let index = of_inbox.min_by_key(|(_, job)| job.outgoing).map(|(index, _)| index).unwrap();
         let job = self.held.remove(index);
         let Some(outgoing) = (&*view as &dyn View).get::<Outgoing>(&job.outgoing.to_bytes()) else {
-            write(view, &job, Ending::Failed);
+            self.ended.push((job, Ending::Failed));
             return Some(false);
         };
         let ending = match delivered::worth(view, &outgoing, &job, false, now) {
@@ -178,7 +213,7 @@ impl Peers {
                     // Nobody follows there any more, or it is too late.
                     self.refused.insert((inbox.clone(), outgoing.id));
                 }
-                Ending::Failed
+                Ending::Expired { at: now }
             }
             Worth::Behind => Ending::Later { due: now + std::time::Duration::from_secs(5) },
             Worth::Send => {
@@ -194,10 +229,7 @@ impl Peers {
                 }
                 self.say(|| format!("{:?} {} to {inbox}: {how}", outgoing.kind, outgoing.id));
                 match how {
-                    0 => {
-                        self.reached.insert((inbox.clone(), outgoing.id));
-                        Ending::Reached
-                    }
+                    0 => Ending::Reached,
                     1 => Ending::Retry { due, uncertain: false },
                     2 | 3 => Ending::Retry { due, uncertain: true },
                     4 => {
@@ -212,7 +244,7 @@ impl Peers {
                 }
             }
         };
-        write(view, &job, ending);
+        self.ended.push((job, ending));
         Some(false)
     }
 
@@ -318,10 +350,13 @@ impl Peers {
     }
 }
 
-/// Writes how a delivery ended.
-fn write(view: &mut MemoryView, job: &Job, ending: Ending) {
-    let mut draft = Draft::new(&*view);
-    delivered::settle(&mut draft, job, ending);
-    let changes = draft.into_changes();
-    view.apply(changes);
+/// What is given up because its time is over is not what is live, for somebody who follows.
+fn assert_over(view: &dyn View, job: &Job, at: Timestamp) {
+    let Some(outgoing) = view.get::<Outgoing>(&job.outgoing.to_bytes()) else { return };
+    let (Some(number), OutgoingKind::Create) = (job.number, outgoing.kind) else { return };
+    let post: Post = view.get(&outgoing.post.unwrap().to_bytes()).unwrap();
+    let follows = view.get::<DeliveryInbox>(&number.to_be_bytes()).is_some_and(|inbox| inbox.followers > 0);
+    let live = follows && post.state == PostState::Live && outgoing.expires > at;
+    let given_up = delivered::state_of(view, outgoing.id, number) == InboxState::Failed;
+    assert!(!live || !given_up, "{} is kept from what is live", job.inbox);
 }

@@ -153,6 +153,8 @@ pub struct GivenUpRow {
     pub inbox: Option<String>,
     /// Nobody knows whether it arrived.
     pub doubtful: bool,
+    /// It was given up at the operator's word.
+    pub dropped: bool,
     /// It is still worth sending.
     pub can_be_retried: bool,
     /// What its inbox said the last time that it refused something.

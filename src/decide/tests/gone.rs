@@ -201,7 +201,7 @@ fn everybody_behind_an_inbox_is_looked_at_in_rounds() {
         for many in [50, 50, 20] {
             let (actors, last) = gone::behind(world.view(), inbox, rounds.after(inbox).as_deref(), 50);
             assert_eq!((actors.len(), last), (many, many == 20), "round {round}");
-            rounds.looked(inbox.to_owned(), &actors, last);
+            rounds.looked(inbox.to_owned(), &actors, actors.len(), last);
             seen.extend(actors);
         }
         assert_eq!(seen.len(), 120, "round {round}");
@@ -214,9 +214,16 @@ fn everybody_behind_an_inbox_is_looked_at_in_rounds() {
     assert!(gone::behind(world.view(), inbox, None, 119).1);
     let (one, last) = gone::behind(world.view(), &hermit("alone", "peer.example").inbox, None, 50);
     assert_eq!((one.len(), last), (1, true));
+    // Who could not be asked is asked again, but keeps nobody waiting.
+    for (told, last, next) in
+        [(50, false, 49), (50, true, 50), (7, false, 6), (7, true, 6), (1, true, 0), (0, true, 0)]
+    {
+        rounds.looked(inbox.to_owned(), &actors, told, last);
+        assert_eq!(rounds.after(inbox), actors.get(next).cloned(), "{told} {last}");
+    }
     // Room for one.
-    rounds.looked("https://a.example/inbox".to_owned(), &actors, false);
-    rounds.looked(inbox.to_owned(), &actors, false);
+    rounds.looked("https://a.example/inbox".to_owned(), &actors, actors.len(), false);
+    rounds.looked(inbox.to_owned(), &actors, actors.len(), false);
     assert_eq!(rounds.after("https://a.example/inbox"), None);
 }
 

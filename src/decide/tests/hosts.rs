@@ -215,6 +215,17 @@ fn a_clock_that_was_ahead_shuts_nobody_out() {
     });
     assert_eq!(world.alarms(), [(at(0), HOST.to_owned())], "what rests is looked at");
     world.assert_hosts();
+    // So it is if it was ahead by less than a pause may be long.
+    let mut world = World::default();
+    world.fail(5 * 3600, OPEN_AT);
+    world.set_aside(5 * 3600, attempt(1));
+    world.heard(5 * 3600, Contact::Failed(Some(at(6 * 3600))));
+    assert_eq!(world.gate(0), Gate::Probe);
+    world.act(at(0), |draft, _| {
+        crate::decide::sweep::sweep(draft, &Cursor::new(), at(0), 1000, &Default::default())
+    });
+    assert_eq!((world.gate(0), world.alarms()), (Gate::Probe, vec![(at(0), HOST.to_owned())]));
+    world.assert_hosts();
     // What it asked for, likewise; and what a right clock wrote stays.
     let mut world = World::default();
     world.heard(year, Contact::Busy(at(year + 9)));

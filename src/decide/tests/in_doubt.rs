@@ -3,7 +3,7 @@
 use super::delivered::{crowd, numbered};
 use super::*;
 use crate::decide::delivered::{
-    Ending, Job, Worth, begin_again, claim, not_begun, state_of, tally, waiting, worth,
+    Ending, Job, Worth, begin_again, claim, not_begun, settle, state_of, tally, waiting, worth,
 };
 use crate::model::delivery::Claim;
 
@@ -106,4 +106,46 @@ fn a_post_waits_for_the_accept_of_its_only_reader() {
         world.settle(&Job { why: Some("status 403".into()), ..retry.clone() }, ending);
         assert_eq!(world.worth(post.create, &ana, 7), Worth::Send, "{ending:?}");
     }
+}
+
+/// What was looked at while the stream was gone, and written when it was back.
+#[test]
+fn what_seemed_over_is_looked_at_again_when_that_is_written() {
+    let mut world = World::default();
+    crowd(&mut world, 3);
+    let post = world.announce(1);
+    let first = numbered(&world, post.create, 0);
+    world.settle(&first, Ending::Retry { due: at(2), uncertain: false });
+    let again = Job::of(world.all::<Attempt>().remove(0));
+    let [untried, third] = [1, 2].map(|number| numbered(&world, post.create, number));
+    world.end(3, post.id);
+    let seemed_over = Ending::Expired { at: at(3) };
+    assert!(world.act(at(4), |draft, _| settle(draft, &third, seemed_over)));
+    world.resume(5, post.id);
+    for job in [&again, &untried] {
+        assert!(!world.act(at(6), |draft, _| settle(draft, job, seemed_over)), "it is to be sent after all");
+    }
+    assert_eq!(world.all::<Attempt>().len(), 1, "it is made again");
+    let states = [0, 1, 2].map(|number| state_of(world.view(), post.create, number));
+    assert_eq!(states, [InboxState::Retrying, InboxState::Waiting, InboxState::Waiting]);
+}
+
+#[test]
+fn an_edit_that_a_later_one_has_overtaken_did_not_fail() {
+    let mut world = World::default();
+    crowd(&mut world, 2);
+    let post = world.announce(1);
+    for number in 0..2 {
+        let job = numbered(&world, post.create, number);
+        world.settle(&job, Ending::Reached);
+    }
+    let edit = world.retitle(2, post.id, "B");
+    let late = numbered(&world, edit, 0);
+    world.settle(&late, Ending::Expired { at: at(2 + 4 * 24 * 3600) });
+    assert_eq!(state_of(world.view(), edit, 0), InboxState::Failed, "three days are over");
+    let overtaken = Job { uncertain: true, ..numbered(&world, edit, 1) };
+    world.retitle(3, post.id, "C");
+    world.settle(&overtaken, Ending::Expired { at: at(3) });
+    assert_eq!(state_of(world.view(), edit, 1), InboxState::None);
+    assert_eq!(state_of(world.view(), post.create, 1), InboxState::Reached);
 }

@@ -140,14 +140,14 @@ fn what_was_given_up_is_tried_anew_while_it_is_worth_it() {
 
 #[test]
 fn what_is_given_up_is_settled_as_if_its_time_were_over() {
-    use InboxState::{Doubtful, Failed, Retrying};
+    use InboxState::{Doubtful, Dropped, DroppedInDoubt, Failed, Retrying};
     let (mut world, create) = scene();
     assert_eq!(world.give_up(&to_host("s2.example"), ALL), [("post", 1)].into());
-    assert_eq!(states(&world, create)[..3], [Retrying, InboxState::Uncertain, Failed]);
+    assert_eq!(states(&world, create)[..3], [Retrying, InboxState::Uncertain, Dropped]);
     assert_eq!(world.give_up(&of_activity(create), ALL), [("post", 2)].into());
-    assert_eq!(states(&world, create), [Failed, Doubtful, Failed, Failed, Doubtful]);
+    assert_eq!(states(&world, create), [Dropped, DroppedInDoubt, Dropped, Failed, Doubtful]);
     assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
-    assert_eq!(world.give_up(&of_activity(create), ALL), Dropped::new());
+    assert_eq!(world.give_up(&of_activity(create), ALL), redeliver::Dropped::new());
 }
 
 #[test]
@@ -159,10 +159,19 @@ fn what_was_not_tried_is_given_up_and_what_may_have_been_is_in_doubt() {
     assert_eq!(world.give_up(&to_host("s3.example"), ALL), [("post", 1)].into());
     assert_eq!(world.fan_outs(), [create]);
     assert_eq!(world.give_up(&of_activity(create), ALL), [("post", 4)].into());
-    use InboxState::{Doubtful, Failed};
-    assert_eq!(states(&world, create), [Doubtful, Doubtful, Failed, Failed, Failed]);
+    use InboxState::{Dropped, DroppedInDoubt};
+    let given_up = [DroppedInDoubt, DroppedInDoubt, Dropped, Dropped, Dropped];
+    assert_eq!(states(&world, create), given_up);
     assert!(world.fan_outs().is_empty(), "the pass is done");
     assert_eq!(world.outgoing(create).cursor, world.outgoing(create).chunks);
+    // Of what ends with its stream, all is tried anew when that comes back; of this, nothing is.
+    let post = world.outgoing(create).post.unwrap();
+    world.end(10, post);
+    world.resume(11, post);
+    assert_eq!(states(&world, create), given_up);
+    assert!(!world.fan_outs().contains(&create));
+    assert_eq!(delivered::tally(world.view(), &world.outgoing(create)).dropped, 5);
+    assert_eq!(world.retry(&of_activity(create), true, 50, ALL).anew, 5, "until the operator wants it");
 }
 
 #[test]
@@ -178,15 +187,15 @@ fn an_answer_to_one_person_that_is_given_up_is_gone() {
 /// A request is under way while the operator decides otherwise.
 #[test]
 fn what_comes_of_a_request_that_was_given_up_meanwhile() {
-    use InboxState::{Doubtful, Failed, Reached};
+    use InboxState::{Dropped, DroppedInDoubt, Reached};
     let again = |uncertain| Ending::Retry { due: at(500), uncertain };
     for (ending, want) in [
         (Ending::Reached, Reached),
-        (again(false), Failed),
-        (again(true), Doubtful),
-        (Ending::Failed, Failed),
-        (Ending::SetAside { at: at(3) }, Failed),
-        (Ending::Later { due: at(500) }, Failed),
+        (again(false), Dropped),
+        (again(true), DroppedInDoubt),
+        (Ending::Failed, Dropped),
+        (Ending::SetAside { at: at(3) }, Dropped),
+        (Ending::Later { due: at(500) }, Dropped),
     ] {
         for first_pass in [false, true] {
             let mut world = World::default();

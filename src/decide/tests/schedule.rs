@@ -70,3 +70,32 @@ proptest! {
         prop_assert!(schedule::breaker(tries + 1, unjittered) >= base && base <= secs(24 * 3600));
     }
 }
+
+proptest! {
+    #![proptest_config(random(300))]
+    /// What the schedule makes due is never taken for the word of another clock, and what lies hours behind it is.
+    #[test]
+    fn an_attempt_that_is_due_too_far_ahead_is_due_now(
+        kind in prop::sample::select(KINDS.to_vec()), tries in 0..60u32, entropy: u64, back in 0..100_000i64,
+    ) {
+        let Some(pause) = schedule::attempt(kind, tries, entropy) else { return Ok(()) };
+        let furthest = schedule::furthest(kind, tries + 1);
+        prop_assert!(pause <= furthest);
+        let mut world = World::default();
+        let ana = person("ana", "a.example");
+        world.follow(at(0), &ana);
+        let first = world.all::<Attempt>().remove(0);
+        let made = Attempt { due: at(back) + pause, tries: tries + 1, ..first.clone() };
+        world.act(at(0), |draft, _| {
+            draft.delete::<Attempt>(&first.key());
+            let accept: Outgoing = draft.view().get(&made.outgoing.to_bytes()).unwrap();
+            draft.put(&Outgoing { kind, ..accept });
+            draft.put(&made);
+        });
+        world.act(at(0), |draft, _| {
+            crate::decide::sweep::sweep(draft, &Default::default(), at(0), 1000, &Default::default())
+        });
+        let due = if secs(back.unsigned_abs()) + pause > furthest { at(0) } else { made.due };
+        prop_assert_eq!(world.all::<Attempt>(), [Attempt { due, ..made }]);
+    }
+}

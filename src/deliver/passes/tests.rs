@@ -237,3 +237,43 @@ proptest::proptest! {
         proptest::prop_assert!(kinds.is_subset(&HashSet::from([kind::META])), "{:?} stay behind", kinds);
     }
 }
+
+#[test]
+fn what_was_not_begun_is_given_back_whatever_hangs() {
+    let at = |below| Claim { below, opening: 3 };
+    for (inherited, claimed, begun, hangs, quiet) in [
+        (0, 512, 0, 0, 0),
+        (0, 512, 40, 40, 0),
+        (0, 512, 512, 512, 0),
+        (100, 612, 0, 100, 100),
+        (100, 612, 40, 100, 100),
+        (100, 612, 140, 140, 100),
+    ] {
+        let mut pass = Pass::from(at(inherited));
+        pass.claimed(at(inherited), Some(claimed));
+        assert!((0..begun).all(|number| pass.begin(number)));
+        assert!(!pass.begin(claimed), "not claimed");
+        assert_eq!((pass.tried_below(false), pass.tried_below(true)), (hangs, quiet), "{inherited} {begun}");
+    }
+}
+
+#[test]
+fn what_seemed_over_is_read_again_whether_or_not_more_is_to_be_read() {
+    let mut pass = Pass::from(Claim::default());
+    for (next, number, want) in [(None, 7, 7), (Some(3), 7, 3), (Some(9), 7, 7)] {
+        pass.next = next;
+        pass.read_again(number);
+        assert_eq!(pass.next, Some(want));
+    }
+}
+
+#[test]
+fn what_has_no_turn_is_read_ever_less_often() {
+    let mut pause = OVERDUE;
+    for (taken, millis) in
+        [(0, 400), (0, 800), (0, 1600), (0, 2000), (0, 2000), (1, 200), (64, 200), (0, 400)]
+    {
+        pause = overdue(pause, taken);
+        assert_eq!(pause, Duration::from_millis(millis));
+    }
+}

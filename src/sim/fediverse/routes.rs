@@ -46,8 +46,17 @@ fn custom(document: &Document) -> Response<Full<Bytes>> {
     response
 }
 
-/// Answers one request.
+/// Answers one request, at the time that this server takes it to be.
 pub(crate) async fn route(inner: Arc<Inner>, request: Request<Body>) -> Answered {
+    let clock = Arc::clone(&inner);
+    let mut response = answer(inner, request).await?;
+    if let Ok(date) = httpdate::fmt_http_date(clock.now().into()).parse() {
+        response.headers_mut().insert("date", date);
+    }
+    Ok(response)
+}
+
+async fn answer(inner: Arc<Inner>, request: Request<Body>) -> Answered {
     let (parts, body) = request.into_parts();
     if parts.method == Method::POST {
         let path = parts.uri.path().to_owned();
