@@ -27,7 +27,7 @@ impl Places {
             let known = table.find_subcommand(verb).is_some() && !WITHOUT.contains(&verb);
             let socket = self.socket.clone().filter(|_| !WITHOUT_SOCKET.contains(&verb));
             let places = Places { socket, ..self.clone() };
-            let options = known.then(|| places.arguments()).unwrap_or_default();
+            let options = if known { places.arguments() } else { Vec::new() };
             options.iter().map(|option| format!(" {}", quoted(option))).collect::<String>()
         };
         let mut parts = text.split(PROGRAM);

@@ -127,7 +127,10 @@ impl Dialogue {
 
     /// Whether somebody agrees, by typing nothing too. Where nobody is asked, nobody does.
     pub(super) fn agrees_usually(&mut self, what: &str) -> Result<bool, Failure> {
-        while self.asks {
+        if !self.asks {
+            return Ok(false);
+        }
+        loop {
             let typed = line(&format!("{what}? [Y/n]: "))?;
             if typed.trim().is_empty() {
                 return Ok(true);
@@ -136,7 +139,6 @@ impl Dialogue {
                 return Ok(answer);
             }
         }
-        Ok(false)
     }
 }
 
