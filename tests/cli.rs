@@ -222,6 +222,8 @@ fn a_bad_configuration_is_told_by_line() {
     fails(&run(&["run", "--config", missing.to_str().unwrap()]), 78, &["none.toml", "cannot be read"]);
     fails(&run(&["run", "--owncast", "ftp://x"]), 78, &["--owncast"]);
     if !Path::new(DEFAULT_FILE).exists() {
+        let nobody = run(&["-i", "radio", "status"]);
+        fails(&nobody, 69, &["no agent is running", "systemctl start owncast-herald@radio"]);
         fails(
             &run(&["run"]),
             78,
@@ -472,7 +474,7 @@ async fn the_next_post_is_in_the_operators_hand() {
     assert!(text.contains("    Come\n    and see\n") && text.contains("--clear"), "{text}");
     fails(&agent.asked(&["go-live", "message", "\u{1b}[2J"]).await, 1, &["U+001B"]);
     let paused = succeeds(&agent.asked(&["pause", "--for", "2h"]).await);
-    assert!(paused.contains("owncast-herald resume"), "{paused}");
+    assert!(paused.contains("owncast-herald --socket ") && paused.contains(" resume"), "{paused}");
     let status = succeeds(&agent.asked(&["status"]).await);
     assert!(status.contains("paused until") && status.contains("Come and see"), "{status}");
     fails(&agent.asked(&["go-live", "now"]).await, 1, &["no stream is running"]);

@@ -94,7 +94,7 @@ pub(super) fn take_with(
     let wal = PathBuf::from(wal);
     let scratch = |error| AdoptError::Scratch { dir: std::env::temp_dir(), source: error };
     let private = std::fs::Permissions::from_mode(0o700);
-    sweep(&std::env::temp_dir());
+    sweep(&std::env::temp_dir(), &source);
     let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir().map_err(scratch)?;
     let lock = File::open(folder.path()).map_err(scratch)?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| scratch(error.into()))?;
@@ -124,12 +124,17 @@ pub(super) fn take_with(
     Err(AdoptError::Changing { path: source, tries: TRIES })
 }
 
-/// Removes what processes have left that were killed: nobody else may have the key. What is somebody's, or in use, stays.
-pub(super) fn sweep(folder: &Path) {
+/// Removes what processes have left that were killed: nobody else may have the key. What is somebody's, or in use, stays,
+/// and so does what `source` lies in: a copy that somebody has put aside is all that they have, perhaps.
+pub(super) fn sweep(folder: &Path, source: &Path) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        let left = entry.path();
+        if std::fs::canonicalize(&left).is_ok_and(|left| source.starts_with(left)) {
+            continue;
+        }
         // A failure leaves what was there before; the next run tries again.
-        let _ = remove_if_left(&entry.path());
+        let _ = remove_if_left(&left);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A signal that nobody listens for ends the process where it stands. Once [`listen`] was called it only leaves a mark,
 //! which [`check`] looks for wherever there is time to end in order: whatever was made is then dropped, as after any error.
 
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use super::AdoptError;
 
 /// What the runtime needs to see a signal that has come.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// How long after Ctrl-C a wait goes on.
+const WAIT: Duration = Duration::from_millis(100);
 
 static LISTENING: Mutex<Option<Listening>> = Mutex::new(None);
 
@@ -44,6 +48,26 @@ pub fn listen() -> Result<(), AdoptError> {
     drop(entered);
     *listening = Some(Listening { runtime, signals, came: false });
     Ok(())
+}
+
+/// Waits for what `work` answers, which may take longer than anybody waits for after Ctrl-C: it goes on by itself then.
+///
+/// # Errors
+/// A signal has come since [`listen`].
+pub fn unless<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AdoptError> {
+    let (answered, answer) = std::sync::mpsc::sync_channel(1);
+    // Nobody is there to take what comes too late.
+    let work = move || drop(answered.send(work()));
+    std::thread::Builder::new().spawn(work).map_err(AdoptError::Signals)?;
+    loop {
+        match answer.recv_timeout(WAIT) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Timeout) => check()?,
+            Err(cause @ RecvTimeoutError::Disconnected) => {
+                return Err(AdoptError::Signals(std::io::Error::other(cause)));
+            }
+        }
+    }
 }
 
 /// Whether to go on.

@@ -259,9 +259,11 @@ fn copies_that_killed_processes_left_are_removed() {
     let (other, _) = make("another.left", old);
     let link = folder.path().join("owncast-herald-adopt.link");
     std::os::unix::fs::symlink(&other, &link).unwrap();
-    copy::sweep(folder.path());
+    let (named, _) = make("owncast-herald-adopt.named", old);
+    let source = std::fs::canonicalize(named.join("owncast.db")).unwrap();
+    copy::sweep(folder.path(), &source);
     assert!(!left.exists());
-    for stays in [young, used, other.join("owncast.db"), link] {
+    for stays in [young, used, other.join("owncast.db"), link, source] {
         assert!(stays.exists(), "{}", stays.display());
     }
 }

@@ -134,12 +134,16 @@ impl Places {
 
     /// A whole command about this agent's service. One that is configured elsewhere has a unit that nobody knows here.
     pub(super) fn systemctl(&self, verb: &str) -> String {
-        let unit = match (&self.instance, self.config.as_deref()) {
+        format!("sudo systemctl {verb} {}", self.unit())
+    }
+
+    /// The name of this agent's service.
+    pub(super) fn unit(&self) -> String {
+        match (&self.instance, self.config.as_deref()) {
             (Some(instance), _) => format!("owncast-herald@{instance}"),
             (None, Some(file)) if file != Path::new(DEFAULT_FILE) => "UNIT".to_owned(),
             (None, _) => "owncast-herald".to_owned(),
-        };
-        format!("sudo systemctl {verb} {unit}")
+        }
     }
 
     /// [`Places::ask`], for who goes on without an agent.

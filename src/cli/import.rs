@@ -179,8 +179,8 @@ fn told(imported: &Imported, place: &Place, places: &Places) -> String {
     if !imported.registered {
         text.push_str(&format!(
             "What the agent that was here has made in Owncast could not be found out. If this one complains of another \
-             owncast-herald, start it once as its own user with: {}\n",
-            places.command("run --replace").trim_start_matches("sudo ")
+             owncast-herald once it may send again, after the last of these steps, start it once with: {}\n",
+            places.command("run --replace")
         ));
     }
     if imported.damaged_pictures > 0 {

@@ -17,6 +17,7 @@ mod export;
 mod files;
 mod followers;
 mod go_live;
+mod hints;
 mod import;
 mod key;
 mod man;
@@ -82,8 +83,10 @@ pub enum Command {
     /// Try everything out with a simulated Owncast and a simulated fediverse
     Demo(demo::Args),
     /// Move in from Owncast's own federation: key, followers, posts and blocks; or back
+    #[command(after_help = examples::ADOPT)]
     Adopt(adopt::Args),
     /// Remove from Owncast what the agent made there, and say what to take out of the proxy
+    #[command(after_help = examples::DISCONNECT)]
     Disconnect(disconnect::Args),
     /// Show how the running agent is
     #[command(after_help = examples::STATUS)]
@@ -117,15 +120,18 @@ pub enum Command {
     /// After an import nothing is sent before `resume --restored`.
     Resume(pause::ResumeArgs),
     /// Write everything that is kept into one file, beside the running agent or without one
+    #[command(after_help = examples::EXPORT)]
     Export(export::Args),
     /// Make the store out of a file that export wrote; nothing is sent before `resume --restored`
     ///
     /// The whole file is checked before anything is touched. The agent must be stopped.
+    #[command(after_help = examples::IMPORT)]
     Import(import::Args),
     /// Write a backup into a folder, and remove old ones
+    #[command(after_help = examples::BACKUP)]
     Backup(export::BackupArgs),
     /// Copy, put back, show or change the actor's private key
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::KEY)]
     Key(key::Command),
     /// Make the running agent read its configuration again, and show what changed
     Reload,
@@ -140,6 +146,7 @@ pub enum Command {
     ///
     /// Exit codes: 0 all is well, 3 something should not stay so, 4 something does not work. docs/DOCTOR.md explains each
     /// line.
+    #[command(after_help = examples::DOCTOR)]
     Doctor,
     /// Print what a reverse proxy in front of Owncast has to be told
     ProxyConfig(proxy_config::Args),
@@ -220,31 +227,42 @@ impl Cli {
     fn carry_out(self) -> Outcome {
         let Cli { config, instance, socket, json, command } = self;
         let places = files::Places { config, socket, instance };
-        match command {
-            Command::Run(args) => run::run(&places, args),
-            Command::Demo(args) => demo::demo(&args),
-            Command::Adopt(args) => adopt::adopt(&places, &args, json),
-            Command::Disconnect(args) => disconnect::disconnect(&places, &args, json),
-            Command::Status(args) => status::status(&places, &args, json),
-            Command::Followers(command) => followers::followers(&places, command, json),
-            Command::Block(command) => block::block(&places, command, json),
-            Command::Reports(command) => reports::reports(&places, command, json),
-            Command::GoLive(command) => go_live::go_live(&places, command, json),
-            Command::Deliveries(args) => deliveries::deliveries(&places, args, json),
-            Command::Pause(args) => pause::pause(&places, &args, json),
-            Command::Resume(args) => pause::resume(&places, &args, json),
-            Command::Export(args) => export::export(&places, &args, json),
-            Command::Import(args) => import::import(&places, &args, json),
-            Command::Backup(args) => export::backup(&places, &args, json),
-            Command::Key(command) => key::key(&places, command, json),
-            Command::Reload => reload::reload(&places, json),
-            Command::CheckConfig => check_config::check(&places, json),
-            Command::Setup(args) => setup::setup(&places, &args),
-            Command::Doctor => doctor::doctor(&places, json),
-            Command::ProxyConfig(args) => proxy_config::proxy_config(&places, &args),
-            Command::Completions(args) => completions::completions(&args),
-            Command::Man(args) => man::man(&args),
-        }
+        let outcome = carried_out(command, &places, json);
+        // What is for machines says nothing to anybody.
+        let hinted = |text: String| if json { text } else { places.hinted(&text) };
+        outcome.map(hinted).map_err(|failure| Failure {
+            message: places.hinted(&failure.message),
+            result: hinted(failure.result),
+            ..failure
+        })
+    }
+}
+
+fn carried_out(command: Command, places: &files::Places, json: bool) -> Outcome {
+    match command {
+        Command::Run(args) => run::run(places, args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Adopt(args) => adopt::adopt(places, &args, json),
+        Command::Disconnect(args) => disconnect::disconnect(places, &args, json),
+        Command::Status(args) => status::status(places, &args, json),
+        Command::Followers(command) => followers::followers(places, command, json),
+        Command::Block(command) => block::block(places, command, json),
+        Command::Reports(command) => reports::reports(places, command, json),
+        Command::GoLive(command) => go_live::go_live(places, command, json),
+        Command::Deliveries(args) => deliveries::deliveries(places, args, json),
+        Command::Pause(args) => pause::pause(places, &args, json),
+        Command::Resume(args) => pause::resume(places, &args, json),
+        Command::Export(args) => export::export(places, &args, json),
+        Command::Import(args) => import::import(places, &args, json),
+        Command::Backup(args) => export::backup(places, &args, json),
+        Command::Key(command) => key::key(places, command, json),
+        Command::Reload => reload::reload(places, json),
+        Command::CheckConfig => check_config::check(places, json),
+        Command::Setup(args) => setup::setup(places, &args),
+        Command::Doctor => doctor::doctor(places, json),
+        Command::ProxyConfig(args) => proxy_config::proxy_config(places, &args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => man::man(&args),
     }
 }
 

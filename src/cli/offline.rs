@@ -32,6 +32,24 @@ pub(super) struct Owner {
 }
 
 impl Owner {
+    /// By numbers.
+    #[cfg(test)]
+    pub(super) const fn new(uid: u32, gid: u32) -> Owner {
+        Owner { uid, gid }
+    }
+
+    /// Whether this user may read a file, as far as its own mode tells.
+    pub(super) fn may_read(self, file: &Path) -> bool {
+        std::fs::metadata(file).is_ok_and(|found| {
+            let bit = match () {
+                () if found.uid() == self.uid => 0o400,
+                () if found.gid() == self.gid => 0o040,
+                () => 0o004,
+            };
+            found.mode() & bit != 0
+        })
+    }
+
     /// Whom the folder belongs to, if we are root and it does not belong to root.
     pub(super) fn instead_of_root(folder: &Path) -> Option<Owner> {
         let metadata = std::fs::metadata(folder).ok()?;

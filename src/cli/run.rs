@@ -1,13 +1,13 @@
 //! `run`: the agent in the foreground.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::doctor::beside;
 use super::files::{Places, env};
 use super::offline::Owner;
 use super::text::inert;
@@ -62,7 +62,7 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
         log.apply(&config.log).map_err(|error| Failure::of_configuration(error.to_string()))?;
     }
     if let Some(owner) = Owner::of_store(&config.store.path) {
-        let password = roots_password(&config, file.as_deref())?;
+        let password = roots_password(&config, file.as_deref(), owner)?;
         tracing::info!(
             target: "herald::agent",
             store = %config.store.path.display(),
@@ -92,22 +92,39 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     Ok(String::new())
 }
 
-/// The password, if the owner of the store may not be able to read it where it is. Without a credential of systemd's it is
-/// taken from the file that the service has it from.
-fn roots_password(config: &Config, file: Option<&Path>) -> Result<Option<Secret>, ConfigError> {
-    let found = match (&config.owncast.admin_password, file.map(beside)) {
-        (AdminPassword::Missing, Some(path)) if path.exists() => {
-            AdminPassword::from_file(path, Origin::PasswordFile)
+/// The password, if the owner of the store may not be able to read it where it is.
+///
+/// # Errors
+/// There is a file that should hold it, and does not; or whoever may write the configuration could have named in it a file
+/// that only root may read.
+fn roots_password(config: &Config, file: Option<&Path>, owner: Owner) -> Result<Option<Secret>, ConfigError> {
+    let password = &config.owncast.admin_password;
+    match password {
+        AdminPassword::Known { secret, origin: Origin::PasswordFile, file: Some(named) } => {
+            let loose = file.filter(|_| !owner.may_read(named)).and_then(written_by_others);
+            match loose {
+                Some(loose) => Err(ConfigError::of_handing_over(named, &loose)),
+                None => Ok(Some(secret.clone())),
+            }
         }
-        (found, _) => found.clone(),
-    };
-    match found {
-        AdminPassword::Known { secret, origin: Origin::Credential | Origin::PasswordFile } => {
-            Ok(Some(secret))
-        }
-        AdminPassword::Unusable { .. } => found.get().cloned().map(Some),
+        AdminPassword::Known { secret, origin: Origin::Credential, .. } => Ok(Some(secret.clone())),
+        AdminPassword::Unusable { .. } | AdminPassword::Empty { .. } => password.get().cloned().map(Some),
         AdminPassword::Known { .. } | AdminPassword::Missing => Ok(None),
     }
+}
+
+/// What on the way to this file, itself included, somebody other than root could change.
+fn written_by_others(file: &Path) -> Option<PathBuf> {
+    let Ok(real) = std::fs::canonicalize(file) else { return Some(file.to_owned()) };
+    let loose = |path: &&Path| {
+        std::fs::metadata(path).map_or(true, |found| {
+            let mode = found.mode();
+            // Of a sticky folder others may add to what is in it, but not replace what is root's.
+            let writable = mode & 0o022 != 0 && !(found.is_dir() && mode & 0o1000 != 0);
+            found.uid() != 0 || writable
+        })
+    };
+    real.ancestors().find(loose).map(Path::to_owned)
 }
 
 fn ask_for_open_files() {
@@ -140,7 +157,12 @@ fn nothing_to_run(file: &Path) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    /// Nobody who has anything here.
+    const SOMEBODY: Owner = Owner::new(4_000_000_001, 4_000_000_001);
 
     #[test]
     fn the_password_that_only_root_can_read_is_handed_on() {
@@ -149,7 +171,7 @@ mod tests {
         let found = |more: &str| {
             std::fs::write(&file, format!("[owncast]\nurl = \"http://127.0.0.1:8080\"\n{more}")).unwrap();
             let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
-            roots_password(&config, Some(&file))
+            roots_password(&config, Some(&file), SOMEBODY)
         };
         assert_eq!(found("").unwrap(), None, "there is none");
         assert_eq!(found("admin-password = \"in the file\"\n").unwrap(), None, "its owner finds that");
@@ -157,9 +179,42 @@ mod tests {
         let named = format!("admin-password-file = {elsewhere:?}\n");
         assert!(found(&named).unwrap_err().to_string().contains("cannot be read"));
         std::fs::write(&elsewhere, "named\n").unwrap();
+        std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(found(&named).unwrap(), Some(Secret::new("named")));
         std::fs::write(folder.path().join("admin-password"), "of the service\n").unwrap();
+        let permissions = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(folder.path().join("admin-password"), permissions).unwrap();
         assert_eq!(found("").unwrap(), Some(Secret::new("of the service")));
         assert_eq!(found(&named).unwrap(), Some(Secret::new("named")));
+    }
+
+    #[test]
+    fn a_configuration_that_others_may_write_names_no_file_of_roots() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, secret) = (folder.path().join("agent.toml"), folder.path().join("shadow"));
+        let text = format!("[owncast]\nurl = \"http://127.0.0.1:8080\"\nadmin-password-file = {secret:?}\n");
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(&secret, "of root\n").unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
+        let found = || roots_password(&config, Some(&file), SOMEBODY);
+        mode(&secret, 0o600);
+        mode(&file, 0o666);
+        let message = found().unwrap_err().to_string();
+        for part in [secret.display().to_string(), "agent.toml".to_owned(), "chown root:root".to_owned()] {
+            assert!(message.contains(&part), "{part} is not in {message}");
+        }
+        mode(&file, 0o644);
+        mode(folder.path(), 0o777);
+        assert!(found().unwrap_err().to_string().contains(&folder.path().display().to_string()));
+        mode(&secret, 0o644);
+        assert_eq!(found().unwrap(), Some(Secret::new("of root")), "everybody may read it anyway");
+        mode(&secret, 0o600);
+        mode(folder.path(), 0o755);
+        if rustix::process::geteuid().is_root() {
+            assert_eq!(found().unwrap(), Some(Secret::new("of root")), "root alone has named it");
+        }
     }
 }

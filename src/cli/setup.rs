@@ -3,6 +3,7 @@
 mod dialogue;
 mod found;
 mod layout;
+mod move_in;
 mod ports;
 
 use std::net::SocketAddr;
@@ -95,6 +96,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         layout.refuse_to_replace(args.force)?;
     }
     let mut dialogue = Dialogue::new(args.yes)?;
+    let stopped = layout.is_stopped();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -102,26 +104,32 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     let (wanted, found) = runtime.block_on(agree(args, &layout, &mut dialogue))?;
     let text = layout.configuration(args, &wanted.owncast, wanted.listen)?;
     let files = format!("{} and {}", layout.config.display(), layout.password.display());
+    // Somebody has stopped it, and has not said since that it is to run.
+    let starts = !args.no_start
+        && (!stopped || dialogue.agrees("The service is stopped. Start it when all is written")?);
     let nothing_new = layout.has(&text, &wanted.password, args.force);
     if nothing_new {
         remark(&format!("Nothing to change: all of this is in {files} already.\n"));
     } else {
         layout.refuse_to_replace(args.force)?;
-        remark(&plan(&layout, args, &wanted, &found));
+        remark(&places.hinted(&plan(&layout, args, &wanted, &found, starts)));
         if !dialogue.agrees("Do this")? {
             return Err(Failure::new("nothing was written"));
         }
         layout.write(&text, &wanted.password, args.force)?;
         remark(&format!("Wrote {files}.\n"));
     }
-    start(args, &layout, nothing_new)?;
     let written = Places { config: Some(layout.config.clone()), ..places.clone() };
-    wait(&written, &layout, args);
+    if starts {
+        start(&layout, nothing_new)?;
+        wait(&written, &layout);
+    }
+    let moved_in = found.has_lived() && move_in::offer(places, &written, &mut dialogue)?;
     let report = doctor::examined(&written)?;
-    let text =
-        format!("{}\n{}", doctor::told(&report, doctor::colours()), next(places, &layout, args, &found));
+    let next = next(places, &layout, starts, found.has_lived() && !moved_in);
+    let text = format!("{}\n{next}", doctor::told(&report, doctor::colours()));
     // Who wants nothing started knows that nothing runs.
-    if report.verdict == Level::Red && !args.no_start {
+    if report.verdict == Level::Red && starts {
         return Err(Failure::with_result(text, doctor::exit_code(report.verdict)));
     }
     Ok(text)
@@ -206,7 +214,7 @@ fn given_password(args: &Args) -> Result<Option<Secret>, Failure> {
 }
 
 /// What will be done, before it is.
-fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found) -> String {
+fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found, starts: bool) -> String {
     let [public, webhook, metrics] = wanted.listen;
     let mut text = String::from("\nOn this machine:\n");
     text.push_str(&format!("  write {} (may be read by all; no secret is in it)\n", layout.config.display()));
@@ -218,7 +226,7 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found) -> String 
         "  listen on {public} (for the proxy), {webhook} (for Owncast), {metrics} (metrics)\n"
     ));
     match &layout.unit {
-        _ if args.no_start => {}
+        _ if !starts => {}
         Some(unit) => {
             text.push_str(&format!("  start the service {unit}, now and whenever the machine starts\n"));
         }
@@ -239,8 +247,8 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found) -> String 
     text
 }
 
-fn start(args: &Args, layout: &Layout, nothing_new: bool) -> Result<(), Failure> {
-    let Some(unit) = layout.unit.as_deref().filter(|_| !args.no_start) else { return Ok(()) };
+fn start(layout: &Layout, nothing_new: bool) -> Result<(), Failure> {
+    let Some(unit) = layout.unit.as_deref() else { return Ok(()) };
     // An agent that runs already goes on with its old configuration otherwise.
     let start = if nothing_new { "start" } else { "restart" };
     for arguments in [["enable", unit].as_slice(), &[start, unit]] {
@@ -260,8 +268,8 @@ fn start(args: &Args, layout: &Layout, nothing_new: bool) -> Result<(), Failure>
 }
 
 /// Waits until a started agent has settled what it can, so that doctor finds it so.
-fn wait(places: &Places, layout: &Layout, args: &Args) {
-    if layout.unit.is_none() || args.no_start {
+fn wait(places: &Places, layout: &Layout) {
+    if layout.unit.is_none() {
         return;
     }
     let settled = |status: &Status| {
@@ -280,14 +288,14 @@ fn wait(places: &Places, layout: &Layout, args: &Args) {
 }
 
 /// What is left to do, said so that it can be typed.
-fn next(places: &Places, layout: &Layout, args: &Args, found: &Found) -> String {
+fn next(places: &Places, layout: &Layout, starts: bool, to_adopt: bool) -> String {
     let options = places.arguments().into_iter().map(|option| format!(" {}", option.display()));
     let program = format!("owncast-herald{}", options.collect::<String>());
     let mut text = String::from("Next:\n");
-    if layout.unit.is_none() || args.no_start {
+    if layout.unit.is_none() || !starts {
         text.push_str(&format!("  start the agent: {program} run\n"));
     }
-    if found.has_lived() {
+    if to_adopt {
         text.push_str(&format!(
             "  take over Owncast's key and followers: {program} adopt (it says what it needs); until then the agent waits\n"
         ));

@@ -55,8 +55,13 @@ pub(super) fn status(places: &Places, args: &Args, as_json: bool) -> Outcome {
     if args.watch {
         return watch(places, args);
     }
-    let status = ask(places)?;
-    let text = if as_json { json(&status)? } else { told(&status, args.settings, Timestamp::now()) };
+    let mut status = ask(places)?;
+    let text = if as_json {
+        json(&status)?
+    } else {
+        hint(&mut status, places);
+        told(&status, args.settings, Timestamp::now())
+    };
     if status.running {
         return Ok(text);
     }
@@ -72,13 +77,21 @@ fn ask(places: &Places) -> Result<Box<Status>, Failure> {
     }
 }
 
+/// Makes the commands in it name this agent, before lines are broken amid one.
+fn hint(status: &mut Status, places: &Places) {
+    for needed in &mut status.attention {
+        *needed = places.hinted(needed);
+    }
+}
+
 /// Looks again and again. Ends with the first look that fails: an agent that is stopped does not come back unseen.
 fn watch(places: &Places, args: &Args) -> Outcome {
     let mut out = std::io::stdout();
     let draws = out.is_terminal();
     let mut before = String::new();
     loop {
-        let (status, now) = (ask(places)?, Timestamp::now());
+        let (mut status, now) = (ask(places)?, Timestamp::now());
+        hint(&mut status, places);
         let text = if draws {
             let text = told(&status, args.settings, now);
             // To the upper left corner, and what is left over of the look before is wiped: no flicker.

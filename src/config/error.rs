@@ -94,6 +94,21 @@ impl ConfigError {
         complaint.file(file).line(line)
     }
 
+    /// Root would give the password in `file` to another user, and somebody other than root decides which file that is: who
+    /// may write `loose`.
+    pub(crate) fn of_handing_over(file: &Path, loose: &Path) -> Self {
+        let (file, loose) = (file.display(), loose.display());
+        Self::new(format!(
+            "root does not hand on what is in {file}, which the store's owner may not read: others than root may write \
+             {loose}, and so could name any file"
+        ))
+        .field("owncast.admin-password-file")
+        .allowed(format!(
+            "a configuration that root alone may write (chown root:root {loose}; chmod go-w {loose}), or a password file that \
+             the store's owner may read"
+        ))
+    }
+
     /// The process exit code for a bad configuration: `EX_CONFIG` of sysexits.h.
     pub fn exit_code(&self) -> u8 {
         78

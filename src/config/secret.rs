@@ -37,9 +37,16 @@ pub enum AdminPassword {
         secret: Secret,
         /// Where it was found.
         origin: Origin,
+        /// The file it was read from, where it has one to itself.
+        file: Option<PathBuf>,
     },
     /// Set nowhere.
     Missing,
+    /// Its file is there, and nothing is in it.
+    Empty {
+        /// The file that should hold it.
+        path: PathBuf,
+    },
     /// A file was named that cannot be used.
     Unusable {
         /// The file that should hold it.
@@ -64,7 +71,7 @@ impl AdminPassword {
         let found = Self::search(spec, config, env);
         match env(HANDED_PASSWORD).filter(|text| !text.is_empty()) {
             Some(text) if !matches!(found, Self::Known { .. }) => {
-                Self::Known { secret: Secret::new(text), origin: Origin::Environment }
+                Self::Known { secret: Secret::new(text), origin: Origin::Environment, file: None }
             }
             _ => found,
         }
@@ -73,26 +80,29 @@ impl AdminPassword {
     fn search(spec: &OwncastSpec, config: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> Self {
         let credential =
             env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(PASSWORD_CREDENTIAL));
-        if let Some(path) = credential.filter(|path| holds_something(path)) {
-            return Self::from_file(path, Origin::Credential);
-        }
+        let blank = match credential {
+            Some(path) if holds_something(&path) => return Self::from_file(path, Origin::Credential),
+            Some(path) => path.exists(),
+            None => false,
+        };
         if let Some(path) = &spec.admin_password_file {
             return Self::from_file(path.0.clone(), Origin::PasswordFile);
         }
         if let Some(text) = env(PASSWORD_VARIABLE).filter(|text| !text.is_empty()) {
-            return Self::Known { secret: Secret::new(text), origin: Origin::Environment };
+            return Self::Known { secret: Secret::new(text), origin: Origin::Environment, file: None };
         }
         if let Some(secret) = &spec.admin_password {
-            return Self::Known { secret: secret.clone(), origin: Origin::File };
+            return Self::Known { secret: secret.clone(), origin: Origin::File, file: None };
         }
         match config.map(password_beside).filter(|path| path.symlink_metadata().is_ok()) {
+            // The credential is what was in this file, which this user may not read.
+            Some(path) if blank => Self::Empty { path },
             Some(path) => Self::from_file(path, Origin::PasswordFile),
             None => Self::Missing,
         }
     }
 
-    /// The one that this file holds, however it was found.
-    pub(crate) fn from_file(path: PathBuf, origin: Origin) -> Self {
+    fn from_file(path: PathBuf, origin: Origin) -> Self {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             // The error of a file that is not UTF-8 does not repeat its bytes.
@@ -101,9 +111,9 @@ impl AdminPassword {
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let password = line.strip_suffix('\r').unwrap_or(line);
         if password.is_empty() {
-            return Self::Unusable { path, reason: "it is empty".to_owned() };
+            return Self::Empty { path };
         }
-        Self::Known { secret: Secret::new(password), origin }
+        Self::Known { secret: Secret::new(password), origin, file: Some(path) }
     }
 
     /// The password.
@@ -120,6 +130,15 @@ impl AdminPassword {
                      /etc/owncast-herald/admin-password (of root, mode 0600); admin-password-file under [owncast]; \
                      the environment variable {PASSWORD_VARIABLE}; admin-password under [owncast]"
                 ))),
+            Self::Empty { path } => {
+                let path = path.display();
+                Err(ConfigError::new(format!("{path} is empty, and Owncast's admin password should be in it"))
+                    .field("owncast.admin-password-file")
+                    .allowed(
+                        "the password on one line: write it there, or let owncast-herald setup --force ask for it; then \
+                         restart the service",
+                    ))
+            }
             Self::Unusable { path, reason } => Err(ConfigError::new(format!(
                 "Owncast's admin password cannot be read from {}: {reason}",
                 path.display()
@@ -229,12 +248,34 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_file_is_told_as_such_though_only_its_credential_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("agent.toml");
+        let of_service = folder.path().join("admin-password");
+        std::fs::write(&of_service, "").unwrap();
+        std::fs::write(folder.path().join(PASSWORD_CREDENTIAL), "\n").unwrap();
+        let credentials = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(folder.path().display().to_string()),
+            _ => None,
+        };
+        let found = AdminPassword::resolve(&spec(""), Some(&config), &credentials);
+        assert_eq!(found, AdminPassword::Empty { path: of_service.clone() });
+        let message = found.get().unwrap_err().to_string();
+        for part in ["admin-password is empty", "setup --force", "restart"] {
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
+        std::fs::remove_file(&of_service).unwrap();
+        let found = AdminPassword::resolve(&spec(""), Some(&config), &credentials);
+        assert_eq!(found, AdminPassword::Missing, "the unit's own blank line stands for no file");
+    }
+
+    #[test]
     fn an_unusable_file_is_said_and_nothing_else_is_tried() {
         let folder = tempfile::tempdir().unwrap();
         let absent = folder.path().join("absent");
         let empty = folder.path().join("empty");
         std::fs::write(&empty, "\n").unwrap();
-        for (path, said) in [(&absent, "No such file"), (&empty, "empty")] {
+        for (path, said) in [(&absent, "cannot be read"), (&empty, "is empty")] {
             let spec = spec(&format!(
                 "admin-password-file = {:?}\nadmin-password = \"older\"",
                 path.display().to_string()

@@ -126,6 +126,7 @@ pub(super) const FIELDS: &[Field] = &[
     live("owncast.admin-password-file", |c| match &c.owncast.admin_password {
         AdminPassword::Known { origin: Origin::File, .. } | AdminPassword::Missing => None,
         AdminPassword::Known { .. } => Some("(set)".to_owned()),
+        AdminPassword::Empty { path } => Some(format!("{} (is empty)", path.display())),
         AdminPassword::Unusable { path, .. } => Some(format!("{} (cannot be used)", path.display())),
     }),
     live("owncast.admin-password", |c| match &c.owncast.admin_password {

@@ -1,7 +1,9 @@
 //! Moving in from Owncast's own federation, and out again.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
@@ -384,4 +386,29 @@ fn an_interrupted_move_leaves_no_copy_of_the_key() {
     let status = child.wait().unwrap();
     assert!(status.code().is_some(), "it ended by itself: {status}");
     assert!(is_empty());
+}
+
+#[test]
+fn an_agent_that_is_stuck_keeps_nobody_from_ending_a_move() {
+    let (data, folder) = (DataDir::recorded(), tempfile::tempdir().unwrap());
+    let socket = folder.path().join("admin.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_owncast-herald"));
+    command.args(["adopt", "--data-dir", data.argument(), "--store"]).arg(folder.path()).arg("--socket");
+    command.arg(&socket).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The first knock only asks whether somebody is there.
+    let asked = (0..).find_map(|_| {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        (!line.is_empty()).then_some(stream)
+    });
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    drop(asked);
 }

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use jiff::Timestamp;
+use owncast_herald::activitypub::signature::PrivateKey;
 use owncast_herald::sim::owncast::{Follower, FollowerState, Options, SimOwncast};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::support::data_dir::DataDir;
 use crate::support::port::free_port;
 use crate::support::wait::{LONG, eventually};
 
@@ -68,6 +70,19 @@ impl Fresh {
         command.stdin(Stdio::null()).kill_on_drop(true);
     }
 
+    /// Somebody follows Owncast's own actor.
+    fn lives_in_owncast(&self) {
+        self.owncast.configure(|config| config.federation_enabled = true);
+        self.owncast.receive_follow(Follower {
+            iri: "https://peer.example/users/bo".into(),
+            name: "Bo".into(),
+            username: "bo@peer.example".into(),
+            image: String::new(),
+            at: Timestamp::UNIX_EPOCH,
+            state: FollowerState::Approved,
+        });
+    }
+
     /// `setup` without questions, with the password in a file.
     async fn setup(&self, owncast: &str, password: &str, more: &[&str]) -> Output {
         self.finish(self.command(&["setup"]), owncast, password, more).await
@@ -121,7 +136,7 @@ async fn what_setup_wrote_is_what_an_agent_runs_with() {
             "red       agent",
         ],
     );
-    assert!(!text.contains("owncast-herald adopt"), "nobody knows this actor: {text}");
+    assert!(!text.contains(" adopt (it says"), "nobody knows this actor: {text}");
     let password = fresh.path("etc/admin-password");
     assert_eq!((mode(&fresh.config()), mode(&password)), (0o644, 0o600));
     assert_eq!(fs::read_to_string(&password).unwrap(), format!("{PASSWORD}\n"));
@@ -206,20 +221,9 @@ async fn what_is_written_already_is_only_examined() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_has_lived_is_to_be_adopted() {
     let fresh = Fresh::start().await;
-    fresh.owncast.configure(|config| config.federation_enabled = true);
-    fresh.owncast.receive_follow(Follower {
-        iri: "https://peer.example/users/bo".into(),
-        name: "Bo".into(),
-        username: "bo@peer.example".into(),
-        image: String::new(),
-        at: Timestamp::UNIX_EPOCH,
-        state: FollowerState::Approved,
-    });
+    fresh.lives_in_owncast();
     let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
-    says(
-        &text,
-        &["go on as @streamer@", "lived before", "1 follower", "owncast-herald adopt", "empty it there"],
-    );
+    says(&text, &["go on as @streamer@", "lived before", "1 follower", " adopt (it says", "empty it there"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,6 +314,44 @@ async fn a_person_is_asked_and_the_password_is_not_shown() {
     let shown = &terminal.shown;
     assert!(!shown.contains(BLANK.trim()) && !shown.contains("mistyped"), "{shown}");
     assert_eq!(fs::read_to_string(fresh.path("etc/admin-password")).unwrap(), format!("{BLANK}\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_that_has_lived_moves_in_when_asked() {
+    let fresh = Fresh::start().await;
+    fresh.lives_in_owncast();
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
+    fs::create_dir(fresh.path("store")).unwrap();
+    let mut agent = fresh.command(&["run"]);
+    let _agent = agent.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("the agent answers", LONG, async || {
+        fresh.command(&["status", "--json"]).output().await.unwrap().status.success().then_some(())
+    })
+    .await;
+    let key = PrivateKey::generate().unwrap().to_pem().unwrap();
+    let data = DataDir::of(&format!("http://{}", fresh.public), &key);
+    let line = format!(
+        "{PROGRAM} setup --force --config {} --owncast {} --public {}",
+        fresh.config().display(),
+        fresh.owncast.url(),
+        fresh.public
+    );
+    let mut terminal = Terminal::of(&fresh, &line);
+    for (asked, typed) in [
+        ("Password of Owncast", PASSWORD),
+        ("can move in now. See what that would be? [Y/n]", ""),
+        ("Owncast's data folder", "/nowhere"),
+        ("no owncast.db", data.argument()),
+        ("Move in like this? [y/n]", "y"),
+        ("Next:", ""),
+        ("proxy-config", ""),
+    ] {
+        terminal.sees(asked).await;
+        terminal.types(&format!("{typed}\n")).await;
+    }
+    assert!(!terminal.shown.contains("It can be done at any time"), "{}", terminal.shown);
+    let kept = fs::read_to_string(fresh.path("store/actor-key.pem")).unwrap();
+    assert_eq!(kept.trim(), key.trim(), "{}", terminal.shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,7 +52,7 @@ inside() {
 # Starts the world around the agents in the container; its arguments are those of world.rs. It hears on file descriptor
 # $world_in, and answers on $world_out.
 start_world() {
-    coproc WORLD { exec nsenter --target "$leader" --all -- /root/world "$@"; }
+    coproc WORLD { exec nsenter --target "$leader" --all -- /usr/local/bin/world "$@"; }
     # shellcheck disable=SC2034 # For those who speak with it.
     world_out=${WORLD[0]} world_in=${WORLD[1]} world=$WORLD_PID
 }

@@ -1,11 +1,17 @@
 //! What stands around an installed agent while its package is tried: Owncasts, and servers whose people follow.
 //!
+//! `world fill STORE FOLLOWERS` is another thing: it writes so many into the store of an agent that does not run, and ends.
+//!
 //! Commands come in on standard input, a line each, and each is answered by a line that begins with `ok` or `failed`:
 //! `follow HANDLE`, `crowd HANDLE` (many follow, and their servers answer nothing from then on), `live N` (the Nth Owncast's stream starts, and its post is waited for), `end N`. It ends with its input.
 
 // In a test a panic is the report.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../lib/filled.rs"]
+mod filled;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use owncast_herald::sim::fediverse::{Fediverse, Flavour, Server, Sink};
@@ -106,7 +112,14 @@ impl World {
 /// Arguments: Owncast's admin password, then the public address of each Owncast.
 #[tokio::main]
 async fn main() {
-    let mut arguments = std::env::args().skip(1);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, store, followers] = arguments.as_slice()
+        && word == "fill"
+    {
+        let crowd = filled::crowd(followers.parse().expect("a number"));
+        return filled::follow(Path::new(store), crowd).await.unwrap();
+    }
+    let mut arguments = arguments.into_iter();
     let admin_password = arguments.next().expect("a password");
     let mut owncasts = Vec::new();
     for (port, server_url) in (PORT..).zip(arguments) {

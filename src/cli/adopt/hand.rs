@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
+use crate::adopt::interrupted;
 use crate::adopt::owner::{become_owner_of, would_change};
 use crate::cli::Failure;
 use crate::cli::files::{Places, unexpected};
@@ -90,10 +91,14 @@ impl<'a> Hand<'a> {
     /// Carries out one step.
     pub(super) fn step(&self, step: Adopting) -> Result<Adopted, Failure> {
         match self {
-            Hand::Agent(places) => match places.ask(&Ask::Adopt { step })? {
-                Answer::Adopted(adopted) => Ok(*adopted),
-                _ => Err(unexpected()),
-            },
+            Hand::Agent(places) => {
+                let places = (*places).clone();
+                // An agent that is stuck keeps nobody from ending this.
+                match interrupted::unless(move || places.ask(&Ask::Adopt { step }))?? {
+                    Answer::Adopted(adopted) => Ok(*adopted),
+                    _ => Err(unexpected()),
+                }
+            }
             Hand::Own(own) => {
                 let Own { runtime, store, config, api } = &**own;
                 let hands = Hands { store, config, effective: None, api: api.as_ref() };

@@ -43,6 +43,14 @@ impl Reply for std::net::SocketAddr {
     }
 }
 
+struct UnlessDash<T>(Option<T>);
+
+impl<T: Reply> Reply for UnlessDash<T> {
+    fn read(text: &str) -> Result<Self, String> {
+        if text == "-" { Ok(UnlessDash(None)) } else { T::read(text).map(|reply| UnlessDash(Some(reply))) }
+    }
+}
+
 impl Dialogue {
     /// `yes`: nobody is asked.
     ///
@@ -79,6 +87,15 @@ impl Dialogue {
         }
     }
 
+    /// As [`Dialogue::asks`]; a dash means nothing at all.
+    pub(super) fn asks_unless_dash<T: Reply>(
+        &mut self,
+        question: &str,
+        usual: &str,
+    ) -> Result<Option<T>, Failure> {
+        self.asks::<UnlessDash<T>>(question, usual).map(|reply| reply.0)
+    }
+
     /// Asks for something that is not shown while it is typed.
     pub(super) fn asks_secret(&mut self, question: &str) -> Result<Secret, Failure> {
         if !self.asks {
@@ -102,12 +119,34 @@ impl Dialogue {
             return Ok(true);
         }
         loop {
-            match line(&format!("{what}? [y/n]: "))?.trim().to_lowercase().as_str() {
-                "y" | "yes" => return Ok(true),
-                "n" | "no" => return Ok(false),
-                _ => {}
+            if let Some(answer) = yes_or_no(&line(&format!("{what}? [y/n]: "))?) {
+                return Ok(answer);
             }
         }
+    }
+
+    /// Whether somebody agrees, by typing nothing too. Where nobody is asked, nobody does.
+    pub(super) fn agrees_usually(&mut self, what: &str) -> Result<bool, Failure> {
+        if !self.asks {
+            return Ok(false);
+        }
+        loop {
+            let typed = line(&format!("{what}? [Y/n]: "))?;
+            if typed.trim().is_empty() {
+                return Ok(true);
+            }
+            if let Some(answer) = yes_or_no(&typed) {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+fn yes_or_no(typed: &str) -> Option<bool> {
+    match typed.trim().to_lowercase().as_str() {
+        "y" | "yes" => Some(true),
+        "n" | "no" => Some(false),
+        _ => None,
     }
 }
 

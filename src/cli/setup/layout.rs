@@ -52,6 +52,12 @@ impl Layout {
         name.into()
     }
 
+    /// Whether its service is to run whenever the machine starts, and does not run now: somebody has stopped it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.config.exists()
+            && self.unit.as_deref().is_some_and(|unit| is_stopped(|verb| is(SYSTEMCTL, verb, unit)))
+    }
+
     /// Nothing that is there is replaced by mistake.
     ///
     /// # Errors
@@ -154,8 +160,17 @@ fn systemd_runs() -> bool {
 
 /// Whether systemd has this unit, or the template of it.
 fn is_known(systemctl: &str, unit: &str) -> bool {
+    is(systemctl, "cat", unit)
+}
+
+fn is_stopped(says: impl Fn(&str) -> bool) -> bool {
+    says("is-enabled") && !says("is-active")
+}
+
+/// Whether systemctl says yes.
+fn is(systemctl: &str, verb: &str, unit: &str) -> bool {
     let mut command = Command::new(systemctl);
-    command.args(["cat", unit]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args([verb, unit]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -225,6 +240,18 @@ mod tests {
     fn a_unit_is_none_where_systemd_has_none() {
         for (systemctl, known) in [("true", true), ("false", false), ("/nowhere/systemctl", false)] {
             assert_eq!(is_known(systemctl, "owncast-herald.service"), known, "{systemctl}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_stopped_that_starts_with_the_machine_and_does_not_run() {
+        for (so, stopped) in [
+            (&["is-enabled"][..], true),
+            (&["is-enabled", "is-active"], false),
+            (&["is-active"], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_stopped(|verb| so.contains(&verb)), stopped, "{so:?}");
         }
     }
 

@@ -10,21 +10,15 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use owncast_herald::activitypub::signature::PrivateKey;
 use owncast_herald::config::{Config, Overrides, Secret, keyfile};
-use owncast_herald::decide::followers;
 use owncast_herald::model::facts::Identity;
-use owncast_herald::model::follower::{Follower, FollowerState};
-use owncast_herald::model::handle::Person;
 use owncast_herald::model::{Addresses, Draft};
 use owncast_herald::sim::owncast::{Options, SimOwncast};
-use owncast_herald::store::Store;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::load;
+use super::{filled, load};
 
 /// Long enough for a loaded machine; a run that needs it is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Followers written in one commit.
-const COMMIT: usize = 500;
 
 /// A store folder with a settled identity, and a simulated Owncast that knows the same one.
 pub struct Home {
@@ -90,37 +84,12 @@ impl Home {
     where
         F: FnOnce(&mut Draft<'_>) + Send + 'static,
     {
-        let store = Store::open(&self.store())?;
-        for decision in decisions {
-            store
-                .commit(move |view| {
-                    let mut draft = Draft::new(view);
-                    decision(&mut draft);
-                    (draft.into_changes(), ())
-                })
-                .await?;
-        }
-        drop(store);
-        // The writer closes the files a moment after the last handle is gone: an agent must not wait for that.
-        let lock = File::open(self.store().join("lock"))?;
-        wait(|| Ok(lock.try_lock().is_ok())).await.context("the store stays locked")
+        filled::write(&self.store(), decisions).await
     }
 
     /// Approved followers with these actors and inboxes, without an Accept to each.
     pub async fn follow(&self, people: Vec<(String, String)>) -> anyhow::Result<()> {
-        let now = Timestamp::now();
-        let decisions = people
-            .chunks(COMMIT)
-            .map(|people| {
-                let people = people.to_vec();
-                move |draft: &mut Draft<'_>| {
-                    for (actor, inbox) in people {
-                        followers::settle(draft, &follower(actor, inbox, now));
-                    }
-                }
-            })
-            .collect();
-        self.write(decisions).await
+        filled::follow(&self.store(), people).await
     }
 
     /// What the agent makes of its configuration.
@@ -199,28 +168,6 @@ impl Home {
         let text = String::from_utf8_lossy(&body).into_owned();
         let line = text.lines().find_map(|line| line.strip_prefix(series)).context("no such series")?;
         Ok(line.trim().parse()?)
-    }
-}
-
-fn follower(actor: String, inbox: String, now: Timestamp) -> Follower {
-    Follower {
-        person: Person {
-            handle: actor.clone(),
-            inbox,
-            shared_inbox: None,
-            name: Some("Ana".into()),
-            icon: None,
-            url: None,
-            actor,
-        },
-        state: FollowerState::Approved,
-        parked_from: None,
-        moved_to: None,
-        follow_id: None,
-        answer: None,
-        since: now,
-        stamp: now,
-        changed: now,
     }
 }
 

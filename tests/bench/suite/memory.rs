@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use super::agent::{Agent, Home};
-use super::process;
 use super::report::{Budget, against, figure, headline};
-
-/// Followers per host in the large stores.
-const PER_HOST: usize = 20;
+use super::{filled, process};
 
 /// How long an agent has had nothing to do when it is called idle.
 const FREED: Duration = Duration::from_secs(3);
@@ -19,14 +16,9 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
     let sizes: &[usize] = if quick { &[0, 10_000] } else { &[0, 10_000, 100_000] };
     runtime.block_on(async {
         for &followers in sizes {
-            headline(&format!("{followers} followers on {} hosts", followers.div_ceil(PER_HOST)));
+            headline(&format!("{followers} followers on {} hosts", followers.div_ceil(filled::PER_HOST)));
             let home = Home::new().await?;
-            let people = (0..followers).map(|number| {
-                let actor = format!("https://peer-{}.example/users/person-{number}", number / PER_HOST);
-                let inbox = format!("https://peer-{}.example/inbox", number / PER_HOST);
-                (actor, inbox)
-            });
-            home.follow(people.collect()).await?;
+            home.follow(filled::crowd(followers)).await?;
             let agent = home.start("").await?;
             against("READY after a clean stop", seconds(&agent), Budget::AtMost(1.0), "s");
             home.settled().await?;

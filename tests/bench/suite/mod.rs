@@ -10,6 +10,8 @@ mod certificates;
 mod encoder;
 mod fanning;
 mod fanout;
+#[path = "../../lib/filled.rs"]
+mod filled;
 mod flood;
 mod handshake;
 mod honest;
