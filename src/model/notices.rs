@@ -7,10 +7,8 @@ use ulid::Ulid;
 use super::handle::Person;
 use super::record::{Record, kind};
 
-/// Notices of so many milliseconds share a record,
-const TOGETHER: u64 = 2;
-/// which takes no more of them once it has so many bytes: it is written anew with each.
-const FULL: usize = 6 * 1024;
+/// A record takes no more notices once it has so many bytes: it is written anew with each.
+const FULL: usize = 3 * 1024;
 /// How a record of them ends.
 const END: &[u8] = b"]}";
 
@@ -74,9 +72,9 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// The key that the notice of this id shares with those of the same moment. No id is like it: each has some entropy.
+    /// The key that the notice of this id shares with those of the same millisecond. No id is like it: each has some entropy.
     pub fn shared_key(id: Ulid) -> [u8; 16] {
-        Ulid::from_parts(id.timestamp_ms() / TOGETHER * TOGETHER, 0).to_bytes()
+        Ulid::from_parts(id.timestamp_ms(), 0).to_bytes()
     }
 
     /// A record's bytes with one more notice; `None` if it takes no more.
