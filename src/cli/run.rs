@@ -83,6 +83,9 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     };
     ask_for_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Who waits for another thread, or has just come, must not wait for a whole flood at each step.
+        .event_interval(16)
+        .global_queue_interval(8)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Moment, seen};
+use super::{Moment, seen, waiting};
 use crate::model::engagement::{Engagement, EngagementKind, engaged_prefix, engagement_key, id_digest};
 use crate::model::handle::Person;
 use crate::model::notices::{Notice, NoticeKind, Said};
@@ -73,6 +73,7 @@ pub fn engage(
         seen::remember(draft, &person.actor, signature, now);
         return Engaged::Nothing;
     }
+    let told = known.as_ref().and_then(|known| known.told);
     if let Some(known) = known {
         // Signed anew, because the answer was lost: the engagement keeps the signature it came with, and this one is
         // remembered beside it.
@@ -89,6 +90,13 @@ pub fn engage(
             return Engaged::Nothing;
         }
     }
+    let lately =
+        post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
+    let live_post = post.as_ref().is_some_and(|post| post.state == PostState::Live);
+    let told = match told {
+        None if lately => tell(draft, moment, kind, person, post_id, live_post),
+        told => told,
+    };
     let engagement = Engagement {
         post: post_id,
         kind,
@@ -98,16 +106,11 @@ pub fn engage(
         signature: signature.to_owned(),
         at: now,
         undone: false,
+        told,
     };
     keep(draft, &engagement);
-    let tell =
-        post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
-    let live_post = post.as_ref().is_some_and(|post| post.state == PostState::Live);
     if let Some(post) = post {
         count(draft, post, kind, true);
-    }
-    if tell {
-        self::tell(draft, moment, kind, person, post_id, live_post);
     }
     Engaged::Counted
 }
@@ -138,6 +141,7 @@ pub fn replied(
         signature: String::new(),
         at: moment.now,
         undone: false,
+        told: None,
     };
     keep(draft, &engagement);
     Engaged::Counted
@@ -219,8 +223,11 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
         if !engagement.signature.is_empty() {
             seen::remember(draft, actor, &engagement.signature, engagement.at);
         }
-        if let Some(kind) = told_as(engagement.kind) {
-            hush(draft, kind, actor, engagement.post);
+        if let (Some(kind), Some(notice)) = (told_as(engagement.kind), engagement.told) {
+            waiting::take(draft, [notice]);
+            // An account that comes and goes is no news each time.
+            let (actor, post) = (actor.to_owned(), engagement.post);
+            draft.put(&Said { kind, actor, post, notice, at: engagement.at });
         }
         discard(draft, &engagement);
     }
@@ -265,14 +272,6 @@ fn told_as(kind: EngagementKind) -> Option<NoticeKind> {
     }
 }
 
-/// What chat has not been told yet of an actor, it is not told any more. That it was told stays known: an account that
-/// comes and goes is no news each time.
-pub(super) fn hush(draft: &mut Draft<'_>, kind: NoticeKind, actor: &str, post: Option<Ulid>) {
-    if let Some(said) = draft.view().get::<Said>(&Said::key_of(kind, actor, post)) {
-        draft.delete::<Notice>(&said.notice.to_bytes());
-    }
-}
-
 /// Queues the chat notice: one ever per person, kind and post, however often it is undone and done again.
 fn tell(
     draft: &mut Draft<'_>,
@@ -281,22 +280,13 @@ fn tell(
     person: &Person,
     post: Option<Ulid>,
     live_post: bool,
-) {
-    let Some(kind) = told_as(kind) else { return };
+) -> Option<Ulid> {
+    let kind = told_as(kind)?;
     let key = Said::key_of(kind, &person.actor, post);
     if draft.view().get_bytes(&full_key(Said::KIND, &key)).is_some() {
-        return;
+        return None;
     }
-    let id = moment.ulid();
-    draft.put(&Said { kind, actor: person.actor.clone(), post, notice: id, at: moment.now });
-    draft.put(&Notice {
-        id,
-        kind,
-        actor: person.actor.clone(),
-        name: person.name.clone(),
-        handle: person.handle.clone(),
-        link: person.url.clone().unwrap_or_else(|| person.actor.clone()),
-        live_post,
-        at: moment.now,
-    });
+    let notice = Notice::of(moment.ulid(), kind, person, live_post, moment.now);
+    waiting::add(draft, &notice);
+    Some(notice.id)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::seen::{self, later};
-use super::{Moment, Rules, adopt, followers, refusals};
+use super::{Moment, Rules, adopt, followers, refusals, waiting};
 use crate::activitypub::vocab;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
 use crate::model::follower::{Follower, FollowerState, Newcomers};
@@ -275,14 +275,5 @@ fn tell(draft: &mut Draft<'_>, moment: &mut Moment, follower: &Follower) {
     }
     let (id, actor) = (moment.ulid(), person.actor.clone());
     draft.put(&Said { kind: NoticeKind::Follow, actor, post: None, notice: id, at: moment.now });
-    draft.put(&Notice {
-        id,
-        kind: NoticeKind::Follow,
-        actor: person.actor.clone(),
-        name: person.name.clone(),
-        handle: person.handle.clone(),
-        link: person.url.clone().unwrap_or_else(|| person.actor.clone()),
-        live_post: false,
-        at: moment.now,
-    });
+    waiting::add(draft, &Notice::of(id, NoticeKind::Follow, person, false, moment.now));
 }

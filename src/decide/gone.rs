@@ -8,13 +8,13 @@ use url::Url;
 
 use super::delivered::state_of;
 use super::seen::later;
-use super::{Moment, adopt, engage, follow, followers};
+use super::{Moment, adopt, engage, follow, followers, waiting};
 use crate::model::adopted::SetAside;
 use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::{Seen, engaged_prefix};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
-use crate::model::notices::NoticeKind;
+use crate::model::notices::{NoticeKind, Said};
 use crate::model::record::{decode, full_key, kind};
 use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
@@ -59,7 +59,10 @@ pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
     for report in draft.view().all::<Report>(&Report::prefix_of_actor(actor)) {
         draft.delete::<Report>(&report.key());
     }
-    engage::hush(draft, NoticeKind::Follow, actor, None);
+    // Chat is not told of who is gone.
+    if let Some(said) = draft.view().get::<Said>(&Said::key_of(NoticeKind::Follow, actor, None)) {
+        waiting::take(draft, [said.notice]);
+    }
 }
 
 /// An actor says that it has moved: kept for the operator to see. Nobody is added: the account there follows if its

@@ -26,6 +26,7 @@ pub mod shares;
 pub mod stream;
 pub mod sweep;
 pub mod takeover;
+pub mod waiting;
 pub mod wishes;
 
 pub use moment::Moment;

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ulid::Ulid;
 
 use super::delivered::{self, Ending, Job};
 use super::shares::{Shares, Tally};
-use super::{engage, follow, followers, hosts, refusals, schedule};
+use super::{engage, follow, followers, hosts, refusals, schedule, waiting};
 use crate::decide::seen::later;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
 use crate::model::engagement::{self, Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, Newcomers};
 use crate::model::host::{Host, Resting};
-use crate::model::notices::{Notice, Said};
+use crate::model::notices::{Said, Waiting};
 use crate::model::owner::owner_of;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
@@ -134,7 +135,7 @@ impl Round {
 pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize, shares: &Shares) -> Swept {
     let (mut next, mut kept) = (None, Tally::default());
     let mut over = Vec::new();
-    let (mut left, mut unused) = (Vec::new(), Vec::new());
+    let (mut left, mut unused, mut untold) = (Vec::new(), Vec::new(), Vec::new());
     let (mut late, mut servers, mut engaged) = (Vec::new(), Vec::new(), Vec::new());
     let mut ahead = Vec::new();
     let mut seen = 0;
@@ -177,10 +178,15 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
                     stands_for_nothing(engagement, now) || !stays(&owner_of(&engagement.actor))
                 }));
             }
+            Some(&Waiting::KIND) => {
+                let notices = decode::<Waiting>(value).map(|waiting| waiting.notices).unwrap_or_default();
+                let makes_way = notices.iter().filter(|notice| !stays(&owner_of(&notice.actor)));
+                untold.extend(makes_way.map(|notice| notice.id));
+            }
             Some(&Host::KIND) => servers.extend(decode::<Host>(value)),
             Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
             Some(_) => {
-                over.extend(whose(key, value).filter(|owner| !stays(owner)).map(|_| key.to_vec()));
+                over.extend(whose(key).filter(|owner| !stays(owner)).map(|_| key.to_vec()));
             }
             None => {}
         }
@@ -198,6 +204,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         }
         engage::discard(draft, &engagement);
     }
+    waiting::take(draft, untold);
     for actor in left {
         followers::forget(draft, &actor, now);
     }
@@ -222,12 +229,11 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
 }
 
 /// Whose memory this is, if it is one that stands alone.
-fn whose(key: &[u8], value: &[u8]) -> Option<String> {
+fn whose(key: &[u8]) -> Option<String> {
     let (kind, key) = key.split_first()?;
     match *kind {
         Seen::KIND => Some(super::seen::owner(std::str::from_utf8(key).ok()?)),
         Said::KIND => Some(owner_of(std::str::from_utf8(key.get(engagement::ACTOR_AT..)?).ok()?)),
-        Notice::KIND => Some(owner_of(&decode::<Notice>(value)?.actor)),
         _ => None,
     }
 }
@@ -246,9 +252,7 @@ fn older(since: Timestamp, now: Timestamp, life: Duration) -> bool {
 fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
     match kind {
         Seen::KIND => decode::<Seen>(value).is_some_and(|seen| seen.expires <= now),
-        Said::KIND => decode::<Said>(value).is_some_and(|said| {
-            older(said.at, now, if said.post.is_some() { SAID_LIFE } else { ENGAGED_LIFE })
-        }),
+        Said::KIND => decode::<Said>(value).is_some_and(|said| older(said.at, now, told_life(said.post))),
         Report::KIND => {
             decode::<Report>(value).is_some_and(|report| older(report.at, now, super::reports::LIFE))
         }
@@ -259,10 +263,20 @@ fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
     }
 }
 
-/// True if a like, announce or reply has served its time. One that was taken back needs none; its Undo is remembered for
-/// itself.
+/// True if a like, announce or reply has served its time. One that was taken back only says that it was told, if it was; its
+/// Undo is remembered for itself.
 fn stands_for_nothing(done: &Engagement, now: Timestamp) -> bool {
-    older(done.at, now, if done.undone { super::seen::UNDONE_MEMORY } else { ENGAGED_LIFE })
+    let life = match (done.undone, done.told) {
+        (false, _) => ENGAGED_LIFE,
+        (true, Some(_)) => told_life(done.post),
+        (true, None) => super::seen::UNDONE_MEMORY,
+    };
+    older(done.at, now, life)
+}
+
+/// How long it is remembered that chat was told something about a post, or about the actor itself.
+fn told_life(post: Option<Ulid>) -> Duration {
+    if post.is_some() { SAID_LIFE } else { ENGAGED_LIFE }
 }
 
 /// True if a follower record has served its time.

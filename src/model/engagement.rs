@@ -37,6 +37,9 @@ pub struct Engagement {
     pub at: Timestamp,
     /// Taken back.
     pub undone: bool,
+    /// The notice by which chat was told, or is to be: it is told once, however often it is undone and done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Ulid>,
 }
 
 /// Key prefix of all engagements of a post (or of the actor itself).
@@ -66,7 +69,7 @@ pub fn id_digest(id: &str) -> [u8; 16] {
     digest
 }
 
-/// Where the actor begins in the key of an engagement, and in that of what was told of it.
+/// Where the actor begins in the key of an engagement, and in that of what was told of one who is gone.
 pub const ACTOR_AT: usize = 17;
 
 /// Key prefix of what says which engagements are an actor's. No address has a line break in it.

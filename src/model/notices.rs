@@ -4,7 +4,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::handle::Person;
 use super::record::{Record, kind};
+
+/// A record takes no more notices once it has so many bytes: it is written anew with each.
+const FULL: usize = 3 * 1024;
+/// How a record of them ends.
+const END: &[u8] = b"]}";
 
 /// What a notice tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,7 +24,7 @@ pub enum NoticeKind {
     Announce,
 }
 
-/// A notice that has not been said yet. Written in the same batch as what it tells of.
+/// A notice that has not been said yet. Written in the same batch as what it tells of, as one of some [`Waiting`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Its id; the order of ids is the order of events.
@@ -39,14 +45,60 @@ pub struct Notice {
     pub at: Timestamp,
 }
 
-impl Record for Notice {
-    const KIND: u8 = kind::NOTICE;
-    fn key(&self) -> Vec<u8> {
-        self.id.to_bytes().to_vec()
+impl Notice {
+    /// What is told of a person.
+    pub fn of(id: Ulid, kind: NoticeKind, person: &Person, live_post: bool, at: Timestamp) -> Self {
+        Notice {
+            id,
+            kind,
+            actor: person.actor.clone(),
+            name: person.name.clone(),
+            handle: person.handle.clone(),
+            link: person.url.clone().unwrap_or_else(|| person.actor.clone()),
+            live_post,
+            at,
+        }
     }
 }
 
-/// That a notice of this person, kind and post was queued once: it never is again.
+/// Notices that wait to be said, and came at about the same time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Where they stand: at the [key](Waiting::shared_key) that they share, or at the id of the only one. Not in the value.
+    #[serde(skip)]
+    pub key: [u8; 16],
+    /// In the order in which they came. The last field: more are written behind it.
+    pub notices: Vec<Notice>,
+}
+
+impl Waiting {
+    /// The key that the notice of this id shares with those of the same millisecond. No id is like it: each has some entropy.
+    pub fn shared_key(id: Ulid) -> [u8; 16] {
+        Ulid::from_parts(id.timestamp_ms(), 0).to_bytes()
+    }
+
+    /// A record's bytes with one more notice; `None` if it takes no more.
+    pub fn and(mut record: Vec<u8>, notice: &Notice) -> Option<Vec<u8>> {
+        if record.len() >= FULL || !record.ends_with(END) {
+            return None;
+        }
+        record.truncate(record.len() - END.len());
+        record.push(b',');
+        serde_json::to_writer(&mut record, notice).ok()?;
+        record.extend_from_slice(END);
+        Some(record)
+    }
+}
+
+impl Record for Waiting {
+    const KIND: u8 = kind::NOTICE;
+    fn key(&self) -> Vec<u8> {
+        self.key.to_vec()
+    }
+}
+
+/// That a follow was told once, or a like or share of somebody who is gone since: it never is again. That of anybody else
+/// stands with the like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// What was told.
@@ -55,7 +107,7 @@ pub struct Said {
     pub actor: String,
     /// About which post; `None` for a follow or the actor itself.
     pub post: Option<Ulid>,
-    /// The notice, for as long as it waits: whoever deletes itself is not told of.
+    /// The notice, which may wait still: whoever deletes itself is not told of.
     pub notice: Ulid,
     /// When.
     pub at: Timestamp,

@@ -47,9 +47,9 @@ pub mod kind {
     pub const RESTING: u8 = b'R';
     /// When to look at what rests: the key is the time (8 bytes, big-endian milliseconds) and the host, the value empty.
     pub const ALARM: u8 = b'A';
-    /// Chat notices waiting to be said.
+    /// Chat notices waiting to be said, those of one moment together.
     pub const NOTICE: u8 = b'N';
-    /// Chat notices that have been claimed, so that each is said once ever.
+    /// Follows that chat was told of, and what it was told of those who are gone, so that each is said once ever.
     pub const SAID: u8 = b'n';
     /// How many new followers an owner has sent lately, by owner.
     pub const NEWCOMERS: u8 = b'f';

@@ -15,7 +15,7 @@ use super::facts::{Facts, Identity, Profile, SocialHandle, Untold};
 use super::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
 use super::handle::{Person, host_of};
 use super::host::{Host, HostCounts, Resting, activity_of_resting, alarm_key, read_alarm_key};
-use super::notices::{Notice, NoticeKind, Said};
+use super::notices::{Notice, NoticeKind, Said, Waiting};
 use super::post::{Audience, Picture, Post, PostState, Shows};
 use super::record::{decode, encode, full_key, kind};
 use super::stood::{Before, Stood};
@@ -197,13 +197,20 @@ proptest! {
         let kind = if one { EngagementKind::Like } else { EngagementKind::Announce };
         back(Engagement {
             post: about, kind, actor: words.0.clone(), inbox: words.1.clone(), activity: words.2.clone(),
-            signature: words.0.clone(), at: times.0, undone: !one,
+            signature: words.0.clone(), at: times.0, undone: !one, told: one.then_some(ids.2),
         })?;
         let told = [NoticeKind::Follow, NoticeKind::Like, NoticeKind::Announce][state];
-        back(Notice {
+        let notice = Notice {
             id: ids.1, kind: told, actor: words.0.clone(), name: Some(words.1.clone()), handle: words.2.clone(),
             link: words.0.clone(), live_post: one, at: times.0,
-        })?;
+        };
+        let other = Notice { id: ids.0, name: None, ..notice.clone() };
+        let waiting = |notices: &[&Notice]| Waiting {
+            key: [0; 16], notices: notices.iter().map(|notice| (*notice).clone()).collect(),
+        };
+        back(waiting(&[&notice, &other]))?;
+        let both = Waiting::and(encode(&waiting(&[&notice])), &other);
+        prop_assert_eq!(both, Some(encode(&waiting(&[&notice, &other]))));
         back(Said { kind: told, actor: words.0.clone(), post: about, notice: ids.2, at: times.0 })?;
         // What it is about is in its key alone.
         back(Seen { what: String::new(), leads_to: one.then_some(words.1), undone: one, expires: times.0 })?;

@@ -1,6 +1,7 @@
 //! Says notices in Owncast's chat. A notice is claimed on disk before it is sent, and never sent twice: what a crash
 //! catches between the two is counted and not said.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 
 use super::confirm::Confirmations;
 use super::merge::{Pace, Plan, Say, Settings, Style, plan};
@@ -15,10 +17,11 @@ use super::wording::Wording;
 use crate::agent::board::{Board, Way};
 use crate::agent::effective::Effective;
 use crate::config::{NoticeStyle, NoticeWhen, NoticesConfig};
+use crate::decide::waiting;
+use crate::model::Draft;
 use crate::model::notices::{Notice, NoticeKind};
 use crate::model::stream::{Phase, Stream};
 use crate::model::view::Meta;
-use crate::model::{Draft, View};
 use crate::owncast::{Api, OwncastError, Secret};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Metrics, NoticeOutcome};
@@ -96,8 +99,8 @@ impl Speaker {
     }
 
     async fn round(&self, pace: &mut Pace) -> Result<Rest, StoreError> {
-        let (queue, stream, untold): (Vec<Notice>, Stream, Untold) =
-            self.store.read(|view| (queue(view), view.meta(), view.meta())).await?;
+        let (mut queue, stream, untold): (Vec<Notice>, Stream, Untold) =
+            self.store.read(|view| (waiting::all(view, QUEUE), view.meta(), view.meta())).await?;
         let live = stream.session.is_some_and(|session| session.phase != Phase::Ended);
         let effective = Arc::clone(&self.effective.borrow());
         let token = self.token.borrow().clone();
@@ -128,7 +131,7 @@ impl Speaker {
                     self.claim(dropped, 0).await?;
                 }
                 for say in say {
-                    self.say(&token, say, &queue).await?;
+                    self.say(&token, say, &mut queue).await?;
                 }
                 let pause = again.map_or(LOOK_AGAIN, |again| again.duration_since(now).unsigned_abs());
                 let pause = pause.clamp(Duration::from_millis(1), LOOK_AGAIN);
@@ -164,13 +167,11 @@ impl Speaker {
         self.claim(queue.iter().map(|notice| notice.id).collect(), if told { follows } else { 0 }).await
     }
 
-    async fn claim(&self, notices: Vec<ulid::Ulid>, untold: u64) -> Result<(), StoreError> {
+    async fn claim(&self, notices: Vec<Ulid>, untold: u64) -> Result<(), StoreError> {
         self.store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
-                for id in notices {
-                    draft.delete::<Notice>(&id.to_bytes());
-                }
+                waiting::take(&mut draft, notices);
                 if untold > 0 {
                     let before: Untold = view.meta();
                     draft.put_meta(&Untold { follows: before.follows.saturating_add(untold) });
@@ -204,10 +205,11 @@ impl Speaker {
         self.token.send_if_modified(|known| known.take_if(|known| known == token).is_some());
     }
 
-    async fn say(&self, token: &Secret, say: Say, queue: &[Notice]) -> Result<(), StoreError> {
+    /// Says something of the queue, and takes out of it what that tells.
+    async fn say(&self, token: &Secret, say: Say, queue: &mut Vec<Notice>) -> Result<(), StoreError> {
         let many = say.notices.len() as u64;
-        let claimed: Vec<Notice> =
-            queue.iter().filter(|notice| say.notices.contains(&notice.id)).cloned().collect();
+        let told: HashSet<Ulid> = say.notices.iter().copied().collect();
+        let claimed: Vec<Notice> = queue.extract_if(.., |notice| told.contains(&notice.id)).collect();
         self.claim(say.notices, 0).await?;
         let result = self.speak(token, say.style, &say.body).await;
         if let Err(OwncastError::WrongToken { .. }) = result {
@@ -239,7 +241,7 @@ impl Speaker {
         self.store
             .commit(move |view| {
                 let mut draft = Draft::new(view);
-                notices.iter().for_each(|notice| draft.put(notice));
+                notices.iter().for_each(|notice| waiting::add(&mut draft, notice));
                 (draft.into_changes(), ())
             })
             .await
@@ -257,15 +259,6 @@ impl Speaker {
             }
         }
     }
-}
-
-fn queue(view: &dyn View) -> Vec<Notice> {
-    let mut queue = Vec::new();
-    view.scan::<Notice>(b"", &mut |notice| {
-        queue.push(notice);
-        queue.len() < QUEUE
-    });
-    queue
 }
 
 fn settings(config: &NoticesConfig) -> Settings {

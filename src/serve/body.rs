@@ -24,7 +24,7 @@ pub const FORM_TIME: Duration = Duration::from_secs(5);
 /// What every body may have, larger than nearly all activities are: connections being limited, so is this.
 const OWN_BYTES: usize = 8 * 1024;
 /// What all bodies together may have beyond that, in blocks.
-const ROOM: usize = 6 * 1024 * 1024 / BLOCK;
+const ROOM: usize = 4 * 1024 * 1024 / BLOCK;
 /// What the bodies of one client may have of that, in blocks, so that one leaves room to others.
 const ROOM_OF_ONE: usize = ROOM / 4;
 /// What the bodies of one IPv6 [site](Site) may have of that, in blocks.
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!((refused.status, refused.code), (StatusCode::SERVICE_UNAVAILABLE, "busy"));
         assert!(refused.retry_after.is_some());
         let kept: usize = held.iter().map(|body| body.len()).sum();
-        assert!((6 << 20..=9 << 20).contains(&kept), "{kept} bytes");
+        assert!((4 << 20..=6 << 20).contains(&kept), "{kept} bytes");
         for _ in 0..100 {
             held.push(read(8).await.unwrap());
         }
@@ -250,7 +250,7 @@ mod tests {
             held.extend(room.read(source, parts(256), ACTIVITY_BYTES, ACTIVITY_TIME).await);
         }
         let kept: usize = held.iter().map(|body| body.len()).sum();
-        assert!((3 << 20..=5 << 20).contains(&kept), "{kept} bytes");
+        assert!((2 << 20..=4 << 20).contains(&kept), "{kept} bytes");
         held.push(read(2, 256).await.unwrap());
         drop(held);
         assert!(room.held.lock().unwrap().sites.is_empty());

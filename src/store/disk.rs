@@ -1,6 +1,6 @@
 //! The database files: locked, repaired, opened, read, written, made durable.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,45 @@ pub const HALF_IMPORTED: &str = "half-imported";
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// How long a process that was killed a moment ago may still hold the files.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
-/// Kinds of which there are few, and which are asked for with every activity, mostly in vain: which of their keys are
-/// there is known without a look.
-const ASKED_IN_VAIN: [u8; 3] = [kind::BLOCK, kind::HOST, kind::META];
+/// Kinds that are asked for with every activity, mostly in vain: which of their keys are there is known without a look, as
+/// long as there are no more than so many of them.
+const ASKED_IN_VAIN: [(u8, usize); 5] = [
+    (kind::BLOCK, usize::MAX),
+    (kind::HOST, usize::MAX),
+    (kind::META, usize::MAX),
+    (kind::SEEN, 4096),
+    (kind::SAID, 4096),
+];
+
+/// Keys by kind. A kind that is not in it may have any.
+#[derive(Debug, Default)]
+struct There(HashMap<u8, HashSet<Vec<u8>>>);
+
+impl There {
+    /// Whether something may be at this key.
+    fn may_be(&self, key: &[u8]) -> bool {
+        key.first().and_then(|kind| self.0.get(kind)).is_none_or(|keys| keys.contains(key))
+    }
+
+    /// Something is. False if there are too many of its kind from now on, until the next start.
+    fn is(&mut self, key: &[u8]) -> bool {
+        let Some(kind) = key.first() else { return false };
+        let Some(keys) = self.0.get_mut(kind) else { return false };
+        keys.insert(key.to_vec());
+        let most = ASKED_IN_VAIN.iter().find(|(asked, _)| asked == kind).map_or(0, |(_, most)| *most);
+        let few = keys.len() <= most;
+        if !few {
+            self.0.remove(kind);
+        }
+        few
+    }
+
+    fn is_not(&mut self, key: &[u8]) {
+        if let Some(keys) = key.first().and_then(|kind| self.0.get_mut(kind)) {
+            keys.remove(key);
+        }
+    }
+}
 
 /// The open database. Reads may come from any thread; only the writer writes.
 #[derive(Debug)]
@@ -38,7 +74,7 @@ pub struct Disk {
     /// Held while a batch is written, so that nobody sees a part of it.
     whole: RwLock<()>,
     /// The keys that are there of the kinds [`ASKED_IN_VAIN`].
-    there: RwLock<HashSet<Vec<u8>>>,
+    there: RwLock<There>,
     /// The first read error. It stays: nothing read after it may be built on.
     fault: OnceLock<String>,
     /// Held for as long as the store is open.
@@ -89,11 +125,9 @@ impl Disk {
 
     fn look_what_is_there(&self) {
         let mut there = self.there.write().unwrap_or_else(PoisonError::into_inner);
-        for kind in ASKED_IN_VAIN {
-            self.scan_bytes(&[kind], &[kind], &mut |key, _| {
-                there.insert(key.to_vec());
-                true
-            });
+        for (kind, _) in ASKED_IN_VAIN {
+            there.0.insert(kind, HashSet::new());
+            self.scan_bytes(&[kind], &[kind], &mut |key, _| there.is(key));
         }
     }
 
@@ -158,14 +192,16 @@ impl Disk {
         batch: Batch,
         how: impl FnOnce(&sled::Db, Batch) -> sled::Result<()>,
     ) -> Result<(), StoreError> {
-        let known =
-            batch.iter().filter(|(key, _)| key.first().is_some_and(|kind| ASKED_IN_VAIN.contains(kind)));
+        let known = batch.iter().filter(|(key, _)| is_asked_in_vain(key));
         let known = known.map(|(key, value)| (key.clone(), value.is_some()));
         let (new, gone): (Vec<_>, Vec<_>) = known.partition(|(_, there)| *there);
         let there = || self.there.write().unwrap_or_else(PoisonError::into_inner);
         // A key counts as there for as long as it may be: before it is written, and until it is removed.
         if !new.is_empty() {
-            there().extend(new.into_iter().map(|(key, _)| key));
+            let mut there = there();
+            for (key, _) in new {
+                there.is(&key);
+            }
         }
         self.batches.fetch_add(1, Ordering::SeqCst);
         let applied = {
@@ -175,7 +211,7 @@ impl Disk {
         self.batches.fetch_add(1, Ordering::SeqCst);
         applied.map_err(|cause| StoreError::Disk(cause.to_string()))?;
         for (key, _) in gone {
-            there().remove(&key);
+            there().is_not(&key);
         }
         Ok(())
     }
@@ -237,9 +273,7 @@ impl Drop for Disk {
 
 impl View for Disk {
     fn get_bytes(&self, key: &[u8]) -> Option<Vec<u8>> {
-        if key.first().is_some_and(|kind| ASKED_IN_VAIN.contains(kind))
-            && !self.there.read().unwrap_or_else(PoisonError::into_inner).contains(key)
-        {
+        if is_asked_in_vain(key) && !self.there.read().unwrap_or_else(PoisonError::into_inner).may_be(key) {
             return None;
         }
         let _whole = self.whole.read().unwrap_or_else(PoisonError::into_inner);
@@ -259,6 +293,10 @@ impl View for Disk {
             }
         }
     }
+}
+
+fn is_asked_in_vain(key: &[u8]) -> bool {
+    key.first().is_some_and(|kind| ASKED_IN_VAIN.iter().any(|(asked, _)| asked == kind))
 }
 
 /// For what stands in the journal, which makes it whole after any crash: the database's own batches send its log to the
@@ -407,6 +445,31 @@ mod tests {
         let found = [b"a", b"b"].map(|key| disk.get_bytes(&full_key(b'z', key)).unwrap());
         assert_eq!(found, [[0, 0, 0, 2], [0, 0, 0, 2]]);
         disk.apply(of(3, &[b"a"])).unwrap();
+    }
+
+    #[test]
+    fn of_a_kind_of_which_there_are_too_many_all_is_found_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        let key = |number: u32| full_key(kind::SEEN, &number.to_be_bytes());
+        let all = 5000;
+        let look = |disk: &Disk, there: std::ops::Range<u32>| {
+            for number in (0..all + 10).step_by(9) {
+                assert_eq!(disk.get_bytes(&key(number)).is_some(), there.contains(&number), "{number}");
+            }
+        };
+        for from in (0..all).step_by(1000) {
+            look(&disk, 0..from);
+            disk.apply((from..from + 1000).map(|number| (key(number), Some(vec![1]))).collect()).unwrap();
+        }
+        look(&disk, 0..all);
+        disk.apply((100..all).map(|number| (key(number), None)).collect()).unwrap();
+        look(&disk, 0..100);
+        drop(disk);
+        let disk = Disk::open(folder.path()).unwrap();
+        look(&disk, 0..100);
+        disk.apply((0..50).map(|number| (key(number), None)).collect()).unwrap();
+        look(&disk, 50..100);
     }
 
     #[test]

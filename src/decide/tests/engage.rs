@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::engage::{Engaged, Ours, engage, forget, ours, undo};
-use crate::decide::publish;
+use crate::decide::{publish, waiting};
 use crate::model::engagement::EngagementKind;
 use crate::model::engagement::EngagementKind::{Announce, Like};
 use crate::model::notices::NoticeKind;
@@ -107,6 +107,56 @@ fn taken_back_and_done_again_is_counted_and_not_told_again() {
         assert_eq!(world.counts(id), (0, 0));
     }
     assert_eq!(world.notices().len(), 1);
+}
+
+#[test]
+fn who_was_told_of_is_not_told_of_again_by_going_and_coming_back() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    for round in 0..3 {
+        let activity = format!("like {round}");
+        assert_eq!(world.engage(10 * round, Like, &ana, Ours::Post(id), &activity), Engaged::Counted);
+        assert_eq!(world.notices().len(), usize::from(round == 0), "{round}");
+        world.act(at(10 * round + 1), |draft, _| forget(draft, &ana.actor));
+        assert!(world.notices().is_empty(), "nobody is told of who is gone");
+    }
+}
+
+#[test]
+fn however_many_come_at_once_each_is_told_once_and_can_be_taken_back() {
+    let mut world = World::default();
+    let (id, crowd) = (world.posted(0), 150);
+    let who = |number: usize| person(&format!("n{number}"), "peer.example");
+    for number in 0..crowd {
+        world.engage(1, Like, &who(number), Ours::Post(id), "like");
+    }
+    let mut records = 0;
+    world.view().scan_bytes(&[kind::NOTICE], &[kind::NOTICE], &mut |_, value| {
+        records += 1;
+        assert!(value.len() < 8 * 1024, "it is written anew with each: {}", value.len());
+        true
+    });
+    assert!((2..crowd).contains(&records), "{records}");
+    let all = world.notices();
+    assert!(all.is_sorted_by_key(|notice| notice.id));
+    let told: Vec<&str> = all.iter().map(|notice| notice.actor.as_str()).collect();
+    assert_eq!(told, (0..crowd).map(|number| who(number).actor).collect::<Vec<_>>());
+    // Whoever goes is not told of, and whatever is said is taken out, wherever it stands.
+    let gone = [0, 3, crowd - 1];
+    for number in gone {
+        world.act(at(2), |draft, _| forget(draft, &who(number).actor));
+    }
+    assert_eq!(world.notices().len(), crowd - gone.len());
+    let said: Vec<Ulid> = world.notices().iter().step_by(2).map(|notice| notice.id).collect();
+    world.act(at(3), |draft, _| waiting::take(draft, said.clone()));
+    let left = world.notices();
+    assert_eq!(left.len(), crowd - gone.len() - said.len());
+    assert!(left.iter().all(|notice| !said.contains(&notice.id)));
+    world.act(at(4), |draft, _| {
+        waiting::add(draft, &all[1]);
+        waiting::take(draft, left.iter().map(|notice| notice.id));
+    });
+    assert_eq!(world.notices(), all[1..2]);
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl World {
     }
 
     fn notices(&self) -> Vec<Notice> {
-        self.all()
+        super::waiting::all(self.view(), usize::MAX)
     }
 
     /// Number of the inbox of an address.

@@ -219,6 +219,7 @@ async fn writes(commits: usize, records: u128) -> anyhow::Result<Duration> {
                                     signature: "iUQkNWM1Ohn9lwwf1VqHhA".into(),
                                     at: now,
                                     undone: false,
+                                    told: None,
                                 });
                             }
                             (draft.into_changes(), ())

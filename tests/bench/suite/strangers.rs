@@ -12,8 +12,8 @@ use owncast_herald::model::delivery::Attempt;
 use owncast_herald::model::engagement::EngagementKind;
 use owncast_herald::model::facts::Facts;
 use owncast_herald::model::handle::{Person, host_of};
-use owncast_herald::model::notices::Notice;
-use owncast_herald::model::{Addresses, Draft, Record};
+use owncast_herald::model::record::kind;
+use owncast_herald::model::{Addresses, Draft};
 use owncast_herald::store::Store;
 use ulid::Ulid;
 
@@ -234,12 +234,12 @@ impl World {
 /// What chat and delivery would have done meanwhile: notices are claimed, and Accepts have arrived.
 fn done(draft: &mut Draft<'_>) {
     let mut keys = Vec::new();
-    draft.view().scan_bytes(&[Notice::KIND], &[Notice::KIND], &mut |key, _| {
+    draft.view().scan_bytes(&[kind::NOTICE], &[kind::NOTICE], &mut |key, _| {
         keys.push(key.to_vec());
         true
     });
     for key in keys {
-        draft.delete_raw(Notice::KIND, key.get(1..).unwrap_or_default());
+        draft.delete_raw(kind::NOTICE, key.get(1..).unwrap_or_default());
     }
     let mut attempts = Vec::new();
     draft.view().scan::<Attempt>(b"", &mut |attempt| {
