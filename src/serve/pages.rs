@@ -18,6 +18,8 @@ use crate::model::follower::{Follower, FollowerCounts, FollowerState};
 use crate::model::handle::Person;
 use crate::model::post::{Audience, Post, PostState};
 use crate::model::{Addresses, View};
+use crate::notice::escape::plain;
+use crate::notice::wording::MAX_NAME;
 use crate::store::StoreError;
 
 /// Most rows of `/api/followers` in one answer.
@@ -182,12 +184,18 @@ pub(super) async fn api_followers(
         .read(move |view| {
             let followers = actors.iter().filter_map(|actor| view.get::<Follower>(actor.as_bytes()));
             let approved = followers.filter(|follower| follower.state == FollowerState::Approved);
-            approved.map(|follower| (follower.person, follower.since)).collect()
+            approved.map(|follower| (shown(follower.person), follower.since)).collect()
         })
         .await
         .map_err(unavailable)?;
     let document = vocab::discovery::api_followers(&rows, counts.approved);
     Ok(Document::new(document.to_string(), JSON, 10).into())
+}
+
+/// As it stands on Owncast's page: nobody's name takes up more room than others', or turns what stands beside it around.
+fn shown(person: Person) -> Person {
+    let name = person.name.map(|name| plain(&name, MAX_NAME)).filter(|name| !name.is_empty());
+    Person { name, ..person }
 }
 
 /// A post, its Create, and its collections. A post for followers does not exist for strangers, who cannot be told

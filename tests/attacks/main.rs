@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod list;
 mod mallory;
+mod names;
 mod order;
 mod origins;
 mod pitfalls;
