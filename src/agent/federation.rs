@@ -129,7 +129,8 @@ impl Federation {
         // is done on the threads of low priority.
         let followers = Arc::new(fetcher.aside());
         let fetcher = Arc::new(fetcher.apart(apart::start(stop.child_token())?)?);
-        self.remote.settle(Arc::clone(&fetcher), policy);
+        // Whoever fills in the follow page uses up nothing that the inbox needs.
+        self.remote.settle(Arc::new(fetcher.aside()), policy);
         let refetcher = Refetcher {
             store: self.store.clone(),
             // Its questions take nobody's turn who waits for an answer.

@@ -14,6 +14,7 @@ mod dialects;
 mod documents;
 mod effects;
 mod floods;
+mod follow_page;
 mod keys;
 mod limits;
 mod list;
