@@ -411,6 +411,7 @@ fn follower(handle: &str, name: &str) -> Follower {
         parked_from: None,
         moved_to: None,
         follow_id: None,
+        spelt: None,
         answer: None,
         since,
         stamp: since,

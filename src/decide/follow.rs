@@ -39,15 +39,31 @@ pub enum Followed {
     TooMany(u32),
 }
 
+/// What the answer to a Follow repeats of it byte for byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AsSent {
+    /// Its id; some send none.
+    pub id: Option<String>,
+    /// The actor's id, where the Follow spells it otherwise than it is kept here.
+    pub actor: Option<String>,
+}
+
+impl From<Option<String>> for AsSent {
+    fn from(id: Option<String>) -> Self {
+        AsSent { id, actor: None }
+    }
+}
+
 /// Somebody follows. `stamp` is min(signed date, arrival): ids cannot order Follows, since several peers reuse them.
 pub fn follow(
     draft: &mut Draft<'_>,
     moment: &mut Moment,
     rules: &Rules,
     person: Person,
-    follow_id: Option<String>,
+    sent: impl Into<AsSent>,
     stamp: Timestamp,
 ) -> Followed {
+    let AsSent { id: follow_id, actor: spelt } = sent.into();
     let known: Option<Follower> = draft.view().get(person.actor.as_bytes());
     if known.as_ref().is_some_and(|known| stamp < known.stamp || known.state == FollowerState::Parked) {
         return Followed::Ignored;
@@ -76,6 +92,7 @@ pub fn follow(
         parked_from: None,
         moved_to: None,
         follow_id,
+        spelt,
         answer: known.as_ref().and_then(|known| known.answer),
         since: again.map_or(moment.now, |known| known.since),
         stamp,
@@ -156,6 +173,7 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
             parked_from: None,
             moved_to: None,
             follow_id: None,
+            spelt: None,
             answer: None,
             since: moment.now,
             stamp,
@@ -239,7 +257,8 @@ fn answer(
     let id = moment.ulid();
     withdraw(draft, follower);
     follower.answer = Some(id);
-    let (follow_id, actor) = (follower.follow_id.as_deref(), follower.person.actor.as_str());
+    let actor = follower.spelt.as_deref().unwrap_or(&follower.person.actor);
+    let follow_id = follower.follow_id.as_deref();
     let body = match kind {
         OutgoingKind::Reject => vocab::follow::reject(addresses, id, follow_id, actor),
         _ => vocab::follow::accept(addresses, id, follow_id, actor),

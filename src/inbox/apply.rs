@@ -5,11 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::gate::not_verified;
-use super::sift::reported;
+use super::sift::{reported, same_id};
 use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, Ours, ours};
-use crate::decide::follow::{self, Followed};
+use crate::decide::follow::{self, AsSent, Followed};
 use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, refusals, reports, seen};
 use crate::model::engagement::EngagementKind;
 use crate::model::follower::Follower;
@@ -128,8 +128,9 @@ fn act(
     Ok(match activity.kind {
         Kind::Follow => {
             let Some(rules) = rules else { return Ok(Took::Ignored) };
-            let followed =
-                follow::follow(draft, moment, rules, person.clone(), activity.id.clone(), verified.stamp());
+            let spelt = (activity.actor != person.actor).then(|| activity.actor.clone());
+            let sent = AsSent { id: activity.id.clone(), actor: spelt };
+            let followed = follow::follow(draft, moment, rules, person.clone(), sent, verified.stamp());
             match followed {
                 Followed::Ignored => Took::Ignored,
                 Followed::TooMany(seconds) => return Err(Refused::TooMany { seconds }),
@@ -148,7 +149,8 @@ fn act(
         Kind::Create => {
             let post = activity.object.in_reply_to.as_deref().and_then(|id| ours(addresses, id));
             // What is embedded counts as far as it is the sender's own.
-            let own = activity.object.actor.as_deref() == Some(verified.actor());
+            let own =
+                activity.object.actor.as_deref().is_some_and(|author| same_id(author, verified.actor()));
             match post {
                 Some(Ours::Post(post)) if own => {
                     counted(engage::replied(draft, moment, person, post, id.unwrap_or_default()))

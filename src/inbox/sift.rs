@@ -50,7 +50,7 @@ pub fn reported<'a>(incoming: &'a Incoming, addresses: &'a Addresses) -> impl It
 }
 
 /// Ids are compared as URLs: a peer may write the host in capitals or name the default port.
-fn same_id(theirs: &str, ours: &str) -> bool {
+pub(super) fn same_id(theirs: &str, ours: &str) -> bool {
     theirs == ours
         || matches!((url::Url::parse(theirs), url::Url::parse(ours)), (Ok(theirs), Ok(ours)) if theirs == ours)
 }

@@ -39,6 +39,9 @@ pub struct Follower {
     pub moved_to: Option<String>,
     /// Id of the newest Follow, verbatim: an Accept must repeat it. Absent for imported rows without one.
     pub follow_id: Option<String>,
+    /// The actor's id as the newest Follow spells it, where that is another spelling: an Accept must repeat it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spelt: Option<String>,
     /// The newest answer to a Follow: while it waits to be delivered, a newer one takes its place.
     pub answer: Option<Ulid>,
     /// Since when, by our clock.

@@ -125,6 +125,7 @@ proptest! {
             parked_from: parked.map(|state| FOLLOWER_STATES[state]),
             moved_to: None,
             follow_id,
+            spelt: answer.map(|_| url.clone()),
             answer: answer.map(Ulid),
             since: times.0,
             stamp: times.1,

@@ -4,7 +4,7 @@ use owncast_herald::sim::fediverse::Flavour;
 use serde_json::json;
 
 use crate::mallory::{Mallory, send};
-use crate::support::wait::LONG;
+use crate::support::wait::{LONG, eventually};
 use crate::target::Target;
 
 const PATH: &str = "/federation/user/streamer/inbox";
@@ -49,6 +49,36 @@ async fn a_user_name_neither_speaks_nor_hides_its_server() {
         let line = target.stage.owncast.wait_chat(LONG, |line| seen(&line.html).contains(&handle)).await;
         assert!(line.is_some(), "{:?}", target.stage.owncast.chat());
     }
+}
+
+/// Who spells its id otherwise than URLs are written is the same person, and is answered in its own spelling.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_spelling_of_an_id_is_repeated_and_believed() {
+    let target = Target::start().await;
+    let server = target.stage.server(Flavour::Mastodon).await;
+    let mallory = Mallory::on(&server, "ana");
+    let spelt = mallory.id.replace("/by-hand/", "/x/../by-hand/./");
+    let taken = async |activity: &serde_json::Value| {
+        let request = mallory.request(&target.stage, PATH, activity, 0);
+        assert_eq!(send(&target.stage, &request).await.status, 202);
+    };
+    taken(&target.follow_by(&spelt)).await;
+    target.stage.wait_followers(2).await;
+    let accept = eventually("the Accept", LONG, async || {
+        server.received().into_iter().find(|one| one.kind() == "Accept").map(|one| one.body)
+    })
+    .await;
+    assert_eq!((&accept["to"], &accept["object"]["actor"]), (&json!([spelt]), &json!(spelt)));
+    // A reply of theirs is theirs: its author hears of the end of the stream even after leaving.
+    let reply = json!({"id": format!("{}/notes/1", mallory.id), "type": "Note", "attributedTo": spelt, "inReplyTo": target.note});
+    taken(&target.activity(&spelt, "Create", reply)).await;
+    taken(&target.activity(&spelt, "Undo", target.follow_by(&spelt))).await;
+    target.stage.wait_followers(1).await;
+    target.stage.owncast.end_stream();
+    eventually("the edit", LONG, async || {
+        server.received().iter().any(|one| one.kind() == "Update").then_some(())
+    })
+    .await;
 }
 
 async fn document(target: &Target, mallory: &Mallory) -> serde_json::Value {

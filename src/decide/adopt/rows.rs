@@ -226,6 +226,8 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
         matches!((id, actor), (Ok(id), Ok(actor)) if same_origin(&id, &actor))
     };
     let follow_id = row.follow_id.clone().filter(own);
+    let spelt = row.follow.as_ref().map(|(who, _)| who.clone());
+    let spelt = spelt.filter(|who| *who != person.actor && one_spelling(who) == person.actor);
     followers::settle(
         draft,
         &Follower {
@@ -234,6 +236,7 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
             parked_from: parked.then_some(row.state),
             moved_to: None,
             follow_id,
+            spelt,
             answer: None,
             since: row.since,
             stamp: row.since,

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::follow::{Followed, NotAnswered, OF_AN_OWNER, Verdict, counts_again, follow, judge, undo};
+use crate::decide::follow::{
+    AsSent, Followed, NotAnswered, OF_AN_OWNER, Verdict, counts_again, follow, judge, undo,
+};
 use crate::decide::{blocks, delivered, seen};
 use crate::model::block::BlockOwner;
 use crate::model::follower::FollowerState::{Approved, Left, Parked, Pending, Rejected};
@@ -55,6 +57,32 @@ fn a_follow_is_accepted_at_its_personal_inbox() {
     assert_eq!((attempts.len(), attempts[0].due, attempts[0].number), (1, at(0), None));
     assert_eq!(world.notices().len(), 1);
     world.assert_consistent();
+}
+
+#[test]
+fn the_answer_repeats_the_follower_as_the_follow_spells_it() {
+    let (mut world, ana) = (World::default(), person("%C3%A4", "peer.example"));
+    let spelt = |world: &World| {
+        let answers = world.all::<Outgoing>();
+        let body: serde_json::Value = serde_json::from_str(&answers.last().unwrap().body).unwrap();
+        (body["object"]["actor"].as_str().unwrap().to_owned(), body["to"][0].as_str().unwrap().to_owned())
+    };
+    let sent = "https://PEER.example:443/users/ä".to_owned();
+    let follow_as = |world: &mut World, now: i64, actor: Option<String>| {
+        let sent = AsSent { id: Some(now.to_string()), actor };
+        world.act(at(now), |draft, moment| follow(draft, moment, &rules(), ana.clone(), sent, at(now)))
+    };
+    assert_eq!(follow_as(&mut world, 0, Some(sent.clone())), Followed::Accepted);
+    assert_eq!(spelt(&world), (sent.clone(), sent.clone()));
+    let (accept, attempt) = (world.all::<Outgoing>().remove(0), world.all::<Attempt>().remove(0));
+    let job = delivered::Job::of(attempt);
+    assert_eq!(delivered::worth(world.view(), &accept, &job, false, at(0)), delivered::Worth::Send);
+    // The operator's answer, too; and the newest Follow decides.
+    world.judge(1, &ana, Verdict::Reject).unwrap();
+    assert_eq!(spelt(&world), (sent.clone(), sent));
+    assert_eq!(follow_as(&mut world, 2, None), Followed::Refused);
+    assert_eq!(spelt(&world), (ana.actor.clone(), ana.actor.clone()));
+    assert_eq!(world.all::<Follower>().len(), 1);
 }
 
 #[test]
