@@ -37,6 +37,8 @@ pub enum Followed {
     Ignored,
     /// So many are new of this owner's that no more are taken for so many seconds: nothing changed.
     TooMany(u32),
+    /// So many inboxes of this owner's are delivered to that there is no room for another one: nothing changed.
+    TooManyInboxes,
 }
 
 /// What the answer to a Follow repeats of it byte for byte.
@@ -72,9 +74,6 @@ pub fn follow(
     // Who comes and goes is no newcomer each time; who was only ever heard to leave is.
     let is_new =
         known.as_ref().is_none_or(|known| known.state == FollowerState::Left && known.follow_id.is_none());
-    if is_new && let Err(seconds) = welcome(draft, &person.actor, moment.now) {
-        return Followed::TooMany(seconds);
-    }
     let state = match before {
         Some(FollowerState::Approved) => FollowerState::Approved,
         Some(FollowerState::Rejected) => FollowerState::Rejected,
@@ -85,6 +84,12 @@ pub fn follow(
             _ => FollowerState::Approved,
         },
     };
+    if state == FollowerState::Approved && !followers::has_room(draft.view(), known.as_ref(), &person) {
+        return Followed::TooManyInboxes;
+    }
+    if is_new && let Err(seconds) = welcome(draft, &person.actor, moment.now) {
+        return Followed::TooMany(seconds);
+    }
     let again = known.as_ref().filter(|known| known.state == state);
     let mut follower = Follower {
         person,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use jiff::Timestamp;
 
 use super::gate::not_verified;
@@ -10,7 +11,8 @@ use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, Ours, ours};
 use crate::decide::follow::{self, AsSent, Followed};
-use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, refusals, reports, seen};
+use crate::decide::followers::{self, INBOXES_OF_AN_OWNER};
+use crate::decide::{Moment, Rules, blocks, gone, hosts, refusals, reports, seen};
 use crate::model::engagement::EngagementKind;
 use crate::model::follower::Follower;
 use crate::model::handle::Person;
@@ -62,6 +64,14 @@ impl Inbox {
                     format!("at most {most} new followers a day are taken from the servers of {owner}");
                 Err(Problem::too_many(detail, seconds))
             }
+            Err(Refused::TooManyInboxes) => {
+                let (owner, most) = (owner_of(actor), INBOXES_OF_AN_OWNER);
+                let detail = format!(
+                    "posts are sent to at most {most} inboxes on the servers of {owner}, and that many have followers; \
+                     followers who share an inbox (endpoints.sharedInbox) count as one"
+                );
+                Err(Problem::new(StatusCode::FORBIDDEN, "too-many-inboxes", detail))
+            }
         }
     }
 }
@@ -71,6 +81,8 @@ enum Refused {
     Blocked,
     /// See [`Followed::TooMany`].
     TooMany { seconds: u32 },
+    /// See [`Followed::TooManyInboxes`].
+    TooManyInboxes,
 }
 
 fn decide(
@@ -134,6 +146,7 @@ fn act(
             match followed {
                 Followed::Ignored => Took::Ignored,
                 Followed::TooMany(seconds) => return Err(Refused::TooMany { seconds }),
+                Followed::TooManyInboxes => return Err(Refused::TooManyInboxes),
                 _ => Took::Followed,
             }
         }

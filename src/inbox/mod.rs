@@ -256,7 +256,7 @@ impl Took {
 fn refusal(problem: &Problem) -> InboxOutcome {
     match problem.code {
         "bad-json" | "bad-activity" | "media-type" | "body-broken" => InboxOutcome::Malformed,
-        "too-large" | "too-slow" | "too-many-requests" => InboxOutcome::OverLimit,
+        "too-large" | "too-slow" | "too-many-requests" | "too-many-inboxes" => InboxOutcome::OverLimit,
         "store-closed" | "store-full" => InboxOutcome::StoreFailed,
         "key-unavailable" => InboxOutcome::KeyUnavailable,
         _ if problem.retry_after.is_some() => InboxOutcome::Overloaded,

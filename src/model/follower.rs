@@ -107,6 +107,23 @@ impl Record for Newcomers {
     }
 }
 
+/// How many distinct inboxes on the servers of one owner somebody follows through: kept beside them so that nobody has to
+/// count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnersInboxes {
+    /// See [`owner_of`](super::owner::owner_of).
+    pub owner: String,
+    /// How many.
+    pub count: u32,
+}
+
+impl Record for OwnersInboxes {
+    const KIND: u8 = kind::OWNERS_INBOXES;
+    fn key(&self) -> Vec<u8> {
+        self.owner.as_bytes().to_vec()
+    }
+}
+
 /// A distinct delivery inbox: a fan-out walks these, never the followers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryInbox {
