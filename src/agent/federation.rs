@@ -13,7 +13,7 @@ use crate::config::{Config, keyfile};
 use crate::decide::wishes;
 use crate::deliver::{DeliverOptions, Delivery};
 use crate::fetch::{Fetcher, Signer, apart};
-use crate::inbox::{Engine, Inbox};
+use crate::inbox::{Engine, Inbox, Proofs};
 use crate::model::Addresses;
 use crate::model::origin::{Origin, RemotePolicy};
 use crate::net::{Client, ClientOptions};
@@ -140,7 +140,8 @@ impl Federation {
         };
         let ours = Arc::new(addresses.clone());
         let aside = Arc::new(fetcher.aside());
-        self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside });
+        let proofs = Arc::new(Proofs::new(Arc::new(Timestamp::now)));
+        self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside, proofs });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,
             per_host: config.delivery.per_host as usize,

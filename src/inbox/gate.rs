@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::sift::{Sifted, sift};
-use super::{Arrival, Engine, Verified};
+use super::{Arrival, Engine, Proofs, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
@@ -168,7 +168,7 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
         .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
     let looked = match blocked {
         true => Ok(None),
-        false => signer(&engine.fetcher, &engine.fetcher, &unverified, &key, source).await,
+        false => signer(&engine.proofs, &engine.fetcher, &engine.fetcher, &unverified, &key, source).await,
     };
     match looked {
         Ok(Some(owner)) if owner.id == actor => {
@@ -193,6 +193,7 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
 /// Whose key made the signature; `None` if none of the keys we may believe did. `known` are the keys that do while theirs
 /// cannot be had.
 async fn signer(
+    proofs: &Proofs,
     fetcher: &Fetcher,
     known: &Fetcher,
     unverified: &Unverified,
@@ -209,7 +210,7 @@ async fn signer(
         }
         Err(error) => return Err(error),
     };
-    if unverified.verify(&key.key).is_ok() {
+    if proofs.hold(unverified.digest(&key.key), || unverified.verify(&key.key).is_ok()) {
         return Ok(Some(owner));
     }
     // Peers change keys without a word: one more look, unless we looked a moment ago.
@@ -247,7 +248,7 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
     let by_known = known.fresh_key(&key).filter(|(key, _)| unverified.verify(&key.key).is_ok());
     let signed = match by_known {
         Some((_, owner)) => Ok(Some(owner)),
-        None => signer(aside, known, &unverified, &key, source).await,
+        None => signer(&engine.proofs, aside, known, &unverified, &key, source).await,
     };
     match signed {
         Ok(Some(owner)) if owner.id == actor => {
@@ -343,7 +344,12 @@ mod tests {
         );
         let addresses = Addresses::new("https://stream.example", "live");
         let aside = Arc::new(fetcher.aside());
-        let engine = Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside };
+        let clock = Arc::clone(&now);
+        let proofs = Arc::new(Proofs::new(Arc::new(move || {
+            Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()
+        })));
+        let engine =
+            Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside, proofs };
         let key_id = format!("{}#main-key", server.url("/u/a"));
         let key = Url::parse(&key_id).unwrap();
         let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
@@ -360,7 +366,7 @@ mod tests {
         };
         let believed = async |unverified: Unverified| {
             let fetcher = &engine.fetcher;
-            signer(fetcher, fetcher, &unverified, &key, None).await.unwrap().is_some()
+            signer(&engine.proofs, fetcher, fetcher, &unverified, &key, None).await.unwrap().is_some()
         };
 
         assert!(believed(signed(0, false)).await && believed(signed(0, true)).await);
@@ -383,7 +389,9 @@ mod tests {
         now.fetch_add(FRESH_FOR.as_secs(), Ordering::SeqCst);
         let away = async |unverified: Unverified| {
             let fetcher = &engine.fetcher;
-            signer(fetcher, fetcher, &unverified, &key, None).await.is_err_and(|error| error.is_transient())
+            signer(&engine.proofs, fetcher, fetcher, &unverified, &key, None)
+                .await
+                .is_err_and(|error| error.is_transient())
         };
         assert!(believed(signed(1, true)).await && believed(signed(1, false)).await);
         assert!(away(signed(0, true)).await && away(signed(2, false)).await);

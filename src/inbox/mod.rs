@@ -7,6 +7,7 @@
 mod apply;
 mod departures;
 mod gate;
+mod proofs;
 mod sift;
 mod verified;
 
@@ -18,6 +19,7 @@ use http::HeaderMap;
 use tokio::sync::{Semaphore, watch};
 
 pub use departures::Departures;
+pub use proofs::Proofs;
 pub use verified::{Proof, Verified};
 
 use gate::Checked;
@@ -69,6 +71,8 @@ pub struct Engine {
     pub fetcher: Arc<Fetcher>,
     /// The same for what is looked into after it was answered; see [`Fetcher::aside`].
     pub aside: Arc<Fetcher>,
+    /// What was proved a moment ago.
+    pub proofs: Arc<Proofs>,
 }
 
 /// The inbox.
