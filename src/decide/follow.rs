@@ -297,8 +297,8 @@ fn tell(draft: &mut Draft<'_>, moment: &mut Moment, follower: &Follower) {
     if draft.view().get::<Said>(&Said::key_of(NoticeKind::Follow, &person.actor, None)).is_some() {
         return;
     }
-    let (id, actor) = (moment.ulid(), person.actor.clone());
-    draft.put(&Said { kind: NoticeKind::Follow, actor, post: None, notice: id, at: moment.now });
+    let id = moment.ulid();
+    draft.put(&Said::of(NoticeKind::Follow, &person.actor, None, id, moment.now));
     draft.put(&Notice {
         id,
         kind: NoticeKind::Follow,

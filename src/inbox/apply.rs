@@ -6,7 +6,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 
 use super::gate::not_verified;
-use super::sift::{reported, same_id};
+use super::sift::{of_itself, reported, same_id};
 use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, Ours, ours};
@@ -131,8 +131,16 @@ fn act(
 ) -> Result<Took, Refused> {
     let activity = verified.activity();
     if activity.kind == Kind::Delete {
-        gone::deleted(draft, moment, verified.actor());
-        return Ok(Took::Deleted);
+        return Ok(match activity.object.id.as_deref() {
+            Some(note) if !of_itself(activity) => match engage::unreplied(draft, verified.actor(), note) {
+                true => Took::Deleted,
+                false => Took::Ignored,
+            },
+            _ => {
+                gone::deleted(draft, moment, verified.actor());
+                Took::Deleted
+            }
+        });
     }
     let Some(person) = verified.person() else { return Ok(Took::Ignored) };
     let object = activity.object.id.as_deref();
@@ -166,7 +174,7 @@ fn act(
                 activity.object.actor.as_deref().is_some_and(|author| same_id(author, verified.actor()));
             match post {
                 Some(Ours::Post(post)) if own => {
-                    counted(engage::replied(draft, moment, person, post, id.unwrap_or_default()))
+                    counted(engage::replied(draft, moment, person, post, object.unwrap_or_default()))
                 }
                 _ => Took::Ignored,
             }

@@ -6,12 +6,12 @@ use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use url::Url;
 
-use super::sift::{Sifted, sift};
+use super::sift::{Sifted, of_itself, sift};
 use super::{Arrival, Engine, Proofs, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
-use crate::decide::{blocks, gone};
+use crate::decide::{blocks, engage, gone};
 use crate::fetch::{FetchError, Fetcher, RemoteActor};
 use crate::model::handle::host_of_url;
 use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
@@ -23,8 +23,8 @@ use crate::store::Store;
 pub(super) enum Checked {
     /// Taken, and changes nothing.
     Nothing,
-    /// An actor says that it deletes, changes or moves itself. Who is known here must not show, so it is answered before
-    /// it is looked into.
+    /// An actor says that it deletes, changes or moves itself, or deletes a post. Who is known here must not show, so it is
+    /// answered before it is looked into.
     Leaving(Claim),
     /// Somebody says something; it is to be proved.
     Claim(Claim),
@@ -221,7 +221,7 @@ async fn signer(
 }
 
 impl Claim {
-    /// Whether it is an actor's own Delete.
+    /// Whether it is a Delete.
     pub(super) fn is_delete(&self) -> bool {
         self.incoming.kind == Kind::Delete
     }
@@ -234,7 +234,11 @@ impl Claim {
     /// Whether it is of somebody whom it matters of.
     pub(super) fn counts(&self, view: &dyn View) -> bool {
         let actor = self.actor.as_str();
-        gone::is_known(view, actor) && !blocks::actor_blocked(view, actor)
+        let known = match &self.incoming.object.id {
+            Some(note) if !of_itself(&self.incoming) => engage::has_replied(view, actor, note),
+            _ => gone::is_known(view, actor),
+        };
+        known && !blocks::actor_blocked(view, actor)
     }
 }
 

@@ -124,8 +124,8 @@ impl Inbox {
         }
     }
 
-    /// Takes one activity: verified, applied and on disk when this returns, but for an actor's own Delete, Update or Move,
-    /// which are looked into afterwards.
+    /// Takes one activity: verified, applied and on disk when this returns, but for a Delete and an actor's own Update or
+    /// Move, which are looked into afterwards.
     ///
     /// # Errors
     /// What to answer instead of 202. Nothing was changed then.

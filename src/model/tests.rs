@@ -205,7 +205,7 @@ proptest! {
             id: ids.1, kind: told, actor: words.0.clone(), name: Some(words.1.clone()), handle: words.2.clone(),
             link: words.0.clone(), live_post: one, at: times.0,
         })?;
-        back(Said { kind: told, actor: words.0.clone(), post: about, notice: ids.2, at: times.0 })?;
+        back(Said::of(told, &words.0, about, ids.2, times.0))?;
         // What it is about is in its key alone.
         back(Seen { what: String::new(), leads_to: one.then_some(words.1), undone: one, expires: times.0 })?;
     }
