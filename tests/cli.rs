@@ -413,6 +413,7 @@ fn follower(handle: &str, name: &str) -> Follower {
         parked_from: None,
         moved_to: None,
         follow_id: None,
+        spelt: None,
         answer: None,
         since,
         stamp: since,
@@ -495,6 +496,5 @@ async fn a_reader_that_goes_away_is_no_failure() {
         drop(child.stdout.take());
         child.wait_with_output().unwrap()
     });
-    let output = output.await.unwrap();
-    assert!(output.status.success(), "{}", err(&output));
+    assert!(output.await.unwrap().status.success());
 }

@@ -13,7 +13,7 @@ use crate::config::{Config, keyfile};
 use crate::decide::wishes;
 use crate::deliver::{DeliverOptions, Delivery};
 use crate::fetch::{Fetcher, Signer, apart};
-use crate::inbox::{Engine, Inbox};
+use crate::inbox::{Engine, Inbox, Proofs};
 use crate::model::Addresses;
 use crate::model::origin::{Origin, RemotePolicy};
 use crate::net::{Client, ClientOptions};
@@ -129,7 +129,8 @@ impl Federation {
         // is done on the threads of low priority.
         let followers = Arc::new(fetcher.aside());
         let fetcher = Arc::new(fetcher.apart(apart::start(stop.child_token())?)?);
-        self.remote.settle(Arc::clone(&fetcher), policy);
+        // Whoever fills in the follow page uses up nothing that the inbox needs.
+        self.remote.settle(Arc::new(fetcher.aside()), policy);
         let refetcher = Refetcher {
             store: self.store.clone(),
             // Its questions take nobody's turn who waits for an answer.
@@ -139,7 +140,8 @@ impl Federation {
         };
         let ours = Arc::new(addresses.clone());
         let aside = Arc::new(fetcher.aside());
-        self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside });
+        let proofs = Arc::new(Proofs::new(Arc::new(Timestamp::now)));
+        self.inbox.settle(Engine { addresses: ours, policy, fetcher: Arc::clone(&fetcher), aside, proofs });
         let options = DeliverOptions {
             concurrency: config.delivery.concurrency as usize,
             per_host: config.delivery.per_host as usize,

@@ -70,7 +70,7 @@ mod tests {
     use crate::config::{Config, Overrides};
     use crate::decide::seen;
     use crate::fetch::{Fetcher, Signer};
-    use crate::inbox::{Arrival, Engine};
+    use crate::inbox::{Arrival, Engine, Proofs};
     use crate::model::engagement::Seen;
     use crate::model::facts::{Facts, Identity};
     use crate::model::origin::{Origin, RemotePolicy};
@@ -102,8 +102,9 @@ mod tests {
         let own = Origin::of(&Url::parse("https://live.example/").unwrap()).unwrap();
         let fetcher = Fetcher::new(client.unwrap(), signer, policy, own, Arc::new(Timestamp::now));
         let aside = Arc::new(fetcher.aside());
+        let proofs = Arc::new(Proofs::new(Arc::new(Timestamp::now)));
         let addresses = Addresses::new("https://live.example", "ana");
-        Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside }
+        Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside, proofs }
     }
 
     /// A Follow by somebody of a server that is not there.

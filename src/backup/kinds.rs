@@ -2,9 +2,10 @@
 
 use crate::model::record::kind;
 
-const NAMES: [(u8, &str); 24] = [
+const NAMES: [(u8, &str); 25] = [
     (kind::FOLLOWER, "follower"),
     (kind::NEWCOMERS, "newcomers"),
+    (kind::OWNERS_INBOXES, "owners-inboxes"),
     (kind::INBOX, "inbox"),
     (kind::INBOX_NUMBER, "inbox-number"),
     (kind::BLOCK, "block"),

@@ -132,6 +132,7 @@ fn follower(actor: &str, handle: &str, state: FollowerState, second: i64) -> Fol
         parked_from: None,
         moved_to: None,
         follow_id: None,
+        spelt: None,
         answer: None,
         since,
         stamp: since,

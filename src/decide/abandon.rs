@@ -9,7 +9,7 @@ use crate::model::stream::Stream;
 use crate::model::view::Meta;
 
 /// Everything that belongs to the actor that was: who follows it, what it said, what is under way. Blocks stay.
-const ITS: [u8; 22] = [
+const ITS: [u8; 23] = [
     kind::FOLLOWER,
     kind::INBOX,
     kind::INBOX_NUMBER,
@@ -29,6 +29,7 @@ const ITS: [u8; 22] = [
     kind::NOTICE,
     kind::SAID,
     kind::NEWCOMERS,
+    kind::OWNERS_INBOXES,
     kind::IMPORTED,
     kind::TAKEN,
     kind::SET_ASIDE,

@@ -237,6 +237,7 @@ mod tests {
             parked_from: None,
             moved_to: None,
             follow_id: None,
+            spelt: None,
             answer: None,
             since: now,
             stamp: now,

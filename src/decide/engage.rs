@@ -115,14 +115,8 @@ pub fn engage(
     Engaged::Counted
 }
 
-/// Somebody replies: remembered, so that edits and the removal of the post go to their server as well.
-pub fn replied(
-    draft: &mut Draft<'_>,
-    moment: &Moment,
-    person: &Person,
-    post: Ulid,
-    activity: &str,
-) -> Engaged {
+/// Somebody replies with this note: remembered, so that edits and the removal of the post go to their server as well.
+pub fn replied(draft: &mut Draft<'_>, moment: &Moment, person: &Person, post: Ulid, note: &str) -> Engaged {
     let stands =
         draft.view().get::<Post>(&post.to_bytes()).is_some_and(|post| post.state != PostState::Deleted);
     if !stands {
@@ -137,7 +131,7 @@ pub fn replied(
         kind: EngagementKind::Reply,
         actor: person.actor.clone(),
         inbox: person.delivery_inbox().to_owned(),
-        activity: activity.to_owned(),
+        activity: note.to_owned(),
         signature: String::new(),
         at: moment.now,
         undone: false,
@@ -145,6 +139,25 @@ pub fn replied(
     };
     keep(draft, &engagement);
     Engaged::Counted
+}
+
+/// What an actor's reply to a post is remembered by, if this is one.
+fn reply_by_id(view: &dyn View, actor: &str, note: &str) -> Option<Engagement> {
+    let found: Engagement = view.get(&key_by_id(view, actor, note)?)?;
+    (found.kind == EngagementKind::Reply && found.activity == note).then_some(found)
+}
+
+/// Whether this is a reply of that actor's which is remembered.
+pub fn has_replied(view: &dyn View, actor: &str, note: &str) -> bool {
+    reply_by_id(view, actor, note).is_some()
+}
+
+/// Somebody deletes a reply: it is forgotten, and what becomes of the post is no more their server's business. False if
+/// it was not known.
+pub fn unreplied(draft: &mut Draft<'_>, actor: &str, note: &str) -> bool {
+    let Some(reply) = reply_by_id(draft.view(), actor, note) else { return false };
+    discard(draft, &reply);
+    true
 }
 
 /// Somebody takes a like or announce back: found by the activity's id, else by kind and object.
@@ -226,8 +239,7 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
         if let (Some(kind), Some(notice)) = (told_as(engagement.kind), engagement.told) {
             waiting::take(draft, [notice]);
             // An account that comes and goes is no news each time.
-            let (actor, post) = (actor.to_owned(), engagement.post);
-            draft.put(&Said { kind, actor, post, notice, at: engagement.at });
+            draft.put(&Said::of(kind, actor, engagement.post, notice, engagement.at));
         }
         discard(draft, &engagement);
     }

@@ -37,6 +37,23 @@ pub enum Followed {
     Ignored,
     /// So many are new of this owner's that no more are taken for so many seconds: nothing changed.
     TooMany(u32),
+    /// So many inboxes of this owner's are delivered to that there is no room for another one: nothing changed.
+    TooManyInboxes,
+}
+
+/// What the answer to a Follow repeats of it byte for byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AsSent {
+    /// Its id; some send none.
+    pub id: Option<String>,
+    /// The actor's id, where the Follow spells it otherwise than it is kept here.
+    pub actor: Option<String>,
+}
+
+impl From<Option<String>> for AsSent {
+    fn from(id: Option<String>) -> Self {
+        AsSent { id, actor: None }
+    }
 }
 
 /// Somebody follows. `stamp` is min(signed date, arrival): ids cannot order Follows, since several peers reuse them.
@@ -45,9 +62,10 @@ pub fn follow(
     moment: &mut Moment,
     rules: &Rules,
     person: Person,
-    follow_id: Option<String>,
+    sent: impl Into<AsSent>,
     stamp: Timestamp,
 ) -> Followed {
+    let AsSent { id: follow_id, actor: spelt } = sent.into();
     let known: Option<Follower> = draft.view().get(person.actor.as_bytes());
     if known.as_ref().is_some_and(|known| stamp < known.stamp || known.state == FollowerState::Parked) {
         return Followed::Ignored;
@@ -56,9 +74,6 @@ pub fn follow(
     // Who comes and goes is no newcomer each time; who was only ever heard to leave is.
     let is_new =
         known.as_ref().is_none_or(|known| known.state == FollowerState::Left && known.follow_id.is_none());
-    if is_new && let Err(seconds) = welcome(draft, &person.actor, moment.now) {
-        return Followed::TooMany(seconds);
-    }
     let state = match before {
         Some(FollowerState::Approved) => FollowerState::Approved,
         Some(FollowerState::Rejected) => FollowerState::Rejected,
@@ -69,6 +84,12 @@ pub fn follow(
             _ => FollowerState::Approved,
         },
     };
+    if state == FollowerState::Approved && !followers::has_room(draft.view(), known.as_ref(), &person) {
+        return Followed::TooManyInboxes;
+    }
+    if is_new && let Err(seconds) = welcome(draft, &person.actor, moment.now) {
+        return Followed::TooMany(seconds);
+    }
     let again = known.as_ref().filter(|known| known.state == state);
     let mut follower = Follower {
         person,
@@ -76,6 +97,7 @@ pub fn follow(
         parked_from: None,
         moved_to: None,
         follow_id,
+        spelt,
         answer: known.as_ref().and_then(|known| known.answer),
         since: again.map_or(moment.now, |known| known.since),
         stamp,
@@ -156,6 +178,7 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
             parked_from: None,
             moved_to: None,
             follow_id: None,
+            spelt: None,
             answer: None,
             since: moment.now,
             stamp,
@@ -239,7 +262,8 @@ fn answer(
     let id = moment.ulid();
     withdraw(draft, follower);
     follower.answer = Some(id);
-    let (follow_id, actor) = (follower.follow_id.as_deref(), follower.person.actor.as_str());
+    let actor = follower.spelt.as_deref().unwrap_or(&follower.person.actor);
+    let follow_id = follower.follow_id.as_deref();
     let body = match kind {
         OutgoingKind::Reject => vocab::follow::reject(addresses, id, follow_id, actor),
         _ => vocab::follow::accept(addresses, id, follow_id, actor),
@@ -273,7 +297,7 @@ fn tell(draft: &mut Draft<'_>, moment: &mut Moment, follower: &Follower) {
     if draft.view().get::<Said>(&Said::key_of(NoticeKind::Follow, &person.actor, None)).is_some() {
         return;
     }
-    let (id, actor) = (moment.ulid(), person.actor.clone());
-    draft.put(&Said { kind: NoticeKind::Follow, actor, post: None, notice: id, at: moment.now });
+    let id = moment.ulid();
+    draft.put(&Said::of(NoticeKind::Follow, &person.actor, None, id, moment.now));
     waiting::add(draft, &Notice::of(id, NoticeKind::Follow, person, false, moment.now));
 }

@@ -131,9 +131,10 @@ fn reached_since(view: &dyn View, actor: &str, since: Timestamp) -> bool {
 pub fn still_there(draft: &mut Draft<'_>, moment: &Moment, person: &Person) -> bool {
     draft.delete::<Seen>(format!("m\n{}", person.actor).as_bytes());
     let Some(known) = draft.view().get::<Follower>(person.actor.as_bytes()) else { return false };
+    let person = followers::reachable(draft.view(), &known, person);
     let elsewhere = known.person.inbox != person.inbox || known.person.shared_inbox != person.shared_inbox;
     if elsewhere {
-        followers::settle(draft, &Follower { person: person.clone(), changed: moment.now, ..known });
+        followers::settle(draft, &Follower { person, changed: moment.now, ..known });
     }
     elsewhere
 }

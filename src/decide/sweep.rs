@@ -11,7 +11,7 @@ use super::shares::{Shares, Tally};
 use super::{engage, follow, followers, hosts, refusals, schedule, waiting};
 use crate::decide::seen::later;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
-use crate::model::engagement::{self, Engagement, Seen};
+use crate::model::engagement::{Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, Newcomers};
 use crate::model::host::{Host, Resting};
 use crate::model::notices::{Said, Waiting};
@@ -233,7 +233,7 @@ fn whose(key: &[u8]) -> Option<String> {
     let (kind, key) = key.split_first()?;
     match *kind {
         Seen::KIND => Some(super::seen::owner(std::str::from_utf8(key).ok()?)),
-        Said::KIND => Some(owner_of(std::str::from_utf8(key.get(engagement::ACTOR_AT..)?).ok()?)),
+        Said::KIND => Said::owner_in(key).map(str::to_owned),
         _ => None,
     }
 }

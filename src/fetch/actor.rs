@@ -9,7 +9,7 @@ use super::FetchError;
 use super::document::without_fragment;
 use super::shapes::{cut, id, kind, link, many, text};
 use crate::activitypub::signature::{KeyError, PublicKey};
-use crate::model::handle::{Person, host_of_url};
+use crate::model::handle::{Person, host_of_url, user_of};
 use crate::model::origin::{RemotePolicy, parse_remote, same_origin};
 
 const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Organization"];
@@ -33,7 +33,7 @@ pub struct RemoteActor {
     pub inbox: Url,
     /// `endpoints.sharedInbox`, if it is of the actor's own origin.
     pub shared_inbox: Option<Url>,
-    /// `preferredUsername`, at most 200 characters; where missing, the last part of the id's path, else the host.
+    /// `preferredUsername`, or what stands for it: see [`user_of`].
     pub preferred_username: String,
     /// Display name, at most 500 characters.
     pub name: Option<String>,
@@ -96,8 +96,7 @@ impl RemoteActor {
                 None => {}
             }
         }
-        let username = cut(document.get("preferredUsername").and_then(Value::as_str), 200);
-        let preferred_username = username.unwrap_or_else(|| name_from(&actor));
+        let preferred_username = user_of(document.get("preferredUsername").and_then(Value::as_str), &actor);
         let shared_inbox = shared_inbox.filter(|shared| same_origin(shared, &actor));
         let name = cut(document.get("name").and_then(Value::as_str), 500);
         let (icon, url) = (link(document.get("icon"), policy), link(document.get("url"), policy));
@@ -220,11 +219,6 @@ pub(super) fn is_key_document(document: &Value) -> bool {
         && (bare || kind(document, &["Key", "CryptographicKey", "Multikey"]).is_some())
 }
 
-fn name_from(actor: &Url) -> String {
-    let last = actor.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
-    cut(last.or(actor.host_str()), 200).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -253,6 +247,16 @@ mod tests {
         let actor = read(&minimal()).unwrap();
         assert_eq!((actor.preferred_username.as_str(), actor.kind.as_str()), ("a", "Person"));
         assert!(actor.keys.is_empty() && actor.shared_inbox.is_none() && actor.name.is_none());
+    }
+
+    #[test]
+    fn a_handle_is_of_the_actors_own_server_and_nobody_elses() {
+        let handle =
+            |user: &str| read(&with(json!({"preferredUsername": user}))).unwrap().person().handle.clone();
+        assert_eq!(handle("blog.example"), "blog.example@peer.example");
+        for hostile in [format!("gargron@mastodon.social{}", "-".repeat(60)), "ADMIN: we have moved".into()] {
+            assert_eq!(handle(&hostile), "a@peer.example");
+        }
     }
 
     #[test]

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use jiff::Timestamp;
 
 use super::gate::not_verified;
-use super::sift::reported;
+use super::sift::{of_itself, reported, same_id};
 use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
 use crate::decide::engage::{self, Engaged, Ours, ours};
-use crate::decide::follow::{self, Followed};
-use crate::decide::{Moment, Rules, blocks, followers, gone, hosts, refusals, reports, seen};
+use crate::decide::follow::{self, AsSent, Followed};
+use crate::decide::followers::{self, INBOXES_OF_AN_OWNER};
+use crate::decide::{Moment, Rules, blocks, gone, hosts, refusals, reports, seen};
 use crate::model::engagement::EngagementKind;
 use crate::model::follower::Follower;
 use crate::model::handle::Person;
@@ -62,6 +64,14 @@ impl Inbox {
                     format!("at most {most} new followers a day are taken from the servers of {owner}");
                 Err(Problem::too_many(detail, seconds))
             }
+            Err(Refused::TooManyInboxes) => {
+                let (owner, most) = (owner_of(actor), INBOXES_OF_AN_OWNER);
+                let detail = format!(
+                    "posts are sent to at most {most} inboxes on the servers of {owner}, and that many have followers; \
+                     followers who share an inbox (endpoints.sharedInbox) count as one"
+                );
+                Err(Problem::new(StatusCode::FORBIDDEN, "too-many-inboxes", detail))
+            }
         }
     }
 }
@@ -71,6 +81,8 @@ enum Refused {
     Blocked,
     /// See [`Followed::TooMany`].
     TooMany { seconds: u32 },
+    /// See [`Followed::TooManyInboxes`].
+    TooManyInboxes,
 }
 
 fn decide(
@@ -119,8 +131,16 @@ fn act(
 ) -> Result<Took, Refused> {
     let activity = verified.activity();
     if activity.kind == Kind::Delete {
-        gone::deleted(draft, moment, verified.actor());
-        return Ok(Took::Deleted);
+        return Ok(match activity.object.id.as_deref() {
+            Some(note) if !of_itself(activity) => match engage::unreplied(draft, verified.actor(), note) {
+                true => Took::Deleted,
+                false => Took::Ignored,
+            },
+            _ => {
+                gone::deleted(draft, moment, verified.actor());
+                Took::Deleted
+            }
+        });
     }
     let Some(person) = verified.person() else { return Ok(Took::Ignored) };
     let object = activity.object.id.as_deref();
@@ -128,11 +148,13 @@ fn act(
     Ok(match activity.kind {
         Kind::Follow => {
             let Some(rules) = rules else { return Ok(Took::Ignored) };
-            let followed =
-                follow::follow(draft, moment, rules, person.clone(), activity.id.clone(), verified.stamp());
+            let spelt = (activity.actor != person.actor).then(|| activity.actor.clone());
+            let sent = AsSent { id: activity.id.clone(), actor: spelt };
+            let followed = follow::follow(draft, moment, rules, person.clone(), sent, verified.stamp());
             match followed {
                 Followed::Ignored => Took::Ignored,
                 Followed::TooMany(seconds) => return Err(Refused::TooMany { seconds }),
+                Followed::TooManyInboxes => return Err(Refused::TooManyInboxes),
                 _ => Took::Followed,
             }
         }
@@ -148,10 +170,11 @@ fn act(
         Kind::Create => {
             let post = activity.object.in_reply_to.as_deref().and_then(|id| ours(addresses, id));
             // What is embedded counts as far as it is the sender's own.
-            let own = activity.object.actor.as_deref() == Some(verified.actor());
+            let own =
+                activity.object.actor.as_deref().is_some_and(|author| same_id(author, verified.actor()));
             match post {
                 Some(Ours::Post(post)) if own => {
-                    counted(engage::replied(draft, moment, person, post, id.unwrap_or_default()))
+                    counted(engage::replied(draft, moment, person, post, object.unwrap_or_default()))
                 }
                 _ => Took::Ignored,
             }

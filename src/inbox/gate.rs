@@ -6,12 +6,12 @@ use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use url::Url;
 
-use super::sift::{Sifted, sift};
-use super::{Arrival, Engine, Verified};
+use super::sift::{Sifted, of_itself, sift};
+use super::{Arrival, Engine, Proofs, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
-use crate::decide::{blocks, gone};
+use crate::decide::{blocks, engage, gone};
 use crate::fetch::{FetchError, Fetcher, RemoteActor};
 use crate::model::handle::host_of_url;
 use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
@@ -23,8 +23,8 @@ use crate::store::Store;
 pub(super) enum Checked {
     /// Taken, and changes nothing.
     Nothing,
-    /// An actor says that it deletes, changes or moves itself. Who is known here must not show, so it is answered before
-    /// it is looked into.
+    /// An actor says that it deletes, changes or moves itself, or deletes a post. Who is known here must not show, so it is
+    /// answered before it is looked into.
     Leaving(Claim),
     /// Somebody says something; it is to be proved.
     Claim(Claim),
@@ -168,7 +168,7 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
         .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
     let looked = match blocked {
         true => Ok(None),
-        false => signer(&engine.fetcher, &engine.fetcher, &unverified, &key, source).await,
+        false => signer(&engine.proofs, &engine.fetcher, &engine.fetcher, &unverified, &key, source).await,
     };
     match looked {
         Ok(Some(owner)) if owner.id == actor => {
@@ -194,6 +194,7 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
 /// Whose key made the signature; `None` if none of the keys we may believe did. `known` are the keys that do while theirs
 /// cannot be had.
 async fn signer(
+    proofs: &Proofs,
     fetcher: &Fetcher,
     known: &Fetcher,
     unverified: &Unverified,
@@ -210,7 +211,7 @@ async fn signer(
         }
         Err(error) => return Err(error),
     };
-    if unverified.verify(&key.key).is_ok() {
+    if proofs.hold(unverified.digest(&key.key), || unverified.verify(&key.key).is_ok()) {
         return Ok(Some(owner));
     }
     // Peers change keys without a word: one more look, unless we looked a moment ago.
@@ -221,7 +222,7 @@ async fn signer(
 }
 
 impl Claim {
-    /// Whether it is an actor's own Delete.
+    /// Whether it is a Delete.
     pub(super) fn is_delete(&self) -> bool {
         self.incoming.kind == Kind::Delete
     }
@@ -234,7 +235,11 @@ impl Claim {
     /// Whether it is of somebody whom it matters of.
     pub(super) fn counts(&self, view: &dyn View) -> bool {
         let actor = self.actor.as_str();
-        gone::is_known(view, actor) && !blocks::actor_blocked(view, actor)
+        let known = match &self.incoming.object.id {
+            Some(note) if !of_itself(&self.incoming) => engage::has_replied(view, actor, note),
+            _ => gone::is_known(view, actor),
+        };
+        known && !blocks::actor_blocked(view, actor)
     }
 }
 
@@ -248,7 +253,7 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
     let by_known = known.fresh_key(&key).filter(|(key, _)| unverified.verify(&key.key).is_ok());
     let signed = match by_known {
         Some((_, owner)) => Ok(Some(owner)),
-        None => signer(aside, known, &unverified, &key, source).await,
+        None => signer(&engine.proofs, aside, known, &unverified, &key, source).await,
     };
     match signed {
         Ok(Some(owner)) if owner.id == actor => {
@@ -344,7 +349,12 @@ mod tests {
         );
         let addresses = Addresses::new("https://stream.example", "live");
         let aside = Arc::new(fetcher.aside());
-        let engine = Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside };
+        let clock = Arc::clone(&now);
+        let proofs = Arc::new(Proofs::new(Arc::new(move || {
+            Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()
+        })));
+        let engine =
+            Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside, proofs };
         let key_id = format!("{}#main-key", server.url("/u/a"));
         let key = Url::parse(&key_id).unwrap();
         let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
@@ -361,7 +371,7 @@ mod tests {
         };
         let believed = async |unverified: Unverified| {
             let fetcher = &engine.fetcher;
-            signer(fetcher, fetcher, &unverified, &key, None).await.unwrap().is_some()
+            signer(&engine.proofs, fetcher, fetcher, &unverified, &key, None).await.unwrap().is_some()
         };
 
         assert!(believed(signed(0, false)).await && believed(signed(0, true)).await);
@@ -384,7 +394,9 @@ mod tests {
         now.fetch_add(FRESH_FOR.as_secs(), Ordering::SeqCst);
         let away = async |unverified: Unverified| {
             let fetcher = &engine.fetcher;
-            signer(fetcher, fetcher, &unverified, &key, None).await.is_err_and(|error| error.is_transient())
+            signer(&engine.proofs, fetcher, fetcher, &unverified, &key, None)
+                .await
+                .is_err_and(|error| error.is_transient())
         };
         assert!(believed(signed(1, true)).await && believed(signed(1, false)).await);
         assert!(away(signed(0, true)).await && away(signed(2, false)).await);

@@ -7,6 +7,7 @@
 mod apply;
 mod departures;
 mod gate;
+mod proofs;
 mod sift;
 mod verified;
 
@@ -18,6 +19,7 @@ use http::HeaderMap;
 use tokio::sync::{Semaphore, watch};
 
 pub use departures::Departures;
+pub use proofs::Proofs;
 pub use verified::{Proof, Verified};
 
 use gate::Checked;
@@ -69,6 +71,8 @@ pub struct Engine {
     pub fetcher: Arc<Fetcher>,
     /// The same for what is looked into after it was answered; see [`Fetcher::aside`].
     pub aside: Arc<Fetcher>,
+    /// What was proved a moment ago.
+    pub proofs: Arc<Proofs>,
 }
 
 /// The inbox.
@@ -120,8 +124,8 @@ impl Inbox {
         }
     }
 
-    /// Takes one activity: verified, applied and on disk when this returns, but for an actor's own Delete, Update or Move,
-    /// which are looked into afterwards.
+    /// Takes one activity: verified, applied and on disk when this returns, but for a Delete and an actor's own Update or
+    /// Move, which are looked into afterwards.
     ///
     /// # Errors
     /// What to answer instead of 202. Nothing was changed then.
@@ -256,7 +260,7 @@ impl Took {
 fn refusal(problem: &Problem) -> InboxOutcome {
     match problem.code {
         "bad-json" | "bad-activity" | "media-type" | "body-broken" => InboxOutcome::Malformed,
-        "too-large" | "too-slow" | "too-many-requests" => InboxOutcome::OverLimit,
+        "too-large" | "too-slow" | "too-many-requests" | "too-many-inboxes" => InboxOutcome::OverLimit,
         "store-closed" | "store-full" => InboxOutcome::StoreFailed,
         "key-unavailable" => InboxOutcome::KeyUnavailable,
         _ if problem.retry_after.is_some() => InboxOutcome::Overloaded,

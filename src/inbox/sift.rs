@@ -9,8 +9,8 @@ use crate::model::Addresses;
 pub enum Sifted {
     /// It cannot matter here: 202, no work.
     Ignore,
-    /// An actor deletes, changes or moves itself. That matters only of those we know, and the key of one who is deleted
-    /// may be gone.
+    /// An actor deletes, changes or moves itself, or deletes something. That matters only of those we know, and the key of
+    /// one who is deleted may be gone.
     OfItself,
     /// Verify it and see.
     Verify,
@@ -33,14 +33,19 @@ pub fn sift(incoming: &Incoming, addresses: &Addresses) -> Sifted {
             }
             Some(_) => false,
         },
-        Kind::Delete | Kind::Update | Kind::Move if object.id.as_deref() == Some(incoming.actor.as_str()) => {
-            return Sifted::OfItself;
-        }
+        // Of a post it may be a reply to ours: that is seen as late, for the same reason.
+        Kind::Delete if object.id.is_some() => return Sifted::OfItself,
+        Kind::Update | Kind::Move if of_itself(incoming) => return Sifted::OfItself,
         Kind::Create => about_ours(&object.in_reply_to),
         Kind::Flag => reported(incoming, addresses).next().is_some(),
         _ => false,
     };
     if verify { Sifted::Verify } else { Sifted::Ignore }
+}
+
+/// Whether it is about its own actor.
+pub(super) fn of_itself(incoming: &Incoming) -> bool {
+    incoming.object.id.as_deref().is_some_and(|id| same_id(id, &incoming.actor))
 }
 
 /// What of ours a report names.
@@ -50,7 +55,7 @@ pub fn reported<'a>(incoming: &'a Incoming, addresses: &'a Addresses) -> impl It
 }
 
 /// Ids are compared as URLs: a peer may write the host in capitals or name the default port.
-fn same_id(theirs: &str, ours: &str) -> bool {
+pub(super) fn same_id(theirs: &str, ours: &str) -> bool {
     theirs == ours
         || matches!((url::Url::parse(theirs), url::Url::parse(ours)), (Ok(theirs), Ok(ours)) if theirs == ours)
 }
@@ -91,7 +96,9 @@ mod tests {
             ("Flag", json!([they, note]), Sifted::Verify),
             ("Flag", json!([they]), Sifted::Ignore),
             ("QuoteRequest", json!(note), Sifted::Ignore),
-            ("Delete", json!({"id": "https://peer.example/n/1", "type": "Tombstone"}), Sifted::Ignore),
+            ("Delete", json!({"id": "https://peer.example/n/1", "type": "Tombstone"}), Sifted::OfItself),
+            ("Delete", json!({"type": "Tombstone"}), Sifted::Ignore),
+            ("Update", json!({"id": "https://PEER.example/a", "type": "Person"}), Sifted::OfItself),
             ("Block", json!(actor), Sifted::Verify),
             ("Create", json!({"type": "Note", "id": "https://peer.example/n/2"}), Sifted::Ignore),
             (

@@ -29,7 +29,7 @@ pub struct Engagement {
     pub actor: String,
     /// The inbox of who: an edit or a removal of the post goes there as well.
     pub inbox: String,
-    /// Id of the activity, for an Undo that names only the id.
+    /// Id of the activity, for an Undo that names only the id; of a reply that of the note, which is what a Delete names.
     pub activity: String,
     /// A digest of the signature that brought it, for as long as it may be sent again; empty for a reply.
     pub signature: String,
@@ -68,9 +68,6 @@ pub fn id_digest(id: &str) -> [u8; 16] {
     digest.iter_mut().zip(hash.finish()).for_each(|(place, byte)| *place = byte);
     digest
 }
-
-/// Where the actor begins in the key of an engagement, and in that of what was told of one who is gone.
-pub const ACTOR_AT: usize = 17;
 
 /// Key prefix of what says which engagements are an actor's. No address has a line break in it.
 pub fn engaged_prefix(actor: &str) -> Vec<u8> {

@@ -39,6 +39,9 @@ pub struct Follower {
     pub moved_to: Option<String>,
     /// Id of the newest Follow, verbatim: an Accept must repeat it. Absent for imported rows without one.
     pub follow_id: Option<String>,
+    /// The actor's id as the newest Follow spells it, where that is another spelling: an Accept must repeat it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spelt: Option<String>,
     /// The newest answer to a Follow: while it waits to be delivered, a newer one takes its place.
     pub answer: Option<Ulid>,
     /// Since when, by our clock.
@@ -99,6 +102,23 @@ pub struct Newcomers {
 
 impl Record for Newcomers {
     const KIND: u8 = kind::NEWCOMERS;
+    fn key(&self) -> Vec<u8> {
+        self.owner.as_bytes().to_vec()
+    }
+}
+
+/// How many distinct inboxes on the servers of one owner somebody follows through: kept beside them so that nobody has to
+/// count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnersInboxes {
+    /// See [`owner_of`](super::owner::owner_of).
+    pub owner: String,
+    /// How many.
+    pub count: u32,
+}
+
+impl Record for OwnersInboxes {
+    const KIND: u8 = kind::OWNERS_INBOXES;
     fn key(&self) -> Vec<u8> {
         self.owner.as_bytes().to_vec()
     }

@@ -1,16 +1,22 @@
 //! Chat notices waiting to be said.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::engagement::id_digest;
 use super::handle::Person;
+use super::owner::owner_of;
 use super::record::{Record, kind};
 
 /// A record takes no more notices once it has so many bytes: it is written anew with each.
 const FULL: usize = 3 * 1024;
 /// How a record of them ends.
 const END: &[u8] = b"]}";
+/// Where it begins in a key who was told of.
+const WHO_AT: usize = 17;
 
 /// What a notice tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,8 +109,8 @@ impl Record for Waiting {
 pub struct Said {
     /// What was told.
     pub kind: NoticeKind,
-    /// Who.
-    pub actor: String,
+    /// Who, as [`Said::who`] says it.
+    pub who: String,
     /// About which post; `None` for a follow or the actor itself.
     pub post: Option<Ulid>,
     /// The notice, which may wait still: whoever deletes itself is not told of.
@@ -114,15 +120,35 @@ pub struct Said {
 }
 
 impl Said {
+    /// That a notice of this actor was queued.
+    pub fn of(kind: NoticeKind, actor: &str, post: Option<Ulid>, notice: Ulid, at: Timestamp) -> Said {
+        Said { kind, who: Said::who(actor), post, notice, at }
+    }
+
+    /// An actor, by a digest and the owner of its server: whoever deletes itself is named nowhere any more, and is no news
+    /// when it comes again.
+    fn who(actor: &str) -> String {
+        format!("{} {}", STANDARD_NO_PAD.encode(id_digest(actor)), owner_of(actor))
+    }
+
+    /// The owner of the server of whom a key is of.
+    pub fn owner_in(key: &[u8]) -> Option<&str> {
+        Some(std::str::from_utf8(key.get(WHO_AT..)?).ok()?.split_once(' ')?.1)
+    }
+
     /// The key of a person, kind and post.
     pub fn key_of(kind: NoticeKind, actor: &str, post: Option<Ulid>) -> Vec<u8> {
+        Said::key_by(kind, &Said::who(actor), post)
+    }
+
+    fn key_by(kind: NoticeKind, who: &str, post: Option<Ulid>) -> Vec<u8> {
         let mut key = match kind {
             NoticeKind::Follow => b"f".to_vec(),
             NoticeKind::Like => b"l".to_vec(),
             NoticeKind::Announce => b"a".to_vec(),
         };
         key.extend_from_slice(&post.map_or([0; 16], |post| post.to_bytes()));
-        key.extend_from_slice(actor.as_bytes());
+        key.extend_from_slice(who.as_bytes());
         key
     }
 }
@@ -130,6 +156,6 @@ impl Said {
 impl Record for Said {
     const KIND: u8 = kind::SAID;
     fn key(&self) -> Vec<u8> {
-        Said::key_of(self.kind, &self.actor, self.post)
+        Said::key_by(self.kind, &self.who, self.post)
     }
 }

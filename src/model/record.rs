@@ -53,6 +53,8 @@ pub mod kind {
     pub const SAID: u8 = b'n';
     /// How many new followers an owner has sent lately, by owner.
     pub const NEWCOMERS: u8 = b'f';
+    /// To how many inboxes the followers of an owner's servers lead, by owner.
+    pub const OWNERS_INBOXES: u8 = b'o';
     /// Reports for the operator, by server, reporter and activity.
     pub const REPORT: u8 = b'G';
     /// Posts of Owncast's own federation, by what their address has behind `/federation/`.

@@ -125,6 +125,7 @@ proptest! {
             parked_from: parked.map(|state| FOLLOWER_STATES[state]),
             moved_to: None,
             follow_id,
+            spelt: answer.map(|_| url.clone()),
             answer: answer.map(Ulid),
             since: times.0,
             stamp: times.1,
@@ -211,7 +212,7 @@ proptest! {
         back(waiting(&[&notice, &other]))?;
         let both = Waiting::and(encode(&waiting(&[&notice])), &other);
         prop_assert_eq!(both, Some(encode(&waiting(&[&notice, &other]))));
-        back(Said { kind: told, actor: words.0.clone(), post: about, notice: ids.2, at: times.0 })?;
+        back(Said::of(told, &words.0, about, ids.2, times.0))?;
         // What it is about is in its key alone.
         back(Seen { what: String::new(), leads_to: one.then_some(words.1), undone: one, expires: times.0 })?;
     }

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::escape::{attribute, block, plain, text};
 use crate::model::{
-    handle::host_of,
+    handle::{host_of, user_name},
     notices::{Notice, NoticeKind},
 };
 
@@ -14,8 +14,10 @@ use crate::model::{
 pub const MAX_NAME: usize = 120;
 /// Visible characters of a display name in a merged line, at most.
 pub const MAX_MERGED_NAME: usize = 40;
-/// Visible characters of a handle or of the server's name, at most.
+/// Visible characters of a handle or of the server's name, at most. A handle's host is never cut,
 pub const MAX_HANDLE: usize = 64;
+/// and so many of its user are left, however long the host.
+const MIN_USER: usize = 8;
 /// Names in a merged line, at most.
 pub const MAX_NAMES: usize = 3;
 /// Names that one server puts into a merged line, at most: nobody fills a line from a farm of accounts.
@@ -78,7 +80,11 @@ impl Wording<'_> {
             if names.len() == MAX_NAMES {
                 break;
             }
-            let name = self.name(person, MAX_MERGED_NAME).unwrap_or_else(|| self.handle(person));
+            // Here a name stands alone: one that reads like a handle is no name.
+            let name = self
+                .name(person, MAX_MERGED_NAME)
+                .filter(|name| !name.contains(['@', '\u{ff20}', '\u{fe6b}']));
+            let name = name.unwrap_or_else(|| self.handle(person));
             let from_there = servers.entry(host_of(&person.actor)).or_default();
             if *from_there < MAX_NAMES_PER_SERVER && !names.contains(&name) {
                 *from_there += 1;
@@ -121,18 +127,29 @@ impl Wording<'_> {
     /// The display name, unless there is nothing to see or it is a name nobody may use.
     fn name(&self, notice: &Notice, longest: usize) -> Option<String> {
         let name = plain(notice.name.as_deref()?, longest);
-        let letters = folded(&name);
-        let words: Vec<String> = name.split(|c: char| !c.is_alphanumeric()).map(folded).collect();
-        let forbidden = |name: &String| {
-            let forbidden = folded(name);
-            !forbidden.is_empty() && (letters == forbidden || words.contains(&forbidden))
-        };
-        (!name.is_empty() && !self.forbidden.iter().any(forbidden)).then_some(name)
+        (!name.is_empty() && !self.is_forbidden(&name)).then_some(name)
     }
 
+    /// Whose server it is always shows, whatever the user is called there.
     fn handle(&self, notice: &Notice) -> String {
-        let handle = plain(&notice.handle, MAX_HANDLE);
-        if handle.is_empty() { plain(&host_of(&notice.actor), MAX_HANDLE) } else { handle }
+        let host = plain(&host_of(&notice.actor), usize::MAX);
+        let user = notice.handle.rsplit_once('@').and_then(|(user, _)| user_name(user));
+        match user.filter(|user| !self.is_forbidden(user)) {
+            Some(user) => {
+                let room = MAX_HANDLE.saturating_sub(host.chars().count() + 1).max(MIN_USER);
+                format!("{}@{host}", plain(user, room))
+            }
+            None => host,
+        }
+    }
+
+    fn is_forbidden(&self, name: &str) -> bool {
+        let letters = folded(name);
+        let words: Vec<String> = name.split(|c: char| !c.is_alphanumeric()).map(folded).collect();
+        self.forbidden.iter().any(|name| {
+            let forbidden = folded(name);
+            !forbidden.is_empty() && (letters == forbidden || words.contains(&forbidden))
+        })
     }
 }
 
@@ -226,6 +243,33 @@ mod tests {
             assert_eq!(seen(&wording.card(&notice)), expected, "{name:?}");
             assert_eq!(seen(&wording.line(&notice)), expected, "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_handle_shows_whose_server_it_is_and_says_nothing_else() {
+        let forbidden = forbidden();
+        let wording = Wording { server: "S", forbidden: &forbidden };
+        let long = format!("{}.example", "h".repeat(60));
+        let fake = format!("gargron@mastodon.social{}", "-".repeat(60));
+        for (user, host, shown) in [
+            ("admin", "peer.example", "peer.example"),
+            ("A.d.m.i.n", "peer.example", "peer.example"),
+            ("ADMIN-this-stream-has-moved", "peer.example", "peer.example"),
+            ("ADMIN: this stream has moved", "peer.example", "peer.example"),
+            (&fake, "peer.example", "peer.example"),
+            ("administrative", "peer.example", "administrative@peer.example"),
+            (&"u".repeat(64), "peer.example", &format!("{}…@peer.example", "u".repeat(50))),
+            (&"u".repeat(64), &long, &format!("uuuuuuu…@{long}")),
+        ] {
+            let mut notice = notice(NoticeKind::Follow, user, host, None);
+            notice.actor = format!("https://{host}/users/7");
+            let expected = format!("{shown} followed this stream.");
+            assert_eq!(seen(&wording.card(&notice)), expected);
+            assert_eq!(seen(&wording.line(&notice)), expected);
+            assert_eq!(seen(&wording.merged(&[&notice])), expected);
+        }
+        let imposter = notice(NoticeKind::Follow, "eve", "evil.example", Some("gargron@mastodon.social"));
+        assert_eq!(seen(&wording.merged(&[&imposter])), "eve@evil.example followed this stream.");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use http::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -18,6 +18,11 @@ use crate::model::origin::{Origin, RemotePolicy, parse_remote};
 
 /// The link in a person's WebFinger document that tells where to follow somebody (OStatus 1.0).
 const SUBSCRIBE: &str = "http://ostatus.org/schema/1.0/subscribe";
+/// What a browser says of the page that makes a request (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What a form is.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// Looks up strangers' WebFinger documents with the guarded fetcher: anybody can cause that.
 #[derive(Debug, Default)]
 pub struct Remote {
@@ -97,6 +102,36 @@ pub fn target(described: &Described, us: &str, policy: &RemotePolicy) -> Result<
 /// The form.
 pub(super) fn form(settled: &Settled) -> Document {
     Document::new(page(settled, "", None), HTML, 300)
+}
+
+/// Takes a form that our own page has sent. Any other page could make its visitors send one, each of whom may cause
+/// fetches, and would lead them through us to wherever it likes.
+///
+/// # Errors
+/// It is another page's, or no form.
+pub(super) fn own_form(settled: &Settled, headers: &HeaderMap) -> Result<(), Problem> {
+    let ours = || Url::parse(&settled.addresses.base).ok().and_then(|base| Origin::of(&base));
+    let own = match (headers.get(FETCH_SITE), headers.get(ORIGIN)) {
+        (Some(site), _) => site == "same-origin" || site == "none",
+        // Browsers send the former to secure addresses alone, and old ones never.
+        (None, Some(origin)) => {
+            let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
+            origin.and_then(|origin| Origin::of(&origin)).is_some_and(|origin| Some(origin) == ours())
+        }
+        (None, None) => true,
+    };
+    if !own {
+        let page = format!("{}/federation/follow", settled.addresses.base);
+        let detail =
+            format!("this form was sent by a page of another site; open {page} and send it from there");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-form", detail));
+    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
+        return Ok(());
+    }
+    let detail = format!("the Content-Type must be {FORM}");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail))
 }
 
 /// Sends the person to the own server, or shows the form again with what was wrong.

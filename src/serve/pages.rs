@@ -18,7 +18,9 @@ use crate::model::follower::{Follower, FollowerCounts, FollowerState};
 use crate::model::handle::Person;
 use crate::model::post::{Audience, Post, PostState};
 use crate::model::{Addresses, View};
-use crate::store::StoreError;
+use crate::notice::escape::plain;
+use crate::notice::wording::MAX_NAME;
+use crate::store::{Store, StoreError};
 
 /// Most rows of `/api/followers` in one answer.
 const FOLLOWER_ROWS: usize = 500;
@@ -117,7 +119,7 @@ pub(super) async fn followers(
     let addresses = &settled.addresses;
     let document = match Asked::of(request).page {
         Some(number) if settled.shows_followers => {
-            let approved = approved(public).await?;
+            let approved = approved(&public.store, &public.documents.followers).await?;
             let (page, items) = paged(number, &approved);
             vocab::collection::followers_page(addresses, page, items)
         }
@@ -130,21 +132,22 @@ pub(super) async fn followers(
     Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
-/// The ids of approved followers, newest first, and of which state they are ([`Store::written`](crate::store::Store::written)).
+/// The ids of approved followers, newest first, and of which state they are
+/// ([`Store::followers_written`](crate::store::Store::followers_written)).
 pub(super) type Order = tokio::sync::Mutex<Option<(u64, Arc<Vec<String>>)>>;
 
-/// The ids of approved followers, newest first. Read and sorted once, by one request at a time, for as long as nothing
-/// is written: which page of them is wanted is up to strangers.
-async fn approved(public: &Public) -> Result<Arc<Vec<String>>, Problem> {
-    let mut kept = public.documents.followers.lock().await;
-    let written = public.store.written();
+/// The ids of approved followers, newest first. Read and sorted once, by one request at a time, for as long as no follower
+/// is written: which page of them is wanted is up to strangers, and so are the likes that come in meanwhile.
+async fn approved(store: &Store, order: &Order) -> Result<Arc<Vec<String>>, Problem> {
+    let mut kept = order.lock().await;
+    // Before they are read: of what is written meanwhile, too much is read rather than too little.
+    let written = *store.followers_written().borrow();
     if let Some((of, order)) = &*kept
-        && Some(*of) == written
+        && *of == written
     {
         return Ok(Arc::clone(order));
     }
-    let mut rows = public
-        .store
+    let mut rows = store
         .read(|view| {
             let mut rows = Vec::new();
             view.scan::<Follower>(b"", &mut |follower| {
@@ -159,7 +162,7 @@ async fn approved(public: &Public) -> Result<Arc<Vec<String>>, Problem> {
         .map_err(unavailable)?;
     rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let order = Arc::new(rows.into_iter().map(|(actor, _)| actor).collect::<Vec<_>>());
-    *kept = written.map(|written| (written, Arc::clone(&order)));
+    *kept = Some((written, Arc::clone(&order)));
     Ok(order)
 }
 
@@ -173,7 +176,8 @@ pub(super) async fn api_followers(
     let counts: FollowerCounts = public.store.read(|view| view.meta()).await.map_err(unavailable)?;
     let asked = Asked::of(request);
     let actors: Vec<String> = if settled.shows_followers {
-        approved(public).await?.iter().skip(asked.offset).take(asked.limit).cloned().collect()
+        let approved = approved(&public.store, &public.documents.followers).await?;
+        approved.iter().skip(asked.offset).take(asked.limit).cloned().collect()
     } else {
         Vec::new()
     };
@@ -182,12 +186,18 @@ pub(super) async fn api_followers(
         .read(move |view| {
             let followers = actors.iter().filter_map(|actor| view.get::<Follower>(actor.as_bytes()));
             let approved = followers.filter(|follower| follower.state == FollowerState::Approved);
-            approved.map(|follower| (follower.person, follower.since)).collect()
+            approved.map(|follower| (shown(follower.person), follower.since)).collect()
         })
         .await
         .map_err(unavailable)?;
     let document = vocab::discovery::api_followers(&rows, counts.approved);
     Ok(Document::new(document.to_string(), JSON, 10).into())
+}
+
+/// As it stands on Owncast's page: nobody's name takes up more room than others', or turns what stands beside it around.
+fn shown(person: Person) -> Person {
+    let name = person.name.map(|name| plain(&name, MAX_NAME)).filter(|name| !name.is_empty());
+    Person { name, ..person }
 }
 
 /// A post, its Create, and its collections. A post for followers does not exist for strangers, who cannot be told
@@ -303,5 +313,61 @@ pub(super) async fn media(public: &Public, request: &Request, name: &str) -> Res
             tracing::warn!(target: "herald::serve", %error, "a picture could not be read");
             Err(Problem::busy("media-unreadable", "the picture could not be read", 60))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::notices::{NoticeKind, Said};
+    use crate::model::{Changes, Record};
+
+    fn follower(name: &str, second: i64) -> Follower {
+        let (actor, at) = (format!("https://peer.example/u/{name}"), Timestamp::from_second(second).unwrap());
+        Follower {
+            person: Person {
+                inbox: format!("{actor}/inbox"),
+                shared_inbox: None,
+                handle: format!("{name}@peer.example"),
+                name: None,
+                icon: None,
+                url: None,
+                actor,
+            },
+            state: FollowerState::Approved,
+            parked_from: None,
+            moved_to: None,
+            follow_id: None,
+            spelt: None,
+            answer: None,
+            since: at,
+            stamp: at,
+            changed: at,
+        }
+    }
+
+    async fn put(store: &Store, record: impl Record + Send + 'static) {
+        let put = move |_: &dyn View| {
+            let mut changes = Changes::none();
+            changes.put(&record);
+            (changes, ())
+        };
+        store.commit(put).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_order_of_followers_is_made_anew_only_when_one_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, kept) = (Store::open(folder.path()).unwrap(), Order::default());
+        let order = async || approved(&store, &kept).await.unwrap();
+        put(&store, follower("ana", 1)).await;
+        let first = order().await;
+        assert_eq!(*first, ["https://peer.example/u/ana"]);
+        let said =
+            Said::of(NoticeKind::Like, "https://peer.example/u/eve", None, Ulid(1), Timestamp::UNIX_EPOCH);
+        put(&store, said).await;
+        assert!(Arc::ptr_eq(&first, &order().await));
+        put(&store, follower("bo", 2)).await;
+        assert_eq!(*order().await, ["https://peer.example/u/bo", "https://peer.example/u/ana"]);
     }
 }

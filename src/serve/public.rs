@@ -162,6 +162,7 @@ impl Public {
                 let settled = standing.settled()?;
                 match request.method {
                     Method::POST => {
+                        follow_page::own_form(settled, &request.headers)?;
                         let form = self.read(request, source, stream, 4096, body::FORM_TIME).await?;
                         Ok(follow_page::redirect(&self.remote, settled, &form, source).await?.into())
                     }

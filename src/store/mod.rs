@@ -134,6 +134,7 @@ pub struct Store {
 pub struct Signals {
     outgoing: watch::Sender<u64>,
     notices: watch::Sender<u64>,
+    followers: watch::Sender<u64>,
     any: watch::Sender<u64>,
     failed: watch::Sender<bool>,
 }
@@ -143,16 +144,18 @@ impl Signals {
         Signals {
             outgoing: watch::Sender::new(0),
             notices: watch::Sender::new(0),
+            followers: watch::Sender::new(0),
             any: watch::Sender::new(0),
             failed: watch::Sender::new(false),
         }
     }
 
     fn written(&self, kinds: impl Iterator<Item = u8>) {
-        let (mut outgoing, mut notices) = (false, false);
+        let (mut outgoing, mut notices, mut followers) = (false, false, false);
         for written in kinds {
             outgoing |= matches!(written, kind::FANOUT | kind::ATTEMPT | kind::RESTING | kind::ALARM);
             notices |= written == kind::NOTICE;
+            followers |= written == kind::FOLLOWER;
         }
         self.any.send_modify(|n| *n += 1);
         if outgoing {
@@ -160,6 +163,9 @@ impl Signals {
         }
         if notices {
             self.notices.send_modify(|n| *n += 1);
+        }
+        if followers {
+            self.followers.send_modify(|n| *n += 1);
         }
     }
 }
@@ -260,6 +266,11 @@ impl Store {
     /// Moves when a chat notice was written.
     pub fn notices_written(&self) -> watch::Receiver<u64> {
         self.signals.notices.subscribe()
+    }
+
+    /// Moves when a follower was written, before whoever wrote it knows.
+    pub fn followers_written(&self) -> watch::Receiver<u64> {
+        self.signals.followers.subscribe()
     }
 
     /// Moves with every batch.

@@ -112,11 +112,7 @@ async fn c_20_the_follow_page_calls_nobody_it_should_not() {
         format!("[::1]:{port}"),
         target.stage.agent.host(),
     ] {
-        let form = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("account", &format!("eve@{host}"))
-            .finish();
-        let answer =
-            target.stage.ask(reqwest::Method::POST, "/federation/follow").body(form).send().await.unwrap();
+        let answer = target.stage.fill_in_follow_page(&format!("eve@{host}"), &[]).await;
         assert_eq!(answer.status(), 422, "{host}");
     }
     let called = tokio::time::timeout(std::time::Duration::ZERO, trap.accept()).await;

@@ -218,11 +218,7 @@ async fn people_with_a_browser_get_pages() {
     let actor = open(&stage.actor()).await;
     assert_eq!(told(&actor, LOCATION), (303, format!("{}/", stage.agent.public_url()).as_str()));
     // The follow page asks the person's own server and sends them there.
-    let follow = async |account: &str| {
-        let form =
-            url::form_urlencoded::Serializer::new(String::new()).append_pair("account", account).finish();
-        stage.ask(Method::POST, "/federation/follow").body(form).send().await.unwrap()
-    };
+    let follow = async |account: &str| stage.fill_in_follow_page(account, &[]).await;
     let links = serde_json::json!({"links": [{"rel": "http://ostatus.org/schema/1.0/subscribe",
         "template": format!("{}/authorize?uri={{uri}}", server.url())}]});
     let found = owncast_herald::sim::fediverse::Document {

@@ -189,7 +189,8 @@ async fn who_replied_learns_how_the_post_ends_and_who_did_not_learns_nothing() {
     let (ana, bo) = (replies.person("ana"), silent.person("bo"));
     let inbox = stage.inbox();
     // Bo embeds what somebody else wrote.
-    for (who, author) in [(&bo, &ana), (&ana, &ana)] {
+    let cy = silent.person("cy");
+    for (who, author) in [(&bo, &ana), (&ana, &ana), (&cy, &cy)] {
         let id = format!("{}/notes/1", who.id());
         let reply = json!({
             "@context": "https://www.w3.org/ns/activitystreams", "id": format!("{id}/activity"), "type": "Create",
@@ -198,6 +199,17 @@ async fn who_replied_learns_how_the_post_ends_and_who_did_not_learns_nothing() {
         });
         assert_eq!(who.custom(&inbox, &reply).await.unwrap().status, 202);
     }
+    // Cy takes it back; nobody else can do that for Ana.
+    let delete = |by: &Person, of: &Person| {
+        let id = format!("{}/notes/1", of.id());
+        json!({"@context": "https://www.w3.org/ns/activitystreams", "id": format!("{id}#delete"), "type": "Delete",
+            "actor": by.id(), "object": {"id": id, "type": "Tombstone"}})
+    };
+    let eve = replies.person("eve");
+    for (by, of) in [(&eve, &ana), (&cy, &cy)] {
+        assert_eq!(by.custom(&inbox, &delete(by, of)).await.unwrap().status, 202);
+    }
+    stage.wait_log("took an activity kind=Delete").await;
     stage.owncast.end_stream();
     let edits = |server: &Server| server.received().iter().filter(|one| one.kind() == "Update").count();
     assert!(follower.wait_post(LONG, |post| post.html.contains("The stream is over")).await.is_some());

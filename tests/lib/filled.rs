@@ -85,6 +85,7 @@ fn follower(actor: String, inbox: String, now: Timestamp) -> Follower {
         parked_from: None,
         moved_to: None,
         follow_id: None,
+        spelt: None,
         answer: None,
         since: now,
         stamp: now,

@@ -129,6 +129,18 @@ impl Stage {
         self.http.request(method, whole)
     }
 
+    /// Sends the form of the follow page, with these headers beside a browser's.
+    pub async fn fill_in_follow_page(&self, account: &str, headers: &[(&str, &str)]) -> Response {
+        let fields =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("account", account).finish();
+        let form = self.ask(Method::POST, "/federation/follow").body(fields);
+        let mut form = form.header("content-type", "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            form = form.header(*name, *value);
+        }
+        form.send().await.unwrap()
+    }
+
     /// What a peer gets there.
     pub async fn get(&self, address: &str) -> Response {
         self.ask(Method::GET, address).header("accept", ACTIVITY).send().await.unwrap()

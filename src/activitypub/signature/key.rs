@@ -134,6 +134,8 @@ struct Checked {
     key: PKey<Public>,
     /// The same, if it is one of RSA.
     rsa: Option<Rsa<Public>>,
+    /// What stands for it.
+    digest: [u8; 32],
 }
 
 impl fmt::Debug for PublicKey {
@@ -186,7 +188,13 @@ impl PublicKey {
             Id::ED25519 => {}
             _ => return Err(KeyError::Type),
         }
-        Ok(Self(Arc::new(Checked { key, rsa })))
+        let digest = openssl::sha::sha256(&key.public_key_to_der()?);
+        Ok(Self(Arc::new(Checked { key, rsa, digest })))
+    }
+
+    /// The same for the same key, in whatever form it was read, and another one for any other.
+    pub(super) fn digest(&self) -> &[u8; 32] {
+        &self.0.digest
     }
 
     /// The key as SPKI PEM, for storing; [`PublicKey::from_pem`] reads it back.
@@ -208,7 +216,7 @@ impl PublicKey {
     /// # Errors
     /// [`SignatureProblem::AlgorithmMismatch`] or [`SignatureProblem::Mismatch`].
     pub fn verify(&self, hint: Algorithm, data: &[u8], signature: &[u8]) -> Result<(), SignatureProblem> {
-        let Checked { key, rsa } = &*self.0;
+        let Checked { key, rsa, .. } = &*self.0;
         let pkcs1 = |rsa: &RsaRef<Public>, digests: &[Digest]| pkcs1::verifies(rsa, digests, data, signature);
         let good = match (rsa, hint) {
             (Some(rsa), Algorithm::RsaSha256 | Algorithm::RsaV15Sha256 | Algorithm::Unstated) => {

@@ -29,6 +29,20 @@ pub struct Unverified {
 }
 
 impl Unverified {
+    /// What stands for this request signed by this key: key id, key, everything that is signed, and the signature.
+    #[must_use]
+    pub fn digest(&self, key: &PublicKey) -> [u8; 32] {
+        let mut hash = openssl::sha::Sha256::new();
+        hash.update(key.digest());
+        let parts = [self.algorithm.name().as_bytes(), self.key_id.as_bytes(), &self.signature];
+        for part in parts.into_iter().chain(self.candidates.iter().map(Vec::as_slice)) {
+            // With its length in front, so that no two requests run together into the same.
+            hash.update(&(part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finish()
+    }
+
     /// Whether the key made this signature over this request. Misskey, Pleroma and Akkoma leave the query out of
     /// cavage's `(request-target)`, so both readings are tried.
     ///

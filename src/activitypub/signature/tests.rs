@@ -137,6 +137,27 @@ fn what_we_sign_we_accept_and_it_has_the_agreed_form() {
 }
 
 #[test]
+fn what_stands_for_a_request_is_of_its_key_its_words_and_its_signature() {
+    let of = |request: Request| request.sign().check().unwrap();
+    let one = of(Request::default());
+    assert_eq!(one.digest(&PUBLIC), of(Request::default()).digest(&PUBLIC));
+    let other_key = PrivateKey::generate().unwrap().public_pem().unwrap();
+    let mut forged = of(Request::default());
+    forged.signature[0] ^= 1;
+    let mut of_other_id = of(Request::default());
+    of_other_id.key_id.push('2');
+    for other in [
+        one.digest(&PublicKey::from_pem(&other_key).unwrap()),
+        of(Request::default().set("date", "Tue, 03 Nov 2026 18:00:01 GMT")).digest(&PUBLIC),
+        of(Request { algorithm: ",algorithm=\"hs2019\"", ..Request::default() }).digest(&PUBLIC),
+        of_other_id.digest(&PUBLIC),
+        forged.digest(&PUBLIC),
+    ] {
+        assert_ne!(one.digest(&PUBLIC), other);
+    }
+}
+
+#[test]
 fn unwritable_values_are_refused_when_signing() {
     let url = Url::parse("https://stream.example/").unwrap();
     let sign =

@@ -91,7 +91,7 @@ fn told(draft: &mut Draft<'_>, kind: NoticeKind, actor: &str, at: Timestamp) -> 
         return false;
     }
     // There is no notice that waits.
-    draft.put(&Said { kind, actor: actor.to_owned(), post: None, notice: Ulid::nil(), at });
+    draft.put(&Said::of(kind, actor, None, Ulid::nil(), at));
     true
 }
 

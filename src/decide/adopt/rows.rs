@@ -3,7 +3,7 @@
 use crate::decide::{blocks, followers};
 use crate::model::adopted::{Row, SetAside, Taken, Tally};
 use crate::model::follower::{Follower, FollowerState};
-use crate::model::handle::{Person, host_of};
+use crate::model::handle::{Person, host_of, user_of};
 use crate::model::notices::NoticeKind;
 use crate::model::origin::{OriginError, RemotePolicy, parse_remote, same_origin};
 use crate::model::secret::fingerprint;
@@ -15,8 +15,6 @@ use super::{Terms, taken_of, told, untouched};
 
 /// Characters of a display name that are kept.
 const NAME: usize = 500;
-/// Characters of a user name that are kept.
-const USER: usize = 200;
 
 /// Why a row is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,9 +73,7 @@ pub fn check(row: &Row, terms: &Terms) -> Result<Person, Misfit> {
     }
     let address = |text: &Option<String>| text.as_ref().and_then(|url| parse_remote(url, &terms.policy).ok());
     let shared = address(&row.shared_inbox).filter(|shared| same_origin(shared, &actor));
-    let user = row.username.split('@').next().filter(|user| !user.is_empty());
-    let last = actor.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
-    let user: String = user.or(last).unwrap_or_default().chars().take(USER).collect();
+    let user = user_of(row.username.split('@').next(), &actor);
     let name = row.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
     Ok(Person {
         handle: format!("{user}@{}", host_of(actor.as_str())),
@@ -230,6 +226,8 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
         matches!((id, actor), (Ok(id), Ok(actor)) if same_origin(&id, &actor))
     };
     let follow_id = row.follow_id.clone().filter(own);
+    let spelt = row.follow.as_ref().map(|(who, _)| who.clone());
+    let spelt = spelt.filter(|who| *who != person.actor && one_spelling(who) == person.actor);
     followers::settle(
         draft,
         &Follower {
@@ -238,6 +236,7 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
             parked_from: parked.then_some(row.state),
             moved_to: None,
             follow_id,
+            spelt,
             answer: None,
             since: row.since,
             stamp: row.since,

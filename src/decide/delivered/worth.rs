@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ulid::Ulid;
+use url::Url;
 
 use super::super::refusals;
 use super::super::seen::later;
@@ -106,10 +107,11 @@ pub(super) fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
     }
 }
 
-/// Whose Follow an Accept or Reject answers.
+/// Whose Follow an Accept or Reject answers, in the spelling in which followers are kept.
 fn answered(body: &str) -> Option<String> {
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    body.pointer("/object/actor")?.as_str().map(str::to_owned)
+    let spelt = body.pointer("/object/actor")?.as_str()?;
+    Some(Url::parse(spelt).map_or_else(|_| spelt.to_owned(), String::from))
 }
 
 fn state(view: &dyn View, actor: &str) -> Option<FollowerState> {

@@ -3,8 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::follow::{Followed, NotAnswered, OF_AN_OWNER, Verdict, counts_again, follow, judge, undo};
-use crate::decide::{blocks, delivered, seen};
+use crate::decide::follow::{
+    AsSent, Followed, NotAnswered, OF_AN_OWNER, Verdict, counts_again, follow, judge, undo,
+};
+use crate::decide::followers::INBOXES_OF_AN_OWNER;
+use crate::decide::{blocks, delivered, followers, gone, seen};
 use crate::model::block::BlockOwner;
 use crate::model::follower::FollowerState::{Approved, Left, Parked, Pending, Rejected};
 
@@ -55,6 +58,32 @@ fn a_follow_is_accepted_at_its_personal_inbox() {
     assert_eq!((attempts.len(), attempts[0].due, attempts[0].number), (1, at(0), None));
     assert_eq!(world.notices().len(), 1);
     world.assert_consistent();
+}
+
+#[test]
+fn the_answer_repeats_the_follower_as_the_follow_spells_it() {
+    let (mut world, ana) = (World::default(), person("%C3%A4", "peer.example"));
+    let spelt = |world: &World| {
+        let answers = world.all::<Outgoing>();
+        let body: serde_json::Value = serde_json::from_str(&answers.last().unwrap().body).unwrap();
+        (body["object"]["actor"].as_str().unwrap().to_owned(), body["to"][0].as_str().unwrap().to_owned())
+    };
+    let sent = "https://PEER.example:443/users/ä".to_owned();
+    let follow_as = |world: &mut World, now: i64, actor: Option<String>| {
+        let sent = AsSent { id: Some(now.to_string()), actor };
+        world.act(at(now), |draft, moment| follow(draft, moment, &rules(), ana.clone(), sent, at(now)))
+    };
+    assert_eq!(follow_as(&mut world, 0, Some(sent.clone())), Followed::Accepted);
+    assert_eq!(spelt(&world), (sent.clone(), sent.clone()));
+    let (accept, attempt) = (world.all::<Outgoing>().remove(0), world.all::<Attempt>().remove(0));
+    let job = delivered::Job::of(attempt);
+    assert_eq!(delivered::worth(world.view(), &accept, &job, false, at(0)), delivered::Worth::Send);
+    // The operator's answer, too; and the newest Follow decides.
+    world.judge(1, &ana, Verdict::Reject).unwrap();
+    assert_eq!(spelt(&world), (sent.clone(), sent));
+    assert_eq!(follow_as(&mut world, 2, None), Followed::Refused);
+    assert_eq!(spelt(&world), (ana.actor.clone(), ana.actor.clone()));
+    assert_eq!(world.all::<Follower>().len(), 1);
 }
 
 #[test]
@@ -222,6 +251,41 @@ fn one_owner_sends_so_many_new_followers_a_day() {
     assert_eq!(world.follow(at(24 * 3600), &more), Followed::Accepted);
     // Our clock was set back: nobody waits for a day that does not come.
     assert_eq!(world.follow(at(-30 * 24 * 3600), &of(1, "s.evil.example")), Followed::Accepted);
+    world.assert_consistent();
+}
+
+#[test]
+fn one_owner_has_so_many_inboxes_and_who_shares_one_never_meets_that() {
+    let mut world = World::default();
+    let own = |number: u32| hermit(&format!("p{number}"), &format!("s{}.evil.example", number % 7));
+    let day = |number: u32| at(i64::from(number / OF_AN_OWNER) * 24 * 3600);
+    for number in 0..INBOXES_OF_AN_OWNER {
+        assert_eq!(world.follow(day(number), &own(number)), Followed::Accepted, "{number}");
+    }
+    let now = day(2 * OF_AN_OWNER);
+    let before = world.view.len();
+    let more = own(INBOXES_OF_AN_OWNER);
+    assert_eq!(world.follow(now, &more), Followed::TooManyInboxes);
+    assert_eq!(world.view.len(), before, "nothing is kept of it");
+    // Who is reached follows as ever, and so does everybody else.
+    assert_eq!(world.follow(now, &own(3)), Followed::AcceptedAgain);
+    assert_eq!(world.follow(now, &hermit("ana", "honest.example")), Followed::Accepted);
+    // Nor do those take an inbox of their own who shared one when there was room.
+    world.act(now, |draft, moment| undo(draft, moment, &own(0), now));
+    let sharing = [person("a", "s1.evil.example"), person("b", "s1.evil.example")];
+    assert!(sharing.iter().all(|person| world.follow(now, person) == Followed::Accepted));
+    let alone = Person { shared_inbox: None, name: Some("Eve".into()), ..sharing[0].clone() };
+    assert_eq!(world.follow(now, &alone), Followed::TooManyInboxes);
+    assert!(world.act(now, |draft, _| followers::refresh(draft, &alone, now)));
+    assert!(!world.act(now, |draft, moment| gone::still_there(draft, moment, &alone)));
+    let kept = world.follower(&alone).unwrap().person;
+    assert_eq!((kept.delivery_inbox(), &kept.name), (sharing[0].delivery_inbox(), &alone.name));
+    // One that is left makes room for one.
+    world.act(now, |draft, moment| undo(draft, moment, &sharing[1], now));
+    assert_eq!(world.follow(now, &alone), Followed::AcceptedAgain);
+    assert_eq!(world.follow(now, &more), Followed::TooManyInboxes);
+    world.act(now, |draft, moment| undo(draft, moment, &alone, now));
+    assert_eq!(world.follow(now, &more), Followed::Accepted);
     world.assert_consistent();
 }
 

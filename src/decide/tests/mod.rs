@@ -34,7 +34,9 @@ use super::{Moment, Rules};
 use crate::model::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target};
 use crate::model::engagement::Engagement;
 use crate::model::facts::Facts;
-use crate::model::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber};
+use crate::model::follower::{
+    DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, OwnersInboxes,
+};
 use crate::model::handle::Person;
 use crate::model::notices::Notice;
 use crate::model::post::{Audience, Picture, Post, Shows};
@@ -205,6 +207,12 @@ impl World {
             }
         }
         assert_eq!(self.view().meta::<FollowerCounts>(), recount);
+        let mut owners = std::collections::BTreeMap::<String, u32>::new();
+        for url in through.keys() {
+            *owners.entry(crate::model::owner::owner_of(url)).or_default() += 1;
+        }
+        let counted = self.all::<OwnersInboxes>().into_iter().map(|of| (of.owner, of.count));
+        assert_eq!(counted.collect::<std::collections::BTreeMap<_, _>>(), owners);
         let inboxes: Vec<DeliveryInbox> = self.all();
         for inbox in &inboxes {
             assert_eq!(inbox.followers, through.remove(&inbox.url).unwrap_or(0), "{}", inbox.url);
