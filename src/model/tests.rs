@@ -340,7 +340,9 @@ fn keys_of_different_things_differ() {
 
 #[test]
 fn state_bytes_are_what_they_were() {
-    use InboxState::{Claimed, Doubtful, Failed, None, Reached, Retrying, Uncertain, Waiting};
+    use InboxState::{
+        Claimed, Doubtful, Dropped, DroppedInDoubt, Failed, None, Reached, Retrying, Uncertain, Waiting,
+    };
     for (byte, state, may_have_it) in [
         (0, None, false),
         (1, Waiting, false),
@@ -350,10 +352,12 @@ fn state_bytes_are_what_they_were() {
         (5, Failed, false),
         (6, Doubtful, true),
         (7, Claimed, true),
+        (8, Dropped, false),
+        (9, DroppedInDoubt, true),
     ] {
         assert_eq!((InboxState::of(byte), state as u8, state.may_have_it()), (state, byte, may_have_it));
     }
-    assert_eq!(InboxState::of(8), None);
+    assert_eq!(InboxState::of(10), None);
     assert_eq!(InboxState::of(255), None);
 }
 

@@ -103,10 +103,8 @@ impl Stage {
         figure("agent's CPU for each", &micros(cpu));
         figure("refused", &format!("{}/s", number(rate(count, outcome.took))));
         figure("of these sent away as too many", &shed.to_string());
-        let (honest, start) = (self.honest()?, Instant::now());
-        while start.elapsed() < span {
-            load::run(self.home.public(), CONNECTIONS, Arc::clone(&requests), count).await?;
-        }
+        let honest = self.honest()?;
+        load::beside(self.home.public(), CONNECTIONS, requests, count, span).await?;
         self.finish(honest.finish()?, said)
     }
 

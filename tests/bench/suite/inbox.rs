@@ -100,7 +100,7 @@ async fn compare(likes: usize, age: Duration, verify: Duration, store: Duration)
 
     let honest = Honest::start(&home, 1000)?;
     let count = beside.len();
-    let outcome = load::run(home.public(), CONNECTIONS, Arc::new(beside), count).await?;
+    let outcome = load::beside(home.public(), CONNECTIONS, Arc::new(beside), count, Duration::ZERO).await?;
     let honest = honest.finish()?;
     taken(&outcome, 2, count)?;
     print_honest(idle, honest);

@@ -65,6 +65,34 @@ pub async fn run(
     Ok(Outcome { took: start.elapsed(), statuses })
 }
 
+/// As [`run`], as often as it takes until `span` is over, at the lowest priority: in the world, who sends so much is another
+/// machine, and takes nothing from whoever else is on this one.
+pub async fn beside(
+    target: SocketAddr,
+    connections: usize,
+    requests: Arc<Vec<Vec<u8>>>,
+    count: usize,
+    span: Duration,
+) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    // Not one of those that wait for blocking work: they are used again, and the priority is the thread's.
+    std::thread::spawn(move || {
+        let _ = rustix::process::setpriority_process(None, 19);
+        let all = async {
+            let start = Instant::now();
+            loop {
+                let outcome = run(target, connections, Arc::clone(&requests), count).await?;
+                if start.elapsed() >= span {
+                    return Ok(outcome);
+                }
+            }
+        };
+        let _ = sender.send(runtime.block_on(all));
+    });
+    ended.await?
+}
+
 /// One GET on a connection of its own: status and body.
 pub async fn get(target: SocketAddr, host: &str, path: &str) -> anyhow::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(target).await?;
