@@ -413,13 +413,17 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__adopt)
-            opts="-i -h --data-dir --key-only --dry-run --catch-up --api --finish --give-back --undo --yes --store --force --config --instance --socket --json --help"
+            opts="-i -h --data-dir --key-only --dry-run --catch-up --api --finish --give-back --to --undo --yes --store --force --config --instance --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

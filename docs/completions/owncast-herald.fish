@@ -72,6 +72,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l o
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l data-dir -d 'Owncast\'s data folder, which holds owncast.db: of a service, below /home, or of a Docker volume' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l to -d 'With --give-back: leave Owncast\'s database as it is, and make a changed copy of it in this folder' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l store -d 'Folder of the agent\'s database; wins over the file' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::{AdoptError, interrupted};
 
-const NAME: &str = "owncast.db";
+pub(super) const NAME: &str = "owncast.db";
 /// How the folders of copies begin.
 const PREFIX: &str = "owncast-herald-adopt.";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -23,8 +23,17 @@ pub struct Live {
     database: Connection,
     /// What is written to in a rehearsal.
     copy: copy::Copy,
-    /// None in a rehearsal.
+    /// None in a rehearsal, and where the database itself stays as it is.
     backup: Option<Backup>,
+    /// Where the changed copy goes, for somebody to put it into place.
+    aside: Option<Aside>,
+}
+
+/// A folder, and the file in it that becomes the database when all is done.
+#[derive(Debug)]
+struct Aside {
+    part: tempfile::NamedTempFile,
+    path: PathBuf,
 }
 
 impl Live {
@@ -56,7 +65,7 @@ impl Live {
         database.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(said)?;
         nobody_else(copy.source())?;
         check(&database, &copy)?;
-        Ok(Live { database, copy, backup: Some(backup) })
+        Ok(Live { database, copy, backup: Some(backup), aside: None })
     }
 
     /// A copy that is thrown away stands in for the database: everything is tried and nothing changes.
@@ -67,7 +76,24 @@ impl Live {
         let copy = copy::take(data_dir)?;
         let database = super::open(&copy)?;
         found::check_schema(&database, &copy)?;
-        Ok(Live { database, copy, backup: None })
+        Ok(Live { database, copy, backup: None, aside: None })
+    }
+
+    /// As [`Live::rehearse`], and the changed copy becomes `owncast.db` in the folder `to` when this is closed. Whether somebody
+    /// has the database open is not asked: whoever puts the file into place has to know.
+    ///
+    /// # Errors
+    /// It is not understood, or there is such a file already, or none can be made.
+    pub fn aside(data_dir: &Path, to: &Path) -> Result<Live, AdoptError> {
+        let path = to.join(copy::NAME);
+        let cannot = |source| AdoptError::NotWritable { path: path.clone(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(cannot)?;
+        if path.symlink_metadata().is_ok() {
+            return Err(cannot(io::ErrorKind::AlreadyExists.into()));
+        }
+        let part =
+            tempfile::Builder::new().prefix(copy::NAME).suffix(".part").tempfile_in(to).map_err(cannot)?;
+        Ok(Live { aside: Some(Aside { part, path: path.clone() }), ..Live::rehearse(data_dir)? })
     }
 
     /// Reads all that there is, which stays as it is while this is open.
@@ -86,7 +112,7 @@ impl Live {
         &mut self,
         what: impl FnOnce(&Connection) -> rusqlite::Result<R>,
     ) -> Result<R, AdoptError> {
-        let Live { database, copy, backup } = self;
+        let Live { database, copy, backup, aside: _ } = self;
         let said = |error: rusqlite::Error| said(copy, &error);
         let transaction = database.transaction_with_behavior(TransactionBehavior::Exclusive).map_err(said)?;
         let done = what(&transaction).map_err(said)?;
@@ -111,13 +137,27 @@ impl Live {
     /// # Errors
     /// What SQLite said; what was written stands in the `-wal`.
     pub fn close(self) -> Result<(), AdoptError> {
-        let Live { database, copy, backup } = self;
+        let Live { database, copy, backup, aside } = self;
         let said = |error: rusqlite::Error| said(&copy, &error);
         if backup.is_none() || nobody_else(copy.source()).is_ok() {
             database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(said)?;
             database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(said)?;
         }
-        database.close().map_err(|(_, error)| said(error))
+        database.close().map_err(|(_, error)| said(error))?;
+        aside.map_or(Ok(()), |aside| aside.put(&copy))
+    }
+}
+
+impl Aside {
+    /// Puts the closed database there, whole or not at all.
+    fn put(self, copy: &copy::Copy) -> Result<(), AdoptError> {
+        let Aside { mut part, path } = self;
+        let cannot = |source| AdoptError::NotWritable { path: path.clone(), source };
+        let mut changed = File::open(copy.database()).map_err(cannot)?;
+        io::copy(&mut changed, &mut part).map_err(cannot)?;
+        part.as_file().sync_all().map_err(cannot)?;
+        part.persist_noclobber(&path).map_err(|error| cannot(error.error))?;
+        Ok(())
     }
 }
 

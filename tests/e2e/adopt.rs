@@ -308,6 +308,32 @@ async fn what_happened_in_between_is_caught_up_with() {
     assert_eq!((&again["found"]["kept"], &again["found"]["taken"]), (&json!(1), &json!(0)), "{again:#}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
+    let (stage, data, bo, cy) = moved_in().await;
+    next_second().await;
+    assert_eq!(cy.unfollow().await.unwrap().status, 202);
+    stage.wait_followers(1).await;
+    stage.owncast.power_off().await;
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("back");
+    let give = ["--give-back", "--data-dir", data.argument(), "--to", to.to_str().unwrap()];
+    let given = adopt(&stage, &give).await;
+    assert_eq!((&given["removed"], &given["backup"]), (&json!(1), &Value::Null), "{given:#}");
+    assert_eq!(data.texts("SELECT iri FROM ap_followers").len(), 2, "the database itself is as it was");
+    assert_eq!(fs::metadata(to.join("owncast.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+    let again = says(&stage, &[&["adopt"][..], &give].concat(), 1).await;
+    assert!(again.contains("owncast.db") && again.contains("exists"), "{again}");
+    // As it is told.
+    for name in ["owncast.db-wal", "owncast.db-shm"] {
+        let _ = fs::remove_file(data.path().join(name));
+    }
+    fs::copy(to.join("owncast.db"), data.file()).unwrap();
+    assert_eq!(data.texts("SELECT iri FROM ap_followers"), [bo.id()]);
+    assert_eq!(data.texts("PRAGMA integrity_check"), ["ok"]);
+}
+
 /// Only root outside of any container can tell whether anybody has Owncast's database open.
 #[tokio::test(flavor = "multi_thread")]
 async fn root_of_the_whole_machine_finishes_and_gives_back_and_nobody_else() {

@@ -1,5 +1,6 @@
 //! `adopt --give-back`: with Owncast stopped, followers, blocks and posts go back into its database.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
 use crate::adopt::{interrupted, read_identity};
 use crate::cli::files::{Places, unexpected};
-use crate::cli::text::{counted, json};
+use crate::cli::text::{counted, json, quoted};
 use crate::cli::{Failure, Outcome};
 use crate::config::keyfile;
 use crate::control::protocol::adopt::{Adopted, Adopting};
@@ -30,6 +31,8 @@ struct Done {
     given: Given,
     dry_run: bool,
     backup: Option<PathBuf>,
+    /// Where the changed copy is that is to be put into place.
+    copy: Option<PathBuf>,
     /// The last Update, if the agent runs.
     update: Option<String>,
 }
@@ -40,7 +43,11 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
     // Asked before the database is opened: what is refused leaves no copy of it.
     let (of, _) = may(&hand, &read_identity(data_dir)?)?;
-    let mut live = if args.dry_run { Live::rehearse(data_dir) } else { Live::open(data_dir) }?;
+    let mut live = match &args.to {
+        Some(to) => Live::aside(data_dir, to),
+        None if args.dry_run => Live::rehearse(data_dir),
+        None => Live::open(data_dir),
+    }?;
     let (identity, found) = live.everything()?;
     let known: Vec<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
     let (blocked, go_live_message) = settings(&hand)?;
@@ -79,8 +86,9 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
             }
         }
     };
-    let done = Done { given, dry_run: args.dry_run, backup, update };
-    if as_json { json(&done) } else { Ok(what_was_done(&done, places)) }
+    let copy = args.to.as_ref().map(|to| to.join("owncast.db"));
+    let done = Done { given, dry_run: args.dry_run, backup, copy, update };
+    if as_json { json(&done) } else { Ok(what_was_done(&done, places, data_dir)) }
 }
 
 fn same_key(one: &str, other: &str) -> bool {
@@ -148,7 +156,23 @@ fn settings(hand: &Hand<'_>) -> Result<(Vec<String>, Option<String>), Failure> {
     }
 }
 
-fn what_was_done(done: &Done, places: &Places) -> String {
+/// How the copy gets into its place. Written over, the database keeps its owner and mode.
+fn by_hand(copy: &Path, data_dir: &Path) -> String {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (copy, place) = (absolute(copy), absolute(data_dir).join("owncast.db"));
+    let beside = |suffix: &str| quoted(&OsString::from_iter([place.as_os_str(), OsStr::new(suffix)]));
+    format!(
+        "Nothing has changed in Owncast's database yet. The changed copy is {}; it holds the key. While Owncast is still stopped, \
+         keep the files of the old one somewhere, and put the copy into their place:\n  cp {} {}\n  rm -f {} {}\n",
+        copy.display(),
+        quoted(copy.as_os_str()),
+        beside(""),
+        beside("-wal"),
+        beside("-shm")
+    )
+}
+
+fn what_was_done(done: &Done, places: &Places, data_dir: &Path) -> String {
     let given = &done.given;
     let mut text = format!(
         "{}: {} new there, {} removed who have left, {}, {} in all.\n",
@@ -163,11 +187,16 @@ fn what_was_done(done: &Done, places: &Places) -> String {
             "Owncast's key was another one; the agent's stands there now, since followers know it.\n",
         );
     }
-    let Some(backup) = &done.backup else {
-        text.push_str(told::DRY);
-        return text;
-    };
-    text.push_str(&format!("The database as it was is in {}; it holds the key.\n", backup.display()));
+    match (&done.backup, &done.copy) {
+        (Some(backup), _) => {
+            text.push_str(&format!("The database as it was is in {}; it holds the key.\n", backup.display()));
+        }
+        (None, Some(copy)) => text.push_str(&by_hand(copy, data_dir)),
+        (None, None) => {
+            text.push_str(told::DRY);
+            return text;
+        }
+    }
     if done.update.is_some() {
         text.push_str(&format!(
             "Followers are told of the profile a last time: let the agent run until they were ({}).\n",

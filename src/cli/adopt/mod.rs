@@ -44,6 +44,11 @@ pub struct Args {
     /// With Owncast stopped: give followers, blocks and posts back to it
     #[arg(long, conflicts_with = "undo")]
     pub give_back: bool,
+    /// With --give-back: leave Owncast's database as it is, and make a changed copy of it in this folder
+    ///
+    /// For who cannot be root of the whole machine, as inside of a container. What is left to do by hand is printed.
+    #[arg(long, value_name = "DIR", requires = "give_back", conflicts_with = "dry_run")]
+    pub to: Option<PathBuf>,
     /// Take back what was taken over and has not changed since
     ///
     /// Says whose followers these are, and asks before it does it.
