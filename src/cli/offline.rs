@@ -38,16 +38,25 @@ impl Owner {
         Owner { uid, gid }
     }
 
-    /// Whether this user may read a file, as far as its own mode tells.
+    /// The user's number.
+    pub(super) fn uid(self) -> u32 {
+        self.uid
+    }
+
+    /// Whether this user may read a file, as far as its mode tells and those of the folders that it is in.
     pub(super) fn may_read(self, file: &Path) -> bool {
-        std::fs::metadata(file).is_ok_and(|found| {
-            let bit = match () {
-                () if found.uid() == self.uid => 0o400,
-                () if found.gid() == self.gid => 0o040,
-                () => 0o004,
-            };
-            found.mode() & bit != 0
-        })
+        let may = |path: &Path, bit: u32| {
+            std::fs::metadata(path).is_ok_and(|found| {
+                let shift = match () {
+                    () if found.uid() == self.uid => 6,
+                    () if found.gid() == self.gid => 3,
+                    () => 0,
+                };
+                found.mode() >> shift & bit != 0
+            })
+        };
+        let real = std::fs::canonicalize(file);
+        real.is_ok_and(|real| may(&real, 0o4) && real.ancestors().skip(1).all(|folder| may(folder, 0o1)))
     }
 
     /// Whom the folder belongs to, if we are root and it does not belong to root.

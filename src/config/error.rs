@@ -96,7 +96,7 @@ impl ConfigError {
 
     /// Root would give the password in `file` to another user, and somebody other than root decides which file that is: who
     /// may write `loose`.
-    pub(crate) fn of_handing_over(file: &Path, loose: &Path) -> Self {
+    pub(crate) fn of_handing_over(file: &Path, loose: &Path, owner: u32) -> Self {
         let (file, loose) = (file.display(), loose.display());
         Self::new(format!(
             "root does not hand on what is in {file}, which the store's owner may not read: others than root may write \
@@ -104,8 +104,8 @@ impl ConfigError {
         ))
         .field("owncast.admin-password-file")
         .allowed(format!(
-            "a configuration that root alone may write (chown root:root {loose}; chmod go-w {loose}), or a password file that \
-             the store's owner may read"
+            "a password file that the store's owner may read (chown {owner} {file}), or a configuration where root alone may \
+             write, such as /etc/owncast-herald"
         ))
     }
 

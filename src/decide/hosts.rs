@@ -126,7 +126,9 @@ pub fn after(host: Host, contact: Contact, now: Timestamp, entropy: u64) -> Host
             Host { asked, alarm: host.alarm, ..Host::well(&host.host, now) }
         }
         // Sent before the pause began: it tells nothing new.
-        Contact::Failed(_) if host.until.is_some_and(|until| until > now) => Host { asked, ..host },
+        Contact::Failed(_) if host.until.is_some_and(|until| until > now) && !of_another_time(&host, now) => {
+            Host { asked, ..host }
+        }
         Contact::Failed(_) => {
             let failures = host.failures.saturating_add(1);
             let since = host.since.unwrap_or(now);

@@ -1,10 +1,16 @@
 //! Pure: whether it is we who reach nobody. A dead uplink or resolver looks like the death of every server at once; none of them
 //! is to be left alone for it when the network is back.
+//!
+//! Whoever has many dead servers must not make us believe it for long: an owner's are one, and those of an owner count only
+//! once until one of them has answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// So many servers of which nothing bad was known do not go out of reach in a row, with nobody answering meanwhile.
+use crate::bounded::Bounded;
+use crate::model::owner::owner_of_host;
+
+/// So many owners' servers of which nothing bad was known do not go out of reach in a row, with nobody answering meanwhile.
 const MANY: usize = 20;
 /// Nor do so few, if they are all that were asked.
 const ALL: usize = 5;
@@ -14,6 +20,8 @@ const PROBES: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// and at most: it doubles.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Owners remembered that counted once.
+const OWNERS: usize = 4096;
 
 /// Whose fault a failed connection is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +38,12 @@ pub(super) enum Fault {
 pub(super) struct Outage {
     /// When somebody last answered; at first, when we began.
     answered: Instant,
-    /// Servers out of reach since then of which nothing bad was known.
-    failed: BTreeSet<String>,
+    /// Servers out of reach since then of which nothing bad was known, by owner.
+    failed: BTreeMap<String, BTreeSet<String>>,
+    /// Owners of servers for which we believed in an outage that ended, and which have not answered since.
+    counted: Bounded<String, ()>,
+    /// Owners of what was let out in this outage: others go first.
+    tried: BTreeSet<String>,
     /// Requests in flight.
     under_way: usize,
     /// When to let out the next requests, and the pause behind them, while it is ourselves.
@@ -40,7 +52,14 @@ pub(super) struct Outage {
 
 impl Outage {
     pub(super) fn new(now: Instant) -> Self {
-        Outage { answered: now, failed: BTreeSet::new(), under_way: 0, next: None }
+        Outage {
+            answered: now,
+            failed: BTreeMap::new(),
+            counted: Bounded::new(OWNERS),
+            tried: BTreeSet::new(),
+            under_way: 0,
+            next: None,
+        }
     }
 
     /// How many requests may be let out now.
@@ -52,13 +71,27 @@ impl Outage {
         }
     }
 
-    /// One is let out.
-    pub(super) fn lets_out(&mut self, now: Instant) {
-        if let Some((next, pause)) = &mut self.next
-            && *next <= now
-        {
+    /// One is let out, to this host.
+    pub(super) fn lets_out(&mut self, host: &str, now: Instant) {
+        let Some((next, pause)) = &mut self.next else { return };
+        self.tried.insert(owner_of_host(host));
+        if *next <= now {
             (*next, *pause) = (now + *pause, (*pause * 2).min(LONGEST_PAUSE));
         }
+    }
+
+    /// Puts those first in whose owners nobody was tried in this outage: one that answers ends it. Nothing to do without one.
+    pub(super) fn untried_first<T>(&mut self, waiting: &mut VecDeque<T>, host: impl Fn(&T) -> &str) {
+        if self.next.is_none() || waiting.is_empty() {
+            return;
+        }
+        let (tried, mut first): (VecDeque<T>, VecDeque<T>) =
+            waiting.drain(..).partition(|one| self.tried.contains(&owner_of_host(host(one))));
+        if first.is_empty() {
+            self.tried.clear();
+        }
+        first.extend(tried);
+        *waiting = first;
     }
 
     /// How long nothing may be let out.
@@ -77,10 +110,12 @@ impl Outage {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// Somebody answered. True if nobody was in reach before.
-    pub(super) fn answers(&mut self, now: Instant) -> bool {
+    /// A host answered. True if nobody was in reach before.
+    pub(super) fn answers(&mut self, host: &str, now: Instant) -> bool {
         self.answered = now;
         self.failed.clear();
+        self.tried.clear();
+        self.counted.remove(&owner_of_host(host));
         self.next.take().is_some()
     }
 
@@ -95,14 +130,20 @@ impl Outage {
         if self.next.is_some() {
             return Fault::Ours;
         }
+        let owner = owner_of_host(host);
+        if self.counted.get(&owner).is_some() {
+            return Fault::Theirs;
+        }
         if well {
-            self.failed.insert(host.to_owned());
+            self.failed.entry(owner).or_default().insert(host.to_owned());
         }
         if self.failed.len() < if self.under_way == 0 { ALL } else { MANY } {
             return Fault::Theirs;
         }
         self.next = Some((now + FIRST_PAUSE, 2 * FIRST_PAUSE));
-        Fault::OursSince(std::mem::take(&mut self.failed))
+        let failed = std::mem::take(&mut self.failed);
+        failed.keys().for_each(|owner| self.counted.insert(owner.clone(), ()));
+        Fault::OursSince(failed.into_values().flatten().collect())
     }
 }
 
@@ -167,13 +208,58 @@ mod tests {
         let start = Instant::now();
         let mut outage = Outage::new(start);
         assert_eq!(fails(&mut outage, start, 1, 0..4, true), "tttt");
-        assert!(!outage.answers(start + seconds(10)), "there was no outage");
+        assert!(!outage.answers("50", start + seconds(10)), "there was no outage");
         assert_eq!(fails(&mut outage, start, 9, 0..30, true), "t".repeat(30), "begun before it");
         assert_eq!(fails(&mut outage, start, 11, 0..4, true), "tttt");
         assert_eq!(fails(&mut outage, start, 12, 4..6, true), "t!", "those before count");
-        assert!(outage.answers(start + seconds(20)));
+        assert!(outage.answers("0", start + seconds(20)));
         assert_eq!(outage.places(start), usize::MAX);
         assert_eq!(fails(&mut outage, start, 21, 0..1, true), "t");
+    }
+
+    #[test]
+    fn the_same_dead_servers_are_believed_once() {
+        let start = Instant::now();
+        let mut outage = Outage::new(start);
+        assert_eq!(fails(&mut outage, start, 1, 0..5, true), "tttt!");
+        assert!(outage.answers("50", start + seconds(10)));
+        assert_eq!(fails(&mut outage, start, 11, 0..5, true), "ttttt", "they were dead all along");
+        // One that answers may be taken for our own fault again.
+        outage.answers("0", start + seconds(20));
+        assert_eq!(fails(&mut outage, start, 21, 0..1, true), "t");
+        assert_eq!(fails(&mut outage, start, 22, 10..14, true), "ttt!");
+    }
+
+    #[test]
+    fn any_number_of_names_are_their_owners() {
+        let start = Instant::now();
+        let mut outage = Outage::new(start);
+        for number in 0..1000 {
+            outage.begins();
+            outage.ends();
+            let (began, host) = (start + seconds(1), format!("n{number}.evil.example"));
+            assert_eq!(outage.out_of_reach(&host, began, true, began), Fault::Theirs);
+        }
+    }
+
+    #[test]
+    fn in_an_outage_those_go_first_who_have_not_been_tried() {
+        let start = Instant::now();
+        let mut outage = Outage::new(start);
+        let order = |outage: &mut Outage| {
+            let mut waiting =
+                VecDeque::from(["a.evil.example", "b.evil.example", "peer.example", "c.evil.example"]);
+            outage.untried_first(&mut waiting, |host| host);
+            waiting.into_iter().map(|host| host.split_once('.').unwrap().0.to_owned()).collect::<String>()
+        };
+        assert_eq!(order(&mut outage), "abpeerc", "there is none");
+        fails(&mut outage, start, 1, 0..5, true);
+        outage.lets_out("a.evil.example", start + seconds(60));
+        assert_eq!(order(&mut outage), "peerabc");
+        outage.lets_out("peer.example", start + seconds(120));
+        assert_eq!(order(&mut outage), "abpeerc", "all were");
+        outage.lets_out("peer.example", start + seconds(180));
+        assert_eq!(order(&mut outage), "abcpeer", "and begin anew");
     }
 
     #[test]
@@ -188,7 +274,7 @@ mod tests {
             assert_eq!((outage.places(now), outage.wait(now)), (0, Some(seconds(pause))));
             now += seconds(pause);
             assert_eq!((outage.places(now), outage.wait(now)), (PROBES, None));
-            (0..PROBES).for_each(|_| outage.lets_out(now));
+            (0..PROBES).for_each(|_| outage.lets_out("0", now));
         }
     }
 }

@@ -32,8 +32,8 @@ pub(super) enum Reach {
     Answered { ahead: Option<i64> },
     /// It went out, or nothing was asked.
     Unknown,
-    /// None was made, from then on; `denied` by this machine.
-    NoWay { began: Instant, denied: bool },
+    /// None was made, from then on.
+    NoWay { began: Instant },
 }
 
 /// A job, how it ended, and what that told of its host.
@@ -91,8 +91,7 @@ pub(super) fn concluded(
     let reach = match sent.reply {
         Reply::Status(..) => Reach::Answered { ahead: None },
         Reply::OtherTime(ahead) => Reach::Answered { ahead: Some(ahead) },
-        Reply::NotConnected => Reach::NoWay { began: sent.began, denied: false },
-        Reply::NotSent => Reach::NoWay { began: sent.began, denied: true },
+        Reply::NotConnected | Reply::NotSent => Reach::NoWay { began: sent.began },
         Reply::NoAnswer | Reply::Refused => Reach::Unknown,
     };
     Outcome { ending, contact, reach, at, held }

@@ -243,6 +243,9 @@ impl Pump {
     fn refill(&mut self) -> Result<(), StoreError> {
         (self.look, self.looked) = (false, Instant::now());
         let room = WINDOW.saturating_sub(self.held.len());
+        // What is tried again leaves some to what is new.
+        let again = self.waiting.iter().filter(|held| held.job.attempt.is_some()).count();
+        let room_again = room.min((WINDOW - WINDOW / 4).saturating_sub(again));
         let now = Timestamp::now();
         let hosts = &self.hosts;
         let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
@@ -255,19 +258,20 @@ impl Pump {
                 return None;
             }
             let mut shares = Shares::new(view, now, &in_memory);
-            let (mut jobs, next_due) = due(held, &mut shares, room);
+            let (mut jobs, next_due) = due(held, &mut shares, room_again);
             let mut idle = Vec::new();
-            let next_alarm = rested(held, &mut shares, room, &mut jobs, &mut idle);
+            let next_alarm = rested(held, &mut shares, room_again, &mut jobs, &mut idle);
+            let full = jobs.len() >= room_again;
             first_passes(held, &mut shares, passes, room, &mut jobs);
             let next = [next_due, next_alarm].into_iter().flatten().min();
             let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
-            Some((jobs, idle, next, counts, further.then(|| engaged::next_pages(view, now))))
+            Some((jobs, full, idle, next, counts, further.then(|| engaged::next_pages(view, now))))
         })?;
-        let Some((found, idle, next, (hosts, inboxes), further)) = found else {
+        let Some((found, full, idle, next, (hosts, inboxes), further)) = found else {
             self.more = true;
             return Ok(());
         };
-        self.more = found.len() >= room;
+        self.more = full || found.len() >= room;
         self.overdue = overdue(self.overdue, found.len());
         // What waits for others of its host comes to its turn when they are done.
         let passed_by = !self.more && self.passes.values().any(|pass| pass.next.is_some());
@@ -312,6 +316,7 @@ impl Pump {
         let mut starting = std::mem::take(&mut self.begun);
         let mut kept = Vec::new();
         let mut places = self.outage.places(Instant::now());
+        self.outage.untried_first(&mut self.waiting, |held| held.host.as_str());
         while places > 0
             && self.fast.available_permits() > 0
             && let Some(held) = self.waiting.pop_front()
@@ -348,12 +353,12 @@ impl Pump {
         for ((held, permit), worth) in starting.into_iter().zip(looks) {
             let ending = match (worth, self.activities.get(&held.job.outgoing)) {
                 (Worth::Send, Some(_)) if !held.begun => {
-                    self.outage.lets_out(Instant::now());
+                    self.outage.lets_out(&held.host, Instant::now());
                     self.asking.push((Held { begun: true, ..held }, permit));
                     continue;
                 }
                 (Worth::Send, Some(activity)) => {
-                    self.outage.lets_out(Instant::now());
+                    self.outage.lets_out(&held.host, Instant::now());
                     sending.push((held, activity.outgoing.kind, activity.letter.clone(), permit));
                     continue;
                 }

@@ -66,6 +66,8 @@ pub struct Budgets {
     pub slow_queue: usize,
     /// Of the same, so many running or waiting that one client causes; one of them at once.
     pub slow_queue_of_source: usize,
+    /// So many slow hosts of one owner make all of theirs slow: each name below one's own would be a host that nobody knows.
+    pub slow_hosts_of_owner: u32,
     /// Longest wait for a turn.
     pub wait: Duration,
 }
@@ -84,6 +86,7 @@ impl Default for Budgets {
             slow_at_once: 4,
             slow_queue: 32,
             slow_queue_of_source: 8,
+            slow_hosts_of_owner: 3,
             wait: Duration::from_secs(10),
         }
     }
@@ -97,18 +100,22 @@ impl Budgets {
         Self { all, kept, slow_at_once: 2, slow_queue: 16, ..Self::default() }
     }
 
-    /// For clients that have proved signatures of the owner whose hosts are asked: what strangers use up is not theirs.
+    /// For clients that have proved signatures of the host that is asked: what strangers use up is not theirs. Who waits for long
+    /// here waits with strangers instead.
     pub(super) fn of_proven() -> Self {
-        let most = Share { at_once: 4, queue: 64, per_minute: 200 };
+        let most = Share { at_once: 4, queue: 64, per_minute: 300 };
+        let alone = Share { at_once: 2, queue: 32, per_minute: 200 };
         Self {
-            all: Share { at_once: 8, queue: 128, per_minute: 600 },
+            all: Share { at_once: 8, queue: 128, per_minute: 900 },
             host: most,
             owner: most,
-            source: most,
-            source_at_owner: most,
-            network: most,
-            network_at_owner: most,
+            source: alone,
+            source_at_owner: alone,
+            network: alone,
+            network_at_owner: alone,
             kept: Kept { at_once: 0, queue: 0, ..Self::default().kept },
+            slow_hosts_of_owner: u32::MAX,
+            wait: Duration::from_secs(3),
             ..Self::default()
         }
     }
@@ -118,8 +125,6 @@ impl Budgets {
 const RATES: usize = 4096;
 /// What is left to every client for as long as anything is.
 const LEAST: u32 = 2;
-/// So many slow hosts of one owner make all of theirs slow: each name below one's own would be a host that nobody knows.
-const SLOW_HOSTS: u32 = 3;
 
 pub(super) struct Budget {
     limits: Budgets,
@@ -147,12 +152,16 @@ struct State {
     slow_sources: Lanes<Source>,
     slow_hosts: Bounded<String, Timestamp>,
     slow_owners: Bounded<String, (Timestamp, u32)>,
+    slow_hosts_of_owner: u32,
 }
 
 impl State {
     fn is_slow(&mut self, host: &str, owner: &str, now: Timestamp) -> bool {
         self.slow_hosts.get(host).is_some_and(|until| now < *until)
-            || self.slow_owners.get(owner).is_some_and(|(until, hosts)| now < *until && *hosts >= SLOW_HOSTS)
+            || self
+                .slow_owners
+                .get(owner)
+                .is_some_and(|(until, hosts)| now < *until && *hosts >= self.slow_hosts_of_owner)
     }
 }
 
@@ -329,6 +338,7 @@ impl Budget {
             }),
             slow_hosts: Bounded::new(RATES),
             slow_owners: Bounded::new(RATES),
+            slow_hosts_of_owner: limits.slow_hosts_of_owner,
         };
         Self {
             limits,

@@ -252,10 +252,10 @@ impl Fetcher {
         self.memory().actors.learn(known, true);
     }
 
-    /// A signature of this actor's was good: it is not forgotten for those who prove nothing, and what its server sends from
-    /// there is looked into when they have used up what they have.
-    pub fn proved(&self, actor: &RemoteActor, source: Option<Source>) {
-        self.memory().actors.proved(actor.id.as_str());
+    /// A signature by this key of this actor's was good: neither is forgotten for those who prove nothing, and what its server
+    /// sends from there is looked into when they have used up what they have.
+    pub fn proved(&self, actor: &RemoteActor, key: &Url, source: Option<Source>) {
+        self.memory().proved(actor, &key[..Position::AfterQuery]);
         if let Some(source) = source {
             self.turns.proved(&authority(&actor.id), source);
         }
@@ -371,7 +371,7 @@ impl Fetcher {
         if let Some(known) = memory.actors.get(address) {
             return Some(known.clone());
         }
-        let owner = memory.owners.get(address)?.clone();
+        let owner = memory.owner(address)?;
         let known = memory.actors.get(owner.as_str())?.clone();
         // A key that is a document of its own counts for as long as its owner's newest document lists it.
         if known.actor.elsewhere.contains(key_id)
@@ -416,7 +416,7 @@ impl Fetcher {
                 let known = Known { actor: Arc::clone(&actor), fetched_at: now };
                 let weight = actor.weight();
                 if actor.id != *address {
-                    memory.owners.insert(address.to_string(), actor.id.clone());
+                    memory.learn_owner(address.to_string(), actor.id.clone());
                     if actor.elsewhere.iter().any(|key| without_fragment(key) == *address) {
                         memory.adopted.insert_weighing(weight, address.to_string(), known.clone());
                     }

@@ -18,8 +18,9 @@ const FAILURES: usize = 1 << 20;
 /// Everything here is keyed by addresses without fragment.
 pub(super) struct Memory {
     pub(super) actors: Actors,
-    /// Keys with an address of their own: to the actor's id.
-    pub(super) owners: Bounded<String, Url>,
+    /// Keys with an address of their own: to the actor's id. Those that have proved something apart, as actors are.
+    owners: Bounded<String, Url>,
+    proven_owners: Bounded<String, Url>,
     /// The actor with the key that is a document of its own, by the key's address: an actor may have several, and each is
     /// as fresh as its own document.
     pub(super) adopted: Bounded<String, Known>,
@@ -34,9 +35,35 @@ impl Memory {
         Memory {
             actors: Actors::new(actors),
             owners: Bounded::new(OWNERS),
+            proven_owners: Bounded::new(OWNERS),
             adopted: Bounded::new(actors / 4),
             failures: Bounded::new(FAILURES),
             in_vain: Bounded::new(FAILURES / 64),
+        }
+    }
+
+    /// Whose key has this address, if that is not the actor's own.
+    pub(super) fn owner(&mut self, key: &str) -> Option<Url> {
+        match self.proven_owners.get(key) {
+            Some(owner) => Some(owner.clone()),
+            None => self.owners.get(key).cloned(),
+        }
+    }
+
+    pub(super) fn learn_owner(&mut self, key: String, owner: Url) {
+        if self.proven_owners.get(&key).is_some() {
+            self.proven_owners.insert(key, owner);
+        } else {
+            self.owners.insert(key, owner);
+        }
+    }
+
+    /// An actor has proved something with the key of this address.
+    pub(super) fn proved(&mut self, actor: &RemoteActor, key: &str) {
+        self.actors.proved(actor.id.as_str());
+        if let Some(owner) = self.owners.get(key).cloned() {
+            self.owners.remove(key);
+            self.proven_owners.insert(key.to_owned(), owner);
         }
     }
 }

@@ -13,15 +13,16 @@ use crate::model::owner::owner_of_host;
 
 /// Owners remembered.
 const OWNERS: usize = 4096;
-/// Clients remembered of each: a large server sends from several addresses.
-const CLIENTS: usize = 16;
+/// Clients with a host remembered of each: a large server sends from several addresses.
+const CLIENTS: usize = 32;
 
-/// Turns to fetch, for strangers and for clients that have proved signatures of the owner whose hosts are asked: a server that
-/// sends a hundred activities of people whom we do not know yet is none that invents them.
+/// Turns to fetch, for strangers and for clients that have proved signatures of the host that is asked: a server that sends a
+/// hundred activities of people whom we do not know yet is none that invents them.
 pub(super) struct Turns {
     strangers: Budget,
     proven: Budget,
-    standing: Mutex<Bounded<String, VecDeque<Source>>>,
+    /// By owner, so that names below one's own do not make us forget everybody else.
+    standing: Mutex<Bounded<String, VecDeque<(Source, String)>>>,
 }
 
 impl Turns {
@@ -33,15 +34,20 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn to fetch from `host`, which `source` causes if somebody outside does.
+    /// Waits for a turn to fetch from `host`, which `source` causes if somebody outside does. Who has proved something has what
+    /// strangers have as well.
     pub(super) async fn turn(
         &self,
         host: &str,
         source: Option<Source>,
         now: Timestamp,
     ) -> Result<Turn, FetchError> {
-        let budget = if self.is_proven(host, source) { &self.proven } else { &self.strangers };
-        budget.turn(host, source, now).await
+        if self.is_proven(host, source)
+            && let Ok(turn) = self.proven.turn(host, source, now).await
+        {
+            return Ok(turn);
+        }
+        self.strangers.turn(host, source, now).await
     }
 
     /// A host took long.
@@ -56,20 +62,24 @@ impl Turns {
         let owner = owner_of_host(host);
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(clients) = standing.get(&owner) else {
-            standing.insert(owner, VecDeque::from([source]));
+            standing.insert(owner, VecDeque::from([(source, host.to_owned())]));
             return;
         };
-        if !clients.contains(&source) {
+        if !has(clients, host, source) {
             clients.truncate(CLIENTS - 1);
-            clients.push_front(source);
+            clients.push_front((source, host.to_owned()));
         }
     }
 
     fn is_proven(&self, host: &str, source: Option<Source>) -> bool {
         let Some(source) = source else { return false };
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        standing.get(&owner_of_host(host)).is_some_and(|clients| clients.contains(&source))
+        standing.get(&owner_of_host(host)).is_some_and(|clients| has(clients, host, source))
     }
+}
+
+fn has(clients: &VecDeque<(Source, String)>, host: &str, source: Source) -> bool {
+    clients.iter().any(|(client, of)| *client == source && of == host)
 }
 
 #[cfg(test)]
@@ -89,13 +99,30 @@ mod tests {
         turns.proved("peer.example", from(2));
         for (host, client, ok) in [
             ("peer.example", 2, true),
-            ("sub.peer.example", 2, true),
+            ("sub.peer.example", 2, false),
             ("peer.example", 1, false),
             ("victim.example", 2, false),
         ] {
             assert_eq!(turns.turn(host, Some(from(client)), now).await.is_ok(), ok, "{host} for {client}");
         }
         assert!(turns.turn("peer.example", None, now).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_proved_something_is_no_worse_off_than_a_stranger() {
+        let turns = Turns::new(Budgets::default());
+        let now = Timestamp::UNIX_EPOCH;
+        turns.proved("peer.example", from(1));
+        let mut begun = 0;
+        while turns.turn("peer.example", Some(from(1)), now).await.is_ok() {
+            begun += 1;
+        }
+        let alone = Budgets::of_proven().source_at_owner.per_minute;
+        assert_eq!(begun, alone + Budgets::default().source_at_owner.per_minute);
+        // One that has proved something leaves as much to another.
+        turns.proved("other.peer.example", from(2));
+        assert!(turns.turn("other.peer.example", Some(from(2)), now).await.is_ok());
+        assert!(turns.turn("peer.example", Some(from(3)), now).await.is_ok());
     }
 
     #[test]

@@ -172,7 +172,7 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
     };
     match looked {
         Ok(Some(owner)) if owner.id == actor => {
-            engine.fetcher.proved(&owner, source);
+            engine.fetcher.proved(&owner, &key, source);
             let (person, stamp) = (Arc::clone(owner.person()), stamp(&unverified, arrived));
             return Ok(Verified::by_signature(incoming, person, host, stamp, unverified));
         }

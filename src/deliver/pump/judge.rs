@@ -19,18 +19,18 @@ impl Pump {
     pub(super) fn judge(&mut self, outcome: &mut Outcome) {
         let now = Instant::now();
         self.outage.ends();
-        let (began, denied) = match outcome.reach {
+        let began = match outcome.reach {
             Reach::Answered { ahead } => {
-                if self.outage.answers(now) {
+                if self.outage.answers(&outcome.held.host, now) {
                     tracing::info!(target: "herald::deliver", "servers can be reached again: what waits is sent");
                 }
                 return self.tell_of_clock(ahead, &outcome.held.host, now);
             }
             Reach::Unknown => return,
-            Reach::NoWay { began, denied } => (began, denied),
+            Reach::NoWay { began } => began,
         };
         let host = &outcome.held.host;
-        let well = denied || self.store.look(|view| hosts::failures(view, host) == 0).unwrap_or(false);
+        let well = self.store.look(|view| hosts::failures(view, host) == 0).unwrap_or(false);
         match self.outage.out_of_reach(host, began, well, now) {
             Fault::Theirs => return,
             Fault::Ours => {}
