@@ -163,7 +163,7 @@ async fn a_spent_budget_does_not_tell_who_is_blocked() {
             let request = forged(&target.stage, &format!("{actor}#main-key"), &target.follow_by(&actor));
             let answer = whole(&target, &from(client, &request)).await;
             let busy = answer.starts_with("HTTP/1.1 503");
-            assert!(!busy || number >= 124, "{number}: {answer}");
+            assert!(!busy || number >= 120, "{number}: {answer}");
             told.insert(answer.replace(&actor, "<actor>"));
             if busy {
                 return told;
@@ -171,7 +171,7 @@ async fn a_spent_budget_does_not_tell_who_is_blocked() {
         }
         panic!("never told: {told:?}");
     };
-    let (about_open, about_shut) = tokio::join!(told(&open, "203.0.113.3"), told(&shut, "203.0.113.4"));
+    let (about_open, about_shut) = tokio::join!(told(&open, "203.0.113.3"), told(&shut, "198.51.100.4"));
     assert_eq!(about_open.len(), 2, "{about_open:?}");
     assert_eq!(about_open, about_shut);
     never_contacted(&shut);
