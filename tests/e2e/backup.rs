@@ -222,11 +222,18 @@ async fn root_leaves_nothing_of_its_own_in_the_store() {
             assert_eq!(std::fs::metadata(&file).unwrap().uid(), owner, "{}", file.display());
         }
     }
-    // The agent itself, in a store that is there and in one that is not there yet; only root may read the password.
+    // The agent itself, in a store that is there and in one that is not there yet; only root may read the password, and only
+    // root may say where that is.
     let password = root_only.join("password");
     std::fs::write(&password, format!("{}\n", stage.owncast.config().admin_password)).unwrap();
     stage.agent.set("owncast.admin-password-file", &format!("{:?}", text(&password)));
-    std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    let home = stage.agent.path("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::rename(&store, home.join("store")).unwrap();
+    give_away(&home, NOBODY);
+    let store = home.join("store");
+    stage.agent.set("store.path", &format!("{:?}", text(&store)));
     for wishes in [&[][..], &["--replace", "--new-identity"]] {
         stage.agent.launch_with(wishes);
         stage.agent.wait_ready().await;
