@@ -9,7 +9,7 @@ use crate::model::delivery::{
 };
 use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
-use crate::model::host::Resting;
+use crate::model::host::{Resting, activity_of_resting, resting_prefix};
 use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::{Draft, Record, View};
 
@@ -29,6 +29,8 @@ pub struct Job {
     pub number: Option<u32>,
     /// Attempts made so far.
     pub tries: u32,
+    /// How many of them ended with a refused signature.
+    pub unauthorised: u32,
     /// An earlier attempt may have been received.
     pub uncertain: bool,
     /// Full key of the attempt record this came from.
@@ -62,6 +64,7 @@ impl Job {
             inbox: attempt.inbox,
             number: attempt.number,
             tries: attempt.tries,
+            unauthorised: attempt.unauthorised,
             uncertain: attempt.uncertain,
             attempt: Some(key),
             why: attempt.why.map(String::into_boxed_str),
@@ -72,7 +75,8 @@ impl Job {
     fn again(&self, due: Timestamp, tries: u32, uncertain: bool) -> Attempt {
         let why = self.why.as_ref().map(|why| why.chars().take(WHY).collect());
         let (inbox, number) = (self.inbox.clone(), self.number);
-        Attempt { due, outgoing: self.outgoing, inbox, number, tries, uncertain, why }
+        let unauthorised = self.unauthorised;
+        Attempt { due, outgoing: self.outgoing, inbox, number, tries, unauthorised, uncertain, why }
     }
 }
 
@@ -161,10 +165,10 @@ pub fn tally(view: &dyn View, outgoing: &Outgoing) -> Tally {
 fn taken_back(view: &dyn View, job: &Job) -> bool {
     match (&job.attempt, job.number) {
         (Some(key), _) => view.get_bytes(key).is_none(),
-        (None, Some(number)) => byte_of(view, job.outgoing, number).is_some_and(|byte| {
-            let state = InboxState::of(byte);
-            state == InboxState::None || state.given_up()
-        }),
+        // What the first pass took waits until this is written.
+        (None, Some(number)) => {
+            byte_of(view, job.outgoing, number).is_some_and(|byte| !InboxState::of(byte).waits())
+        }
         (None, None) => false,
     }
 }
@@ -182,31 +186,42 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         // Whose block recalled it gets nothing more either.
         return;
     }
-    if state == InboxState::Reached {
-        let mut again = Vec::new();
-        draft.view().scan_bytes(&[kind::ATTEMPT], &[kind::ATTEMPT], &mut |key, value| {
-            let of_this = activity_of_attempt(&key[1..]) == Some(job.outgoing);
-            if of_this && decode::<Attempt>(value).is_some_and(|attempt| attempt.inbox == job.inbox) {
-                again.push(key[1..].to_vec());
-            }
-            true
-        });
-        for key in again {
-            draft.delete::<Attempt>(&key);
+    for (kind, key, attempt) in made_anew(draft.view(), job) {
+        match state {
+            InboxState::Reached => draft.delete_raw(kind, &key),
+            _ => draft.put_raw(kind, &key, encode(&Attempt { uncertain: true, ..attempt })),
         }
-        if job.number.is_none() {
-            end_single(draft, job, Ending::Reached);
-        }
+    }
+    if state == InboxState::Reached && job.number.is_none() {
+        end_single(draft, job, Ending::Reached);
     }
     if let Some(number) = job.number
         && let Some(state) = match (state, known) {
             (InboxState::Reached, _) | (_, Some(InboxState::Failed)) => Some(state),
             (_, Some(InboxState::Dropped)) => Some(InboxState::DroppedInDoubt),
+            (_, Some(InboxState::Retrying)) => Some(InboxState::Uncertain),
             _ => None,
         }
     {
         mark(draft, job.outgoing, number, state);
     }
+}
+
+/// What there is to do for the activity and the inbox of a job that was taken back: kinds, keys and records.
+fn made_anew(view: &dyn View, job: &Job) -> Vec<(u8, Vec<u8>, Attempt)> {
+    let mut found = Vec::new();
+    let resting = full_key(Resting::KIND, &resting_prefix(&host_of(&job.inbox)));
+    for place in [&[kind::ATTEMPT][..], &resting] {
+        view.scan_bytes(place, place, &mut |key, value| {
+            let Some((&kind, below)) = key.split_first() else { return true };
+            let of =
+                if kind == kind::ATTEMPT { activity_of_attempt(below) } else { activity_of_resting(below) };
+            let attempt = of.filter(|of| *of == job.outgoing).and_then(|_| decode::<Attempt>(value));
+            found.extend(attempt.filter(|one| one.inbox == job.inbox).map(|one| (kind, below.to_vec(), one)));
+            true
+        });
+    }
+    found
 }
 
 /// What is to be written of a job whose time seemed to be over at that moment; nothing if it is to be sent after all.

@@ -12,10 +12,14 @@ use crate::model::delivery::OutgoingKind;
 
 /// A refused signature may be a key on its way: tried again this often.
 const UNAUTHORISED_TRIES: u32 = 3;
-/// Clocks that differ by more are reason enough to refuse a signature. The strictest peers take what is a minute ahead of them.
+/// Clocks that differ by so many seconds more than this are reason enough to refuse a signature with 401. The strictest peers
+/// take what is a minute ahead of them.
 const CLOCKS_DIFFER: u64 = 60;
-/// Shortest pause of what was refused while the clocks differ: a clock is set within seconds of having a network.
-const CLOCK_PAUSE: Duration = Duration::from_secs(10);
+/// Some say 400 or 403 for it (PeerTube does), which mean other things, too, of a server whose clock is a little off.
+const CLOCKS_DIFFER_MUCH: u64 = 300;
+/// Shortest pause of what this machine cannot send, or not with the right time: a clock is set within seconds of having a
+/// network.
+const OUR_PAUSE: Duration = Duration::from_secs(10);
 /// What a peer may ask us to wait, in seconds.
 const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=LONGEST_ASKED.as_secs();
 /// How long a host is left alone that has too much to do and does not say for how long.
@@ -58,23 +62,28 @@ pub struct About {
     pub kind: OutgoingKind,
     /// When it was made.
     pub made: Timestamp,
-    /// Attempts before this one.
+    /// Attempts before this one,
     pub tries: u32,
+    /// and how many of them ended with a refused signature.
+    pub unauthorised: u32,
 }
 
 /// Sorts a reply.
 ///
 /// Statuses as peers mean them: 401, 408, 425, 429 and 5xx other than 501 may pass, every other refusal is final, a
 /// redirect of a POST is not followed. 502 and 504 come from a proxy that does not know what became of the request. What is
-/// refused for the sake of a clock is no attempt: when that is set right, all of it can be sent.
+/// refused for the sake of a clock is no attempt, nor is what this machine could not send: when that is set right, all of it
+/// can be.
 pub fn meaning(reply: &Reply, about: About, now: Timestamp, entropy: u64) -> Meaning {
-    let About { kind, made, tries } = about;
+    let About { kind, made, tries, unauthorised } = about;
     let again = |uncertain: bool, asked: Option<Duration>| match schedule::attempt(kind, tries, entropy) {
         Some(pause) => {
             Ending::Retry { due: later(now, asked.map_or(pause, |asked| asked.max(pause))), uncertain }
         }
         None => Ending::Failed,
     };
+    // No attempt: what hinders it is not the server's, and may pass soon.
+    let once_more = || Ending::Later { due: later(now, schedule::behind(made, now).max(OUR_PAUSE)) };
     let asked_until = |asked: Option<Duration>| asked.map(|asked| later(now, asked));
     let (answered, no_answer) = (Some(Contact::Answered), Some(Contact::Failed(None)));
     // A pause that is asked for is kept with the host.
@@ -83,7 +92,9 @@ pub fn meaning(reply: &Reply, about: About, now: Timestamp, entropy: u64) -> Mea
     };
     let (ending, contact) = match *reply {
         Reply::Status(200..=299, _) => (Ending::Reached, answered),
-        Reply::Status(401, asked) if tries < UNAUTHORISED_TRIES => (again(false, asked), passes(asked)),
+        Reply::Status(401, asked) if unauthorised < UNAUTHORISED_TRIES => {
+            (again(false, asked), passes(asked))
+        }
         Reply::Status(408 | 425, asked) => (again(false, asked), passes(asked)),
         Reply::Status(429, asked) => {
             (again(false, asked), Some(Contact::Busy(later(now, asked.unwrap_or(BUSY)))))
@@ -92,12 +103,9 @@ pub fn meaning(reply: &Reply, about: About, now: Timestamp, entropy: u64) -> Mea
         Reply::Status(501, _) => (Ending::Failed, answered),
         Reply::Status(500..=599, asked) => (again(true, asked), Some(Contact::Failed(asked_until(asked)))),
         Reply::Status(..) => (Ending::Failed, answered),
-        Reply::OtherTime(_) => {
-            let pause = schedule::behind(made, now).max(CLOCK_PAUSE);
-            (Ending::Later { due: later(now, pause) }, answered)
-        }
+        Reply::OtherTime(_) => (once_more(), answered),
+        Reply::NotSent => (once_more(), None),
         Reply::NotConnected => (again(false, None), no_answer),
-        Reply::NotSent => (again(false, None), None),
         Reply::NoAnswer => (again(true, None), no_answer),
         Reply::Refused => (Ending::Failed, None),
     };
@@ -122,11 +130,16 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     Some(Duration::from_secs(seconds.clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end())))
 }
 
-/// By how many seconds the clock behind a `Date` is ahead of ours, if by enough that signatures are refused for it.
-pub fn clocks_differ(date: &str, now: Timestamp) -> Option<i64> {
+/// By how many seconds the clock behind the `Date` of an answer is ahead of ours, if that may be why it is a refusal.
+pub fn clocks_differ(status: u16, date: &str, now: Timestamp) -> Option<i64> {
+    let most = match status {
+        401 => CLOCKS_DIFFER,
+        400 | 403 => CLOCKS_DIFFER_MUCH,
+        _ => return None,
+    };
     let theirs = Timestamp::try_from(httpdate::parse_http_date(date).ok()?).ok()?;
     let ahead = theirs.duration_since(now).as_secs();
-    (ahead.unsigned_abs() > CLOCKS_DIFFER).then_some(ahead)
+    (ahead.unsigned_abs() > most).then_some(ahead)
 }
 
 #[cfg(test)]
@@ -141,7 +154,8 @@ mod tests {
     const TELLING: [u16; 11] = [200, 400, 401, 408, 410, 425, 429, 500, 501, 503, 504];
 
     fn sorted(reply: &Reply, tries: u32) -> Meaning {
-        meaning(reply, About { kind: OutgoingKind::Update, made: NOW, tries }, NOW, 7)
+        let about = About { kind: OutgoingKind::Update, made: NOW, tries, unauthorised: tries };
+        meaning(reply, about, NOW, 7)
     }
 
     fn ending(ending: Ending) -> &'static str {
@@ -205,7 +219,6 @@ mod tests {
         }
         for (reply, want, of_host) in [
             (Reply::NotConnected, "retry", "ill"),
-            (Reply::NotSent, "retry", "not asked"),
             (Reply::NoAnswer, "uncertain", "ill"),
             (Reply::Refused, "failed", "not asked"),
         ] {
@@ -240,14 +253,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_costs_no_attempt_however_often_it_is_refused() {
+    fn a_refused_signature_is_tried_again_however_much_failed_before() {
+        for (tries, unauthorised, want) in
+            [(3, 0, "retry"), (9, 2, "failed"), (8, 2, "retry"), (3, 3, "failed")]
+        {
+            let about = About { kind: OutgoingKind::Accept, made: NOW, tries, unauthorised };
+            let got = meaning(&Reply::Status(401, None), about, NOW, 7);
+            assert_eq!(ending(got.ending), want, "{tries} {unauthorised}");
+        }
+    }
+
+    #[test]
+    fn what_is_our_own_fault_costs_no_attempt_however_often() {
         for (age, pause) in [(0, 10), (10, 10), (60, 30), (3600, 1800), (20 * 3600, 3600)] {
             let now = later(NOW, Duration::from_secs(age));
             for tries in [0, 3, 100] {
-                let about = About { kind: OutgoingKind::Create, made: NOW, tries };
-                let got = meaning(&Reply::OtherTime(-7200), about, now, 7);
+                let about = About { kind: OutgoingKind::Create, made: NOW, tries, unauthorised: tries };
                 let due = later(now, Duration::from_secs(pause));
-                assert_eq!((got.ending, got.contact), (Ending::Later { due }, Some(Contact::Answered)));
+                for (reply, contact) in
+                    [(Reply::OtherTime(-7200), Some(Contact::Answered)), (Reply::NotSent, None)]
+                {
+                    let got = meaning(&reply, about, now, 7);
+                    assert_eq!((got.ending, got.contact), (Ending::Later { due }, contact));
+                }
             }
         }
     }
@@ -266,8 +294,13 @@ mod tests {
             ("today", None),
             ("", None),
         ] {
-            let got = clocks_differ(date, now);
+            let got = clocks_differ(401, date, now);
             assert!(got == ahead || date.contains("9999"), "{date}: {got:?}");
+            let much = ahead.filter(|ahead| ahead.abs() > 300);
+            for (status, want) in [(400, much), (403, much), (404, None), (500, None), (202, None)] {
+                let got = clocks_differ(status, date, now);
+                assert!(got == want || date.contains("9999"), "{status} {date}: {got:?}");
+            }
         }
     }
 
@@ -303,7 +336,7 @@ mod tests {
             let mut ended = false;
             for tries in 0..100 {
                 let reply = Reply::Status(status, asked);
-                let got = meaning(&reply, About { kind: OutgoingKind::Create, made: NOW, tries }, NOW, entropy);
+                let got = meaning(&reply, About { kind: OutgoingKind::Create, made: NOW, tries, unauthorised: 0 }, NOW, entropy);
                 match got.ending {
                     Ending::Retry { due, .. } => {
                         prop_assert!(!ended, "tried again after the end");
@@ -328,7 +361,8 @@ mod tests {
                 2 => Reply::Refused,
                 _ => Reply::Status(status, None),
             };
-            let got = meaning(&reply, About { kind, made: NOW, tries }, NOW, entropy);
+            let about = About { kind, made: NOW, tries, unauthorised: tries };
+            let got = meaning(&reply, about, NOW, entropy);
             let broken = matches!(reply, Reply::Status(500..=599, _)) && reply != Reply::Status(501, None);
             let silent = matches!(reply, Reply::NotConnected | Reply::NoAnswer);
             prop_assert_eq!(host(got.contact), match reply {

@@ -11,6 +11,7 @@ mod lanes;
 mod look;
 mod outage;
 mod outcome;
+mod owners;
 mod passes;
 mod pump;
 mod send;

@@ -46,8 +46,10 @@ pub(super) struct Outage {
     tried: BTreeSet<String>,
     /// Requests in flight.
     under_way: usize,
-    /// When to let out the next requests, and the pause behind them, while it is ourselves.
+    /// When to let out the next requests, and the pause behind them, while it is ourselves;
     next: Option<(Instant, Duration)>,
+    /// and when the last were.
+    last: Instant,
 }
 
 impl Outage {
@@ -59,6 +61,7 @@ impl Outage {
             tried: BTreeSet::new(),
             under_way: 0,
             next: None,
+            last: now,
         }
     }
 
@@ -77,6 +80,17 @@ impl Outage {
         self.tried.insert(owner_of_host(host));
         if *next <= now {
             (*next, *pause) = (now + *pause, (*pause * 2).min(LONGEST_PAUSE));
+            self.last = now;
+        }
+    }
+
+    /// There is something new for a host: if nobody of its owner was tried in this outage, that is worth a look soon. It may
+    /// have been some dead servers that were taken for us, with nothing for anybody else to send.
+    pub(super) fn hurry(&mut self, host: &str, now: Instant) {
+        let Some((next, pause)) = &mut self.next else { return };
+        let soon = now.max(self.last + FIRST_PAUSE);
+        if soon < *next && !self.tried.contains(&owner_of_host(host)) {
+            (*next, *pause) = (soon, 2 * FIRST_PAUSE);
         }
     }
 
@@ -140,7 +154,7 @@ impl Outage {
         if self.failed.len() < if self.under_way == 0 { ALL } else { MANY } {
             return Fault::Theirs;
         }
-        self.next = Some((now + FIRST_PAUSE, 2 * FIRST_PAUSE));
+        (self.next, self.last) = (Some((now + FIRST_PAUSE, 2 * FIRST_PAUSE)), now);
         let failed = std::mem::take(&mut self.failed);
         failed.keys().for_each(|owner| self.counted.insert(owner.clone(), ()));
         Fault::OursSince(failed.into_values().flatten().collect())
@@ -260,6 +274,33 @@ mod tests {
         assert_eq!(order(&mut outage), "abpeerc", "all were");
         outage.lets_out("peer.example", start + seconds(180));
         assert_eq!(order(&mut outage), "abcpeer", "and begin anew");
+    }
+
+    #[test]
+    fn what_is_new_for_others_does_not_wait_for_long() {
+        let start = Instant::now();
+        let mut outage = Outage::new(start);
+        fails(&mut outage, start, 1, 0..5, true);
+        let mut now = start + seconds(6);
+        for _ in 0..5 {
+            now += outage.wait(now).unwrap();
+            outage.lets_out("1", now);
+        }
+        assert_eq!(outage.wait(now), Some(seconds(60)));
+        now += seconds(2);
+        outage.hurry("1", now);
+        assert_eq!(outage.wait(now), Some(seconds(58)), "it was tried");
+        outage.hurry("new.example", now);
+        assert_eq!(outage.wait(now), Some(seconds(3)), "not more often than at first");
+        now += seconds(3);
+        outage.lets_out("new.example", now);
+        assert_eq!(outage.wait(now), Some(seconds(10)));
+        now += seconds(7);
+        outage.hurry("newer.example", now);
+        assert_eq!((outage.wait(now), outage.places(now)), (None, PROBES));
+        outage.answers("newer.example", now);
+        outage.hurry("newest.example", now);
+        assert_eq!(outage.places(now), usize::MAX, "there is none");
     }
 
     #[test]

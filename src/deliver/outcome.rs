@@ -12,10 +12,11 @@ use crate::decide::hosts::Contact;
 use crate::model::delivery::OutgoingKind;
 use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 
-/// A job in memory, with the host of its inbox.
+/// A job in memory, with the host of its inbox, and whose that is.
 pub(super) struct Held {
     pub(super) job: Job,
     pub(super) host: String,
+    pub(super) owner: String,
     /// It has a place at its inbox, and had one at its host.
     pub(super) started: bool,
     /// Its place at its host is free for others already.
@@ -60,12 +61,16 @@ pub(super) fn concluded(
     metrics: &Metrics,
     doubts: &mpsc::Sender<String>,
 ) -> Outcome {
+    let (tries, unauthorised) = (held.job.tries, held.job.unauthorised);
     held.job.why = Some(sent.why.as_str().into());
+    if matches!(sent.reply, Reply::Status(401, _)) {
+        held.job.unauthorised += 1;
+    }
     let (Held { job, host, .. }, at) = (&held, Timestamp::now());
     let jitter = u64::from_be_bytes(crate::random::bytes());
     let made = i64::try_from(job.outgoing.timestamp_ms()).ok();
     let made = made.and_then(|made| Timestamp::from_millisecond(made).ok()).unwrap_or(at);
-    let about = About { kind, made, tries: job.tries };
+    let about = About { kind, made, tries, unauthorised };
     let Meaning { ending, contact, look_up, ours } = classify::meaning(&sent.reply, about, at, jitter);
     let (outcome, word) = match ending {
         Ending::Reached => (DeliveryOutcome::Reached, "delivered"),
@@ -89,6 +94,10 @@ pub(super) fn concluded(
         let _ = doubts.try_send(job.inbox.clone());
     }
     let reach = match sent.reply {
+        // The first knock was answered, whatever became of the second.
+        Reply::NotConnected | Reply::NotSent | Reply::NoAnswer if sent.answered => {
+            Reach::Answered { ahead: None }
+        }
         Reply::Status(..) => Reach::Answered { ahead: None },
         Reply::OtherTime(ahead) => Reach::Answered { ahead: Some(ahead) },
         Reply::NotConnected | Reply::NotSent => Reach::NoWay { began: sent.began },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ulid::Ulid;
 
+use super::owners::OWNER_SHARE;
 use crate::decide::delivered::{self, Job};
 use crate::decide::hosts::{self, Gate};
 use crate::model::View;
@@ -13,6 +14,7 @@ use crate::model::delivery::{Attempt, Claim};
 use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
 use crate::model::host::{Resting, read_alarm_key, resting_prefix};
+use crate::model::owner::owner_of_host;
 use crate::model::record::kind;
 
 /// Jobs of one host held in memory at most: thousands of inboxes on a host that never answers must not fill the window
@@ -42,20 +44,31 @@ pub(super) struct Taken {
 
 /// What is in memory for a host: how many jobs, and whether one of them is its probe.
 pub(super) type InMemory<'v> = &'v dyn Fn(&str) -> (usize, bool);
+/// How many jobs are in memory for an owner.
+pub(super) type OfOwner<'v> = &'v dyn Fn(&str) -> usize;
 
 /// Whether each host may be asked, and how much of the window it may still take.
 pub(super) struct Shares<'v> {
     view: &'v dyn View,
     now: Timestamp,
     in_memory: InMemory<'v>,
-    /// Taken beside what is in memory.
+    of_owner: OfOwner<'v>,
+    /// Taken beside what is in memory, by host
     taken: HashMap<String, usize>,
+    /// and by owner.
+    taken_of: HashMap<String, usize>,
     gates: HashMap<String, Gate>,
 }
 
 impl<'v> Shares<'v> {
-    pub(super) fn new(view: &'v dyn View, now: Timestamp, in_memory: InMemory<'v>) -> Self {
-        Shares { view, now, in_memory, taken: HashMap::new(), gates: HashMap::new() }
+    pub(super) fn new(
+        view: &'v dyn View,
+        now: Timestamp,
+        in_memory: InMemory<'v>,
+        of_owner: OfOwner<'v>,
+    ) -> Self {
+        let (taken, taken_of, gates) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Shares { view, now, in_memory, of_owner, taken, taken_of, gates }
     }
 
     /// Jobs of a host in memory and taken.
@@ -78,11 +91,23 @@ impl<'v> Shares<'v> {
         if gate != Gate::Free {
             return Some((host, true));
         }
-        if self.held(&host) >= HOST_SHARE {
+        if self.held(&host) >= HOST_SHARE || self.left_to_owner(&host) == 0 {
             return None;
         }
-        *self.taken.entry(host.clone()).or_default() += 1;
+        self.takes(&host, 1);
         Some((host, false))
+    }
+
+    /// How many more the owner of a host may have.
+    fn left_to_owner(&self, host: &str) -> usize {
+        let owner = owner_of_host(host);
+        let held = (self.of_owner)(&owner) + self.taken_of.get(&owner).copied().unwrap_or(0);
+        OWNER_SHARE.saturating_sub(held)
+    }
+
+    fn takes(&mut self, host: &str, many: usize) {
+        *self.taken.entry(host.to_owned()).or_default() += many;
+        *self.taken_of.entry(owner_of_host(host)).or_default() += many;
     }
 }
 
@@ -217,6 +242,7 @@ pub(super) fn rested(
             Gate::Probe => 1usize.saturating_sub(in_memory),
             Gate::Line | Gate::Free => HOST_SHARE.saturating_sub(in_memory),
         };
+        let share = share.min(shares.left_to_owner(host));
         if share == 0 {
             return true;
         }
@@ -233,7 +259,7 @@ pub(super) fn rested(
             }
             true
         });
-        *shares.taken.entry(host.to_owned()).or_default() += found;
+        shares.takes(host, found);
         if !any {
             idle.push((at, host.to_owned()));
         }
@@ -293,6 +319,7 @@ pub(super) fn first_passes(
                 inbox: inbox.url,
                 number: Some(number),
                 tries: 0,
+                unauthorised: 0,
                 uncertain: number < inherited || state.may_have_it(),
                 attempt: None,
                 why: None,

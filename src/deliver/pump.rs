@@ -5,6 +5,7 @@
 
 mod finish;
 mod judge;
+mod refill;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -23,16 +24,15 @@ use super::lanes::{SLOW_LANE, slow_lane};
 use super::look::{Activity, last_look};
 use super::outage::Outage;
 use super::outcome::{Held, Outcome, concluded};
-use super::passes::{OVERDUE, Pass, Shares, Taken, begin, due, first_passes, open_passes, overdue, rested};
+use super::owners::Owners;
+use super::passes::{OVERDUE, Pass, begin};
 use super::send::{Letter, Sender};
 use crate::decide::delivered::{Ending, Worth};
-use crate::decide::engaged::{self, Page};
+use crate::decide::engaged::Page;
 use crate::decide::hosts::{Contact, Gate};
 use crate::decide::schedule;
 use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
-use crate::model::follower::ParkedInboxes;
-use crate::model::host::HostCounts;
 use crate::model::{Draft, View};
 use crate::net::{After, Client};
 use crate::store::{Store, StoreError};
@@ -71,6 +71,7 @@ pub(super) struct Pump {
     /// Inboxes with a request in flight: one at a time, so that order holds per inbox.
     busy: HashSet<String>,
     hosts: HashMap<String, Host>,
+    owners: Owners,
     /// The fan-outs whose first pass is not done.
     passes: BTreeMap<Ulid, Pass>,
     /// The activities of the last requests started.
@@ -137,6 +138,7 @@ impl Pump {
             held: HashSet::new(),
             busy: HashSet::new(),
             hosts: HashMap::new(),
+            owners: Owners::default(),
             passes: BTreeMap::new(),
             activities: HashMap::new(),
             next_due: None,
@@ -202,6 +204,7 @@ impl Pump {
         let Some(Event::Done(outcome)) = event else { return };
         let mut outcome = *outcome;
         self.judge(&mut outcome);
+        self.owners.ends(&outcome.held.owner);
         if outcome.contact == Some(Contact::Answered)
             && let Some(host) = self.hosts.get_mut(&outcome.held.host).filter(|host| !host.probed)
         {
@@ -239,77 +242,6 @@ impl Pump {
         until.unsigned_abs().min(rest).max(Duration::from_millis(1))
     }
 
-    /// Takes due attempts, what rests for hosts that may be asked, and waiting inboxes from the store while there is room.
-    fn refill(&mut self) -> Result<(), StoreError> {
-        (self.look, self.looked) = (false, Instant::now());
-        let room = WINDOW.saturating_sub(self.held.len());
-        // What is tried again leaves some to what is new.
-        let again = self.waiting.iter().filter(|held| held.job.attempt.is_some()).count();
-        let room_again = room.min((WINDOW - WINDOW / 4).saturating_sub(again));
-        let now = Timestamp::now();
-        let hosts = &self.hosts;
-        let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
-        let (held, passes) = (&self.held, &mut self.passes);
-        // Made anew at each look, it would cost as much each time.
-        let further = self.further.is_empty() && self.writing.is_none();
-        let found = self.store.look(|view| {
-            open_passes(view, passes);
-            if room == 0 {
-                return None;
-            }
-            let mut shares = Shares::new(view, now, &in_memory);
-            let (mut jobs, next_due) = due(held, &mut shares, room_again);
-            let mut idle = Vec::new();
-            let next_alarm = rested(held, &mut shares, room_again, &mut jobs, &mut idle);
-            let full = jobs.len() >= room_again;
-            first_passes(held, &mut shares, passes, room, &mut jobs);
-            let next = [next_due, next_alarm].into_iter().flatten().min();
-            let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
-            Some((jobs, full, idle, next, counts, further.then(|| engaged::next_pages(view, now))))
-        })?;
-        let Some((found, full, idle, next, (hosts, inboxes), further)) = found else {
-            self.more = true;
-            return Ok(());
-        };
-        self.more = full || found.len() >= room;
-        self.overdue = overdue(self.overdue, found.len());
-        // What waits for others of its host comes to its turn when they are done.
-        let passed_by = !self.more && self.passes.values().any(|pass| pass.next.is_some());
-        self.next_due = if passed_by { Some(next.map_or(now, |next| next.min(now))) } else { next };
-        self.admit(found, now);
-        if self.idle.is_empty() {
-            self.idle = idle;
-        }
-        match further {
-            Some(further) => self.further = further,
-            None => self.look_further = true,
-        }
-        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.hosts_shut.set(gauge(hosts.shut));
-        self.metrics.hosts_parked.set(gauge(hosts.parked));
-        self.metrics.inboxes_parked.set(gauge(inboxes.count));
-        Ok(())
-    }
-
-    fn admit(&mut self, mut found: Vec<Taken>, now: Timestamp) {
-        // At each inbox the older activity goes first, whichever list it was found in.
-        found.sort_by_key(|taken| taken.job.outgoing);
-        for Taken { job, host, aside, probe } in found {
-            self.held.insert((job.outgoing, job.inbox.clone()));
-            let lane = self.hosts.entry(host.clone()).or_default();
-            lane.held += 1;
-            lane.probed |= probe;
-            let begun = !job.to_begin();
-            let held = Held { job, host, started: false, left: false, begun };
-            if aside {
-                self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
-            } else {
-                lane.waits();
-                self.waiting.push_back(held);
-            }
-        }
-    }
-
     /// Starts every waiting job that has a free slot, host and inbox and of which the store knows that it may have been
     /// made, after a last look at whether it is still wanted. True if some were not: their slots are free for others.
     fn dispatch(&mut self) -> Result<bool, StoreError> {
@@ -324,6 +256,7 @@ impl Pump {
             let host = self.hosts.entry(held.host.clone()).or_default();
             if self.busy.contains(&held.job.inbox)
                 || !host.has_place(self.per_host)
+                || !self.owners.has_place(&held.owner)
                 || !begin(&mut self.passes, &held.job)
             {
                 kept.push(held);
@@ -335,6 +268,7 @@ impl Pump {
             };
             self.busy.insert(held.job.inbox.clone());
             host.starts();
+            self.owners.begins(&held.owner);
             places -= 1;
             starting.push((Held { started: true, ..held }, permit));
         }
@@ -373,6 +307,7 @@ impl Pump {
                 Ending::Skipped => self.metrics.delivery(DeliveryOutcome::Dropped),
                 _ => {}
             }
+            self.owners.ends(&held.owner);
             self.done.push(Outcome::unasked(held, ending, now));
         }
         for (held, kind, letter, permit) in sending {
@@ -450,7 +385,8 @@ impl Pump {
             }
         }
         let mut shut = HashSet::new();
-        for (Held { job, host, started, left, .. }, gate) in written.settled {
+        for (Held { job, host, owner, started, left, .. }, gate) in written.settled {
+            self.owners.lets_go(&owner);
             if let Some(known) = self.hosts.get_mut(&host) {
                 known.held = known.held.saturating_sub(1);
                 if started && !left {

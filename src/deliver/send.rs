@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use url::Url;
 
@@ -59,6 +59,8 @@ enum Knock {
 /// What came back, with a word for the log.
 pub(super) struct Sent {
     pub(super) began: Instant,
+    /// Some knock was answered.
+    pub(super) answered: bool,
     pub(super) reply: Reply,
     pub(super) why: String,
 }
@@ -69,7 +71,7 @@ impl Sender {
     pub(super) async fn send(&self, inbox: &str, host: &str, letter: &Letter, after: After) -> Sent {
         let began = Instant::now();
         let Ok(url) = Url::parse(inbox) else {
-            return Sent { began, reply: Reply::Refused, why: "the inbox is not an address".into() };
+            return Sent::unasked(began, "the inbox is not an address".into());
         };
         let scheme = self.schemes.first(host, Timestamp::now());
         let first = self.knock(&url, letter, scheme, after).await;
@@ -78,15 +80,15 @@ impl Sender {
             _ => return told(began, first),
         }
         let second = self.knock(&url, letter, scheme.other(), after).await;
-        if let Knock::Answered(answer) = &second {
-            if answer.status.is_success() {
+        if let (Knock::Answered(one), Knock::Answered(other)) = (&first, &second) {
+            let (one, other) = (one.status.as_u16(), other.status.as_u16());
+            if (200..300).contains(&other) {
                 self.schemes.took(host, scheme.other(), Timestamp::now());
-            } else if refuses_scheme(answer.status.as_u16()) {
-                // Neither: then what it said of the scheme that nearly all verify is the better word.
-                return told(began, if scheme == Scheme::Cavage { first } else { second });
+            } else if first_tells(scheme, one, other) {
+                return told(began, first);
             }
         }
-        told(began, second)
+        Sent { answered: true, ..told(began, second) }
     }
 
     async fn knock(&self, url: &Url, letter: &Letter, scheme: Scheme, after: After) -> Knock {
@@ -105,26 +107,45 @@ impl Sender {
     }
 }
 
+/// Which of two refusals is the better word: that of the scheme that nearly all verify. Some break at the other one, or forbid
+/// it, and what they said first may pass; but who cannot read the first at all has told of it in the second.
+fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
+    let breaks = one == 401 && (other == 403 || (500..600).contains(&other) && other != 503);
+    first == Scheme::Cavage && (refuses_scheme(other) || breaks)
+}
+
+impl Sent {
+    fn unasked(began: Instant, why: String) -> Self {
+        Sent { began, answered: false, reply: Reply::Refused, why }
+    }
+}
+
 fn told(began: Instant, knock: Knock) -> Sent {
     match knock {
-        Knock::Unsigned(cause) => Sent { began, reply: Reply::Refused, why: cause.to_string() },
+        Knock::Unsigned(cause) => Sent::unasked(began, cause.to_string()),
         Knock::Answered(answer) => {
             let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
             let (now, status) = (Timestamp::now(), answer.status.as_u16());
             let asked = header(RETRY_AFTER).and_then(|value| retry_after(value, now));
-            let refused = header(DATE).filter(|_| answer.status == StatusCode::UNAUTHORIZED);
-            match refused.and_then(|date| clocks_differ(date, now)) {
+            match header(DATE).and_then(|date| clocks_differ(status, date, now)) {
                 Some(ahead) => Sent {
                     began,
+                    answered: true,
                     reply: Reply::OtherTime(ahead),
                     why: format!("status {status}, by a clock that is {ahead} s ahead of ours"),
                 },
-                None => Sent { began, reply: Reply::Status(status, asked), why: format!("status {status}") },
+                None => Sent {
+                    began,
+                    answered: true,
+                    reply: Reply::Status(status, asked),
+                    why: format!("status {status}"),
+                },
             }
         }
         Knock::Broken(cause) => {
             let reply = match &cause {
-                // One wrong answer of a name server must not lose anything for good; the address is checked every time.
+                // One wrong answer of a name server must not lose anything for good; the address is checked every time. Nor may
+                // a certificate that is not valid yet: then all of them fail, and it is our clock that is wrong.
                 NetError::Connect(_) | NetError::Tls(_) | NetError::RefusedAddress(_) => Reply::NotConnected,
                 NetError::Ourselves(_) => Reply::NotSent,
                 NetError::Timeout(_)
@@ -133,7 +154,34 @@ fn told(began: Instant, knock: Knock) -> Sent {
                 | NetError::Encoding(_) => Reply::NoAnswer,
                 _ => Reply::Refused,
             };
-            Sent { began, reply, why: cause.to_string() }
+            Sent { began, answered: false, reply, why: cause.to_string() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_better_of_two_refusals() {
+        for (one, other, first) in [
+            (401, 401, true),
+            (400, 401, true),
+            (401, 400, true),
+            (401, 500, true),
+            (401, 502, true),
+            (401, 403, true),
+            (400, 500, false),
+            (400, 403, false),
+            (401, 503, false),
+            (401, 404, false),
+            (401, 410, false),
+            (401, 429, false),
+        ] {
+            assert_eq!(first_tells(Scheme::Cavage, one, other), first, "{one} {other}");
+            // Cavage is the second where it was not taken before.
+            assert!(!first_tells(Scheme::Rfc9421, one, other), "{one} {other}");
         }
     }
 }

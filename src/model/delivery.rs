@@ -246,6 +246,8 @@ pub struct Attempt {
     pub number: Option<u32>,
     /// Attempts made so far.
     pub tries: u32,
+    /// How many of them ended with a refused signature.
+    pub unauthorised: u32,
     /// An earlier attempt may have been received.
     pub uncertain: bool,
     /// What came of the last attempt, in [`WHY`] characters at most; `None` before the first.
@@ -258,7 +260,7 @@ pub const WHY: usize = 160;
 impl Attempt {
     /// The first attempt at the inbox of one person.
     pub fn personal(due: Timestamp, outgoing: Ulid, inbox: String) -> Self {
-        Attempt { due, outgoing, inbox, number: None, tries: 0, uncertain: false, why: None }
+        Attempt { due, outgoing, inbox, number: None, tries: 0, unauthorised: 0, uncertain: false, why: None }
     }
 }
 

@@ -158,7 +158,7 @@ proptest! {
             id: ids.0, kind: OUTGOING[what], post: ids.1, body, target,
             created: times.0, expires: times.1, chunks: tries, cursor: number.unwrap_or(0), given_up: None,
 })?;
-        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, uncertain, why };
+        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, unauthorised: tries / 2, uncertain, why };
         back(Resting(attempt.clone()))?;
         back(attempt)?;
     }

@@ -18,6 +18,8 @@ use super::{guard, tls};
 
 /// Most of a POST's answer that is read, in bytes; the rest is dropped with its connection.
 const POST_ANSWER_BYTES: usize = 64 * 1024;
+/// Longest that it is waited for.
+const POST_ANSWER_TIME: Duration = Duration::from_secs(1);
 /// Idle connections kept per host, where little is asked at once.
 const IDLE_PER_HOST: usize = 1;
 /// Most header lines of an answer.
@@ -284,6 +286,8 @@ async fn read_whole(
 }
 
 async fn read_some(mut response: reqwest::Response, deadline: tokio::time::Instant) -> Answer {
+    // What was asked is answered by the status: who sends the rest slowly holds up the next request.
+    let deadline = deadline.min(tokio::time::Instant::now() + POST_ANSWER_TIME);
     let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
     let mut body = BytesMut::new();
     while let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(deadline, response.chunk()).await {

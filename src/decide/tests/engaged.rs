@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::decide::delivered::{Ending, Job};
 use crate::decide::engage::{Ours, engage};
-use crate::decide::engaged::{self, PAGE};
+use crate::decide::engaged::{self, PAGE, PAGE_OF_AN_OWNER};
 use crate::model::engagement::EngagementKind;
 
 impl World {
@@ -80,4 +80,24 @@ fn what_was_swept_meanwhile_is_not_gone_on_with() {
     world.act(at(5), |draft, _| draft.delete::<Outgoing>(&edit.to_bytes()));
     assert_eq!(world.send_all().len(), PAGE);
     assert!(engaged::next_pages(world.view(), at(9)).is_empty());
+}
+
+#[test]
+fn one_owner_of_thousands_of_inboxes_gets_a_share() {
+    let mut world = World::default();
+    let post = world.announce(1);
+    let mut others = BTreeSet::new();
+    for number in 0..PAGE * 3 {
+        world.likes(post.id, &hermit("fan", &format!("n{number}.evil.example")));
+        if number % 3 == 0 {
+            let fan = hermit("fan", &format!("n{number}.example"));
+            others.insert(fan.inbox.clone());
+            world.likes(post.id, &fan);
+        }
+    }
+    world.end(4, post.id);
+    let (evil, sent): (BTreeSet<_>, BTreeSet<_>) =
+        world.send_all().into_keys().partition(|inbox| inbox.contains("evil"));
+    assert!(evil.len() <= 3 * PAGE_OF_AN_OWNER, "{}", evil.len());
+    assert_eq!(sent, others, "nobody else is missed");
 }

@@ -235,6 +235,45 @@ fn what_comes_of_a_request_that_was_made_due_meanwhile() {
     }
 }
 
+/// The same, and the operator changes their mind before it ends.
+#[test]
+fn what_comes_of_a_request_that_was_given_up_and_wanted_anew_meanwhile() {
+    use InboxState::{Reached, Retrying, Uncertain};
+    let again = |uncertain| Ending::Retry { due: at(500), uncertain };
+    for (ending, want, left) in [
+        (Ending::Reached, Reached, None),
+        (again(false), Retrying, Some(false)),
+        (again(true), Uncertain, Some(true)),
+        (Ending::Failed, Retrying, Some(false)),
+        (Ending::SetAside { at: at(3) }, Retrying, Some(false)),
+    ] {
+        for (first_pass, rests) in [(true, false), (false, false), (true, true), (false, true)] {
+            let mut world = World::default();
+            crowd(&mut world, 5);
+            let create = world.announce(1).create;
+            let mut job = numbered(&world, create, 0);
+            if !first_pass {
+                world.settle(&job, again(false));
+                job = Job::of(world.attempt_at(0));
+            }
+            world.give_up(&of_activity(create), ALL);
+            world.retry(&of_activity(create), true, 50, ALL);
+            if rests {
+                let anew = Job::of(world.attempt_at(0));
+                world.settle(&anew, Ending::SetAside { at: at(51) });
+            }
+            world.settle(&job, ending);
+            assert_eq!(state_of(world.view(), create, 0), want, "{ending:?}");
+            let due = world.all::<Attempt>().into_iter();
+            let all: Vec<_> =
+                due.chain(world.all::<Resting>().into_iter().map(|resting| resting.0)).collect();
+            let there: Vec<bool> =
+                all.iter().filter(|one| one.number == Some(0)).map(|one| one.uncertain).collect();
+            assert_eq!(there, Vec::from_iter(left), "{ending:?}, first: {first_pass}, rests: {rests}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(random(60))]
     /// However small the steps are, everything is come to, and once.

@@ -31,7 +31,7 @@ fn resting(view: &mut MemoryView, numbers: std::ops::Range<u32>, failures: u32, 
 fn taken(view: &MemoryView, second: i64, in_memory: usize, room: usize) -> (usize, usize, Option<i64>) {
     let now = Timestamp::from_second(second).unwrap();
     let in_memory = |_: &str| (in_memory, false);
-    let mut shares = Shares::new(view, now, &in_memory);
+    let mut shares = Shares::new(view, now, &in_memory, &|_| 0);
     let (mut jobs, mut idle) = (Vec::new(), Vec::new());
     let next = rested(&HashSet::new(), &mut shares, room, &mut jobs, &mut idle);
     assert!(idle.is_empty());
@@ -66,7 +66,7 @@ fn jobs_of_a_host_that_is_not_well_are_set_aside_without_taking_room() {
     view.apply(changes);
     for second in [1, 100] {
         let now = Timestamp::from_second(second).unwrap();
-        let mut shares = Shares::new(&view, now, &|_| (0, false));
+        let mut shares = Shares::new(&view, now, &|_| (0, false), &|_| 0);
         let (jobs, _) = due(&HashSet::new(), &mut shares, 1000);
         assert_eq!((jobs.len(), jobs.iter().all(|taken| taken.aside)), (200, true), "{second}");
     }
@@ -83,10 +83,34 @@ fn one_host_takes_no_more_than_its_share_of_the_window() {
     let changes = draft.into_changes();
     view.apply(changes);
     let in_memory = |host: &str| (if host == "slow.example" { 4 } else { 0 }, false);
-    let mut shares = Shares::new(&view, Timestamp::UNIX_EPOCH, &in_memory);
+    let mut shares = Shares::new(&view, Timestamp::UNIX_EPOCH, &in_memory, &|_| 0);
     let (jobs, _) = due(&HashSet::new(), &mut shares, 1000);
     let slow = jobs.iter().filter(|taken| taken.host == "slow.example").count();
     assert_eq!((slow, jobs.len()), (HOST_SHARE - 4, HOST_SHARE - 3));
+}
+
+#[test]
+fn all_hosts_of_an_owner_take_no_more_than_its_share_of_the_window() {
+    let mut view = MemoryView::default();
+    let mut draft = Draft::new(&view);
+    for number in 0..5000 {
+        draft.put(&attempt(number, format!("https://n{number}.slow.example/inbox")));
+    }
+    draft.put(&attempt(9000, "https://quick.example/inbox".into()));
+    for number in 5000..5100 {
+        let attempt = attempt(number, format!("https://r{number}.slow.example/inbox"));
+        hosts::set_aside(&mut draft, attempt, Timestamp::UNIX_EPOCH);
+    }
+    let changes = draft.into_changes();
+    view.apply(changes);
+    let of_owner = |owner: &str| if owner == "slow.example" { 24 } else { 0 };
+    let mut shares = Shares::new(&view, Timestamp::UNIX_EPOCH, &|_| (0, false), &of_owner);
+    let mut idle = Vec::new();
+    let (mut jobs, next) = due(&HashSet::new(), &mut shares, 4000);
+    assert_eq!((jobs.len(), next), (OWNER_SHARE - 24 + 1, Some(Timestamp::UNIX_EPOCH)));
+    rested(&HashSet::new(), &mut shares, 4000, &mut jobs, &mut idle);
+    let quick = jobs.iter().filter(|taken| taken.host == "quick.example").count();
+    assert_eq!((jobs.len(), quick, idle.len()), (OWNER_SHARE - 24 + 1, 1, 0));
 }
 
 /// What a pump does with one host, in the words of its rules: it takes, asks, and writes what came of it.
@@ -116,7 +140,7 @@ impl Model {
         let (jobs, idle) = {
             let probed = self.asked.iter().any(|(taken, _)| taken.probe);
             let in_memory = |_: &str| (self.asked.len(), probed);
-            let mut shares = Shares::new(&self.view, self.now(), &in_memory);
+            let mut shares = Shares::new(&self.view, self.now(), &in_memory, &|_| 0);
             let (mut jobs, _) = due(&self.held, &mut shares, 1000);
             let mut idle = Vec::new();
             rested(&self.held, &mut shares, 1000, &mut jobs, &mut idle);
