@@ -113,7 +113,12 @@ async fn post_all(
     futures_util::stream::iter(&inboxes)
         .map(|inbox| post(&client, inbox, letter))
         .buffer_unordered(concurrency.max(1))
-        .filter(|sent| std::future::ready(sent.is_ok()))
+        .filter(|sent| {
+            if let Err(cause) = sent {
+                eprintln!("{cause:#}");
+            }
+            std::future::ready(sent.is_ok())
+        })
         .count()
         .await
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 /// `sysconf(_SC_CLK_TCK)` is 100 on every Linux that owncast-herald runs on.
 const TICK: Duration = Duration::from_millis(10);
 
-/// CPU time of a process so far, user and system, all its threads, to 10 ms.
+/// CPU time of a process so far, user and system, all its threads: to 10 ms, and to less as long as none of them has ended.
 pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -19,12 +19,20 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
         .take(2)
         .map(|field| field.parse::<u32>().context("a tick count"))
         .sum::<anyhow::Result<u32>>()?;
-    Ok(TICK * ticks)
+    // Whole ticks are counted down, those that ended with them; what runs is known to the nanosecond.
+    let path = format!("/proc/{pid}/task");
+    let mut running = Duration::ZERO;
+    for task in std::fs::read_dir(&path).with_context(|| path.clone())? {
+        // One that ends meanwhile is in the ticks.
+        let Ok(stat) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        running += Duration::from_nanos(stat.split_whitespace().next().context("no time")?.parse()?);
+    }
+    Ok(running.max(TICK * ticks))
 }
 
 /// CPU time of this process so far.
 pub fn own_cpu() -> anyhow::Result<Duration> {
-    cpu(std::process::id())
+    Ok(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).try_into()?)
 }
 
 /// Resident memory of a process in MiB.
