@@ -111,16 +111,23 @@ async fn post_all(
     concurrency: usize,
 ) -> usize {
     futures_util::stream::iter(&inboxes)
-        .map(|inbox| post(&client, inbox, letter))
+        .map(|inbox| post_at_last(&client, inbox, letter))
         .buffer_unordered(concurrency.max(1))
-        .filter(|sent| {
-            if let Err(cause) = sent {
-                eprintln!("{cause:#}");
-            }
-            std::future::ready(sent.is_ok())
-        })
+        .filter(|sent| std::future::ready(*sent))
         .count()
         .await
+}
+
+/// Whether it was taken. Who did not answer in time is asked once more, as by the agent; what failed is said.
+async fn post_at_last(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> bool {
+    for _ in 0..2 {
+        let Err(cause) = post(client, inbox, letter).await else { return true };
+        eprintln!("{cause:#}");
+        if !cause.downcast_ref().is_some_and(reqwest::Error::is_timeout) {
+            break;
+        }
+    }
+    false
 }
 
 async fn post(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> anyhow::Result<()> {
