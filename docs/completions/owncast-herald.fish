@@ -85,7 +85,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l give-back -d 'With Owncast stopped: give followers, blocks and posts back to it'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l undo -d 'Take back what was taken over and has not changed since'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l yes -d 'With --undo: ask nothing'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l force -d 'Replace another key that is there, though whoever follows its actor is lost; believe that many have left at once'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l force -d 'Set another key aside that is there, though whoever follows its actor is lost; believe that many have left at once'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand disconnect" -l store -d 'Folder of the agent\'s database; wins over the file' -r -F

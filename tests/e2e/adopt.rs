@@ -306,6 +306,14 @@ async fn what_happened_in_between_is_caught_up_with() {
     stage.wait_followers(1).await;
     let again = adopt(&stage, &catch_up).await;
     assert_eq!((&again["found"]["kept"], &again["found"]["taken"]), (&json!(1), &json!(0)), "{again:#}");
+    // Nor does the key come back that has been given up since, whatever --force is said for.
+    let key_file = stage.agent.path("store/actor-key.pem");
+    says(&stage, &["key", "rotate", "--yes"], 0).await;
+    says(&stage, &["key", "rotate", "--finish", "--force"], 0).await;
+    let newer = fs::read(&key_file).unwrap();
+    let forced = adopt(&stage, &[&catch_up[..], &["--force"]].concat()).await;
+    assert_eq!((&forced["another_stays"], &forced["written"]), (&json!(true), &json!(false)), "{forced:#}");
+    assert_eq!(fs::read(&key_file).unwrap(), newer);
 }
 
 #[tokio::test(flavor = "multi_thread")]
