@@ -124,7 +124,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         start(&layout, nothing_new)?;
         wait(&written, &layout);
     }
-    let moved_in = found.has_lived() && move_in::offer(places, &written, &mut dialogue)?;
+    let moved_in = found.has_lived() && move_in::offer(places, &written, found.server_url(), &mut dialogue)?;
     let report = doctor::examined(&written)?;
     let next = next(places, &layout, starts, found.has_lived() && !moved_in);
     let text = format!("{}\n{next}", doctor::told(&report, doctor::colours()));

@@ -186,6 +186,11 @@ async fn a_follower_of_owncasts_gets_the_next_post_of_the_same_actor_by_the_same
     data.run(&format!("UPDATE ap_followers SET inbox = '' WHERE iri = '{}'", cy.id()));
     stage.agent.launch();
     stage.wait_log("has lived before (Owncast").await;
+    // Of another Owncast on the same machine, for instance.
+    let other = DataDir::recorded();
+    let refused = says(&stage, &["adopt", "--data-dir", other.argument()], 1).await;
+    assert!(refused.contains("another Owncast's") && refused.contains(&stage.actor()), "{refused}");
+    assert!(!stage.agent.path("store/actor-key.pem").exists());
     let from = ["--data-dir", data.argument()];
     let report = adopt(&stage, &from).await;
     assert_eq!(
@@ -217,7 +222,6 @@ async fn a_follower_of_owncasts_gets_the_next_post_of_the_same_actor_by_the_same
         assert_eq!(stage.ask(reqwest::Method::POST, &old).send().await.unwrap().status(), 405);
     }
     assert_eq!(stage.get(&format!("{}/federation/unknown", stage.agent.public_url())).await.status(), 404);
-    let other = DataDir::recorded();
     let refused = says(&stage, &["adopt", "--data-dir", other.argument()], 1).await;
     assert!(refused.contains("another actor") && refused.contains("Nothing has changed"), "{refused}");
 }
