@@ -79,7 +79,10 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let update = match args.dry_run {
         true => None,
         false => {
-            mark(&hand, &giving.rows)?;
+            // A copy is not in its place yet, and may never be.
+            if args.to.is_none() {
+                mark(&hand, &giving.rows)?;
+            }
             match hand.step(Adopting::GivenBack)? {
                 Adopted::GivenBack(update) => update,
                 _ => return Err(unexpected()),
