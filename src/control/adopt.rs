@@ -93,15 +93,16 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
         Adopting::SettingsBack => {
             let (blocks, stored): (Vec<Block>, Identity) =
                 hands.store.read(|view| (view.all(b""), view.meta())).await?;
-            let mut blocked: Vec<String> = blocks
-                .into_iter()
-                .filter_map(|block| match block.target {
-                    BlockTarget::Domain(domain) => Some(domain),
-                    BlockTarget::Actor(_) => None,
-                })
-                .collect();
+            let (mut blocked, mut blocked_actors) = (Vec::new(), Vec::new());
+            for block in blocks {
+                match block.target {
+                    BlockTarget::Domain(domain) => blocked.push(domain),
+                    BlockTarget::Actor(actor) => blocked_actors.push(actor),
+                }
+            }
             blocked.dedup();
-            Adopted::SettingsBack { blocked, go_live_message: stored.taken_message }
+            blocked_actors.dedup();
+            Adopted::SettingsBack { blocked, blocked_actors, go_live_message: stored.taken_message }
         }
         Adopting::Left { actors } => {
             let left = move |view: &dyn View| {

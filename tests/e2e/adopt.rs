@@ -327,13 +327,18 @@ async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
     assert_eq!(cy.unfollow().await.unwrap().status, 202);
     stage.wait_followers(1).await;
     let (_, di) = stage.follower(Flavour::Mastodon).await;
+    for who in [cy.id().as_str(), "https://nobody.example/users/x"] {
+        stage.agent.cli_json(&["block", "add", who]).await;
+    }
     stage.owncast.power_off().await;
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("back");
     let give = ["--give-back", "--data-dir", data.argument(), "--to", to.to_str().unwrap()];
     let given = adopt(&stage, &give).await;
     let counts = (&given["added"], &given["removed"], &given["backup"]);
-    assert_eq!(counts, (&json!(1), &json!(1), &Value::Null), "{given:#}");
+    assert_eq!(counts, (&json!(1), &json!(0), &Value::Null), "{given:#}");
+    let blocks = (&given["blocked_actors"], &given["not_blocked"]);
+    assert_eq!(blocks, (&json!(1), &json!(["https://nobody.example/users/x"])), "{given:#}");
     assert_eq!(data.texts("SELECT iri FROM ap_followers").len(), 2, "the database itself is as it was");
     assert_eq!(fs::metadata(to.join("owncast.db")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
@@ -350,7 +355,10 @@ async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
     fs::copy(to.join("owncast.db"), data.file()).unwrap();
     let mut want = [bo.id(), di.id()];
     want.sort();
-    assert_eq!(data.texts("SELECT iri FROM ap_followers ORDER BY iri"), want);
+    let of = |state: &str| {
+        data.texts(&format!("SELECT iri FROM ap_followers WHERE {state} IS NOT NULL ORDER BY iri"))
+    };
+    assert_eq!((of("approved_at"), of("disabled_at")), (want.to_vec(), vec![cy.id()]));
     assert_eq!(data.texts("PRAGMA integrity_check"), ["ok"]);
 }
 

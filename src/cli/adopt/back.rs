@@ -15,7 +15,7 @@ use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
 use crate::adopt::{interrupted, read_identity};
 use crate::cli::files::{Places, unexpected};
-use crate::cli::text::{counted, json, quoted};
+use crate::cli::text::{counted, json, line, quoted};
 use crate::cli::{Failure, Outcome};
 use crate::config::keyfile;
 use crate::control::protocol::adopt::{Adopted, Adopting};
@@ -50,22 +50,18 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     }?;
     let (identity, found) = live.everything()?;
     let known: Vec<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
-    let (blocked, go_live_message) = settings(&hand)?;
     let mut giving = Giving {
         ours: of.actor(),
         rows: followers(&hand)?,
         left: left(&hand, &known)?,
         posts: posts(&hand)?,
         blocked: found.blocked,
-        go_live_message,
+        blocked_actors: Vec::new(),
+        go_live_message: None,
         key: None,
         now: Timestamp::now(),
     };
-    for domain in blocked {
-        if !giving.blocked.contains(&domain) {
-            giving.blocked.push(domain);
-        }
-    }
+    settings(&hand, &mut giving)?;
     // While it is changed, followers are told of the next one.
     let key = keyfile::read_announced(&config.identity.key_file)?.pem;
     let pair = PrivateKey::from_pem(key.expose()).map_err(|error| Failure::new(error.to_string()))?;
@@ -152,11 +148,21 @@ fn mark(hand: &Hand<'_>, rows: &[Row]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn settings(hand: &Hand<'_>) -> Result<(Vec<String>, Option<String>), Failure> {
-    match hand.step(Adopting::SettingsBack)? {
-        Adopted::SettingsBack { blocked, go_live_message } => Ok((blocked, go_live_message)),
-        _ => Err(unexpected()),
+/// Blocks and the go-live message, beside what Owncast has of them.
+fn settings(hand: &Hand<'_>, giving: &mut Giving) -> Result<(), Failure> {
+    let Adopted::SettingsBack { blocked, blocked_actors, go_live_message } =
+        hand.step(Adopting::SettingsBack)?
+    else {
+        return Err(unexpected());
+    };
+    for domain in blocked {
+        if !giving.blocked.contains(&domain) {
+            giving.blocked.push(domain);
+        }
     }
+    giving.blocked_actors = blocked_actors;
+    giving.go_live_message = go_live_message;
+    Ok(())
 }
 
 /// How the copy gets into its place. Written over, the database keeps its owner and mode.
@@ -178,13 +184,21 @@ fn by_hand(copy: &Path, data_dir: &Path) -> String {
 fn what_was_done(done: &Done, places: &Places, data_dir: &Path) -> String {
     let given = &done.given;
     let mut text = format!(
-        "{}: {} new there, {} removed who have left, {}, {} in all.\n",
+        "{}: {} new there, {} removed who have left, {}, {} in all, {}.\n",
         if done.dry_run { "Would give back" } else { "Gave back" },
         counted(given.added, "follower"),
         given.removed,
         counted(given.posts, "post"),
-        counted(given.blocked, "blocked domain")
+        counted(given.blocked, "blocked domain"),
+        counted(given.blocked_actors, "blocked account")
     );
+    if !given.not_blocked.is_empty() {
+        text.push_str(
+            "Blocks of these accounts are not given back: Owncast blocks single accounts among its followers alone, and these \
+             are none of them. Should one follow, block it there, or its whole domain:\n",
+        );
+        given.not_blocked.iter().for_each(|actor| text.push_str(&format!("  {}\n", line(actor))));
+    }
     if given.key_written {
         text.push_str(
             "Owncast's key was another one; the agent's stands there now, since followers know it.\n",

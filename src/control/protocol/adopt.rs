@@ -103,6 +103,8 @@ pub enum Adopted {
     SettingsBack {
         /// Blocked domains, whoever blocked them.
         blocked: Vec<String>,
+        /// Blocked actors.
+        blocked_actors: Vec<String>,
         /// The go-live message that was taken over.
         go_live_message: Option<String>,
     },
