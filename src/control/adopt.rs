@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use url::Url;
 
 use super::Control;
 use super::protocol::adopt::{Adopted, Adopting, Finished, OwncastCounts, Undone};
@@ -82,6 +81,10 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
             Adopted::Finished(finished(hands, left, dry_run).await?)
         }
         Adopting::Undo { dry_run } => Adopted::Undone(undo(hands, dry_run, now).await?),
+        Adopting::Whose => {
+            let stored: Identity = hands.store.read(|view| view.meta()).await?;
+            Adopted::Whose(stored.addresses)
+        }
         Adopting::FollowersBack { after } => {
             let (rows, next) = hands.store.read(move |view| followers_back(view, after)).await?;
             Adopted::FollowersBack { rows, next }
@@ -138,8 +141,7 @@ async fn terms(
             "the agent does not know yet who it is; give it the key first, with --data-dir".to_owned();
         return Err(Refusal { code: RefusalCode::NotYet, message });
     };
-    let same = |of: &Addresses| Url::parse(&of.actor()).ok() == Url::parse(&addresses.actor()).ok();
-    if let Some(of) = of.filter(|of| !same(of)) {
+    if let Some(of) = of.filter(|of| !of.is_same(&addresses)) {
         let (theirs, ours) = (of.actor(), addresses.actor());
         let message = match settled {
             true => format!(

@@ -334,6 +334,11 @@ async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("back");
     let give = ["--give-back", "--data-dir", data.argument(), "--to", to.to_str().unwrap()];
+    let changed = DataDir::recorded();
+    let refused =
+        says(&stage, &["adopt", "--give-back", "--data-dir", changed.argument(), give[3], give[4]], 1).await;
+    assert!(refused.contains(&format!("set its server URL to {:?}", stage.agent.public_url())), "{refused}");
+    assert!(!to.exists());
     let given = adopt(&stage, &give).await;
     let counts = (&given["added"], &given["removed"], &given["backup"]);
     assert_eq!(counts, (&json!(1), &json!(0), &Value::Null), "{given:#}");
