@@ -106,7 +106,7 @@ fn password(agents: Option<&Way>) -> Finding {
             format!(
                 "Owncast takes the admin password that is found here, but not what the running agent does: {why}"
             ),
-            "restart the agent, which is given the password when it starts (systemctl restart owncast-herald)",
+            "restart its service, which is given the password when it starts",
         ),
         _ => Finding::green(Code::Password, "Owncast takes the admin password"),
     }
