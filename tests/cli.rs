@@ -317,8 +317,8 @@ fn another_key_is_replaced_by_force_only() {
     std::fs::write(&key, &other).unwrap();
     fails(&adopt(&data, &store, &[]), 1, &[key.to_str().unwrap(), "another key", "--force"]);
     assert_eq!(std::fs::read(&key).unwrap(), other);
-    succeeds(&adopt(&data, &store, &["--force"]));
-    assert_ne!(std::fs::read(&key).unwrap(), other);
+    let told: Value = serde_json::from_str(&succeeds(&adopt(&data, &store, &["--force", "--json"]))).unwrap();
+    assert_eq!(std::fs::read(told["set_aside"].as_str().unwrap()).unwrap(), other);
 }
 
 #[test]

@@ -85,7 +85,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l give-back -d 'With Owncast stopped: give followers, blocks and posts back to it'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l undo -d 'Take back what was taken over and has not changed since'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l yes -d 'With --undo: ask nothing'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l force -d 'Replace another key that is there, though whoever follows its actor is lost; believe that many have left at once'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l force -d 'Set another key aside that is there, though whoever follows its actor is lost; believe that many have left at once'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand adopt" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand disconnect" -l store -d 'Folder of the agent\'s database; wins over the file' -r -F
@@ -358,8 +358,8 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-conf
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s h -l help -d 'Print help'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l owncast -d 'Owncast\'s own address, as this machine reaches it [default: http://127.0.0.1:8080]' -r
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l admin-user -d 'Login of Owncast\'s admin pages' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l owncast -d 'Owncast\'s own address, as this machine reaches it [default: the one that is configured already, or http://127.0.0.1:8080]' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l admin-user -d 'Login of Owncast\'s admin pages [default: admin, or the one that is configured already]' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l admin-password-file -d 'File that holds Owncast\'s admin password on one line; `-` for standard input' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l public-url -d 'Public address of the stream, where it is another one than Owncast\'s server URL' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l username -d 'Name before the @ of the handle, where it is another one than in Owncast' -r
@@ -370,7 +370,7 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l yes -d 'Ask nothing, take what is named or usual'
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l force -d 'Replace a configuration and a password that are there; the configuration is kept beside it, as FILE.old'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l force -d 'Change a configuration and a password that are there'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l no-start -d 'Do not start the service'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -155,6 +155,18 @@ fn follower(
     Ok(known == 0)
 }
 
+/// Blocks an actor where it has a row. Answers how many it has.
+fn block<'a>(
+    database: &Connection,
+    mut iris: impl Iterator<Item = &'a String>,
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let set =
+        "UPDATE ap_followers SET approved_at = NULL, disabled_at = coalesce(disabled_at, ?2) WHERE iri = ?1";
+    let mut statement = database.prepare(set)?;
+    iris.try_fold(0, |all, iri| Ok(all + statement.execute(params![iri, sql_moment(now)])?))
+}
+
 /// Writes a post that is not there yet. Answers whether it was not.
 ///
 /// # Errors
@@ -199,6 +211,8 @@ pub struct Giving {
     pub posts: Vec<Document>,
     /// All blocked domains, Owncast's own first.
     pub blocked: Vec<String>,
+    /// Blocked actors, whom Owncast knows as rows of its table alone.
+    pub blocked_actors: Vec<String>,
     /// The go-live message that was taken over.
     pub go_live_message: Option<String>,
     /// The private and public key, where Owncast's are others.
@@ -208,7 +222,7 @@ pub struct Giving {
 }
 
 /// What went back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Given {
     /// Followers that are new in Owncast's table.
     pub added: u64,
@@ -218,6 +232,10 @@ pub struct Given {
     pub posts: u64,
     /// Blocked domains there by now.
     pub blocked: u64,
+    /// Blocked actors who have a row there, and are blocked in it by now.
+    pub blocked_actors: u64,
+    /// Blocked actors who have none.
+    pub not_blocked: Vec<String>,
     /// The key was another one.
     pub key_written: bool,
 }
@@ -230,11 +248,23 @@ pub fn give(database: &Connection, giving: &Giving) -> rusqlite::Result<Given> {
     return_moved(database)?;
     let spellings = spellings(database)?;
     let other = |actor: &String| spellings.get(actor).map(Vec::as_slice).unwrap_or_default();
-    let left = giving.left.iter().flat_map(|actor| other(actor).iter().chain([actor]));
+    // Whoever is blocked stays blocked, in the row of a follower who has left.
+    let left = giving
+        .left
+        .iter()
+        .filter(|actor| !giving.blocked_actors.contains(actor))
+        .flat_map(|actor| other(actor).iter().chain([actor]));
     let mut given = Given { removed: remove(database, left)? as u64, ..Given::default() };
     for row in &giving.rows {
         let iri = other(&row.actor).first().unwrap_or(&row.actor);
         given.added += u64::from(follower(database, iri, row, &giving.ours, giving.now)?);
+    }
+    for actor in &giving.blocked_actors {
+        let rows = other(actor).iter().chain([actor]);
+        match block(database, rows, giving.now)? {
+            0 => given.not_blocked.push(actor.clone()),
+            _ => given.blocked_actors += 1,
+        }
     }
     for one in &giving.posts {
         given.posts += u64::from(post(database, one)?);

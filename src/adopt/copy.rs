@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
+use super::error::of_the_disk;
 use super::{AdoptError, interrupted};
 
 pub(super) const NAME: &str = "owncast.db";
@@ -38,9 +39,16 @@ pub(super) struct Copy {
     _lock: File,
     source: PathBuf,
     wal_is_missing: bool,
+    /// SQLite has the original open, and not this.
+    beside_original: bool,
 }
 
 impl Copy {
+    /// From now on SQLite has the original open.
+    pub(super) fn stand_aside(&mut self) {
+        self.beside_original = true;
+    }
+
     /// The copied database; its `-wal`, if there is one, is beside it.
     pub(super) fn database(&self) -> PathBuf {
         self.folder.path().join(NAME)
@@ -67,12 +75,16 @@ impl Copy {
         })
     }
 
-    /// What SQLite said about the copy, as an error about the original.
+    /// What SQLite said about the copy or the original, as an error about the original, unless it is the disk's fault.
     pub(super) fn broken(&self, error: &rusqlite::Error) -> AdoptError {
         let path = self.source.clone();
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => AdoptError::NotSqlite { path },
-            _ => AdoptError::Broken { path, reason: error.to_string() },
+            _ => match of_the_disk(error) {
+                Some(source) if self.beside_original => AdoptError::NotWritable { path, source },
+                Some(source) => AdoptError::Scratch { dir: std::env::temp_dir(), source },
+                None => AdoptError::Broken { path, reason: error.to_string() },
+            },
         }
     }
 }
@@ -118,7 +130,8 @@ pub(super) fn take_with(
         if before == after && settled {
             let no_wal = after.1.is_none_or(|wal| wal.length == 0);
             let wal_mode = check_header(&folder.path().join(NAME), &source)?;
-            return Ok(Copy { folder, _lock: lock, source, wal_is_missing: wal_mode && no_wal });
+            let wal_is_missing = wal_mode && no_wal;
+            return Ok(Copy { folder, _lock: lock, source, wal_is_missing, beside_original: false });
         }
     }
     Err(AdoptError::Changing { path: source, tries: TRIES })

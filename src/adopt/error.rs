@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHORT_READ;
+
 use super::found::{NEWEST_MIGRATION, NEWEST_SCHEMA, OLDEST_SCHEMA};
 use crate::config::keyfile::KeyProblem;
 
@@ -34,7 +37,11 @@ pub enum AdoptError {
         source: io::Error,
     },
     /// The copy could not be made.
-    #[error("the copy of the database cannot be written to {}: {source}; TMPDIR chooses another folder", dir.display())]
+    #[error(
+        "the copy of the database cannot be made or used in {}: {source}; make room there, or let TMPDIR name another folder. \
+         Nothing has changed",
+        dir.display()
+    )]
     Scratch {
         /// Where the copy goes.
         dir: PathBuf,
@@ -141,12 +148,43 @@ pub enum AdoptError {
         path: PathBuf,
     },
     /// It may not be written.
-    #[error("{} cannot be written: {source}; run this as root or as Owncast's user. Nothing has changed", path.display())]
+    #[error("{} cannot be written: {source}; {}. Nothing has changed", path.display(), cure(source))]
     NotWritable {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Whether a change was made is not certain.
+    #[error(
+        "{} is changed, or not ({reason}). As it was it is in {}, which holds the key. See that the disk has room and is well, \
+         and run this once more",
+        path.display(),
+        backup.display()
+    )]
+    InDoubt {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+        /// The copy of before.
+        backup: PathBuf,
+    },
+    /// It was written, and is in two files.
+    #[error(
+        "all of it is written, but what is in {database}-wal cannot be put into {database} itself ({reason}). Owncast does that \
+         when it starts: leave both where they are, and see that the disk has room and is well. As it was before it is in {}, \
+         which holds the key",
+        backup.display(),
+        database = path.display()
+    )]
+    NotFolded {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        reason: String,
+        /// The copy of before.
+        backup: PathBuf,
     },
     /// Somebody wants this to end.
     #[error(
@@ -187,4 +225,28 @@ pub enum AdoptError {
         "Owncast's private and public key do not belong together; followers would refuse every signature"
     )]
     KeysDiffer,
+}
+
+/// What is to be done about a file that cannot be written.
+fn cure(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its disk",
+        io::ErrorKind::AlreadyExists => "name a folder without it",
+        io::ErrorKind::PermissionDenied => "run this as root or as Owncast's user",
+        _ => "see that its disk is well, and run this as root or as Owncast's user",
+    }
+}
+
+/// What SQLite says of the disk below a database, which is no fault of the database's.
+pub(super) fn of_the_disk(error: &rusqlite::Error) -> Option<io::Error> {
+    let said = error.sqlite_error()?;
+    let kind = match said.code {
+        ErrorCode::DiskFull => io::ErrorKind::StorageFull,
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => io::ErrorKind::PermissionDenied,
+        // A file that ends too early is an incomplete one.
+        ErrorCode::SystemIoFailure if said.extended_code == SQLITE_IOERR_SHORT_READ => return None,
+        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => io::ErrorKind::Other,
+        _ => return None,
+    };
+    Some(io::Error::new(kind, error.to_string()))
 }

@@ -49,10 +49,11 @@ impl Live {
         let checked = super::open(&copy)?;
         found::check_schema(&checked, &copy)?;
         drop(checked);
-        let copy = copy::take(data_dir)?;
+        let mut copy = copy::take(data_dir)?;
         Backup::sweep(copy.source());
         let backup = Backup::make(&copy)?;
         surely_closed(copy.source())?;
+        copy.stand_aside();
         let said = |error: rusqlite::Error| said(&copy, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let database = Connection::open_with_flags(copy.source(), flags).map_err(said)?;
@@ -122,8 +123,11 @@ impl Live {
             // From here on the database may differ from it.
             backup.keep()?;
         }
-        transaction.commit().map_err(said)?;
-        Ok(done)
+        match (transaction.commit(), backup) {
+            (Ok(()), _) => Ok(done),
+            (Err(error), Some(backup)) => Err(backup.after(&error, database.is_autocommit(), copy)),
+            (Err(error), None) => Err(said(error)),
+        }
     }
 
     /// The database as it was before, once something is written; none in a rehearsal.
@@ -138,7 +142,14 @@ impl Live {
     /// What SQLite said; what was written stands in the `-wal`.
     pub fn close(self) -> Result<(), AdoptError> {
         let Live { database, copy, backup, aside } = self;
-        let said = |error: rusqlite::Error| said(&copy, &error);
+        let said = |error: rusqlite::Error| match &backup {
+            Some(backup) => AdoptError::NotFolded {
+                path: copy.source().to_owned(),
+                reason: error.to_string(),
+                backup: backup.path.clone(),
+            },
+            None => copy.broken(&error),
+        };
         if backup.is_none() || nobody_else(copy.source()).is_ok() {
             database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(said)?;
             database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(said)?;
@@ -269,6 +280,20 @@ impl Backup {
         Ok(())
     }
 
+    /// What a change that failed at its very end means. Where it was surely taken back, this copy is for nothing.
+    fn after(&mut self, error: &rusqlite::Error, taken_back: bool, copy: &copy::Copy) -> AdoptError {
+        let refused = matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        );
+        if taken_back && refused {
+            self.stays = false;
+            return said(copy, error);
+        }
+        let path = copy.source().to_owned();
+        AdoptError::InDoubt { path, reason: error.to_string(), backup: self.path.clone() }
+    }
+
     fn sync(&self) -> Result<(), AdoptError> {
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let cannot = |error| AdoptError::NotWritable { path: folder.to_owned(), source: error };
@@ -310,4 +335,66 @@ fn write_like(original: &Path, from: &Path, to: &Path) -> io::Result<()> {
     new.set_permissions(fs::Permissions::from_mode(owner.mode() & 0o777))?;
     io::copy(&mut File::open(from)?, &mut new)?;
     new.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    fn recorded() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["owncast.db", "owncast.db-wal"] {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/adopt").join(name);
+            fs::copy(from, folder.path().join(name)).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_disk_without_room_is_not_told_as_a_damaged_database() {
+        let data = recorded();
+        let mut live = Live::rehearse(data.path()).unwrap();
+        let fill = |database: &Connection| {
+            database.query_row("PRAGMA max_page_count = 1", [], |_| Ok(()))?;
+            database.execute_batch("CREATE TABLE many AS SELECT zeroblob(1000000) AS bytes")
+        };
+        let told = live.in_one(fill).unwrap_err().to_string();
+        assert!(told.contains("make room") && told.contains("TMPDIR") && !told.contains("damaged"), "{told}");
+        live.copy.stand_aside();
+        let told = live.in_one(fill).unwrap_err().to_string();
+        assert!(
+            told.contains("owncast.db cannot be written") && told.contains("make room on its disk"),
+            "{told}"
+        );
+        assert!(told.ends_with("Nothing has changed"), "{told}");
+    }
+
+    #[test]
+    fn a_copy_stays_only_where_it_may_be_needed_and_is_named_then() {
+        for (code, taken_back, stays) in [
+            (ffi::SQLITE_FULL, true, false),
+            (ffi::SQLITE_FULL, false, true),
+            (ffi::SQLITE_BUSY, true, false),
+            (ffi::SQLITE_IOERR_FSYNC, true, true),
+        ] {
+            let data = recorded();
+            let mut copy = copy::take(data.path()).unwrap();
+            copy.stand_aside();
+            let mut backup = Backup::make(&copy).unwrap();
+            backup.keep().unwrap();
+            let path = backup.path.clone();
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let told = backup.after(&error, taken_back, &copy).to_string();
+            drop(backup);
+            assert_eq!(
+                (path.exists(), told.contains(path.to_str().unwrap())),
+                (stays, stays),
+                "{code}: {told}"
+            );
+            assert_eq!(told.contains("Nothing has changed"), !stays, "{told}");
+            assert_eq!(fs::read_dir(data.path()).unwrap().count(), if stays { 4 } else { 2 });
+        }
+    }
 }

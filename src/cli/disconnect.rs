@@ -1,5 +1,6 @@
 //! `disconnect`: what the agent made in Owncast goes, and the proxy leads there again.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -9,13 +10,16 @@ use super::text::{json, line};
 use super::{Failure, Outcome};
 use crate::adopt::owner::become_owner_of;
 use crate::decide::adopt;
-use crate::model::Draft;
 use crate::model::facts::Identity;
+use crate::model::{Draft, View};
 use crate::owncast::footprint::Footprint;
 use crate::owncast::provision::{self, Provisioned};
 use crate::owncast::{Api, OwncastError};
 use crate::proxy_config::paths;
 use crate::store::Store;
+
+/// Followers asked of Owncast at a time.
+const PAGE: u32 = 500;
 
 /// Arguments of `disconnect`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +36,7 @@ struct Disconnected {
     removed: Vec<String>,
     /// Titles of external actions that open the agent's follow page. The agent made none of them, and so they stay.
     follow_actions: Vec<String>,
-    /// Followers whom Owncast may not know.
+    /// Followers who are not in Owncast's own list.
     not_given_back: u64,
     /// The go-live message stands in Owncast again.
     go_live_message_back: bool,
@@ -72,8 +76,11 @@ pub(super) fn disconnect(places: &Places, args: &Args, as_json: bool) -> Outcome
 async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
     let asked = |error: OwncastError| Failure::new(error.to_string());
     let kept = |error: crate::store::StoreError| Failure::new(error.to_string());
+    let listed = listed(api).await;
+    let known =
+        move |view: &dyn View| (view.meta(), view.meta(), adopt::not_given_back(view, listed.as_ref()));
     let (footprint, identity, not_given_back): (Footprint, Identity, u64) =
-        store.read(|view| (view.meta(), view.meta(), adopt::not_given_back(view))).await.map_err(kept)?;
+        store.read(known).await.map_err(kept)?;
     let mut done = Disconnected { not_given_back, ..Disconnected::default() };
     let taken = provision::remove(api, &footprint.provisioned).await.map_err(asked)?;
     done.removed.extend(taken.iter().map(ToString::to_string));
@@ -105,6 +112,23 @@ async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
     Ok(done)
 }
 
+/// Who stands in Owncast's own list; `None` if it does not tell.
+async fn listed(api: &Api) -> Option<BTreeSet<String>> {
+    let (mut actors, mut from) = (BTreeSet::new(), 0);
+    loop {
+        let page = api.followers(from, PAGE).await.ok()?;
+        let got = u32::try_from(page.entries.len()).ok()?;
+        actors.extend(page.entries.iter().map(|entry| adopt::one_spelling(&entry.link)));
+        from = from.saturating_add(got);
+        if got == 0 || u64::from(from) >= page.total {
+            break;
+        }
+    }
+    let pending = api.pending().await.ok()?;
+    actors.extend(pending.entries.iter().map(|entry| adopt::one_spelling(&entry.link)));
+    Some(actors)
+}
+
 fn told(done: &Disconnected, owncast: &str, places: &Places) -> String {
     let mut text = match done.removed.as_slice() {
         [] => format!("There was nothing of the agent's in Owncast at {}.\n", line(owncast)),
@@ -125,9 +149,8 @@ fn told(done: &Disconnected, owncast: &str, places: &Places) -> String {
     }
     if done.not_given_back > 0 {
         text.push_str(&format!(
-            "{} not given back as they are now: Owncast may not know them, and they are in the agent's store alone. Keep it. If \
-             Owncast is to go on with them, start the agent once more, stop Owncast, and name Owncast's data folder here:\n  \
-             {}\n  {}\n",
+            "{} not given back: they are not in Owncast's own list, but in the agent's store alone. Keep it. If Owncast is to \
+             go on with them, start the agent once more, stop Owncast, and name Owncast's data folder here:\n  {}\n  {}\n",
             match done.not_given_back {
                 1 => "1 follower was".to_owned(),
                 many => format!("{many} followers were"),

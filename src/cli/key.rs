@@ -165,37 +165,62 @@ fn export(places: &Places, file: &Path, args: &ExportArgs, as_json: bool) -> Out
     Ok(String::new())
 }
 
+/// What became of a key, and of those whose place it took.
+#[derive(Debug, Default)]
+pub(super) struct Put {
+    /// False if it was there already.
+    pub(super) written: bool,
+    /// Where the key is that was there.
+    pub(super) aside: Option<PathBuf>,
+    /// Where the key is that was to follow that one.
+    next_aside: Option<PathBuf>,
+}
+
+impl Put {
+    /// What is set aside, to be told.
+    pub(super) fn told(&self) -> String {
+        let mut text = String::new();
+        if let Some(aside) = &self.aside {
+            text.push_str(&format!("The key that was there is in {}.\n", aside.display()));
+        }
+        if let Some(next) = &self.next_aside {
+            text.push_str(&format!(
+                "The change of that key is given up; the one that was to follow it is in {}.\n",
+                next.display()
+            ));
+        }
+        text
+    }
+}
+
+/// Puts a key into its place. Another one that is there is refused, or by force set aside: there may be no other copy of it.
+pub(super) fn put(file: &Path, key: &Secret, force: bool) -> Result<Put, KeyFileError> {
+    let mut put = Put::default();
+    if force && keyfile::differs(file, key)? {
+        let stamp = stamp();
+        put.aside = Some(keyfile::keep_copy(file, &stamp)?);
+        // The next key is told of in the name of the one that goes.
+        put.next_aside = keyfile::set_next_aside(file, &stamp)?;
+    }
+    put.written = keyfile::write(file, key, put.aside.is_some())? == Written::Now;
+    Ok(put)
+}
+
 fn import<'a>(places: &Places, file: &'a Path, args: &ImportArgs) -> Result<(Told<'a>, String), Failure> {
     let key = keyfile::read(&args.file)?.pem;
-    let (aside, next_aside) = match keyfile::differs(file, &key)? {
-        true if args.force => {
-            let stamp = stamp();
-            // The next key is told of in the name of the one that goes.
-            (Some(keyfile::keep_copy(file, &stamp)?), keyfile::set_next_aside(file, &stamp)?)
-        }
-        _ => (None, None),
-    };
-    let changed = keyfile::write(file, &key, aside.is_some())? == Written::Now;
-    let mut text = match changed {
+    let put = put(file, &key, args.force)?;
+    let mut text = match put.written {
         true => format!("The key is now in {}.\n", file.display()),
         false => format!("The key was in {} already; nothing has changed.\n", file.display()),
     };
-    if let Some(aside) = &aside {
-        text.push_str(&format!("The key that was there is in {}.\n", aside.display()));
-    }
-    if let Some(next) = &next_aside {
-        text.push_str(&format!(
-            "The change of that key is given up; the one that was to follow it is in {}.\n",
-            next.display()
-        ));
-    }
-    if changed && places.agent_runs() {
+    text.push_str(&put.told());
+    if put.written && places.agent_runs() {
         text.push_str(&format!(
             "The agent goes on with the one before until it is restarted: {}\n",
             places.systemctl("restart")
         ));
     }
-    Ok((told(file, changed, aside)?, text))
+    Ok((told(file, put.written, put.aside)?, text))
 }
 
 fn rotate<'a>(places: &Places, file: &'a Path, yes: bool) -> Result<(Told<'a>, String), Failure> {

@@ -38,21 +38,23 @@ proxy that does not know the agent is such a finding. With --no-start doctor's f
 
 /// Where a fresh Owncast listens.
 const USUAL_OWNCAST: &str = "http://127.0.0.1:8080";
+/// Who administrates a fresh Owncast.
+const USUAL_USER: &str = "admin";
 /// How often a password may be mistyped.
 const TRIES: usize = 3;
 /// How long a started agent may take until it can be examined.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Arguments of `setup`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Owncast's own address, as this machine reaches it [default: http://127.0.0.1:8080]
+    /// Owncast's own address, as this machine reaches it [default: the one that is configured already, or http://127.0.0.1:8080]
     #[arg(long, value_name = "URL", value_parser = from_argument::<HttpUrl>)]
     pub owncast: Option<HttpUrl>,
-    /// Login of Owncast's admin pages
-    #[arg(long, value_name = "NAME", default_value = "admin")]
-    pub admin_user: String,
+    /// Login of Owncast's admin pages [default: admin, or the one that is configured already]
+    #[arg(long, value_name = "NAME")]
+    pub admin_user: Option<String>,
     /// File that holds Owncast's admin password on one line; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pub admin_password_file: Option<PathBuf>,
@@ -74,7 +76,9 @@ pub struct Args {
     /// Ask nothing, take what is named or usual
     #[arg(long)]
     pub yes: bool,
-    /// Replace a configuration and a password that are there; the configuration is kept beside it, as FILE.old
+    /// Change a configuration and a password that are there
+    ///
+    /// Settings that are not asked for stay as they are. The file as it was is kept beside it, as FILE.old.
     #[arg(long)]
     pub force: bool,
     /// Do not start the service
@@ -85,6 +89,7 @@ pub struct Args {
 /// Everything that is to be written.
 struct Wanted {
     owncast: HttpUrl,
+    user: String,
     password: Secret,
     listen: [SocketAddr; 3],
 }
@@ -102,7 +107,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         .build()
         .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
     let (wanted, found) = runtime.block_on(agree(args, &layout, &mut dialogue))?;
-    let text = layout.configuration(args, &wanted.owncast, wanted.listen)?;
+    let text = layout.configuration(args, &wanted)?;
     let files = format!("{} and {}", layout.config.display(), layout.password.display());
     // Somebody has stopped it, and has not said since that it is to run.
     let starts = !args.no_start
@@ -124,7 +129,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         start(&layout, nothing_new)?;
         wait(&written, &layout);
     }
-    let moved_in = found.has_lived() && move_in::offer(places, &written, &mut dialogue)?;
+    let moved_in = found.has_lived() && move_in::offer(places, &written, found.server_url(), &mut dialogue)?;
     let report = doctor::examined(&written)?;
     let next = next(places, &layout, starts, found.has_lived() && !moved_in);
     let text = format!("{}\n{next}", doctor::told(&report, doctor::colours()));
@@ -137,12 +142,17 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
 
 /// Asks for what is not named, and tries it.
 async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<(Wanted, Found), Failure> {
+    let there = layout.there();
+    let there = there.as_ref().map(|there| &there.config.owncast);
+    let usual = there.map_or_else(|| USUAL_OWNCAST.to_owned(), |there| there.url.to_string());
+    let user = args.admin_user.clone().or_else(|| there.map(|there| there.admin_user.clone()));
+    let user = user.unwrap_or_else(|| USUAL_USER.to_owned());
     let owncast = loop {
         let address = match &args.owncast {
             Some(address) => address.clone(),
-            None => dialogue.asks("Owncast's own address, as this machine reaches it", USUAL_OWNCAST)?,
+            None => dialogue.asks("Owncast's own address, as this machine reaches it", &usual)?,
         };
-        let api = api(args, &address, &Secret::new(""))?;
+        let api = api(&user, &address, &Secret::new(""))?;
         match api.status().await {
             Ok(status) => {
                 remark(&format!("Owncast {} answers at {address}.", status.version_number));
@@ -158,18 +168,16 @@ async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<
         tries += 1;
         let password = match &given {
             Some(password) => password.clone(),
-            None => dialogue
-                .asks_secret(&format!("Password of Owncast's admin pages (user {})", args.admin_user))?,
+            None => dialogue.asks_secret(&format!("Password of Owncast's admin pages (user {user})"))?,
         };
-        match found::look(&api(args, &owncast, &password)?).await {
+        match found::look(&api(&user, &owncast, &password)?).await {
             Ok(found) => break (password, found),
             Err(OwncastError::WrongPassword { .. }) if given.is_none() && tries < TRIES => {
                 remark("Owncast refuses this password.\n");
             }
             Err(OwncastError::WrongPassword { url }) => {
                 return Err(Failure::new(format!(
-                    "Owncast at {url} refuses this admin password for the user {}; nothing was written",
-                    args.admin_user
+                    "Owncast at {url} refuses this admin password for the user {user}; nothing was written"
                 )));
             }
             Err(error) => return Err(Failure::new(error.to_string())),
@@ -185,11 +193,11 @@ async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<
     let metrics = args.metrics.unwrap_or(free[2]);
     let listen = [public, webhook, metrics];
     ports::must_be_free(&listen, own.as_ref().map_or(&[], <[_; 3]>::as_slice))?;
-    Ok((Wanted { owncast, password, listen }, found))
+    Ok((Wanted { owncast, user, password, listen }, found))
 }
 
-fn api(args: &Args, owncast: &HttpUrl, password: &Secret) -> Result<Api, Failure> {
-    Api::read_only(owncast.url().clone(), args.admin_user.clone(), password.clone())
+fn api(user: &str, owncast: &HttpUrl, password: &Secret) -> Result<Api, Failure> {
+    Api::read_only(owncast.url().clone(), user.to_owned(), password.clone())
         .map_err(|error| Failure::new(error.to_string()))
 }
 
@@ -218,8 +226,16 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found, starts: bo
     let [public, webhook, metrics] = wanted.listen;
     let mut text = String::from("\nOn this machine:\n");
     text.push_str(&format!("  write {} (may be read by all; no secret is in it)\n", layout.config.display()));
-    if layout.config.exists() {
-        text.push_str(&format!("  keep what it replaces as {}\n", layout.old().display()));
+    let there = layout.there();
+    match (&there, layout.old().display()) {
+        (Some(_), old) => {
+            text.push_str(&format!("  keep all other settings in it, and the file as it was as {old}\n"));
+        }
+        (None, old) if layout.config.exists() => text.push_str(&format!(
+            "  keep what it replaces as {old}; that cannot be read (check-config says why), and none of its \
+             settings stays\n"
+        )),
+        (None, _) => {}
     }
     text.push_str(&format!("  write {} (the password; for root alone)\n", layout.password.display()));
     text.push_str(&format!(
@@ -237,10 +253,11 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found, starts: bo
         text.push_str(&format!("  {deed}\n"));
     }
     text.push_str("In the fediverse:\n");
-    text.push_str(&format!(
-        "  {}\n",
-        found.identity(args.public_url.as_ref(), args.username.as_ref().map(|name| name.0.as_str()))
-    ));
+    let kept = there.map(|there| there.config.identity);
+    let public_url = args.public_url.as_ref().or(kept.as_ref().and_then(|kept| kept.public_url.as_ref()));
+    let username = args.username.as_ref().map(|name| name.0.as_str());
+    let username = username.or(kept.as_ref().and_then(|kept| kept.username.as_deref()));
+    text.push_str(&format!("  {}\n", found.identity(public_url, username)));
     for warning in found.warnings() {
         text.push_str(&format!("\nBut: {warning}\n"));
     }

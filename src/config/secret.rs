@@ -135,8 +135,8 @@ impl AdminPassword {
                 Err(ConfigError::new(format!("{path} is empty, and Owncast's admin password should be in it"))
                     .field("owncast.admin-password-file")
                     .allowed(
-                        "the password on one line: write it there, or let owncast-herald setup --force ask for it; then \
-                         restart the service",
+                        "the password on one line: write it there, or let owncast-herald setup --force ask for it, which \
+                         keeps every other setting; then restart the service",
                     ))
             }
             Self::Unusable { path, reason } => Err(ConfigError::new(format!(

@@ -4,20 +4,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use url::Url;
 
 use super::Control;
 use super::protocol::adopt::{Adopted, Adopting, Finished, OwncastCounts, Undone};
 use super::protocol::{Refusal, RefusalCode};
 use crate::activitypub::vocab;
-use crate::agent::effective::{Effective, IdentityState};
+use crate::agent::effective::{Effective, IdentityState, named_instead};
 use crate::config::Config;
 use crate::decide::Moment;
 use crate::decide::adopt::{self, Leavers, Seen, Standing, Terms};
 use crate::decide::publish::{self, LANGUAGE};
 use crate::model::adopted::{Batch, Document, Imported, Row, SetAside, Tally};
 use crate::model::block::{Block, BlockTarget};
-use crate::model::facts::{Identity, Profile};
+use crate::model::facts::{Facts, Identity, Profile};
 use crate::model::follower::{Follower, FollowerCounts, FollowerState};
 use crate::model::origin::RemotePolicy;
 use crate::model::post::{Audience, Post, PostState};
@@ -82,6 +81,10 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
             Adopted::Finished(finished(hands, left, dry_run).await?)
         }
         Adopting::Undo { dry_run } => Adopted::Undone(undo(hands, dry_run, now).await?),
+        Adopting::Whose => {
+            let stored: Identity = hands.store.read(|view| view.meta()).await?;
+            Adopted::Whose(stored.addresses)
+        }
         Adopting::FollowersBack { after } => {
             let (rows, next) = hands.store.read(move |view| followers_back(view, after)).await?;
             Adopted::FollowersBack { rows, next }
@@ -93,15 +96,16 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
         Adopting::SettingsBack => {
             let (blocks, stored): (Vec<Block>, Identity) =
                 hands.store.read(|view| (view.all(b""), view.meta())).await?;
-            let mut blocked: Vec<String> = blocks
-                .into_iter()
-                .filter_map(|block| match block.target {
-                    BlockTarget::Domain(domain) => Some(domain),
-                    BlockTarget::Actor(_) => None,
-                })
-                .collect();
+            let (mut blocked, mut blocked_actors) = (Vec::new(), Vec::new());
+            for block in blocks {
+                match block.target {
+                    BlockTarget::Domain(domain) => blocked.push(domain),
+                    BlockTarget::Actor(actor) => blocked_actors.push(actor),
+                }
+            }
             blocked.dedup();
-            Adopted::SettingsBack { blocked, go_live_message: stored.taken_message }
+            blocked_actors.dedup();
+            Adopted::SettingsBack { blocked, blocked_actors, go_live_message: stored.taken_message }
         }
         Adopting::Left { actors } => {
             let left = move |view: &dyn View| {
@@ -128,21 +132,28 @@ async fn terms(
     run: u64,
     now: Timestamp,
 ) -> Result<Terms, Refusal> {
-    let stored: Identity = hands.store.read(|view| view.meta()).await?;
-    let known = stored.addresses.or_else(|| of.map(|of| named(hands.config, of)));
-    let Some(addresses) = known else {
+    let (stored, facts): (Identity, Facts) = hands.store.read(|view| (view.meta(), view.meta())).await?;
+    let settled = stored.addresses.is_some();
+    // Who waits for the key knows already whose it has to be.
+    let to_be = |of: &Addresses| named_instead(hands.config, &facts, of).unwrap_or_else(|| of.clone());
+    let Some(addresses) = stored.addresses.or_else(|| of.map(to_be)) else {
         let message =
             "the agent does not know yet who it is; give it the key first, with --data-dir".to_owned();
         return Err(Refusal { code: RefusalCode::NotYet, message });
     };
-    let same = |of: &Addresses| Url::parse(&of.actor()).ok() == Url::parse(&addresses.actor()).ok();
-    if let Some(of) = of.filter(|of| !same(of)) {
-        let message = format!(
-            "this database is of {}, and the agent is {}: followers of another actor cannot be taken over. Nothing has \
-             changed. If the agent is to become that actor, give it a store of its own",
-            of.actor(),
-            addresses.actor()
-        );
+    if let Some(of) = of.filter(|of| !of.is_same(&addresses)) {
+        let (theirs, ours) = (of.actor(), addresses.actor());
+        let message = match settled {
+            true => format!(
+                "this database is of {theirs}, and the agent is {ours}: followers of another actor cannot be taken over. \
+                 Nothing has changed. If the agent is to become that actor, give it a store of its own"
+            ),
+            false => format!(
+                "this database is of {theirs}, and the agent is to be {ours}, as its own Owncast says, or [identity]: it is \
+                 another Owncast's, or was copied before the server URL or username was changed. Nothing has changed. Name \
+                 the data folder of the Owncast that this agent watches"
+            ),
+        };
         return Err(Refusal { code: RefusalCode::NotOurs, message });
     }
     let policy = RemotePolicy {
@@ -150,12 +161,6 @@ async fn terms(
         allow_private: !hands.config.federation.allow_private_addresses.is_empty(),
     };
     Ok(Terms { addresses, policy, run, now })
-}
-
-/// What the configuration makes of an actor: it may name another base or username.
-fn named(config: &Config, of: &Addresses) -> Addresses {
-    let base = config.identity.public_url.as_ref().map_or(of.base.as_str(), |url| url.as_str());
-    Addresses::new(base, config.identity.username.as_deref().unwrap_or(&of.username))
 }
 
 /// Decides; what is only asked for is not written.

@@ -33,7 +33,7 @@ pub(super) struct Question {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) status: u16,
-    /// Names in lower case; of several of a name the first.
+    /// Names in lower case; several of a name are one list (RFC 9110, 5.3).
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Vec<u8>,
     /// The certificate that it came with (DER).
@@ -124,7 +124,8 @@ fn plain(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut plain = BTreeMap::new();
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        plain.entry(name.as_str().to_owned()).or_insert(value);
+        let join = |before: &mut String| *before = format!("{before}, {value}");
+        plain.entry(name.as_str().to_owned()).and_modify(join).or_insert_with(|| value.clone());
     }
     plain
 }
@@ -159,4 +160,22 @@ pub(super) fn source_towards(there: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(there).ok()?;
     socket.local_addr().ok().map(|address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_one_name_are_one_list() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("link", "</a.css>; rel=preload"), ("etag", "\"1\""), ("link", "<https://a>")] {
+            headers.append(name, value.parse().unwrap());
+        }
+        let seen = Seen { headers: plain(&headers), ..Seen::default() };
+        assert_eq!(
+            (seen.header("link"), seen.header("etag")),
+            ("</a.css>; rel=preload, <https://a>", "\"1\"")
+        );
+    }
 }

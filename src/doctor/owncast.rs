@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::{Code, Finding, Level, Patient, address};
+use crate::agent::board::Way;
 use crate::config::{Config, Secret};
 use crate::owncast::provision::{SCOPES, TOKEN_NAME};
 use crate::owncast::types::{ServerConfig, Token};
@@ -77,7 +78,7 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
             return;
         }
     };
-    told.findings.push(Finding::green(Code::Password, "Owncast takes the admin password"));
+    told.findings.push(password(patient.status().map(|status| &status.sources.admin.way)));
     told.findings.push(server_url(&settings.server_url, patient, config));
     let (tokens, followers) = (api.tokens().await, api.followers(0, 1).await);
     told.findings.push(match tokens {
@@ -97,9 +98,22 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
     told.username = Some(settings.federation.username);
 }
 
+/// Owncast takes the password that is found here; what a running agent has may be an older one, and is what counts.
+fn password(agents: Option<&Way>) -> Finding {
+    match agents {
+        Some(Way::Broken(why)) => Finding::red(
+            Code::Password,
+            format!(
+                "Owncast takes the admin password that is found here, but not what the running agent does: {why}"
+            ),
+            "restart its service, which is given the password when it starts",
+        ),
+        _ => Finding::green(Code::Password, "Owncast takes the admin password"),
+    }
+}
+
 /// The agent has one, as a credential: whether it is right shows in what it can do.
 fn unknown_password(patient: &Patient, config: &Config) -> Finding {
-    use crate::agent::board::Way;
     let file = patient.password_file.as_deref().filter(|file| file.exists());
     match patient.status().map(|status| &status.sources.admin.way) {
         Some(Way::Works) => Finding::green(Code::Password, "Owncast takes the agent's admin password"),
@@ -250,6 +264,19 @@ mod tests {
             for finding in found {
                 assert_eq!(finding.cure.is_some(), finding.level > green, "{finding:?}");
             }
+        }
+    }
+
+    #[test]
+    fn the_running_agents_password_is_the_one_that_counts() {
+        for (way, level) in [
+            (None, Level::Green),
+            (Some(Way::Untried), Level::Green),
+            (Some(Way::Works), Level::Green),
+            (Some(Way::Broken("it refuses the admin password".to_owned())), Level::Red),
+        ] {
+            let found = password(way.as_ref());
+            assert_eq!((found.level, found.cure.is_some()), (level, level == Level::Red), "{found:?}");
         }
     }
 

@@ -55,6 +55,12 @@ impl Addresses {
         format!("{}/federation/user/{}", self.base, self.username)
     }
 
+    /// Whether both are one actor, however its address is spelt.
+    pub fn is_same(&self, other: &Addresses) -> bool {
+        let parsed = |addresses: &Addresses| url::Url::parse(&addresses.actor()).ok();
+        self == other || parsed(self).is_some_and(|actor| parsed(other) == Some(actor))
+    }
+
     /// The id of the one key; it never changes (GoToSocial pins it).
     pub fn key_id(&self) -> String {
         format!("{}#main-key", self.actor())
@@ -131,6 +137,20 @@ mod tests {
         assert_eq!(a.inbox(), "https://live.example/federation/user/streamer/inbox");
         assert_eq!(a.handle(), "streamer@live.example");
         assert_eq!(a.path_prefix(), "");
+    }
+
+    #[test]
+    fn an_actor_is_one_however_its_address_is_spelt() {
+        let ours = Addresses::new("https://live.example", "ana");
+        for (base, username, same) in [
+            ("https://live.example/", "ana", true),
+            ("HTTPS://Live.Example:443", "ana", true),
+            ("https://live.example", "Ana", false),
+            ("https://radio.example", "ana", false),
+            ("", "ana", false),
+        ] {
+            assert_eq!(Addresses::new(base, username).is_same(&ours), same, "{base} {username}");
+        }
     }
 
     #[test]

@@ -195,7 +195,7 @@ pub struct Taken {
     pub stamp: Timestamp,
     /// When the follower left, if it did; nothing older brings it back.
     pub left: Option<Timestamp>,
-    /// The last run that saw the row; 0 once it was given back.
+    /// The last run that saw the row; 0 once it was given back, until a run sees it there.
     pub run: u64,
 }
 

@@ -3,10 +3,14 @@
 use super::Site;
 
 pub(super) fn render(site: &Site) -> String {
+    let name = format!("owncast-{}", site.word());
+    let apply = format!(
+        "a2enmod ssl proxy proxy_http headers && a2ensite {name} && apachectl configtest && systemctl reload apache2"
+    );
     let mut text = super::comment(&site.head(
         "Apache httpd",
-        "/etc/apache2/sites-available/owncast.conf",
-        "a2enmod ssl proxy proxy_http headers && a2ensite owncast && apachectl configtest && systemctl reload apache2",
+        &format!("/etc/apache2/sites-available/{name}.conf"),
+        &apply,
     ));
     text.push_str(
         "#\n# In place of the <VirtualHost> you may have for this host already: of two, httpd would use one only.\n\n",

@@ -146,6 +146,15 @@ impl Site {
         self.public.host_str().unwrap_or_default()
     }
 
+    /// The public address as a word, which tells this stream from others that one proxy serves.
+    fn word(&self) -> String {
+        let address = format!("{}{}", self.ours.host(), self.prefix());
+        address
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+            .collect()
+    }
+
     /// The public URL's path, without a slash at its end.
     fn prefix(&self) -> &str {
         self.ours.path_prefix()

@@ -12,7 +12,7 @@ const ACME: &str = "\
 pub(super) fn render(site: &Site) -> String {
     let mut text = super::comment(&site.head(
         "nginx",
-        "/etc/nginx/conf.d/owncast.conf",
+        &format!("/etc/nginx/conf.d/owncast-{}.conf", site.word()),
         "nginx -t && systemctl reload nginx",
     ));
     text.push_str(

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 const ALL: [Proxy; 4] = [Proxy::Nginx, Proxy::Caddy, Proxy::Apache, Proxy::Traefik];
@@ -103,20 +105,52 @@ fn a_certificate_that_is_named_is_used() {
 
 #[test]
 fn traefiks_file_is_toml_with_the_agents_rule_first() {
-    for base in ["https://live.example", "https://example.org/live", "http://live.example"] {
+    for (base, word) in [
+        ("https://live.example", "live-example"),
+        ("https://example.org/live", "example-org-live"),
+        ("http://live.example", "live-example"),
+        ("https://live.example:8443", "live-example-8443"),
+    ] {
         let file: toml::Table = toml::from_str(&site(base).render(Proxy::Traefik)).unwrap();
         let routers = file["http"]["routers"].as_table().unwrap();
-        let priority = |name: &str| routers[name]["priority"].as_integer().unwrap();
+        let priority = |name: &str| routers[&format!("{name}-{word}")]["priority"].as_integer().unwrap();
         assert!(priority("owncast-herald") > priority("owncast-page"), "{file}");
         assert!(priority("owncast-page") > priority("owncast"), "{file}");
         let services = file["http"]["services"].as_table().unwrap();
-        let url = |name: &str| services[name]["loadBalancer"]["servers"][0]["url"].as_str().unwrap();
+        let url = |name: &str| {
+            services[&format!("{name}-{word}")]["loadBalancer"]["servers"][0]["url"].as_str().unwrap()
+        };
         assert_eq!(
             (url("owncast-herald"), url("owncast")),
             ("http://127.0.0.1:8585", "http://127.0.0.1:8080")
         );
-        let link = &file["http"]["middlewares"]["owncast-actor"]["headers"]["customResponseHeaders"]["Link"];
+        let middlewares = file["http"]["middlewares"].as_table().unwrap();
+        let link = &middlewares[&format!("owncast-actor-{word}")]["headers"]["customResponseHeaders"]["Link"];
         assert_eq!(link.as_str(), Some(site(base).link().as_str()));
+        let used = routers.values().flat_map(|router| router.get("middlewares")?.as_array());
+        for name in used.flatten() {
+            assert!(middlewares.contains_key(name.as_str().unwrap()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn two_streams_behind_one_proxy_have_no_name_in_common() {
+    let [one, two] = ["https://live.example", "https://radio.example"].map(site);
+    let names = |site: &Site| {
+        let file: toml::Table = toml::from_str(&site.render(Proxy::Traefik)).unwrap();
+        let kinds = file["http"].as_table().unwrap().values();
+        kinds.flat_map(|kind| kind.as_table().unwrap().keys().cloned()).collect::<BTreeSet<_>>()
+    };
+    assert!(names(&one).is_disjoint(&names(&two)), "{:?} {:?}", names(&one), names(&two));
+    for (proxy, file) in [
+        (Proxy::Nginx, "/etc/nginx/conf.d/owncast-radio-example.conf"),
+        (Proxy::Apache, "/etc/apache2/sites-available/owncast-radio-example.conf"),
+        (Proxy::Apache, "a2ensite owncast-radio-example &&"),
+        (Proxy::Traefik, " owncast-radio-example.toml"),
+    ] {
+        let text = two.render(proxy);
+        assert!(text.contains(file), "{file} is not in {text}");
     }
 }
 

@@ -3,9 +3,14 @@
 use super::Site;
 
 pub(super) fn render(site: &Site) -> String {
+    // All of a Traefik's files share their names.
+    let word = site.word();
+    let name = |what: &str| format!("{what}-{word}");
+    let [herald, owncast, page] = ["owncast-herald", "owncast", "owncast-page"].map(name);
+    let [actor, stripped] = ["owncast-actor", "owncast-prefix"].map(name);
     let mut text = super::comment(&site.head(
         "Traefik",
-        "a file whose name ends in .toml, which its file provider reads ([providers.file] directory)",
+        &format!("{owncast}.toml in a folder that its file provider reads ([providers.file] directory)"),
         "nothing, Traefik sees the change",
     ));
     let entry = if site.secure() { "websecure" } else { "web" };
@@ -27,30 +32,28 @@ pub(super) fn render(site: &Site) -> String {
         "# The fediverse's addresses, and no more of /.well-known/ than these. The highest priority wins, so that\n\
          # /api/v1/instance and /api/followers are not Owncast's.\n",
     );
-    let strip: &[&str] = if prefix.is_empty() { &[] } else { &["owncast-prefix"] };
-    let page = [&["owncast-actor"], strip].concat();
+    let strip: &[&str] = if prefix.is_empty() { &[] } else { &[&stripped] };
+    let of_page = [&[actor.as_str()], strip].concat();
     let ours = format!("{host} && ({})", paths.join(" || "));
-    text.push_str(&router(site, "owncast-herald", &ours, 3000, "owncast-herald", &[]));
+    text.push_str(&router(site, &herald, &ours, 3000, &herald, &[]));
     text.push_str(
         "# The page itself says who its actor is: the stream's address, pasted into a search of the fediverse, finds it.\n",
     );
     let root = format!("{host} && Path(`{prefix}/`)");
-    text.push_str(&router(site, "owncast-page", &root, 2000, "owncast", &page));
+    text.push_str(&router(site, &page, &root, 2000, &owncast, &of_page));
     text.push_str("# Everything else is Owncast's: chat, video (/hls/), API and admin pages.\n");
     let rest = if prefix.is_empty() { host } else { format!("{host} && PathPrefix(`{prefix}/`)") };
-    text.push_str(&router(site, "owncast", &rest, 1000, "owncast", strip));
+    text.push_str(&router(site, &owncast, &rest, 1000, &owncast, strip));
     text.push_str(&format!(
-        "[http.middlewares.owncast-actor.headers.customResponseHeaders]\nLink = '{}'\n\n",
+        "[http.middlewares.{actor}.headers.customResponseHeaders]\nLink = '{}'\n\n",
         site.link()
     ));
     if !prefix.is_empty() {
-        text.push_str(&format!(
-            "[http.middlewares.owncast-prefix.stripPrefix]\nprefixes = [\"{prefix}\"]\n\n"
-        ));
+        text.push_str(&format!("[http.middlewares.{stripped}.stripPrefix]\nprefixes = [\"{prefix}\"]\n\n"));
     }
-    text.push_str(&service("owncast-herald", &format!("http://{}", site.agent)));
+    text.push_str(&service(&herald, &format!("http://{}", site.agent)));
     text.push('\n');
-    text.push_str(&service("owncast", site.owncast()));
+    text.push_str(&service(&owncast, site.owncast()));
     if let (Some(given), true) = (&site.certificate, site.secure()) {
         text.push_str(&format!(
             "\n[[tls.certificates]]\ncertFile = \"{}\"\nkeyFile = \"{}\"\n",

@@ -186,6 +186,11 @@ async fn a_follower_of_owncasts_gets_the_next_post_of_the_same_actor_by_the_same
     data.run(&format!("UPDATE ap_followers SET inbox = '' WHERE iri = '{}'", cy.id()));
     stage.agent.launch();
     stage.wait_log("has lived before (Owncast").await;
+    // Of another Owncast on the same machine, for instance.
+    let other = DataDir::recorded();
+    let refused = says(&stage, &["adopt", "--data-dir", other.argument()], 1).await;
+    assert!(refused.contains("another Owncast's") && refused.contains(&stage.actor()), "{refused}");
+    assert!(!stage.agent.path("store/actor-key.pem").exists());
     let from = ["--data-dir", data.argument()];
     let report = adopt(&stage, &from).await;
     assert_eq!(
@@ -217,7 +222,6 @@ async fn a_follower_of_owncasts_gets_the_next_post_of_the_same_actor_by_the_same
         assert_eq!(stage.ask(reqwest::Method::POST, &old).send().await.unwrap().status(), 405);
     }
     assert_eq!(stage.get(&format!("{}/federation/unknown", stage.agent.public_url())).await.status(), 404);
-    let other = DataDir::recorded();
     let refused = says(&stage, &["adopt", "--data-dir", other.argument()], 1).await;
     assert!(refused.contains("another actor") && refused.contains("Nothing has changed"), "{refused}");
 }
@@ -306,6 +310,14 @@ async fn what_happened_in_between_is_caught_up_with() {
     stage.wait_followers(1).await;
     let again = adopt(&stage, &catch_up).await;
     assert_eq!((&again["found"]["kept"], &again["found"]["taken"]), (&json!(1), &json!(0)), "{again:#}");
+    // Nor does the key come back that has been given up since, whatever --force is said for.
+    let key_file = stage.agent.path("store/actor-key.pem");
+    says(&stage, &["key", "rotate", "--yes"], 0).await;
+    says(&stage, &["key", "rotate", "--finish", "--force"], 0).await;
+    let newer = fs::read(&key_file).unwrap();
+    let forced = adopt(&stage, &[&catch_up[..], &["--force"]].concat()).await;
+    assert_eq!((&forced["another_stays"], &forced["written"]), (&json!(true), &json!(false)), "{forced:#}");
+    assert_eq!(fs::read(&key_file).unwrap(), newer);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,15 +326,31 @@ async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
     next_second().await;
     assert_eq!(cy.unfollow().await.unwrap().status, 202);
     stage.wait_followers(1).await;
+    let (_, di) = stage.follower(Flavour::Mastodon).await;
+    for who in [cy.id().as_str(), "https://nobody.example/users/x"] {
+        stage.agent.cli_json(&["block", "add", who]).await;
+    }
     stage.owncast.power_off().await;
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("back");
     let give = ["--give-back", "--data-dir", data.argument(), "--to", to.to_str().unwrap()];
+    let changed = DataDir::recorded();
+    let refused =
+        says(&stage, &["adopt", "--give-back", "--data-dir", changed.argument(), give[3], give[4]], 1).await;
+    assert!(refused.contains(&format!("set its server URL to {:?}", stage.agent.public_url())), "{refused}");
+    assert!(!to.exists());
     let given = adopt(&stage, &give).await;
-    assert_eq!((&given["removed"], &given["backup"]), (&json!(1), &Value::Null), "{given:#}");
+    let counts = (&given["added"], &given["removed"], &given["backup"]);
+    assert_eq!(counts, (&json!(1), &json!(0), &Value::Null), "{given:#}");
+    let blocks = (&given["blocked_actors"], &given["not_blocked"]);
+    assert_eq!(blocks, (&json!(1), &json!(["https://nobody.example/users/x"])), "{given:#}");
     assert_eq!(data.texts("SELECT iri FROM ap_followers").len(), 2, "the database itself is as it was");
     assert_eq!(fs::metadata(to.join("owncast.db")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(&to).unwrap().count(), 1);
+    // As long as the copy is in nobody's use, whoever came here is not missing in the database.
+    let caught_up = adopt(&stage, &["--catch-up", "--data-dir", data.argument()]).await;
+    assert_eq!(caught_up["found"]["left"], 0, "{caught_up:#}");
+    assert_eq!(stage.followers().await, 2);
     let again = says(&stage, &[&["adopt"][..], &give].concat(), 1).await;
     assert!(again.contains("owncast.db") && again.contains("exists"), "{again}");
     // As it is told.
@@ -330,7 +358,12 @@ async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
         let _ = fs::remove_file(data.path().join(name));
     }
     fs::copy(to.join("owncast.db"), data.file()).unwrap();
-    assert_eq!(data.texts("SELECT iri FROM ap_followers"), [bo.id()]);
+    let mut want = [bo.id(), di.id()];
+    want.sort();
+    let of = |state: &str| {
+        data.texts(&format!("SELECT iri FROM ap_followers WHERE {state} IS NOT NULL ORDER BY iri"))
+    };
+    assert_eq!((of("approved_at"), of("disabled_at")), (want.to_vec(), vec![cy.id()]));
     assert_eq!(data.texts("PRAGMA integrity_check"), ["ok"]);
 }
 

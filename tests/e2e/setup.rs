@@ -191,6 +191,32 @@ async fn what_is_there_stays_unless_forced() {
     let names = fs::read_dir(fresh.path("etc")).unwrap().count();
     assert_eq!(names, 3, "nothing is left behind");
 
+    // What setup does not ask for stays, also where somebody has written it otherwise than the shipped file.
+    let password = fresh.path("etc/admin-password");
+    let mine = format!(
+        "# mine\nstore.path = {:?}\n\n[owncast]\nurl = {:?}\nadmin-password-file = {password:?}\n\n[listen]\npublic = {:?}\n\
+         trusted-proxies = [\n    \"10.0.0.0/8\",\n]\n",
+        fresh.path("store"),
+        fresh.owncast.url(),
+        fresh.public
+    );
+    fs::write(fresh.config(), &mine).unwrap();
+    fs::write(&password, "").unwrap();
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
+    says(&text, &["keep all other settings", "agent.toml.old.1"]);
+    let written = fs::read_to_string(fresh.config()).unwrap();
+    says(
+        &written,
+        &["# mine\nstore.path = ", "trusted-proxies = [\n    \"10.0.0.0/8\",\n]", "webhook = \"127.0.0.1:"],
+    );
+    assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old.1")).unwrap(), mine);
+    assert_eq!(
+        fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(),
+        "# mine\n",
+        "and the first one is there still"
+    );
+    assert_eq!(fs::read_to_string(&password).unwrap(), format!("{PASSWORD}\n"));
+
     // The agent that runs has its ports; the proxy knows them.
     let listener = std::net::TcpListener::bind(&fresh.public).unwrap();
     said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);

@@ -186,9 +186,12 @@ fn rows_go_back_to_where_they_stand_however_they_are_spelt() {
     let giving = Giving {
         ours: "https://live.example/federation/user/streamer".to_owned(),
         rows: vec![Row { inbox: "https://m.example/new".to_owned(), ..row }],
-        left: vec!["https://gone.example/u/%C3%BC".to_owned()],
+        left: ["https://gone.example/u/%C3%BC", "https://localhost:9302/u/a1"].map(str::to_owned).to_vec(),
         posts: Vec::new(),
         blocked: Vec::new(),
+        blocked_actors: ["https://m.example/", "https://localhost:9302/u/a1", "https://nobody.example/u"]
+            .map(str::to_owned)
+            .to_vec(),
         go_live_message: None,
         key: None,
         now: jiff::Timestamp::now(),
@@ -203,6 +206,19 @@ fn rows_go_back_to_where_they_stand_however_they_are_spelt() {
         ["https://m.example"]
     );
     assert_eq!(column(&database, "SELECT iri FROM ap_followers").len(), 9);
+    // Single accounts are blocked in their rows, also one that has left, or not at all.
+    assert_eq!((given.blocked_actors, given.not_blocked), (2, vec!["https://nobody.example/u".to_owned()]));
+    let blocked =
+        "SELECT iri FROM ap_followers WHERE disabled_at IS NOT NULL AND approved_at IS NULL ORDER BY iri";
+    assert_eq!(
+        column(&database, blocked),
+        [
+            "https://localhost:9302/u/a1",
+            "https://localhost:9302/u/a4",
+            "https://localhost:9303/u/a1",
+            "https://m.example"
+        ]
+    );
 }
 
 #[test]

@@ -8,17 +8,17 @@ use serde::Serialize;
 
 use super::finish::owncast_is_stopped;
 use super::hand::Hand;
-use super::move_in::may;
 use super::{Args, told};
 use crate::activitypub::signature::PrivateKey;
 use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
-use crate::adopt::{interrupted, read_identity};
+use crate::adopt::{AdoptedIdentity, interrupted, read_identity};
 use crate::cli::files::{Places, unexpected};
-use crate::cli::text::{counted, json, quoted};
+use crate::cli::text::{counted, json, line, quoted};
 use crate::cli::{Failure, Outcome};
 use crate::config::keyfile;
 use crate::control::protocol::adopt::{Adopted, Adopting};
+use crate::model::Addresses;
 use crate::model::adopted::{Document, Row};
 
 /// Actors asked about at a time.
@@ -42,7 +42,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let config = places.own_files(args.store.as_deref())?;
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
     // Asked before the database is opened: what is refused leaves no copy of it.
-    let (of, _) = may(&hand, &read_identity(data_dir)?)?;
+    let ours = ours(&hand, &read_identity(data_dir)?)?;
     let mut live = match &args.to {
         Some(to) => Live::aside(data_dir, to),
         None if args.dry_run => Live::rehearse(data_dir),
@@ -50,22 +50,18 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     }?;
     let (identity, found) = live.everything()?;
     let known: Vec<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
-    let (blocked, go_live_message) = settings(&hand)?;
     let mut giving = Giving {
-        ours: of.actor(),
+        ours: ours.actor(),
         rows: followers(&hand)?,
         left: left(&hand, &known)?,
         posts: posts(&hand)?,
         blocked: found.blocked,
-        go_live_message,
+        blocked_actors: Vec::new(),
+        go_live_message: None,
         key: None,
         now: Timestamp::now(),
     };
-    for domain in blocked {
-        if !giving.blocked.contains(&domain) {
-            giving.blocked.push(domain);
-        }
-    }
+    settings(&hand, &mut giving)?;
     // While it is changed, followers are told of the next one.
     let key = keyfile::read_announced(&config.identity.key_file)?.pem;
     let pair = PrivateKey::from_pem(key.expose()).map_err(|error| Failure::new(error.to_string()))?;
@@ -79,7 +75,10 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let update = match args.dry_run {
         true => None,
         false => {
-            mark(&hand, &giving.rows)?;
+            // A copy is not in its place yet, and may never be.
+            if args.to.is_none() {
+                mark(&hand, &giving.rows)?;
+            }
             match hand.step(Adopting::GivenBack)? {
                 Adopted::GivenBack(update) => update,
                 _ => return Err(unexpected()),
@@ -89,6 +88,39 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let copy = args.to.as_ref().map(|to| to.join("owncast.db"));
     let done = Done { given, dry_run: args.dry_run, backup, copy, update };
     if as_json { json(&done) } else { Ok(what_was_done(&done, places, data_dir)) }
+}
+
+/// Who we are, which Owncast has to be as well: followers of one actor do not follow another.
+fn ours(hand: &Hand<'_>, identity: &AdoptedIdentity) -> Result<Addresses, Failure> {
+    let Adopted::Whose(ours) = hand.step(Adopting::Whose)? else { return Err(unexpected()) };
+    let Some(ours) = ours else {
+        return Err(Failure::new(
+            "the agent does not know yet who it is: it has nobody to give back. Nothing has changed",
+        ));
+    };
+    match another_in_owncast(&ours, identity) {
+        Some(other) => Err(Failure::new(other)),
+        None => Ok(ours),
+    }
+}
+
+/// What is to be set back in Owncast first, if its actor is another one by now.
+fn another_in_owncast(ours: &Addresses, identity: &AdoptedIdentity) -> Option<String> {
+    let server_url = identity.server_url.as_deref();
+    let theirs = Addresses::new(server_url.unwrap_or_default(), &identity.username);
+    if theirs.is_same(ours) {
+        return None;
+    }
+    Some(format!(
+        "these are the followers of {}, and Owncast has {} and the username {:?}: as that it would be another actor, whom none of \
+         them follows. Start Owncast, set its server URL to {:?} (Configuration, General) and its username to {:?} \
+         (Configuration, Social), stop it, and run this once more. Nothing has changed",
+        ours.actor(),
+        server_url.map_or_else(|| "no server URL".to_owned(), |url| format!("the server URL {url:?}")),
+        identity.username,
+        ours.base,
+        ours.username
+    ))
 }
 
 fn same_key(one: &str, other: &str) -> bool {
@@ -149,11 +181,21 @@ fn mark(hand: &Hand<'_>, rows: &[Row]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn settings(hand: &Hand<'_>) -> Result<(Vec<String>, Option<String>), Failure> {
-    match hand.step(Adopting::SettingsBack)? {
-        Adopted::SettingsBack { blocked, go_live_message } => Ok((blocked, go_live_message)),
-        _ => Err(unexpected()),
+/// Blocks and the go-live message, beside what Owncast has of them.
+fn settings(hand: &Hand<'_>, giving: &mut Giving) -> Result<(), Failure> {
+    let Adopted::SettingsBack { blocked, blocked_actors, go_live_message } =
+        hand.step(Adopting::SettingsBack)?
+    else {
+        return Err(unexpected());
+    };
+    for domain in blocked {
+        if !giving.blocked.contains(&domain) {
+            giving.blocked.push(domain);
+        }
     }
+    giving.blocked_actors = blocked_actors;
+    giving.go_live_message = go_live_message;
+    Ok(())
 }
 
 /// How the copy gets into its place. Written over, the database keeps its owner and mode.
@@ -175,13 +217,21 @@ fn by_hand(copy: &Path, data_dir: &Path) -> String {
 fn what_was_done(done: &Done, places: &Places, data_dir: &Path) -> String {
     let given = &done.given;
     let mut text = format!(
-        "{}: {} new there, {} removed who have left, {}, {} in all.\n",
+        "{}: {} new there, {} removed who have left, {}, {} in all, {}.\n",
         if done.dry_run { "Would give back" } else { "Gave back" },
         counted(given.added, "follower"),
         given.removed,
         counted(given.posts, "post"),
-        counted(given.blocked, "blocked domain")
+        counted(given.blocked, "blocked domain"),
+        counted(given.blocked_actors, "blocked account")
     );
+    if !given.not_blocked.is_empty() {
+        text.push_str(
+            "Blocks of these accounts are not given back: Owncast blocks single accounts among its followers alone, and these \
+             are none of them. Should one follow, block it there, or its whole domain:\n",
+        );
+        given.not_blocked.iter().for_each(|actor| text.push_str(&format!("  {}\n", line(actor))));
+    }
     if given.key_written {
         text.push_str(
             "Owncast's key was another one; the agent's stands there now, since followers know it.\n",
@@ -211,4 +261,37 @@ fn what_was_done(done: &Done, places: &Places, data_dir: &Path) -> String {
         places.command("disconnect")
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn owncast_has_to_be_the_same_actor_to_get_followers_back() {
+        let ours = Addresses::new("https://live.example", "ana");
+        let said = |server_url: Option<&str>, username: &str| {
+            let identity = AdoptedIdentity {
+                private_key_pem: Secret::new(""),
+                public_key_pem: String::new(),
+                server_url: server_url.map(str::to_owned),
+                username: username.to_owned(),
+                warnings: Vec::new(),
+            };
+            another_in_owncast(&ours, &identity)
+        };
+        assert_eq!(said(Some("https://live.example/"), "ana"), None);
+        for (server_url, username, part) in [
+            (Some("https://tv.example"), "ana", "the server URL \"https://tv.example\""),
+            (Some("https://live.example"), "bo", "the username \"bo\""),
+            (None, "streamer", "no server URL"),
+        ] {
+            let said = said(server_url, username).unwrap();
+            for part in [part, "set its server URL to \"https://live.example\"", "its username to \"ana\""] {
+                assert!(said.contains(part), "{part} is not in {said}");
+            }
+            assert!(!said.contains("--key-only") && !said.contains("a store of its own"), "{said}");
+        }
+    }
 }

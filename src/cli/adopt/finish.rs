@@ -39,7 +39,7 @@ pub(super) fn finish(places: &Places, args: &Args, folder: &Path, as_json: bool)
     let moved = live.in_one(|database| back::move_followers(database, &actors))?;
     let backup = live.backup().map(Path::to_owned);
     live.close()?;
-    let key = key::adopted(&identity, &config, taken.key_written, hand.is_agent())?;
+    let key = key::adopted(&identity, &config, taken.key, hand.is_agent())?;
     let report = MovedIn::new(Some(key), args.dry_run, taken.tally, taken.finished);
     let done = Done { report, moved: moved.moved, stay: moved.stay, backup: backup.as_deref() };
     if as_json {

@@ -1,17 +1,18 @@
 //! `adopt --key-only`: the identity of Owncast's own federation moves in, and nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::Args;
 use crate::adopt::{AdoptedIdentity, read_identity};
 use crate::cli::files::Places;
+use crate::cli::key::{Put, put};
 use crate::cli::outcome::remark;
 use crate::cli::text::{json, line};
 use crate::cli::{Failure, Outcome};
 use crate::config::Config;
-use crate::config::keyfile::{self, Written};
+use crate::config::keyfile;
 use crate::model::Addresses;
 
 /// What `--json` prints.
@@ -24,8 +25,14 @@ pub(super) struct Adopted<'a> {
     /// SHA-256 of the public key (SubjectPublicKeyInfo, DER), in hexadecimal.
     fingerprint: String,
     key_file: &'a Path,
-    /// False if the same key was there already.
+    /// False if the same key was there already, or another one stays.
     written: bool,
+    /// Another key is there, as after a change of keys, and the agent goes on with it.
+    another_stays: bool,
+    /// Where the key is that was there before.
+    set_aside: Option<PathBuf>,
+    #[serde(skip)]
+    fate: Fate,
     agent_running: bool,
     pub(super) warnings: Vec<String>,
 }
@@ -35,8 +42,8 @@ pub(super) fn key_only(places: &Places, args: &Args, data_dir: &Path, as_json: b
     let key_file = &config.identity.key_file;
     folder_of(places, key_file)?;
     let identity = read_identity(data_dir)?;
-    let written = take_key(&identity, &config, args.force)?;
-    let adopted = adopted(&identity, &config, written, places.agent_runs())?;
+    let fate = take_key(&identity, &config, args)?;
+    let adopted = adopted(&identity, &config, fate, places.agent_runs())?;
     if as_json {
         return json(&adopted);
     }
@@ -60,17 +67,36 @@ pub(super) fn folder_of<'a>(places: &Places, key_file: &'a Path) -> Result<&'a P
     )))
 }
 
-/// Writes the key. False if it was there already.
-pub(super) fn take_key(identity: &AdoptedIdentity, config: &Config, force: bool) -> Result<bool, Failure> {
-    let written = keyfile::write(&config.identity.key_file, &identity.private_key_pem, force)?;
-    Ok(written == Written::Now)
+/// What becomes of the key that was found.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// It would be taken.
+    Wanted,
+    /// It was taken.
+    Taken(Put),
+    /// Another one stays.
+    AnotherStays,
+}
+
+/// Takes the key. Whose followers they are is known by now: where the agent was given them before, a key that differs is newer
+/// than Owncast's, which somebody else may have by now, and no force puts that back along with the followers.
+pub(super) fn take_key(identity: &AdoptedIdentity, config: &Config, args: &Args) -> Result<Fate, Failure> {
+    let (file, theirs) = (&config.identity.key_file, &identity.private_key_pem);
+    let again = args.catch_up || args.finish;
+    if again && keyfile::fingerprint_in(file).is_some() && keyfile::differs(file, theirs)? {
+        return Ok(Fate::AnotherStays);
+    }
+    if args.dry_run {
+        return Ok(Fate::Wanted);
+    }
+    Ok(Fate::Taken(put(file, theirs, args.force)?))
 }
 
 /// What there is to be told of a key.
 pub(super) fn adopted<'a>(
     identity: &'a AdoptedIdentity,
     config: &'a Config,
-    written: bool,
+    fate: Fate,
     agent_running: bool,
 ) -> Result<Adopted<'a>, Failure> {
     let addresses = identity.server_url.as_deref().map(|base| Addresses::new(base, &identity.username));
@@ -81,7 +107,13 @@ pub(super) fn adopted<'a>(
         actor: addresses.as_ref().map(Addresses::actor),
         fingerprint: fingerprint(&identity.public_key_pem)?,
         key_file: &config.identity.key_file,
-        written,
+        written: matches!(&fate, Fate::Taken(put) if put.written),
+        another_stays: matches!(fate, Fate::AnotherStays),
+        set_aside: match &fate {
+            Fate::Taken(put) => put.aside.clone(),
+            Fate::Wanted | Fate::AnotherStays => None,
+        },
+        fate,
         agent_running,
         warnings: warnings(identity, config),
     })
@@ -136,23 +168,28 @@ impl Adopted<'_> {
     }
 
     /// What became of the key itself.
-    pub(super) fn fate(&self, dry_run: bool) -> String {
+    pub(super) fn fate(&self) -> String {
         let key_file = self.key_file.display();
-        match (dry_run, self.written) {
-            (true, _) => format!("Its private key would be kept in {key_file}.\n"),
-            (false, true) => format!(
-                "Its private key is now in {key_file}. Keep a copy: without it, followers are lost.\n"
+        match &self.fate {
+            Fate::Wanted => format!("Its private key would be kept in {key_file}.\n"),
+            Fate::Taken(put) if put.written => format!(
+                "Its private key is now in {key_file}. Keep a copy: without it, followers are lost.\n{}",
+                put.told()
             ),
-            (false, false) => {
+            Fate::Taken(_) => {
                 format!("Its private key was in {key_file} already; nothing has changed there.\n")
             }
+            Fate::AnotherStays => format!(
+                "Another key is in {key_file}, as after a change of keys, and stays. Only --key-only --force puts Owncast's \
+                 into its place, and sets that one aside.\n"
+            ),
         }
     }
 }
 
 fn told(adopted: &Adopted<'_>, places: &Places) -> String {
     let mut text = found(adopted);
-    text.push_str(&adopted.fate(false));
+    text.push_str(&adopted.fate());
     let (what, verb) = match (adopted.agent_running, adopted.written) {
         (true, true) => ("restart the agent, which is running without it", "restart"),
         (true, false) => ("if the agent was started before this key was there, restart it", "restart"),
@@ -164,4 +201,56 @@ fn told(adopted: &Adopted<'_>, places: &Places) -> String {
         places.command("status")
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activitypub::signature::PrivateKey;
+    use crate::config::{Overrides, Secret};
+
+    fn key() -> Secret {
+        Secret::new(PrivateKey::generate().and_then(|key| key.to_pem()).unwrap())
+    }
+
+    #[test]
+    fn a_key_that_followed_owncasts_stays_and_no_key_goes_without_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.toml");
+        let text = format!("owncast.url = \"http://127.0.0.1:8080\"\nstore.path = {:?}\n", folder.path());
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
+        let key_file = &config.identity.key_file;
+        let identity = AdoptedIdentity {
+            private_key_pem: key(),
+            public_key_pem: String::new(),
+            server_url: None,
+            username: "ana".to_owned(),
+            warnings: Vec::new(),
+        };
+        let take = |args: Args| take_key(&identity, &config, &args);
+        let Ok(Fate::Taken(first)) = take(Args::default()) else { panic!("it is taken") };
+        assert!(first.written && first.aside.is_none());
+        let newer = key();
+        keyfile::write(key_file, &newer, true).unwrap();
+        for (catch_up, finish, force) in
+            [(true, false, false), (false, true, false), (true, false, true), (false, true, true)]
+        {
+            for dry_run in [true, false] {
+                let fate = take(Args { catch_up, finish, force, dry_run, ..Args::default() });
+                assert!(matches!(fate, Ok(Fate::AnotherStays)), "{fate:?}");
+            }
+        }
+        assert!(take(Args::default()).is_err());
+        assert_eq!(keyfile::read(key_file).unwrap().pem, newer);
+        let Ok(Fate::Taken(forced)) = take(Args { force: true, ..Args::default() }) else {
+            panic!("it is forced")
+        };
+        assert!(forced.written && forced.told().contains("The key that was there is in"));
+        assert_eq!(keyfile::read(&forced.aside.unwrap()).unwrap().pem, newer);
+        assert_eq!(keyfile::read(key_file).unwrap().pem, identity.private_key_pem);
+        // What is damaged is no newer key.
+        std::fs::write(key_file, "cut o").unwrap();
+        assert!(take(Args { catch_up: true, ..Args::default() }).is_err());
+    }
 }

@@ -60,7 +60,9 @@ pub struct Args {
     /// Folder of the agent's database; wins over the file
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// Replace another key that is there, though whoever follows its actor is lost; believe that many have left at once
+    /// Set another key aside that is there, though whoever follows its actor is lost; believe that many have left at once
+    ///
+    /// With --catch-up and --finish the key that is there stays, whatever it is: after a change of keys Owncast has the old one.
     #[arg(long)]
     pub force: bool,
 }

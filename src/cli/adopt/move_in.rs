@@ -71,7 +71,7 @@ pub(super) fn from_database(places: &Places, args: &Args, data_dir: &Path, as_js
     let (identity, found) = read_everything(data_dir)?;
     let hand = Hand::reach(places, args.store.as_deref())?;
     let taken = take(&hand, &config, args, &identity, found)?;
-    let key = key::adopted(&identity, &config, taken.key_written, hand.is_agent())?;
+    let key = key::adopted(&identity, &config, taken.key, hand.is_agent())?;
     let moved = MovedIn::new(Some(key), args.dry_run, taken.tally, taken.finished);
     answer(&moved, places, args, as_json)
 }
@@ -80,7 +80,7 @@ pub(super) fn from_database(places: &Places, args: &Args, data_dir: &Path, as_js
 pub(super) struct Taken {
     pub(super) tally: Tally,
     pub(super) finished: Finished,
-    pub(super) key_written: bool,
+    pub(super) key: key::Fate,
 }
 
 /// Asks whether this actor may be taken over. Answers who it is, and the number of the run.
@@ -100,7 +100,7 @@ pub(super) fn take(
     found: Found,
 ) -> Result<Taken, Failure> {
     let (of, run) = may(hand, identity)?;
-    let key_written = !args.dry_run && key::take_key(identity, config, args.force)?;
+    let key = key::take_key(identity, config, args)?;
     let unreadable = found.unreadable.clone();
     let nobody = found.followers.is_empty();
     let incomplete = found.wal_is_missing && !args.force;
@@ -130,7 +130,7 @@ pub(super) fn take(
     let finish = Adopting::Finish { of: Some(of), run, leavers, present, force, dry_run };
     let finished = finished(hand.step(finish)?)?;
     tally.left = finished.left;
-    Ok(Taken { tally, finished, key_written })
+    Ok(Taken { tally, finished, key })
 }
 
 /// Whoever is in the table, for a dry run that tells who is not; `None` if these are too many.

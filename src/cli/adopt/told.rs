@@ -42,8 +42,8 @@ pub(super) fn report(moved: &MovedIn<'_>, places: &Places) -> String {
         text.push_str(&warning);
     }
     if let Some(key) = key {
-        text.push_str(&key.fate(*dry_run));
-        if key.replaced() && !dry_run {
+        text.push_str(&key.fate());
+        if key.replaced() {
             text.push_str(&format!(
                 "An agent that ran with another key goes on with it until it is restarted: {}\n",
                 places.systemctl("restart")

@@ -33,6 +33,11 @@ impl Found {
         !self.signs_of_life.is_empty()
     }
 
+    /// Owncast's server URL.
+    pub(super) fn server_url(&self) -> &str {
+        &self.settings.server_url
+    }
+
     /// What the agent does in Owncast.
     pub(super) fn deeds(&self, webhook: SocketAddr) -> Vec<String> {
         let mut deeds = vec![

@@ -2,7 +2,6 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,8 +9,8 @@ use std::process::{Command, Stdio};
 use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
-use super::Args;
-use crate::config::{Config, HttpUrl, Overrides, Secret};
+use super::{Args, USUAL_USER, Wanted};
+use crate::config::{Config, Overrides, Secret};
 
 /// The shipped, annotated file: what is written is that, with a few values set.
 const SHIPPED: &str = include_str!("../../../agent.toml");
@@ -26,6 +25,12 @@ pub(super) struct Layout {
     pub(super) password: PathBuf,
     /// The unit that reads both; `None` where systemd has none, or the configuration is in a place of its own.
     pub(super) unit: Option<String>,
+}
+
+/// A configuration that an agent could run with.
+pub(super) struct There {
+    text: String,
+    pub(super) config: Config,
 }
 
 impl Layout {
@@ -45,11 +50,27 @@ impl Layout {
         Layout { password: beside(&config), config, unit: None }
     }
 
-    /// Where a configuration that is replaced is kept.
+    /// Where a configuration that is replaced is kept: no earlier one is lost for it.
     pub(super) fn old(&self) -> PathBuf {
-        let mut name = self.config.clone().into_os_string();
-        name.push(".old");
-        name.into()
+        let named = |ending: String| {
+            let mut name = self.config.clone().into_os_string();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        let mut old = named(".old".to_owned());
+        let mut number = 0;
+        while old.symlink_metadata().is_ok() {
+            number += 1;
+            old = named(format!(".old.{number}"));
+        }
+        old
+    }
+
+    /// The configuration that is there, if it can be used.
+    pub(super) fn there(&self) -> Option<There> {
+        let text = std::fs::read_to_string(&self.config).ok()?;
+        let config = Config::load(Some(&self.config), Overrides::default(), &|_| None).ok()?;
+        Some(There { text, config })
     }
 
     /// Whether its service is to run whenever the machine starts, and does not run now: somebody has stopped it.
@@ -65,7 +86,7 @@ impl Layout {
     pub(super) fn refuse_to_replace(&self, force: bool) -> Result<(), Failure> {
         match [&self.config, &self.password].into_iter().find(|file| file.symlink_metadata().is_ok()) {
             Some(there) if !force => Err(Failure::new(format!(
-                "{} is there already, and stays as it is; to replace configuration and password, say --force (owncast-herald doctor examines what is there)",
+                "{} is there already, and stays as it is; to change configuration and password, say --force (owncast-herald doctor examines what is there)",
                 there.display()
             ))),
             _ => Ok(()),
@@ -87,35 +108,50 @@ impl Layout {
         same && kept.strip_suffix('\n').unwrap_or(&kept) == password.expose()
     }
 
-    /// The text of the configuration, which has been read back.
+    /// The text of the configuration, which has been read back: the shipped one, or by force the one that is there, with what
+    /// is wanted set in it.
     ///
     /// # Errors
     /// What cannot be used.
-    pub(super) fn configuration(
-        &self,
-        args: &Args,
-        owncast: &HttpUrl,
-        [public, webhook, metrics]: [SocketAddr; 3],
-    ) -> Result<String, Failure> {
+    pub(super) fn configuration(&self, args: &Args, wanted: &Wanted) -> Result<String, Failure> {
+        let there =
+            self.there().filter(|_| args.force).map_or_else(|| SHIPPED.to_owned(), |there| there.text);
+        let table = |text: &str| toml::from_str::<toml::Table>(text);
+        let unusable =
+            |error: toml::de::Error| Failure::new(format!("the configuration cannot be used: {error}"));
+        let mut expected = table(&there).map_err(unusable)?;
+        let set_there = |key: &str| expected.get("owncast")?.get(key)?.as_str().map(str::to_owned);
+        let [public, webhook, metrics] = wanted.listen;
         let mut values = vec![
-            ("owncast", "url", owncast.to_string()),
+            ("owncast", "url", wanted.owncast.to_string()),
             ("listen", "public", public.to_string()),
             ("listen", "webhook", webhook.to_string()),
             ("listen", "metrics", metrics.to_string()),
         ];
-        if args.admin_user != "admin" {
-            values.push(("owncast", "admin-user", args.admin_user.clone()));
+        if set_there("admin-user").as_deref().unwrap_or(USUAL_USER) != wanted.user {
+            values.push(("owncast", "admin-user", wanted.user.clone()));
         }
-        // The service gets it as a credential, which nobody else may read; whoever runs without one reads the file.
-        if self.unit.is_none() {
+        // The service gets it as a credential, which nobody else may read; whoever runs without one reads the file, unless an
+        // older one is named.
+        let named = ["admin-password", "admin-password-file"].into_iter().any(|key| set_there(key).is_some());
+        if self.unit.is_none() || named {
             values.push(("owncast", "admin-password-file", absolute(&self.password)?.display().to_string()));
         }
         values.extend(args.public_url.as_ref().map(|url| ("identity", "public-url", url.to_string())));
         values.extend(args.username.as_ref().map(|name| ("identity", "username", name.0.clone())));
-        let text = values.iter().try_fold(SHIPPED.to_owned(), |text, (section, key, value)| {
-            set(&text, section, key, value)
-                .ok_or_else(|| Failure::new(format!("the shipped agent.toml has no {section}.{key}")))
-        })?;
+        let mut text = there;
+        for (section, key, value) in values {
+            text = set(&text, section, key, &value);
+            put(&mut expected, section, key, value);
+        }
+        // It is edited by its lines, as people write it, and not as anything that TOML allows.
+        if table(&text).ok().as_ref() != Some(&expected) {
+            return Err(Failure::new(format!(
+                "what is asked for cannot be set in {} as that is written; write each setting on a line of its own below its \
+                 [section], as in /usr/share/owncast-herald/agent.toml. Nothing was written",
+                self.config.display()
+            )));
+        }
         let failed = |error: io::Error| Failure::new(format!("the configuration cannot be tried: {error}"));
         let mut trial = tempfile::NamedTempFile::new().map_err(failed)?;
         trial.write_all(text.as_bytes()).map_err(failed)?;
@@ -143,7 +179,7 @@ impl Layout {
         if force && let Ok(replaced) = std::fs::read(&self.config) {
             let old = self.old();
             // Somebody may have written the password into it.
-            place(folder, &old, &replaced, 0o600, true).map_err(|error| failed(&old, error))?;
+            place(folder, &old, &replaced, 0o600, false).map_err(|error| failed(&old, error))?;
         }
         let password = format!("{}\n", password.expose());
         place(folder, &self.password, password.as_bytes(), 0o600, force)
@@ -201,39 +237,130 @@ fn place(folder: &Path, path: &Path, bytes: &[u8], mode: u32, force: bool) -> io
     File::open(folder)?.sync_all()
 }
 
-/// Sets a key of the annotated file where it stands, commented out or not.
-fn set(text: &str, section: &str, key: &str, value: &str) -> Option<String> {
-    let mut inside = false;
-    let mut done = false;
-    let lines = text.lines().map(|line| {
-        if line.starts_with('[') {
-            inside = line == format!("[{section}]");
+/// Sets a key where it stands, commented out or not; else it becomes the first of its section, which is made where there is none.
+fn set(text: &str, section: &str, key: &str, value: &str) -> String {
+    let value = toml::Value::String(value.to_owned());
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let end_of = |lines: &[String], from: usize| {
+        let next = lines.iter().skip(from).position(|line| line.trim_start().starts_with('['));
+        next.map_or(lines.len(), |next| from + next)
+    };
+    let find = |lines: &[String], from: usize, to: usize, has: &dyn Fn(&str) -> bool| {
+        lines.get(from..to).into_iter().flatten().position(|line| has(line)).map(|at| from + at)
+    };
+    let above = end_of(&lines, 0);
+    let dotted = format!("{section}.{key}");
+    let header = format!("[{section}]");
+    let is_header = |line: &str| line.split('#').next().is_some_and(|line| line.trim() == header);
+    if let Some(at) = find(&lines, 0, above, &|line| names(line, &dotted)) {
+        lines[at] = format!("{dotted} = {value}");
+    } else if let Some(header) = find(&lines, 0, lines.len(), &is_header) {
+        let (from, to) = (header + 1, end_of(&lines, header + 1));
+        let commented = |line: &str| line.strip_prefix("# ").is_some_and(|line| names(line, key));
+        let at =
+            find(&lines, from, to, &|line| names(line, key)).or_else(|| find(&lines, from, to, &commented));
+        match at {
+            Some(at) => lines[at] = format!("{key} = {value}"),
+            None => lines.insert(from, format!("{key} = {value}")),
         }
-        let name = line.strip_prefix("# ").unwrap_or(line);
-        if inside && !done && name.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = ")) {
-            done = true;
-            format!("{key} = {}\n", toml::Value::String(value.to_owned()))
-        } else {
-            format!("{line}\n")
-        }
-    });
-    let text = lines.collect();
-    done.then_some(text)
+    } else if find(&lines, 0, above, &|line| line.trim_start().starts_with(&format!("{section}."))).is_some()
+    {
+        lines.insert(0, format!("{dotted} = {value}"));
+    } else {
+        lines.extend([String::new(), header, format!("{key} = {value}")]);
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Whether a line sets this key.
+fn names(line: &str, key: &str) -> bool {
+    line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+}
+
+/// The same in what the text means.
+fn put(table: &mut toml::Table, section: &str, key: &str, value: String) {
+    let section = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    if let Some(section) = section.as_table_mut() {
+        section.insert(key.to_owned(), toml::Value::String(value));
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::config::HttpUrl;
+    use crate::config::value::from_argument;
 
     #[test]
     fn a_value_is_set_where_its_key_stands() {
-        let text = set(SHIPPED, "listen", "webhook", "127.0.0.1:9").unwrap();
+        let text = set(SHIPPED, "listen", "webhook", "127.0.0.1:9");
         let differing: Vec<_> = SHIPPED.lines().zip(text.lines()).filter(|(old, new)| old != new).collect();
         assert_eq!(differing, [("# webhook = \"127.0.0.1:8586\"", "webhook = \"127.0.0.1:9\"")]);
-        let text = set(&text, "owncast", "url", "http://\"x\"").unwrap();
+        let text = set(&text, "owncast", "url", "http://\"x\"");
         let file: toml::Table = toml::from_str(&text).unwrap();
         assert_eq!(file["owncast"]["url"].as_str(), Some("http://\"x\""));
-        assert_eq!(set(SHIPPED, "listen", "url", ""), None);
+    }
+
+    #[test]
+    fn a_value_is_set_in_what_somebody_has_written() {
+        for (there, then) in [
+            ("[owncast]\nurl=\"a\" # mine\n", "[owncast]\nurl = \"x\"\n"),
+            ("owncast.url = \"a\"\n[store]\n", "owncast.url = \"x\"\n[store]\n"),
+            ("owncast.websocket = false\n", "owncast.url = \"x\"\nowncast.websocket = false\n"),
+            (
+                "[owncast] # mine\n[store]\nurl = \"y\"\n",
+                "[owncast] # mine\nurl = \"x\"\n[store]\nurl = \"y\"\n",
+            ),
+            ("[owncast]\n# url = \"y\"\n  url = \"a\"\n", "[owncast]\n# url = \"y\"\nurl = \"x\"\n"),
+            (
+                "# mine\n[store]\npath = \"/s\"\n",
+                "# mine\n[store]\npath = \"/s\"\n\n[owncast]\nurl = \"x\"\n",
+            ),
+        ] {
+            assert_eq!(set(there, "owncast", "url", "x"), then);
+        }
+    }
+
+    #[test]
+    fn by_force_everything_stays_that_is_not_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path().join("agent.toml"));
+        let password = layout.password.display().to_string();
+        let wanted = |user: &str| Wanted {
+            owncast: from_argument::<HttpUrl>("http://10.0.0.2:8080").unwrap(),
+            user: user.to_owned(),
+            password: Secret::new("hunter2"),
+            listen: [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
+        };
+        let mine = "# mine\n[owncast]\nurl = \"http://10.0.0.1:8080\"\nadmin-user = \"ana\"\nadmin-password = \"old\"\n\n\
+                    [listen]\ntrusted-proxies = [\n    \"10.0.0.0/8\",\n]\nwebhook-url = \"http://10.0.0.9:2\"\n\n\
+                    [store]\npath = \"/srv/herald\"\n";
+        std::fs::write(&layout.config, mine).unwrap();
+        let args = Args { force: true, ..Args::default() };
+        let text = layout.configuration(&args, &wanted("ana")).unwrap();
+        let mut expected: toml::Table = toml::from_str(mine).unwrap();
+        for (section, key, value) in [
+            ("owncast", "url", "http://10.0.0.2:8080"),
+            ("owncast", "admin-password-file", &password),
+            ("listen", "public", "127.0.0.1:1"),
+            ("listen", "webhook", "127.0.0.1:2"),
+            ("listen", "metrics", "127.0.0.1:3"),
+        ] {
+            put(&mut expected, section, key, value.to_owned());
+        }
+        assert_eq!(toml::from_str::<toml::Table>(&text).unwrap(), expected);
+        assert!(text.starts_with("# mine\n"), "{text}");
+        let text = layout.configuration(&args, &wanted("admin")).unwrap();
+        assert!(text.contains("admin-user = \"admin\""), "{text}");
+        // What cannot be edited is refused, not thrown away.
+        std::fs::write(&layout.config, "owncast = { url = \"http://10.0.0.1:8080\" }\n").unwrap();
+        let refused = layout.configuration(&args, &wanted("admin")).unwrap_err().message;
+        assert!(refused.contains("agent.toml as that is written"), "{refused}");
+        // What no agent could run with has no settings to keep.
+        std::fs::write(&layout.config, "[owncast]\nurl = 7\n").unwrap();
+        assert!(layout.configuration(&args, &wanted("admin")).unwrap().contains("# Text of the post."));
     }
 
     #[test]
@@ -285,11 +412,15 @@ mod tests {
         assert!(layout.write("y", &Secret::new("x"), false).is_err());
         assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "x");
         layout.write("y", &Secret::new("x"), true).unwrap();
-        assert_eq!(std::fs::read_to_string(layout.old()).unwrap(), "x", "settings made by hand are not lost");
-        assert_eq!(mode(&layout.old()), 0o600);
+        layout.write("z", &Secret::new("x"), true).unwrap();
+        for (kept, text) in [("agent.toml.old", "x"), ("agent.toml.old.1", "y")] {
+            let kept = folder.path().join("deeper").join(kept);
+            assert_eq!(std::fs::read_to_string(&kept).unwrap(), text, "settings made by hand are not lost");
+            assert_eq!(mode(&kept), 0o600);
+        }
         assert_eq!(
             std::fs::read_dir(folder.path().join("deeper")).unwrap().count(),
-            3,
+            4,
             "nothing is left behind"
         );
     }

@@ -7,6 +7,7 @@ use super::super::Failure;
 use super::super::files::Places;
 use super::super::outcome::remark;
 use super::dialogue::{Dialogue, Reply};
+use crate::adopt::read_identity;
 
 /// Where Owncast's data is kept by its own installer's unit, and by others.
 const USUAL: [&str; 3] = ["/opt/owncast/data", "/var/lib/owncast/data", "/srv/owncast/data"];
@@ -25,11 +26,17 @@ impl Reply for DataDir {
 }
 
 /// Asks whether to move in now, shows what that would be, and does it. Whether it was done. Nobody is asked where no agent
-/// runs to move in to; `written` is where its configuration is, `places` how somebody would name it.
+/// runs to move in to; `written` is where its configuration is, `places` how somebody would name it, and `server_url`
+/// Owncast's.
 ///
 /// # Errors
 /// The input ended.
-pub(super) fn offer(places: &Places, written: &Places, dialogue: &mut Dialogue) -> Result<bool, Failure> {
+pub(super) fn offer(
+    places: &Places,
+    written: &Places,
+    server_url: &str,
+    dialogue: &mut Dialogue,
+) -> Result<bool, Failure> {
     if !dialogue.asks_at_all() || !written.agent_runs() {
         return Ok(false);
     }
@@ -38,9 +45,9 @@ pub(super) fn offer(places: &Places, written: &Places, dialogue: &mut Dialogue) 
         later();
         return Ok(false);
     }
-    let usual = USUAL.iter().find(|folder| Path::new(folder).join("owncast.db").exists());
+    let usual = USUAL.into_iter().find(|folder| is_of(Path::new(folder), server_url));
     let question = "Owncast's data folder, which holds owncast.db (in a container /app/data), or - for none";
-    let Some(DataDir(data_dir)) = dialogue.asks_unless_dash(question, usual.unwrap_or(&USUAL[0]))? else {
+    let Some(DataDir(data_dir)) = dialogue.asks_unless_dash(question, usual.unwrap_or("-"))? else {
         later();
         return Ok(false);
     };
@@ -53,6 +60,12 @@ pub(super) fn offer(places: &Places, written: &Places, dialogue: &mut Dialogue) 
     Ok(done)
 }
 
+/// Whether the database of a folder is that of the Owncast with this server URL: there may be several on a machine.
+fn is_of(folder: &Path, server_url: &str) -> bool {
+    let theirs = read_identity(folder).ok().and_then(|identity| identity.server_url);
+    theirs.is_some_and(|theirs| theirs.trim_end_matches('/') == server_url.trim_end_matches('/'))
+}
+
 /// This program once more: without an agent it would become the store's owner, and setup could not go on.
 fn adopt(places: &Places, data_dir: &Path, more: &[&str]) -> bool {
     let mut command = Command::new("/proc/self/exe");
@@ -62,6 +75,25 @@ fn adopt(places: &Places, data_dir: &Path, more: &[&str]) -> bool {
         Err(error) => {
             remark(&format!("this program cannot be run once more: {error}"));
             false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_folder_of_this_owncast_is_offered() {
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/adopt");
+        for (folder, server_url, offered) in [
+            (recorded.as_path(), "https://live.example", true),
+            (&recorded, "https://live.example/", true),
+            (&recorded, "https://radio.example", false),
+            (&recorded, "", false),
+            (Path::new("/nowhere"), "https://live.example", false),
+        ] {
+            assert_eq!(is_of(folder, server_url), offered, "{} {server_url}", folder.display());
         }
     }
 }

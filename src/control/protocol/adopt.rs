@@ -42,6 +42,8 @@ pub enum Adopting {
         /// Do nothing.
         dry_run: bool,
     },
+    /// Whose followers these are.
+    Whose,
     /// Followers as rows of Owncast's.
     FollowersBack {
         /// Only those behind this actor.
@@ -85,6 +87,8 @@ pub enum Adopted {
     Finished(Finished),
     /// Of taking back.
     Undone(Undone),
+    /// Whose they are; `None` where nobody knows yet who we are.
+    Whose(Option<Addresses>),
     /// Some of the followers.
     FollowersBack {
         /// As rows.
@@ -103,6 +107,8 @@ pub enum Adopted {
     SettingsBack {
         /// Blocked domains, whoever blocked them.
         blocked: Vec<String>,
+        /// Blocked actors.
+        blocked_actors: Vec<String>,
         /// The go-live message that was taken over.
         go_live_message: Option<String>,
     },

@@ -1,5 +1,7 @@
 //! Giving back: where each of Owncast's rows stands by now.
 
+use std::collections::BTreeSet;
+
 use super::{rows, taken_of, untouched};
 use crate::model::adopted::{SetAside, Taken};
 use crate::model::follower::{Follower, FollowerState};
@@ -53,13 +55,17 @@ pub fn given(draft: &mut Draft<'_>, actor: &str, state: FollowerState) {
     });
 }
 
-/// How many follow or wait who were not given back as they are now: Owncast may not know them.
-pub fn not_given_back(view: &dyn View) -> u64 {
+/// How many follow or wait whom Owncast may not know: they are not among those who stand in its own list, or, where that
+/// is not at hand, were not given back as they are now.
+pub fn not_given_back(view: &dyn View, listed: Option<&BTreeSet<String>>) -> u64 {
     let mut count = 0;
     view.scan(b"", &mut |follower: Follower| {
         let follows = matches!(follower.state, FollowerState::Approved | FollowerState::Pending);
-        let taken = taken_of(view, &follower.person.actor);
-        let given = taken.is_some_and(|taken| taken.run == 0 && untouched(&follower, &taken));
+        let actor = &follower.person.actor;
+        let given = listed.map_or_else(
+            || taken_of(view, actor).is_some_and(|taken| taken.run == 0 && untouched(&follower, &taken)),
+            |listed| listed.contains(actor),
+        );
         count += u64::from(follows && !given);
         true
     });

@@ -158,8 +158,13 @@ pub fn leavers(
             return true;
         }
         let Some(taken) = taken_of(view, &follower.person.actor) else { return true };
+        let here = whom.saw(&taken, terms);
+        // Who was given back may never have stood in this table: an older copy may be in its place again.
+        if taken.run == 0 && !here {
+            return true;
+        }
         count.of += 1;
-        if !whom.saw(&taken, terms) && untouched(&follower, &taken) {
+        if !here && untouched(&follower, &taken) {
             gone.push(follower.person.actor);
         }
         true
