@@ -172,18 +172,7 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
             return false;
         }
         // The Undo came first: remembered, so that the older Follow behind it changes nothing.
-        None => Follower {
-            person: person.clone(),
-            state: FollowerState::Left,
-            parked_from: None,
-            moved_to: None,
-            follow_id: None,
-            spelt: None,
-            answer: None,
-            since: moment.now,
-            stamp,
-            changed: moment.now,
-        },
+        None => Follower::left(person.clone(), stamp, moment.now),
     };
     followers::settle(draft, &left);
     seen::unfollowed(draft, &person.actor, moment.now);

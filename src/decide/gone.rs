@@ -75,21 +75,23 @@ pub fn moved(draft: &mut Draft<'_>, actor: &str, target: &str) -> bool {
 }
 
 /// An actor blocked us: it stops following, quietly.
-pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, actor: &str, stamp: Timestamp) {
-    adopt::gone(draft, actor, moment.now);
-    let Some(known) = draft.view().get::<Follower>(actor.as_bytes()) else { return };
-    if stamp < known.stamp {
-        return;
-    }
-    // A refusal by the operator outlives the Block, as it does an Undo.
-    if known.state == FollowerState::Rejected {
-        draft.put(&Follower { stamp, ..known });
-        return;
-    }
-    followers::settle(
-        draft,
-        &Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known },
-    );
+pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Timestamp) {
+    adopt::gone(draft, &person.actor, moment.now);
+    let left = match draft.view().get::<Follower>(person.actor.as_bytes()) {
+        Some(known) if stamp < known.stamp => return,
+        // A refusal by the operator outlives the Block, as it does an Undo.
+        Some(known) if known.state == FollowerState::Rejected => {
+            draft.put(&Follower { stamp, ..known });
+            return;
+        }
+        Some(known) => {
+            Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known }
+        }
+        None if adopt::aside_as(draft.view(), &person.actor) == Some(FollowerState::Rejected) => return,
+        // It came before the Follow that it ends.
+        None => Follower::left(person.clone(), stamp, moment.now),
+    };
+    followers::settle(draft, &left);
 }
 
 /// An actor's document was not found. Forgets it if that has been so for [`MISSING_FOR`]; true if it did. What its inbox

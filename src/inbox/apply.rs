@@ -181,7 +181,7 @@ fn act(
         }
         Kind::Undo => undo(draft, moment, addresses, verified, person),
         Kind::Block => {
-            gone::blocked_us(draft, moment, verified.actor(), verified.stamp());
+            gone::blocked_us(draft, moment, person, verified.stamp());
             Took::Undone
         }
         Kind::Update if followers::refresh(draft, person, moment.now) => Took::Updated,

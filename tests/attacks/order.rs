@@ -127,6 +127,18 @@ async fn c_16_an_undo_before_what_it_undoes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c_16_a_block_before_the_follow_that_it_ends() {
+    let scene = Scene::start().await;
+    let block = scene.target.activity(&scene.mallory.id, "Block", json!(scene.target.stage.actor()));
+    scene.taken(&scene.signed(&block, 5)).await;
+    scene.taken(&scene.signed(&scene.follow(), 60)).await;
+    scene.target.unchanged().await;
+    // Who blocks us no more may follow.
+    scene.taken(&scene.signed(&scene.follow(), 1)).await;
+    scene.target.stage.wait_followers(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c_17_follow_and_undo_in_any_order() {
     let scene = Scene::start().await;
     let (follow, undo) = (scene.follow(), scene.undo(&scene.follow()));

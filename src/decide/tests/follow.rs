@@ -152,7 +152,7 @@ fn refused_stays_refused() {
     assert_eq!(world.follow_as(2, &manual(), &ana, "2", 2), Followed::Refused);
     assert!(!world.unfollow(3, &ana, 3));
     assert_eq!(world.follow_as(4, &rules(), &ana, "3", 4), Followed::Refused);
-    world.act(at(5), |draft, moment| crate::decide::gone::blocked_us(draft, moment, &ana.actor, at(5)));
+    world.act(at(5), |draft, moment| crate::decide::gone::blocked_us(draft, moment, &ana, at(5)));
     assert_eq!(world.follow_as(6, &rules(), &ana, "4", 6), Followed::Refused);
     assert!(world.answers().iter().all(|(kind, ..)| *kind == OutgoingKind::Reject));
     assert_eq!(world.answers().len(), 1);
@@ -464,7 +464,7 @@ proptest! {
                 7 => world.act(at(now), |draft, moment| crate::decide::gone::deleted(draft, moment, &who.actor)),
                 _ => {
                     world.act(at(now), |draft, moment| {
-                        crate::decide::gone::blocked_us(draft, moment, &who.actor, at(now));
+                        crate::decide::gone::blocked_us(draft, moment, &who, at(now));
                     });
                 }
             }

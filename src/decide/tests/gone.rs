@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::decide::engage::{Ours, engage};
-use crate::decide::{followers, gone, reports};
+use crate::decide::follow::Followed;
+use crate::decide::{follow, followers, gone, reports};
 use crate::model::delivery::{InboxState, OutgoingKind, Target, chunk_key};
 use crate::model::engagement::EngagementKind;
 use crate::model::follower::FollowerState::{Approved, Left, Rejected};
@@ -107,13 +108,29 @@ fn who_blocks_us_stops_following_in_silence() {
     world.follow(at(10), &ana);
     let sent = world.all::<Outgoing>().len();
     let block = |world: &mut World, now: i64, stamp: i64| {
-        world.act(at(now), |draft, moment| gone::blocked_us(draft, moment, &ana.actor, at(stamp)));
+        world.act(at(now), |draft, moment| gone::blocked_us(draft, moment, &ana, at(stamp)));
     };
     block(&mut world, 11, 9);
     assert_eq!(world.state(&ana), Some(Approved), "a Block from before the Follow");
     block(&mut world, 12, 12);
     assert_eq!(world.state(&ana), Some(Left));
     assert_eq!(world.all::<Outgoing>().len(), sent);
+    world.assert_consistent();
+}
+
+#[test]
+fn a_block_that_came_first_stops_the_older_follow_only() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let follow = |world: &mut World, now: i64, stamp: i64| {
+        world.act(at(now), |draft, moment| {
+            follow::follow(draft, moment, &rules(), ana.clone(), None, at(stamp))
+        })
+    };
+    world.act(at(10), |draft, moment| gone::blocked_us(draft, moment, &ana, at(9)));
+    assert_eq!(follow(&mut world, 11, 8), Followed::Ignored);
+    assert_eq!(world.state(&ana), Some(Left));
+    assert!(world.all::<Outgoing>().is_empty() && world.notices().is_empty());
+    assert_eq!(follow(&mut world, 12, 11), Followed::Accepted);
     world.assert_consistent();
 }
 

@@ -163,7 +163,7 @@ impl World {
                         _ => {
                             seen::first_time(&mut draft, &person.actor, &signature, false, now);
                             engage::undo(&mut draft, &moment, &person.actor, Some(&id), None);
-                            gone::blocked_us(&mut draft, &moment, &person.actor, now);
+                            gone::blocked_us(&mut draft, &moment, &person, now);
                         }
                     }
                 }
