@@ -172,9 +172,9 @@ fn act(
             // What is embedded counts as far as it is the sender's own.
             let own =
                 activity.object.actor.as_deref().is_some_and(|author| same_id(author, verified.actor()));
-            match post {
-                Some(Ours::Post(post)) if own => {
-                    counted(engage::replied(draft, moment, person, post, object.unwrap_or_default()))
+            match (post, object) {
+                (Some(Ours::Post(post)), Some(note)) if own => {
+                    counted(engage::replied(draft, moment, person, post, note))
                 }
                 _ => Took::Ignored,
             }

@@ -88,7 +88,11 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
     let key = part(&unverified.key_id).map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
     let id = incoming.id.as_deref().filter(|id| part(id).is_none());
     let id = id.map(|id| address("activity's id", id)).transpose()?;
-    for (what, url) in [("keyId", Some(&key)), ("activity's id", id.as_ref())] {
+    // Whoever makes something says that it is theirs.
+    let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
+    let made = made.map(|made| address("object's id", made)).transpose()?;
+    let theirs = [("keyId", Some(&key)), ("activity's id", id.as_ref()), ("object's id", made.as_ref())];
+    for (what, url) in theirs {
         if let Some(url) = url.filter(|url| !same_origin(url, &actor)) {
             let origin = |url: &Url| Origin::of(url).map(|origin| origin.to_string()).unwrap_or_default();
             let detail = format!(
