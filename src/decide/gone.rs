@@ -56,6 +56,7 @@ pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
     }
     adopt::gone(draft, actor, moment.now);
     engage::forget(draft, actor);
+    forget_mark(draft, actor);
     for report in draft.view().all::<Report>(&Report::prefix_of_actor(actor)) {
         draft.delete::<Report>(&report.key());
     }
@@ -97,7 +98,7 @@ pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp
 /// An actor's document was not found. Forgets it if that has been so for [`MISSING_FOR`]; true if it did. What its inbox
 /// has taken meanwhile shows that it was there: then it starts anew.
 pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
-    let what = format!("m\n{actor}");
+    let what = mark(actor);
     let known: Option<Seen> = draft.view().get(what.as_bytes());
     let since = |mark: &Seen| mark.expires.checked_sub(MISSING_MEMORY).unwrap_or(moment.now);
     let known = known.filter(|mark| mark.expires > moment.now);
@@ -109,15 +110,43 @@ pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
     };
     let long_enough = first.expires <= later(moment.now, MISSING_MEMORY - MISSING_FOR);
     if long_enough {
-        draft.delete::<Seen>(what.as_bytes());
         deleted(draft, moment, actor);
     }
     long_enough
 }
 
-/// Whether a fan-out that was made after `since` came to an actor's inbox.
+/// What it is remembered by that an actor was not found.
+fn mark(actor: &str) -> String {
+    format!("m\n{actor}")
+}
+
+fn forget_mark(draft: &mut Draft<'_>, actor: &str) {
+    let what = mark(actor);
+    if draft.view().get::<Seen>(what.as_bytes()).is_some() {
+        draft.delete::<Seen>(what.as_bytes());
+    }
+}
+
+/// Actors that were not found, at most so many, behind the one named `after`.
+pub fn not_found(view: &dyn View, after: Option<&str>, most: usize) -> Vec<String> {
+    let prefix = full_key(Seen::KIND, mark("").as_bytes());
+    let from = after.map_or_else(|| prefix.clone(), |after| full_key(Seen::KIND, mark(after).as_bytes()));
+    let mut actors = Vec::new();
+    view.scan_bytes(&prefix, &from, &mut |key, _| {
+        let actor = key.get(prefix.len()..).and_then(|actor| std::str::from_utf8(actor).ok());
+        actors.extend(actor.filter(|actor| Some(*actor) != after).map(str::to_owned));
+        actors.len() < most
+    });
+    actors
+}
+
+/// Whether a fan-out that was made after `since` came to an actor's own inbox. One that it shares takes what comes for
+/// others, too.
 fn reached_since(view: &dyn View, actor: &str, since: Timestamp) -> bool {
     let Some(follower) = view.get::<Follower>(actor.as_bytes()) else { return false };
+    if follower.person.shared_inbox.is_some() {
+        return false;
+    }
     let inbox = follower.person.delivery_inbox();
     let Some(known) = view.get::<InboxNumber>(inbox.as_bytes()) else { return false };
     let mut reached = false;
@@ -131,7 +160,7 @@ fn reached_since(view: &dyn View, actor: &str, since: Timestamp) -> bool {
 
 /// An actor's document is there: what it says of itself counts from now on. True if it is reached elsewhere now.
 pub fn still_there(draft: &mut Draft<'_>, moment: &Moment, person: &Person) -> bool {
-    draft.delete::<Seen>(format!("m\n{}", person.actor).as_bytes());
+    forget_mark(draft, &person.actor);
     let Some(known) = draft.view().get::<Follower>(person.actor.as_bytes()) else { return false };
     let person = followers::reachable(draft.view(), &known, person);
     let elsewhere = known.person.inbox != person.inbox || known.person.shared_inbox != person.shared_inbox;

@@ -154,12 +154,16 @@ fn who_is_not_found_is_forgotten_if_that_stays_so_for_a_day() {
 
 #[test]
 fn who_was_reached_between_two_outages_is_not_gone() {
-    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
-    world.follow(at(0), &ana);
+    let (mut world, ana) = (World::default(), hermit("ana", "peer.example"));
+    let bo = person("bo", "peer.example");
+    for who in [&ana, &bo] {
+        world.follow(at(0), who);
+    }
     let missing = |world: &mut World, now: i64| {
         world.act(at(now), |draft, moment| gone::missing(draft, moment, &ana.actor))
     };
     assert!(!missing(&mut world, 10));
+    assert!(!world.act(at(10), |draft, moment| gone::missing(draft, moment, &bo.actor)));
     world.act(at(50_000), |draft, moment| {
         let id = moment.ulid();
         draft.put(&Outgoing {
@@ -174,11 +178,32 @@ fn who_was_reached_between_two_outages_is_not_gone() {
             cursor: 1,
             given_up: None,
         });
-        draft.put_raw(kind::CHUNK, &chunk_key(id, 0), vec![InboxState::Reached as u8]);
+        draft.put_raw(kind::CHUNK, &chunk_key(id, 0), vec![InboxState::Reached as u8; 2]);
     });
+    // Where an inbox is shared it is the others who are reached.
+    assert!(world.act(at(10 + 24 * 3600), |draft, moment| gone::missing(draft, moment, &bo.actor)));
     assert!(!missing(&mut world, 1_000_000), "that it was not found is an old story");
     assert!(!missing(&mut world, 1_000_010));
     assert!(missing(&mut world, 1_000_000 + 24 * 3600), "and this one is true");
+}
+
+#[test]
+fn those_who_were_not_found_are_looked_at_page_by_page() {
+    let mut world = World::default();
+    let who: Vec<Person> = (0..5).map(|number| person(&format!("n{number}"), "peer.example")).collect();
+    for who in &who {
+        assert!(!world.act(at(0), |draft, moment| gone::missing(draft, moment, &who.actor)));
+    }
+    let page = |after: Option<&str>| gone::not_found(world.view(), after, 2);
+    let names =
+        |range: std::ops::Range<usize>| who[range].iter().map(|who| who.actor.clone()).collect::<Vec<_>>();
+    assert_eq!(page(None), names(0..2));
+    assert_eq!(page(Some(&who[1].actor)), names(2..4));
+    assert_eq!(page(Some(&who[3].actor)), names(4..5));
+    // Whoever was last may have been found meanwhile.
+    world.act(at(1), |draft, moment| gone::still_there(draft, moment, &who[1]));
+    assert_eq!(gone::not_found(world.view(), Some(&who[1].actor), 2), names(2..4));
+    assert!(gone::not_found(world.view(), None, 9).iter().all(|actor| *actor != who[1].actor));
 }
 
 #[test]
