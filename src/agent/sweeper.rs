@@ -129,7 +129,7 @@ mod tests {
             })
             .await
             .unwrap();
-        answered("signature-invalid").await;
+        answered("key-unavailable").await;
         stop.cancel();
         sweeping.await.unwrap();
     }

@@ -325,7 +325,7 @@ impl Fetcher {
         self.remember(address, fetched)
     }
 
-    async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
+    pub(super) async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
         let watch = self.watch(key_id);
         let fetched = in_time(self.resolve_key(key_id, turn)).await;
         drop(watch);

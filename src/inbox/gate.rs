@@ -12,7 +12,7 @@ use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, engage, gone};
-use crate::fetch::{FetchError, Fetcher, RemoteActor};
+use crate::fetch::{FetchError, Fetcher, REFETCH_PAUSE, RemoteActor};
 use crate::model::handle::host_of_url;
 use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
 use crate::model::{Source, View};
@@ -136,8 +136,7 @@ fn unsigned(problem: SignatureProblem) -> Problem {
 }
 
 /// The one answer for a block, a wrong signature, a key that cannot be had, now or ever, and a key of somebody else: byte
-/// for byte the same, so that it tells nothing about us. Of a host that is blocked nobody here knows whether it would have
-/// answered, so whether another did must not show.
+/// for byte the same, so that it tells nothing about us.
 pub(super) fn not_verified(key_id: &str) -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
@@ -156,6 +155,12 @@ fn unavailable(key_id: &str) -> Problem {
     )
 }
 
+/// Its server may answer later. Nobody is told so who could tell from it who is blocked.
+fn away(key_id: &str) -> Problem {
+    let pause = u32::try_from(REFETCH_PAUSE.as_secs()).unwrap_or_default();
+    Problem::busy("key-unavailable", format!("the key {key_id} cannot be had from its owner for now"), pause)
+}
+
 /// Proves a claim, or says why not.
 pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Result<Verified, Problem> {
     let Claim { unverified, key, actor, host, arrived, source, .. } = &claim;
@@ -169,22 +174,32 @@ pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Resu
         true => Ok(None),
         false => signer(&engine.proofs, &engine.fetcher, &engine.fetcher, unverified, key, source).await,
     };
-    match looked {
+    let not_now = match looked {
         Ok(Some(owner)) if owner.id == *actor => {
             engine.fetcher.proved(&owner, key, source);
             return Ok(claim.by_signature(&owner));
         }
-        // Our own budget, which those who are blocked use up as well. Whatever a peer does is no reason for this answer.
+        // Our own budget, which those who are blocked use up as well.
         Err(FetchError::Busy) => return Err(unavailable(&unverified.key_id)),
-        Ok(_) => {}
+        Ok(_) => false,
         Err(error) => {
             let key_id = &unverified.key_id;
             tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
+            error.is_transient()
         }
-    }
+    };
+    // Of a host that is blocked nobody here knows whether it would answer. Where nobody is, it may be told that one does not
+    // for now: some drop for ever what is answered 401.
+    let may_tell = store.look(blocks::none).unwrap_or_default();
     // Who proves nothing pays alike for who is blocked, known and unknown: what is left of a budget would tell otherwise.
-    match Box::pin(engine.fetcher.pretend(&unverified.key_id, source, *arrived)).await {
+    let spent = match may_tell {
+        true => Box::pin(engine.fetcher.look(&unverified.key_id, source, *arrived)).await,
+        false => Box::pin(engine.fetcher.pretend(&unverified.key_id, source, *arrived)).await,
+    };
+    match spent {
         Err(FetchError::Busy) => Err(unavailable(&unverified.key_id)),
+        Err(error) if may_tell && error.is_transient() => Err(away(&unverified.key_id)),
+        _ if may_tell && not_now => Err(away(&unverified.key_id)),
         _ => Err(not_verified(&unverified.key_id)),
     }
 }
