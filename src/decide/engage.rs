@@ -9,6 +9,7 @@ use crate::model::notices::{Notice, NoticeKind, Said};
 use crate::model::post::{Post, PostState};
 use crate::model::record::{full_key, kind};
 use crate::model::{Addresses, Draft, Record, View};
+use jiff::Timestamp;
 use ulid::Ulid;
 
 /// Older posts are counted, not told in chat (Owncast's own rule).
@@ -42,17 +43,27 @@ pub fn ours(addresses: &Addresses, object: &str) -> Option<Ours> {
     addresses.post_of(object.strip_suffix("/activity").unwrap_or(object)).map(Ours::Post)
 }
 
-/// Somebody likes or announces, in a request with this signature (a digest of it). Sent again, it does nothing.
+/// A like or announce as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Its id; of software that sends none, the object's.
+    pub id: &'a str,
+    /// A digest of its signature.
+    pub signature: &'a str,
+    /// min(signed date, arrival): several peers use ids again, so ids cannot tell it from one that was undone.
+    pub stamp: Timestamp,
+}
+
+/// Somebody likes or announces. The same request sent again does nothing.
 pub fn engage(
     draft: &mut Draft<'_>,
     moment: &mut Moment,
     kind: EngagementKind,
     person: &Person,
     object: Ours,
-    activity: &str,
-    signature: &str,
+    sent: Sent<'_>,
 ) -> Engaged {
-    let now = moment.now;
+    let (now, Sent { id: activity, signature, stamp }) = (moment.now, sent);
     let post = match object {
         Ours::Actor => None,
         Ours::Post(id) => match draft.view().get::<Post>(&id.to_bytes()) {
@@ -69,16 +80,19 @@ pub fn engage(
     if known.as_ref().is_some_and(|known| known.signature == signature) {
         return Engaged::Nothing;
     }
-    if seen::was_undone(draft.view(), &person.actor, activity, now) {
+    if let Some(undone) = seen::undone_since(draft.view(), &person.actor, activity, stamp, now) {
+        seen::undone(draft, &person.actor, activity, undone, false, now);
         seen::remember(draft, &person.actor, signature, now);
         return Engaged::Nothing;
     }
+    let again = known.as_ref().filter(|known| known.activity == activity).map(|_| stamp);
     let told = known.as_ref().and_then(|known| known.told);
     if let Some(known) = known {
         // Signed anew, because the answer was lost: the engagement keeps the signature it came with, and this one is
         // remembered beside it.
         if !known.undone && known.activity == activity {
             seen::remember(draft, &person.actor, signature, now);
+            keep(draft, &Engagement { again: again.max(known.again), ..known });
             return Engaged::Nothing;
         }
         seen::remember(draft, &person.actor, &known.signature, known.at);
@@ -86,7 +100,7 @@ pub fn engage(
         if !known.undone {
             seen::overtaken(draft, &person.actor, &known.activity, &key, now);
             let (activity, signature) = (activity.to_owned(), signature.to_owned());
-            keep(draft, &Engagement { activity, signature, at: now, ..known });
+            keep(draft, &Engagement { activity, signature, at: now, again: None, ..known });
             return Engaged::Nothing;
         }
     }
@@ -105,6 +119,7 @@ pub fn engage(
         activity: activity.to_owned(),
         signature: signature.to_owned(),
         at: now,
+        again,
         undone: false,
         told,
     };
@@ -134,6 +149,7 @@ pub fn replied(draft: &mut Draft<'_>, moment: &Moment, person: &Person, post: Ul
         activity: note.to_owned(),
         signature: String::new(),
         at: moment.now,
+        again: None,
         undone: false,
         told: None,
     };
@@ -162,26 +178,30 @@ pub fn unreplied(draft: &mut Draft<'_>, actor: &str, note: &str) -> bool {
 
 /// Somebody takes a like or announce back: found by the activity's id, else by kind and object.
 ///
-/// `inner` is the id of the undone activity, `about` its kind and object where the Undo embeds it.
+/// `inner` is the id of the undone activity, `about` its kind and object where the Undo embeds it; `stamp` is that of the Undo.
 pub fn undo(
     draft: &mut Draft<'_>,
     moment: &Moment,
     actor: &str,
     inner: Option<&str>,
     about: Option<(EngagementKind, Ours)>,
+    stamp: Timestamp,
 ) -> Engaged {
     let now = moment.now;
-    if inner.is_some_and(|id| seen::was_undone(draft.view(), actor, id, now)) {
+    let mark = inner.and_then(|id| seen::of_activity(draft.view(), actor, id, now));
+    let undone = mark.as_ref().and_then(|mark| mark.undone);
+    if undone.is_some_and(|undone| stamp <= undone) {
         return Engaged::Nothing;
     }
     let find = |key: Vec<u8>| draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor);
     let key_of =
-        |id: &str| seen::led_to(draft.view(), actor, id).or_else(|| key_by_id(draft.view(), actor, id));
+        |id: &str| mark.as_ref().and_then(seen::led_to).or_else(|| key_by_id(draft.view(), actor, id));
     let by_id = inner.and_then(key_of).and_then(find);
     let overtaken = by_id.as_ref().is_some_and(|known| Some(known.activity.as_str()) != inner);
-    let known_id = by_id.is_some();
+    let early = by_id.is_none() && mark.as_ref().is_none_or(|mark| mark.early);
     let by_object = || {
-        let (kind, object) = about?;
+        // What it is of was taken back before, and what stands now is another.
+        let (kind, object) = about.filter(|_| early || undone.is_none())?;
         let post = match object {
             Ours::Post(id) => Some(id),
             Ours::Actor => None,
@@ -189,10 +209,13 @@ pub fn undo(
         find(engagement_key(post, kind, actor))
     };
     let standing = by_id.or_else(by_object).filter(|known| !known.undone && !overtaken);
+    // It came once more since.
+    if standing.as_ref().is_some_and(|known| known.again.is_some_and(|again| stamp < again)) {
+        return Engaged::Nothing;
+    }
     if let Some(id) = inner {
         // Whatever comes later under this id was taken back already: a repeat, or an original that was overtaken.
-        let memory = if known_id { seen::ACTIVITY_MEMORY } else { seen::UNDONE_MEMORY };
-        seen::undone(draft, actor, id, memory, now);
+        seen::undone(draft, actor, id, stamp, early, now);
     }
     let Some(mut engagement) = standing else { return Engaged::Nothing };
     engagement.undone = true;

@@ -105,7 +105,7 @@ pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
     let known = known.filter(|mark| !reached_since(draft.view(), actor, since(mark)));
     let Some(first) = known else {
         let expires = later(moment.now, MISSING_MEMORY);
-        draft.put(&Seen { what, leads_to: None, undone: false, expires });
+        draft.put(&Seen { what, leads_to: None, undone: None, early: false, expires });
         return false;
     };
     let long_enough = first.expires <= later(moment.now, MISSING_MEMORY - MISSING_FOR);

@@ -35,6 +35,9 @@ pub struct Engagement {
     pub signature: String,
     /// When it arrived.
     pub at: Timestamp,
+    /// The stamp of the newest request that brought it, where the same id came more than once: an older Undo is not of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Timestamp>,
     /// Taken back.
     pub undone: bool,
     /// The notice by which chat was told, or is to be: it is told once, however often it is undone and done again.
@@ -99,8 +102,12 @@ pub struct Seen {
     pub what: String,
     /// What an Undo needs to find the thing again: the engagement's key in Base64.
     pub leads_to: Option<String>,
-    /// The thing was undone before it arrived: when it comes, it does nothing.
-    pub undone: bool,
+    /// The thing was undone, by what has this stamp: whatever comes of it that is not later does nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Timestamp>,
+    /// It was undone before it came, if it is a thing at all: some undo what they have done under another id than its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
     /// When the memory may be forgotten.
     pub expires: Timestamp,
 }

@@ -198,7 +198,7 @@ proptest! {
         let kind = if one { EngagementKind::Like } else { EngagementKind::Announce };
         back(Engagement {
             post: about, kind, actor: words.0.clone(), inbox: words.1.clone(), activity: words.2.clone(),
-            signature: words.0.clone(), at: times.0, undone: !one, told: one.then_some(ids.2),
+            signature: words.0.clone(), at: times.0, again: times.1, undone: !one, told: one.then_some(ids.2),
         })?;
         let told = [NoticeKind::Follow, NoticeKind::Like, NoticeKind::Announce][state];
         let notice = Notice {
@@ -214,7 +214,7 @@ proptest! {
         prop_assert_eq!(both, Some(encode(&waiting(&[&notice, &other]))));
         back(Said::of(told, &words.0, about, ids.2, times.0))?;
         // What it is about is in its key alone.
-        back(Seen { what: String::new(), leads_to: one.then_some(words.1), undone: one, expires: times.0 })?;
+        back(Seen { what: String::new(), leads_to: one.then_some(words.1), undone: times.1, early: one, expires: times.0 })?;
     }
 
     #[test]

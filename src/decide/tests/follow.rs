@@ -189,6 +189,19 @@ fn an_undo_that_came_first_stops_the_older_follow_only() {
 }
 
 #[test]
+fn an_undo_by_id_alone_that_came_first_stops_the_older_follow_only() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.act(at(10), |draft, moment| {
+        crate::decide::engage::undo(draft, moment, &ana.actor, Some("1"), None, at(9))
+    });
+    assert_eq!(world.follow_as(11, &rules(), &ana, "1", 8), Followed::Ignored);
+    assert!(world.answers().is_empty() && world.state(&ana).is_none());
+    // Where ids are used again, a later one is another.
+    assert_eq!(world.follow_as(12, &rules(), &ana, "1", 10), Followed::Accepted);
+    world.assert_consistent();
+}
+
+#[test]
 fn equal_stamps_count_in_the_order_of_arrival() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
     world.follow_as(0, &rules(), &ana, "1", 0);

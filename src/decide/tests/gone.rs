@@ -15,7 +15,14 @@ fn who_deletes_itself_leaves_nothing_behind() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
     world.follow(at(0), &ana);
     world.act(at(1), |draft, moment| {
-        engage(draft, moment, EngagementKind::Like, &ana, Ours::Actor, "https://peer.example/likes/1", "")
+        engage(
+            draft,
+            moment,
+            EngagementKind::Like,
+            &ana,
+            Ours::Actor,
+            sent("https://peer.example/likes/1", "", 1),
+        )
     });
     world.act(at(2), |draft, moment| gone::deleted(draft, moment, &ana.actor));
     assert_eq!(world.state(&ana), None);
@@ -306,7 +313,9 @@ fn a_flood_of_deletes_costs_little_however_much_others_have_left() {
         world.follow(at(0), &who);
         for (what, of) in ours.into_iter().enumerate() {
             let id = format!("{}#{what}", who.actor);
-            world.act(at(1), |draft, moment| engage(draft, moment, EngagementKind::Like, &who, of, &id, &id));
+            world.act(at(1), |draft, moment| {
+                engage(draft, moment, EngagementKind::Like, &who, of, sent(&id, &id, 1))
+            });
         }
     }
     assert_eq!(world.notices().len(), 1500);

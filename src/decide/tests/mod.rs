@@ -29,6 +29,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use ulid::Ulid;
 
+use super::engage::Sent;
 use super::rules::OnEnd;
 use super::{Moment, Rules};
 use crate::model::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target};
@@ -82,6 +83,11 @@ fn picture() -> Picture {
         blurhash: None,
         shows: Shows::Still,
     }
+}
+
+/// A like or announce under this id, with this signature and of this time.
+fn sent<'a>(id: &'a str, signature: &'a str, stamp: i64) -> Sent<'a> {
+    Sent { id, signature, stamp: at(stamp) }
 }
 
 /// So many random cases; what fails becomes a test of its own, not a file of seeds.

@@ -218,6 +218,7 @@ async fn writes(commits: usize, records: u128) -> anyhow::Result<Duration> {
                                     activity: format!("http://127.0.0.1:40000/users/7#likes/{commit}"),
                                     signature: "iUQkNWM1Ohn9lwwf1VqHhA".into(),
                                     at: now,
+                                    again: None,
                                     undone: false,
                                     told: None,
                                 });
