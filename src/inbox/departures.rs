@@ -38,7 +38,7 @@ const PUT_OFF: u32 = 5;
 
 /// A departure, how often it was put off, and its place until it has been looked into.
 pub(super) struct Departure {
-    claim: Claim,
+    claim: Box<Claim>,
     put_off: u32,
     _place: OwnedSemaphorePermit,
 }
@@ -61,12 +61,12 @@ pub(super) fn waiting() -> (Waiting, Queue) {
 impl Waiting {
     /// Takes one in, if there is a place. That there is none must not show: places are held by those who are known here.
     pub(super) fn take(&self, claim: Claim) -> bool {
-        let departure = self.placed(claim, 0);
+        let departure = self.placed(Box::new(claim), 0);
         departure.is_ok_and(|departure| self.queue.try_send(departure).is_ok())
     }
 
     /// Gives the claim back where there is no place for it.
-    fn placed(&self, claim: Claim, put_off: u32) -> Result<Departure, Claim> {
+    fn placed(&self, claim: Box<Claim>, put_off: u32) -> Result<Departure, Box<Claim>> {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => Ok(Departure { claim, put_off, _place: place }),
             Err(_) => Err(claim),
@@ -127,7 +127,7 @@ impl Departures {
     }
 
     /// Has one wait for its turn, if it is of somebody whom it matters of.
-    fn wait(&self, turns: &mut Turns<Departure>, later: &mut Later<Claim>, departure: Departure) {
+    fn wait(&self, turns: &mut Turns<Departure>, later: &mut Later<Box<Claim>>, departure: Departure) {
         let outcome = match self.inbox.store.look(|view| departure.claim.counts(view)) {
             Ok(true) => match turns.wait(departure.claim.server(), departure) {
                 Ok(()) => return,
@@ -144,7 +144,7 @@ impl Departures {
 
     /// It is looked into once more after a while; if that was done often enough, or if too many are put off, it has come to
     /// this.
-    fn put_off(&self, later: &mut Later<Claim>, claim: Claim, put_off: u32, outcome: InboxOutcome) {
+    fn put_off(&self, later: &mut Later<Box<Claim>>, claim: Box<Claim>, put_off: u32, outcome: InboxOutcome) {
         if !later.put_off(claim.server(), claim, put_off, Instant::now()) {
             self.inbox.metrics.inbox(outcome);
         }
@@ -245,7 +245,7 @@ impl<T> Turns<T> {
 
 impl Inbox {
     /// Looks into one. What can be told later only comes back, with how often it was put off.
-    async fn see_off(&self, departure: Departure) -> Option<(Claim, u32)> {
+    async fn see_off(&self, departure: Departure) -> Option<(Box<Claim>, u32)> {
         let Departure { claim, put_off, _place } = departure;
         let engine = self.engine.get()?;
         let took = match gate::left(engine, claim).await {
@@ -256,7 +256,7 @@ impl Inbox {
                     _ => self.pace(&verified),
                 };
                 match paced {
-                    Ok(()) => self.apply(engine, verified).await,
+                    Ok(()) => self.apply(engine, *verified).await,
                     Err(problem) => Err(problem),
                 }
             }

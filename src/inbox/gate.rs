@@ -278,19 +278,19 @@ impl Claim {
 /// What comes of a look at what an actor says of itself.
 pub(super) enum Left {
     /// It is so.
-    Proved(Verified),
+    Proved(Box<Verified>),
     /// Somebody says that this actor is deleted, and its document is not found: that is so, or its server is being mended.
     Missing(String),
     /// Nothing proves it.
     Unproved,
     /// That cannot be told for now.
-    Later(Claim),
+    Later(Box<Claim>),
 }
 
 /// What an actor that [counts](Claim::counts) says of itself: proved by its signature, or of a Delete by its document being
 /// gone. It is looked up aside: who said so has proved nothing, and what is spent on it must not show.
-pub(super) async fn left(engine: &Engine, claim: Claim) -> Left {
-    let Claim { incoming, unverified, key, actor, arrived, source, .. } = &claim;
+pub(super) async fn left(engine: &Engine, claim: Box<Claim>) -> Left {
+    let Claim { incoming, unverified, key, actor, arrived, source, .. } = &*claim;
     let (source, Engine { fetcher: known, aside, .. }) = (*source, engine);
     // What memory answers shows nowhere, and an Update may say that the key of which it knows is another now.
     let by_known = known.fresh_key(key).filter(|(key, _)| unverified.verify(&key.key).is_ok());
@@ -308,7 +308,7 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Left {
     let looked = match (owner, &incoming.kind) {
         // What an Update embeds is not believed: the document itself is read.
         (Some(_), Kind::Update) => aside.actor_since(actor.as_str(), source, *arrived).await,
-        (Some(owner), _) => return Left::Proved(claim.by_signature(&owner)),
+        (Some(owner), _) => return Left::Proved(Box::new(claim.by_signature(&owner))),
         // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
         // actor's own document tells.
         (None, Kind::Delete) => aside.actor_again(actor.as_str(), source).await,
@@ -318,15 +318,15 @@ pub(super) async fn left(engine: &Engine, claim: Claim) -> Left {
     match looked {
         Ok(now) if incoming.kind == Kind::Update && now.id == *actor => {
             known.learn(&now);
-            Left::Proved(claim.by_signature(&now))
+            Left::Proved(Box::new(claim.by_signature(&now)))
         }
-        Err(FetchError::Gone) if claim.is_delete() => Left::Proved(claim.by_absence()),
+        Err(FetchError::Gone) if claim.is_delete() => Left::Proved(Box::new(claim.by_absence())),
         Err(FetchError::NotFound) if claim.is_delete() => {
             let signed = known.known_key(&unverified.key_id);
             let signed =
                 signed.filter(|(key, owner)| owner.id == *actor && unverified.verify(&key.key).is_ok());
             match signed {
-                Some((_, owner)) => Left::Proved(claim.by_signature(&owner)),
+                Some((_, owner)) => Left::Proved(Box::new(claim.by_signature(&owner))),
                 None if of_itself(incoming) => Left::Missing(actor.to_string()),
                 None => Left::Unproved,
             }

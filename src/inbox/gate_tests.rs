@@ -28,13 +28,13 @@ fn shown(base: &str, path: &str, key: &str, pem: &str) -> Reply {
 }
 
 /// What an actor says of itself, as it arrived.
-async fn claimed(engine: &Engine, kind: &str, actor: &str, key_id: &str, key: &PrivateKey) -> Claim {
+async fn claimed(engine: &Engine, kind: &str, actor: &str, key_id: &str, key: &PrivateKey) -> Box<Claim> {
     let target = (kind == "Move").then_some("https://new.example/u/a");
     let activity = json!({"type": kind, "actor": actor, "object": actor, "target": target});
     let request = Request::signed(&activity, key_id, key);
     let source = Source::of([203, 0, 113, 1].into());
     match check(engine, request.arriving(Some(source)).await) {
-        Ok(Checked::Leaving(claim)) => claim,
+        Ok(Checked::Leaving(claim)) => Box::new(claim),
         _ => panic!("{activity} is not looked into"),
     }
 }
