@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::{blocks, delivered};
 use crate::model::delivery::{Attempt, InboxState, Outgoing};
-use crate::model::engagement::{Engagement, engagement_prefix};
+use crate::model::engagement::{Engager, Engagers};
 use crate::model::follower::InboxNumber;
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, View};
@@ -27,9 +27,9 @@ pub fn inboxes(view: &dyn View, post: Ulid) -> BTreeSet<String> {
     inboxes
 }
 
-fn each(view: &dyn View, post: Ulid, each: &mut dyn FnMut(Engagement)) {
-    view.scan::<Engagement>(&engagement_prefix(Some(post)), &mut |engagement| {
-        each(engagement);
+fn each(view: &dyn View, post: Ulid, each: &mut dyn FnMut(Engager)) {
+    view.scan::<Engagers>(&post.to_bytes(), &mut |engagers| {
+        engagers.who.into_iter().for_each(&mut *each);
         true
     });
 }
@@ -74,7 +74,7 @@ fn next_page(view: &dyn View, id: Ulid, after: String, now: Timestamp) -> Page {
     let Some(post) = outgoing.and_then(|outgoing| outgoing.post) else { return page };
     // The first of those that are behind: more than a page of them are never held.
     let mut first = BTreeSet::new();
-    each(view, post, &mut |Engagement { inbox, actor, .. }| {
+    each(view, post, &mut |Engager { inbox, actor, .. }| {
         let beyond = first.len() > PAGE && first.last().is_some_and(|last| *last <= inbox);
         if inbox <= page.after || beyond || first.contains(&inbox) || blocks::actor_blocked(view, &actor) {
             return;

@@ -11,11 +11,11 @@ use super::seen::later;
 use super::{Moment, adopt, engage, follow, followers, waiting};
 use crate::model::adopted::SetAside;
 use crate::model::delivery::{InboxState, Outgoing};
-use crate::model::engagement::{Seen, engaged_prefix};
+use crate::model::engagement::{Engagement, Seen, engagements_of};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
 use crate::model::notices::{NoticeKind, Said};
-use crate::model::record::{decode, full_key, kind};
+use crate::model::record::{decode, full_key};
 use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
 
@@ -29,7 +29,7 @@ pub fn is_known(view: &dyn View, actor: &str) -> bool {
     let acted = format!("a\n{actor}\n").into_bytes();
     let prefixes = [
         full_key(Seen::KIND, &acted),
-        full_key(kind::ENGAGED, &engaged_prefix(actor)),
+        full_key(Engagement::KIND, &engagements_of(actor)),
         full_key(Report::KIND, &Report::prefix_of_actor(actor)),
     ];
     view.get::<Follower>(actor.as_bytes()).is_some()

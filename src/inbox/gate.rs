@@ -84,9 +84,9 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         })
     };
     let actor = address("actor", &incoming.actor)?;
-    let part = |text: &str| part_of(&incoming.actor, &actor, text);
-    let key = part(&unverified.key_id).map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
-    let id = incoming.id.as_deref().filter(|id| part(id).is_none());
+    let key = part_of(&incoming.actor, &actor, &unverified.key_id);
+    let key = key.map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
+    let id = incoming.id.as_deref().filter(|id| fragment_of(&incoming.actor, &actor, id).is_none());
     let id = id.map(|id| address("activity's id", id)).transpose()?;
     // Whoever makes something says that it is theirs.
     let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
@@ -121,14 +121,17 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
 /// The address of a part of the actor's document, as most keys have one and many activities: the actor's with a plain
 /// fragment. It needs no reading of its own, which costs more than anything else that is looked at here.
 fn part_of(actor_as_sent: &str, actor: &Url, text: &str) -> Option<Url> {
-    let fragment = text.strip_prefix(actor_as_sent)?.strip_prefix('#')?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
-    if actor.fragment().is_some() || text.len() > MAX_URL_BYTES || !fragment.bytes().all(plain) {
-        return None;
-    }
+    let fragment = fragment_of(actor_as_sent, actor, text)?;
     let mut url = actor.clone();
     url.set_fragment(Some(fragment));
     Some(url)
+}
+
+fn fragment_of<'a>(actor_as_sent: &str, actor: &Url, text: &'a str) -> Option<&'a str> {
+    let fragment = text.strip_prefix(actor_as_sent)?.strip_prefix('#')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    let is_part = actor.fragment().is_none() && text.len() <= MAX_URL_BYTES && fragment.bytes().all(plain);
+    is_part.then_some(fragment)
 }
 
 fn unsigned(problem: SignatureProblem) -> Problem {
