@@ -59,72 +59,25 @@ impl Sweeper {
 mod tests {
     use std::time::Instant;
 
-    use bytes::Bytes;
-    use http::{HeaderMap, Method};
     use tokio::sync::watch;
-    use url::Url;
 
     use super::*;
-    use crate::activitypub::signature::{PrivateKey, digest, sign_request};
-    use crate::agent::effective::{Effective, IdentityState};
-    use crate::config::{Config, Overrides};
+    use crate::activitypub::signature::PrivateKey;
     use crate::decide::seen;
-    use crate::fetch::{Fetcher, Signer};
-    use crate::inbox::{Arrival, Engine, Proofs};
+    use crate::inbox::testing::{LONG, Request, effective, engine, ours};
+    use crate::model::Record;
     use crate::model::engagement::Seen;
-    use crate::model::facts::{Facts, Identity};
-    use crate::model::origin::{Origin, RemotePolicy};
-    use crate::model::{Addresses, Record};
-    use crate::net::{Client, ClientOptions};
     use crate::serve::answer::Problem;
-    use crate::serve::body::Room;
 
     const SERVERS: usize = 30;
     const OF_EACH: usize = 90;
-    const LONG: Duration = Duration::from_secs(60);
-
-    fn effective(folder: &std::path::Path) -> Effective {
-        let file = folder.join("agent.toml");
-        std::fs::write(&file, "owncast.url = \"http://127.0.0.1:8080\"\n").unwrap();
-        let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
-        let identity = IdentityState::Waiting(String::new());
-        Effective::new(Arc::new(config), Facts::default(), identity, &Identity::default())
-    }
-
-    fn engine(key: &PrivateKey) -> Engine {
-        let client = Client::new(ClientOptions {
-            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
-            allow_http: true,
-            ..ClientOptions::default()
-        });
-        let policy = RemotePolicy { allow_http: true, allow_private: true };
-        let signer = Signer { key_id: "https://live.example/k".to_owned(), key: key.clone() };
-        let own = Origin::of(&Url::parse("https://live.example/").unwrap()).unwrap();
-        let fetcher = Fetcher::new(client.unwrap(), signer, policy, own, Arc::new(Timestamp::now));
-        let aside = Arc::new(fetcher.aside());
-        let proofs = Arc::new(Proofs::new(Arc::new(Timestamp::now)));
-        let addresses = Addresses::new("https://live.example", "ana");
-        Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside, proofs }
-    }
 
     /// A Follow by somebody of a server that is not there.
     async fn arrives(inbox: &Inbox, key: &PrivateKey) -> Problem {
-        let addresses = Addresses::new("https://live.example", "ana");
         let actor = "http://127.0.0.1:9/users/eve";
-        let activity = serde_json::json!({"type": "Follow", "actor": actor, "object": addresses.actor()});
-        let (body, ours) = (activity.to_string(), Url::parse(&addresses.inbox()).unwrap());
-        let digest = digest::header_value(body.as_bytes());
-        let kind = Some("application/activity+json");
-        let key_id = format!("{actor}#main-key");
-        let signed =
-            sign_request(&Method::POST, &ours, Timestamp::now(), Some(&digest), kind, &key_id, key).unwrap();
-        let mut headers: HeaderMap = signed.into_iter().collect();
-        headers.insert("host", "live.example".parse().unwrap());
-        headers.insert("content-type", "application/activity+json".parse().unwrap());
-        let parts = futures_util::stream::iter([Ok::<_, warp::Error>(Bytes::from(body))]);
-        let body = Room::default().read(None, parts, 10_000, LONG).await.unwrap();
-        let arrival = Arrival { target: ours.path(), headers: &headers, body, source: None };
-        inbox.receive(arrival).await.unwrap_err()
+        let activity = serde_json::json!({"type": "Follow", "actor": actor, "object": ours().actor()});
+        let request = Request::signed(&activity, &format!("{actor}#main-key"), key);
+        inbox.receive(request.arriving(None).await).await.unwrap_err()
     }
 
     #[tokio::test]
@@ -135,7 +88,7 @@ mod tests {
         let (_effective, effective) = watch::channel(Arc::new(effective(folder.path())));
         let (inbox, _departures) = Inbox::closed(store.clone(), effective, Arc::clone(&metrics));
         let key = PrivateKey::generate().unwrap();
-        inbox.settle(engine(&key));
+        inbox.settle(engine(&key, Arc::new(Timestamp::now)));
         let fill = |view: &dyn crate::model::View| {
             let mut draft = Draft::new(view);
             for number in 0..SERVERS * OF_EACH {
@@ -176,7 +129,7 @@ mod tests {
             })
             .await
             .unwrap();
-        answered("signature-invalid").await;
+        answered("key-unavailable").await;
         stop.cancel();
         sweeping.await.unwrap();
     }

@@ -11,7 +11,7 @@ const NAMES: [(u8, &str); 25] = [
     (kind::BLOCK, "block"),
     (kind::POST, "post"),
     (kind::ENGAGEMENT, "engagement"),
-    (kind::ENGAGED, "engaged"),
+    (kind::ENGAGERS, "engagers"),
     (kind::SEEN, "seen"),
     (kind::OUTGOING, "activity"),
     (kind::CHUNK, "deliveries"),

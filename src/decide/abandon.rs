@@ -15,7 +15,7 @@ const ITS: [u8; 23] = [
     kind::INBOX_NUMBER,
     kind::POST,
     kind::ENGAGEMENT,
-    kind::ENGAGED,
+    kind::ENGAGERS,
     kind::REPORT,
     kind::SEEN,
     kind::OUTGOING,

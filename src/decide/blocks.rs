@@ -81,6 +81,16 @@ fn standing(view: &dyn View, key: impl Fn(BlockOwner) -> Vec<u8>) -> bool {
         .any(|owner| view.get_bytes(&full_key(Block::KIND, &key(owner))).is_some())
 }
 
+/// True if nobody at all is blocked.
+pub fn none(view: &dyn View) -> bool {
+    let mut none = true;
+    view.scan_bytes(&[Block::KIND], &[Block::KIND], &mut |_, _| {
+        none = false;
+        false
+    });
+    none
+}
+
 /// True if this host, or a domain it lies below, is blocked.
 pub fn host_blocked(view: &dyn View, host: &str) -> bool {
     covering(host).into_iter().any(|domain| standing(view, |owner| domain_key(domain, owner)))

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::{Moment, seen, waiting};
-use crate::model::engagement::{Engagement, EngagementKind, engaged_prefix, engagement_key, id_digest};
+use crate::model::engagement::{
+    Engagement, EngagementKind, Engager, Engagers, engagement_key, engagements_of,
+};
 use crate::model::handle::Person;
 use crate::model::notices::{Notice, NoticeKind, Said};
-use crate::model::post::{Post, PostState};
-use crate::model::record::{full_key, kind};
+use crate::model::post::{Post, PostState, Standing};
+use crate::model::record::{decode, encode, full_key};
 use crate::model::{Addresses, Draft, Record, View};
+use jiff::Timestamp;
 use ulid::Ulid;
 
 /// Older posts are counted, not told in chat (Owncast's own rule).
@@ -36,31 +39,40 @@ pub enum Engaged {
 
 /// Whether an id is ours at all: by its shape only, so that nothing is looked up for strangers.
 pub fn ours(addresses: &Addresses, object: &str) -> Option<Ours> {
-    if object == addresses.actor() {
+    if addresses.is_actor(object) {
         return Some(Ours::Actor);
     }
     addresses.post_of(object.strip_suffix("/activity").unwrap_or(object)).map(Ours::Post)
 }
 
-/// Somebody likes or announces, in a request with this signature (a digest of it). Sent again, it does nothing.
+/// A like or announce as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Its id; of software that sends none, the object's.
+    pub id: &'a str,
+    /// A digest of its signature.
+    pub signature: &'a str,
+    /// min(signed date, arrival): several peers use ids again, so ids cannot tell it from one that was undone.
+    pub stamp: Timestamp,
+}
+
+/// Somebody likes or announces. The same request sent again does nothing.
 pub fn engage(
     draft: &mut Draft<'_>,
     moment: &mut Moment,
     kind: EngagementKind,
     person: &Person,
     object: Ours,
-    activity: &str,
-    signature: &str,
+    sent: Sent<'_>,
 ) -> Engaged {
-    let now = moment.now;
-    let post = match object {
-        Ours::Actor => None,
-        Ours::Post(id) => match draft.view().get::<Post>(&id.to_bytes()) {
-            Some(post) if post.state != PostState::Deleted => Some(post),
+    let (now, Sent { id: activity, signature, stamp }) = (moment.now, sent);
+    let (post_id, post) = match object {
+        Ours::Actor => (None, None),
+        Ours::Post(id) => match standing(draft.view(), id) {
+            Some(post) if post.state != PostState::Deleted => (Some(id), Some(post)),
             _ => return Engaged::NotOurs,
         },
     };
-    let post_id = post.as_ref().map(|post| post.id);
     if seen::is_repeated(draft.view(), &person.actor, signature, now) {
         return Engaged::Nothing;
     }
@@ -69,16 +81,23 @@ pub fn engage(
     if known.as_ref().is_some_and(|known| known.signature == signature) {
         return Engaged::Nothing;
     }
-    if seen::was_undone(draft.view(), &person.actor, activity, now) {
+    if let Some(undone) = seen::undone_since(draft.view(), &person.actor, activity, stamp, now) {
+        seen::undone(draft, &person.actor, activity, undone, false, now);
         seen::remember(draft, &person.actor, signature, now);
         return Engaged::Nothing;
     }
-    let told = known.as_ref().and_then(|known| known.told);
+    // Of another whose key is the same.
+    if known.as_ref().is_some_and(|known| known.actor != person.actor) {
+        return Engaged::Nothing;
+    }
+    let again = known.as_ref().filter(|known| known.activity == activity).map(|_| stamp);
+    let mut told = None;
     if let Some(known) = known {
         // Signed anew, because the answer was lost: the engagement keeps the signature it came with, and this one is
         // remembered beside it.
         if !known.undone && known.activity == activity {
             seen::remember(draft, &person.actor, signature, now);
+            draft.put(&Engagement { again: again.max(known.again), ..known });
             return Engaged::Nothing;
         }
         seen::remember(draft, &person.actor, &known.signature, known.at);
@@ -86,13 +105,14 @@ pub fn engage(
         if !known.undone {
             seen::overtaken(draft, &person.actor, &known.activity, &key, now);
             let (activity, signature) = (activity.to_owned(), signature.to_owned());
-            keep(draft, &Engagement { activity, signature, at: now, ..known });
+            draft.put(&Engagement { activity, signature, at: now, again: None, ..known });
             return Engaged::Nothing;
         }
+        unlist(draft, &known);
+        told = known.told;
     }
-    let lately =
-        post.as_ref().is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
-    let live_post = post.as_ref().is_some_and(|post| post.state == PostState::Live);
+    let lately = post.is_none_or(|post| now.duration_since(post.published).unsigned_abs() <= TELL_WITHIN);
+    let live_post = post.is_some_and(|post| post.state == PostState::Live);
     let told = match told {
         None if lately => tell(draft, moment, kind, person, post_id, live_post),
         told => told,
@@ -101,25 +121,22 @@ pub fn engage(
         post: post_id,
         kind,
         actor: person.actor.clone(),
-        inbox: person.delivery_inbox().to_owned(),
         activity: activity.to_owned(),
         signature: signature.to_owned(),
         at: now,
+        again,
         undone: false,
         told,
+        listed: post_id.map(|post| list(draft, post, kind, person, now)),
     };
-    keep(draft, &engagement);
-    if let Some(post) = post {
-        count(draft, post, kind, true);
-    }
+    draft.put(&engagement);
+    count(draft, post_id, kind, true);
     Engaged::Counted
 }
 
 /// Somebody replies with this note: remembered, so that edits and the removal of the post go to their server as well.
 pub fn replied(draft: &mut Draft<'_>, moment: &Moment, person: &Person, post: Ulid, note: &str) -> Engaged {
-    let stands =
-        draft.view().get::<Post>(&post.to_bytes()).is_some_and(|post| post.state != PostState::Deleted);
-    if !stands {
+    if standing(draft.view(), post).is_none_or(|post| post.state == PostState::Deleted) {
         return Engaged::NotOurs;
     }
     let key = engagement_key(Some(post), EngagementKind::Reply, &person.actor);
@@ -130,21 +147,21 @@ pub fn replied(draft: &mut Draft<'_>, moment: &Moment, person: &Person, post: Ul
         post: Some(post),
         kind: EngagementKind::Reply,
         actor: person.actor.clone(),
-        inbox: person.delivery_inbox().to_owned(),
         activity: note.to_owned(),
         signature: String::new(),
         at: moment.now,
+        again: None,
         undone: false,
         told: None,
+        listed: Some(list(draft, post, EngagementKind::Reply, person, moment.now)),
     };
-    keep(draft, &engagement);
+    draft.put(&engagement);
     Engaged::Counted
 }
 
 /// What an actor's reply to a post is remembered by, if this is one.
 fn reply_by_id(view: &dyn View, actor: &str, note: &str) -> Option<Engagement> {
-    let found: Engagement = view.get(&key_by_id(view, actor, note)?)?;
-    (found.kind == EngagementKind::Reply && found.activity == note).then_some(found)
+    by_id(view, actor, note).filter(|found| found.kind == EngagementKind::Reply)
 }
 
 /// Whether this is a reply of that actor's which is remembered.
@@ -162,61 +179,58 @@ pub fn unreplied(draft: &mut Draft<'_>, actor: &str, note: &str) -> bool {
 
 /// Somebody takes a like or announce back: found by the activity's id, else by kind and object.
 ///
-/// `inner` is the id of the undone activity, `about` its kind and object where the Undo embeds it.
+/// `inner` is the id of the undone activity, `about` its kind and object where the Undo embeds it; `stamp` is that of the Undo.
 pub fn undo(
     draft: &mut Draft<'_>,
     moment: &Moment,
     actor: &str,
     inner: Option<&str>,
     about: Option<(EngagementKind, Ours)>,
+    stamp: Timestamp,
 ) -> Engaged {
     let now = moment.now;
-    if inner.is_some_and(|id| seen::was_undone(draft.view(), actor, id, now)) {
+    let mark = inner.and_then(|id| seen::of_activity(draft.view(), actor, id, now));
+    let undone = mark.as_ref().and_then(|mark| mark.undone);
+    if undone.is_some_and(|undone| stamp <= undone) {
         return Engaged::Nothing;
     }
     let find = |key: Vec<u8>| draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor);
-    let key_of =
-        |id: &str| seen::led_to(draft.view(), actor, id).or_else(|| key_by_id(draft.view(), actor, id));
-    let by_id = inner.and_then(key_of).and_then(find);
-    let overtaken = by_id.as_ref().is_some_and(|known| Some(known.activity.as_str()) != inner);
-    let known_id = by_id.is_some();
+    let known = inner.and_then(|id| match mark.as_ref().and_then(seen::led_to) {
+        Some(key) => find(key),
+        None => by_id(draft.view(), actor, id),
+    });
+    let overtaken = known.as_ref().is_some_and(|known| Some(known.activity.as_str()) != inner);
+    let early = known.is_none() && mark.as_ref().is_none_or(|mark| mark.early);
     let by_object = || {
-        let (kind, object) = about?;
+        // What it is of was taken back before, and what stands now is another.
+        let (kind, object) = about.filter(|_| early || undone.is_none())?;
         let post = match object {
             Ours::Post(id) => Some(id),
             Ours::Actor => None,
         };
         find(engagement_key(post, kind, actor))
     };
-    let standing = by_id.or_else(by_object).filter(|known| !known.undone && !overtaken);
+    let standing = known.or_else(by_object).filter(|known| !known.undone && !overtaken);
+    // It came once more since.
+    if standing.as_ref().is_some_and(|known| known.again.is_some_and(|again| stamp < again)) {
+        return Engaged::Nothing;
+    }
     if let Some(id) = inner {
         // Whatever comes later under this id was taken back already: a repeat, or an original that was overtaken.
-        let memory = if known_id { seen::ACTIVITY_MEMORY } else { seen::UNDONE_MEMORY };
-        seen::undone(draft, actor, id, memory, now);
+        seen::undone(draft, actor, id, stamp, early, now);
     }
     let Some(mut engagement) = standing else { return Engaged::Nothing };
     engagement.undone = true;
-    keep(draft, &engagement);
-    if let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes())) {
-        count(draft, post, engagement.kind, false);
-    }
+    draft.put(&engagement);
+    count(draft, engagement.post, engagement.kind, false);
     Engaged::Counted
 }
 
-/// Calls `each` with the key of every engagement of an actor and the digest of its activity's id, until it returns `false`.
-fn of_actor(view: &dyn View, actor: &str, each: &mut dyn FnMut(Vec<u8>, &[u8]) -> bool) {
-    let prefix = full_key(kind::ENGAGED, &engaged_prefix(actor));
-    view.scan_bytes(&prefix, &prefix, &mut |key, digest| {
-        let what = key.get(prefix.len()..).unwrap_or_default();
-        each([what, actor.as_bytes()].concat(), digest)
-    });
-}
-
-/// The key of what an actor did by the activity with this id.
-fn key_by_id(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
-    let (wanted, mut found) = (id_digest(id), None);
-    of_actor(view, actor, &mut |key, digest| {
-        found = (digest == wanted).then_some(key);
+/// What an actor did by the activity with this id.
+fn by_id(view: &dyn View, actor: &str, id: &str) -> Option<Engagement> {
+    let mut found = None;
+    view.scan(&engagements_of(actor), &mut |engagement: Engagement| {
+        found = (engagement.actor == actor && engagement.activity == id).then_some(engagement);
         found.is_none()
     });
     found
@@ -224,12 +238,8 @@ fn key_by_id(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
 
 /// All engagements of an actor are taken back and forgotten, and not told any more.
 pub fn forget(draft: &mut Draft<'_>, actor: &str) {
-    let mut keys = Vec::new();
-    of_actor(draft.view(), actor, &mut |key, _| {
-        keys.push(key);
-        true
-    });
-    let theirs: Vec<Engagement> = keys.iter().filter_map(|key| draft.view().get(key)).collect();
+    let mut theirs = draft.view().all::<Engagement>(&engagements_of(actor));
+    theirs.retain(|engagement| engagement.actor == actor);
     for engagement in theirs {
         uncount(draft, &engagement);
         // Who comes back does not want it sent again by somebody else.
@@ -247,33 +257,57 @@ pub fn forget(draft: &mut Draft<'_>, actor: &str) {
 
 /// Takes an engagement out of the count of its post, if it is in it.
 pub(super) fn uncount(draft: &mut Draft<'_>, engagement: &Engagement) {
-    if !engagement.undone
-        && let Some(post) = engagement.post.and_then(|id| draft.view().get::<Post>(&id.to_bytes()))
-    {
-        count(draft, post, engagement.kind, false);
+    if !engagement.undone {
+        count(draft, engagement.post, engagement.kind, false);
     }
 }
 
-/// Writes an engagement, and whose it is: an actor that is no more is forgotten without a look at all the others.
-fn keep(draft: &mut Draft<'_>, engagement: &Engagement) {
-    draft.put(engagement);
-    draft.put_raw(kind::ENGAGED, &engagement.engaged_key(), id_digest(&engagement.activity).to_vec());
-}
-
-/// Deletes an engagement, and whose it was.
+/// Deletes an engagement, also from among those of its post.
 pub(super) fn discard(draft: &mut Draft<'_>, engagement: &Engagement) {
     draft.delete::<Engagement>(&engagement.key());
-    draft.delete_raw(kind::ENGAGED, &engagement.engaged_key());
+    unlist(draft, engagement);
 }
 
-fn count(draft: &mut Draft<'_>, mut post: Post, kind: EngagementKind, up: bool) {
-    let count = match kind {
-        EngagementKind::Like => &mut post.likes,
-        EngagementKind::Announce => &mut post.shares,
-        EngagementKind::Reply => return,
-    };
-    *count = if up { *count + 1 } else { count.saturating_sub(1) };
-    draft.put(&post);
+/// Puts somebody among those of a post, and answers where.
+fn list(draft: &mut Draft<'_>, post: Ulid, kind: EngagementKind, person: &Person, now: Timestamp) -> u64 {
+    let (actor, inbox) = (person.actor.clone(), person.delivery_inbox().to_owned());
+    let engager = Engager { kind, actor, inbox };
+    let mut listed = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    loop {
+        let key = Engagers::key_at(post, listed);
+        let all = match draft.view().get_bytes(&full_key(Engagers::KIND, &key)) {
+            Some(others) => Engagers::and(others, &engager),
+            None => Some(encode(&Engagers { key, who: vec![engager.clone()] })),
+        };
+        if let Some(all) = all {
+            draft.put_raw(Engagers::KIND, &key, all);
+            return listed;
+        }
+        listed += 1;
+    }
+}
+
+fn unlist(draft: &mut Draft<'_>, engagement: &Engagement) {
+    let Some((post, listed)) = engagement.post.zip(engagement.listed) else { return };
+    let key = Engagers::key_at(post, listed);
+    let Some(Engagers { mut who, .. }) = draft.view().get(&key) else { return };
+    who.retain(|one| one.actor != engagement.actor || one.kind != engagement.kind);
+    match who.is_empty() {
+        true => draft.delete::<Engagers>(&key),
+        false => draft.put(&Engagers { key, who }),
+    }
+}
+
+fn standing(view: &dyn View, post: Ulid) -> Option<Standing> {
+    decode(&view.get_bytes(&full_key(Post::KIND, &post.to_bytes()))?)
+}
+
+fn count(draft: &mut Draft<'_>, post: Option<Ulid>, what: EngagementKind, up: bool) {
+    let Some(key) = post.map(|post| post.to_bytes()) else { return };
+    let record = draft.view().get_bytes(&full_key(Post::KIND, &key));
+    if let Some(record) = record.and_then(|record| Post::counted(record, what, up)) {
+        draft.put_raw(Post::KIND, &key, record);
+    }
 }
 
 fn told_as(kind: EngagementKind) -> Option<NoticeKind> {

@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::{blocks, delivered};
 use crate::model::delivery::{Attempt, InboxState, Outgoing};
-use crate::model::engagement::{Engagement, engagement_prefix};
+use crate::model::engagement::{Engager, Engagers};
 use crate::model::follower::InboxNumber;
 use crate::model::owner::owner_of;
 use crate::model::record::{full_key, kind};
@@ -31,9 +31,9 @@ pub fn inboxes(view: &dyn View, post: Ulid) -> BTreeSet<String> {
     inboxes
 }
 
-fn each(view: &dyn View, post: Ulid, each: &mut dyn FnMut(Engagement)) {
-    view.scan::<Engagement>(&engagement_prefix(Some(post)), &mut |engagement| {
-        each(engagement);
+fn each(view: &dyn View, post: Ulid, each: &mut dyn FnMut(Engager)) {
+    view.scan::<Engagers>(&post.to_bytes(), &mut |engagers| {
+        engagers.who.into_iter().for_each(&mut *each);
         true
     });
 }
@@ -117,7 +117,7 @@ fn next_page(view: &dyn View, id: Ulid, after: String, now: Timestamp) -> Page {
     let Some(post) = outgoing.and_then(|outgoing| outgoing.post) else { return page };
     // More than a page of those that are behind are never held.
     let mut first = First::default();
-    each(view, post, &mut |Engagement { inbox, actor, .. }| {
+    each(view, post, &mut |Engager { inbox, actor, .. }| {
         if inbox <= page.after || first.is_behind(&inbox) || blocks::actor_blocked(view, &actor) {
             return;
         }

@@ -70,6 +70,11 @@ pub fn follow(
     if known.as_ref().is_some_and(|known| stamp < known.stamp || known.state == FollowerState::Parked) {
         return Followed::Ignored;
     }
+    // Undone by its id alone, before it came.
+    let undone = |id| seen::undone_since(draft.view(), &person.actor, id, stamp, moment.now);
+    if follow_id.as_deref().and_then(undone).is_some() {
+        return Followed::Ignored;
+    }
     let before = known.as_ref().map(|known| known.state);
     // Who comes and goes is no newcomer each time; who was only ever heard to leave is.
     let is_new =
@@ -172,18 +177,7 @@ pub fn undo(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Time
             return false;
         }
         // The Undo came first: remembered, so that the older Follow behind it changes nothing.
-        None => Follower {
-            person: person.clone(),
-            state: FollowerState::Left,
-            parked_from: None,
-            moved_to: None,
-            follow_id: None,
-            spelt: None,
-            answer: None,
-            since: moment.now,
-            stamp,
-            changed: moment.now,
-        },
+        None => Follower::left(person.clone(), stamp, moment.now),
     };
     followers::settle(draft, &left);
     seen::unfollowed(draft, &person.actor, moment.now);

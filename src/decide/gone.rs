@@ -11,11 +11,11 @@ use super::seen::later;
 use super::{Moment, adopt, engage, follow, followers, waiting};
 use crate::model::adopted::SetAside;
 use crate::model::delivery::{InboxState, Outgoing};
-use crate::model::engagement::{Seen, engaged_prefix};
+use crate::model::engagement::{Engagement, Seen, engagements_of};
 use crate::model::follower::{Follower, FollowerState, InboxNumber};
 use crate::model::handle::Person;
 use crate::model::notices::{NoticeKind, Said};
-use crate::model::record::{decode, full_key, kind};
+use crate::model::record::{decode, full_key};
 use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
 
@@ -29,7 +29,7 @@ pub fn is_known(view: &dyn View, actor: &str) -> bool {
     let acted = format!("a\n{actor}\n").into_bytes();
     let prefixes = [
         full_key(Seen::KIND, &acted),
-        full_key(kind::ENGAGED, &engaged_prefix(actor)),
+        full_key(Engagement::KIND, &engagements_of(actor)),
         full_key(Report::KIND, &Report::prefix_of_actor(actor)),
     ];
     view.get::<Follower>(actor.as_bytes()).is_some()
@@ -56,6 +56,7 @@ pub fn deleted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
     }
     adopt::gone(draft, actor, moment.now);
     engage::forget(draft, actor);
+    forget_mark(draft, actor);
     for report in draft.view().all::<Report>(&Report::prefix_of_actor(actor)) {
         draft.delete::<Report>(&report.key());
     }
@@ -75,47 +76,77 @@ pub fn moved(draft: &mut Draft<'_>, actor: &str, target: &str) -> bool {
 }
 
 /// An actor blocked us: it stops following, quietly.
-pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, actor: &str, stamp: Timestamp) {
-    adopt::gone(draft, actor, moment.now);
-    let Some(known) = draft.view().get::<Follower>(actor.as_bytes()) else { return };
-    if stamp < known.stamp {
-        return;
-    }
-    // A refusal by the operator outlives the Block, as it does an Undo.
-    if known.state == FollowerState::Rejected {
-        draft.put(&Follower { stamp, ..known });
-        return;
-    }
-    followers::settle(
-        draft,
-        &Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known },
-    );
+pub fn blocked_us(draft: &mut Draft<'_>, moment: &Moment, person: &Person, stamp: Timestamp) {
+    adopt::gone(draft, &person.actor, moment.now);
+    let left = match draft.view().get::<Follower>(person.actor.as_bytes()) {
+        Some(known) if stamp < known.stamp => return,
+        // A refusal by the operator outlives the Block, as it does an Undo.
+        Some(known) if known.state == FollowerState::Rejected => {
+            draft.put(&Follower { stamp, ..known });
+            return;
+        }
+        Some(known) => {
+            Follower { state: FollowerState::Left, parked_from: None, stamp, changed: moment.now, ..known }
+        }
+        None if adopt::aside_as(draft.view(), &person.actor) == Some(FollowerState::Rejected) => return,
+        // It came before the Follow that it ends.
+        None => Follower::left(person.clone(), stamp, moment.now),
+    };
+    followers::settle(draft, &left);
 }
 
 /// An actor's document was not found. Forgets it if that has been so for [`MISSING_FOR`]; true if it did. What its inbox
 /// has taken meanwhile shows that it was there: then it starts anew.
 pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
-    let what = format!("m\n{actor}");
+    let what = mark(actor);
     let known: Option<Seen> = draft.view().get(what.as_bytes());
     let since = |mark: &Seen| mark.expires.checked_sub(MISSING_MEMORY).unwrap_or(moment.now);
     let known = known.filter(|mark| mark.expires > moment.now);
     let known = known.filter(|mark| !reached_since(draft.view(), actor, since(mark)));
     let Some(first) = known else {
         let expires = later(moment.now, MISSING_MEMORY);
-        draft.put(&Seen { what, leads_to: None, undone: false, expires });
+        draft.put(&Seen { what, leads_to: None, undone: None, early: false, expires });
         return false;
     };
     let long_enough = first.expires <= later(moment.now, MISSING_MEMORY - MISSING_FOR);
     if long_enough {
-        draft.delete::<Seen>(what.as_bytes());
         deleted(draft, moment, actor);
     }
     long_enough
 }
 
-/// Whether a fan-out that was made after `since` came to an actor's inbox.
+/// What it is remembered by that an actor was not found.
+fn mark(actor: &str) -> String {
+    format!("m\n{actor}")
+}
+
+fn forget_mark(draft: &mut Draft<'_>, actor: &str) {
+    let what = mark(actor);
+    if draft.view().get::<Seen>(what.as_bytes()).is_some() {
+        draft.delete::<Seen>(what.as_bytes());
+    }
+}
+
+/// Actors that were not found, at most so many, behind the one named `after`.
+pub fn not_found(view: &dyn View, after: Option<&str>, most: usize) -> Vec<String> {
+    let prefix = full_key(Seen::KIND, mark("").as_bytes());
+    let from = after.map_or_else(|| prefix.clone(), |after| full_key(Seen::KIND, mark(after).as_bytes()));
+    let mut actors = Vec::new();
+    view.scan_bytes(&prefix, &from, &mut |key, _| {
+        let actor = key.get(prefix.len()..).and_then(|actor| std::str::from_utf8(actor).ok());
+        actors.extend(actor.filter(|actor| Some(*actor) != after).map(str::to_owned));
+        actors.len() < most
+    });
+    actors
+}
+
+/// Whether a fan-out that was made after `since` came to an actor's own inbox. One that it shares takes what comes for
+/// others, too.
 fn reached_since(view: &dyn View, actor: &str, since: Timestamp) -> bool {
     let Some(follower) = view.get::<Follower>(actor.as_bytes()) else { return false };
+    if follower.person.shared_inbox.is_some() {
+        return false;
+    }
     let inbox = follower.person.delivery_inbox();
     let Some(known) = view.get::<InboxNumber>(inbox.as_bytes()) else { return false };
     let mut reached = false;
@@ -129,7 +160,7 @@ fn reached_since(view: &dyn View, actor: &str, since: Timestamp) -> bool {
 
 /// An actor's document is there: what it says of itself counts from now on. True if it is reached elsewhere now.
 pub fn still_there(draft: &mut Draft<'_>, moment: &Moment, person: &Person) -> bool {
-    draft.delete::<Seen>(format!("m\n{}", person.actor).as_bytes());
+    forget_mark(draft, &person.actor);
     let Some(known) = draft.view().get::<Follower>(person.actor.as_bytes()) else { return false };
     let person = followers::reachable(draft.view(), &known, person);
     let elsewhere = known.person.inbox != person.inbox || known.person.shared_inbox != person.shared_inbox;

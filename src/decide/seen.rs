@@ -46,7 +46,7 @@ pub fn is_repeated(view: &dyn View, actor: &str, signature: &str, now: Timestamp
 /// Remembers a signature that came at `at`.
 pub fn remember(draft: &mut Draft<'_>, actor: &str, signature: &str, at: Timestamp) {
     let (what, expires) = (signed(actor, signature), later(at, SIGNATURE_MEMORY));
-    draft.put(&Seen { what, leads_to: None, undone: false, expires });
+    draft.put(&Seen { what, leads_to: None, undone: None, early: false, expires });
 }
 
 /// Whose a memory is, by what it is of.
@@ -74,7 +74,7 @@ fn unfollowed_by(actor: &str) -> String {
 /// Remembers that an actor took its Follow back, for as long as a signature is remembered.
 pub fn unfollowed(draft: &mut Draft<'_>, actor: &str, now: Timestamp) {
     let expires = later(now, SIGNATURE_MEMORY);
-    draft.put(&Seen { what: unfollowed_by(actor), leads_to: None, undone: false, expires });
+    draft.put(&Seen { what: unfollowed_by(actor), leads_to: None, undone: None, early: false, expires });
 }
 
 /// The actor follows again.
@@ -89,24 +89,38 @@ fn activity(actor: &str, id: &str) -> String {
     format!("a\n{actor}\n{}", STANDARD_NO_PAD.encode(id_digest(id)))
 }
 
-/// Remembers an activity that a newer one of the same actor stands for, whose effect is stored at `key`: only for as long as
-/// an Undo of it may be late.
+/// Remembers an activity that a newer one of the same actor stands for, whose effect is stored at `key`: for as long as an Undo
+/// of it takes nothing else back.
 pub fn overtaken(draft: &mut Draft<'_>, actor: &str, id: &str, key: &[u8], now: Timestamp) {
     let (what, leads_to) = (activity(actor, id), Some(STANDARD_NO_PAD.encode(key)));
-    draft.put(&Seen { what, leads_to, undone: false, expires: later(now, UNDONE_MEMORY) });
+    draft.put(&Seen { what, leads_to, undone: None, early: false, expires: later(now, ACTIVITY_MEMORY) });
 }
 
-/// The key of what stands for an activity of this actor that was overtaken, if that is remembered.
-pub fn led_to(view: &dyn View, actor: &str, id: &str) -> Option<Vec<u8>> {
-    STANDARD_NO_PAD.decode(view.get::<Seen>(activity(actor, id).as_bytes())?.leads_to?).ok()
+/// What is remembered of an activity of this actor.
+pub fn of_activity(view: &dyn View, actor: &str, id: &str, now: Timestamp) -> Option<Seen> {
+    view.get::<Seen>(activity(actor, id).as_bytes()).filter(|known| known.expires > now)
 }
 
-/// Remembers for a while that an activity was undone, before it came or after.
-pub fn undone(draft: &mut Draft<'_>, actor: &str, id: &str, memory: Duration, now: Timestamp) {
-    draft.put(&Seen { what: activity(actor, id), leads_to: None, undone: true, expires: later(now, memory) });
+/// Where what stands for an activity is stored, if that was overtaken.
+pub fn led_to(known: &Seen) -> Option<Vec<u8>> {
+    STANDARD_NO_PAD.decode(known.leads_to.as_deref()?).ok()
 }
 
-/// True if this activity was undone: when it comes, for the first time or again, it does nothing.
-pub fn was_undone(view: &dyn View, actor: &str, id: &str, now: Timestamp) -> bool {
-    view.get::<Seen>(activity(actor, id).as_bytes()).is_some_and(|seen| seen.undone && seen.expires > now)
+/// Remembers for a while that an activity was undone by what has this stamp, `early` if it was not known.
+pub fn undone(draft: &mut Draft<'_>, actor: &str, id: &str, stamp: Timestamp, early: bool, now: Timestamp) {
+    let memory = if early { UNDONE_MEMORY } else { ACTIVITY_MEMORY };
+    let (what, expires) = (activity(actor, id), later(now, memory));
+    draft.put(&Seen { what, leads_to: None, undone: Some(stamp), early, expires });
+}
+
+/// The stamp of what has undone this activity, if that is no older: when it comes, for the first time or again, it does nothing.
+/// Where ids are used again, what is later is another one.
+pub fn undone_since(
+    view: &dyn View,
+    actor: &str,
+    id: &str,
+    stamp: Timestamp,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    of_activity(view, actor, id, now)?.undone.filter(|undone| stamp <= *undone)
 }

@@ -1,4 +1,5 @@
-//! Whether those who follow through an inbox that refused us as moved or gone are there still: their own documents tell.
+//! Whether those who follow through an inbox that refused us as moved or gone are there still: their own documents tell. And
+//! whether those are there again whose documents were not found, whoever noticed that.
 //!
 //! One question at a time, each a guarded and bounded fetch; nobody is removed on the word of an inbox alone.
 
@@ -19,12 +20,28 @@ use crate::store::{Store, StoreError};
 
 /// Inboxes that wait to be looked into; of more, the next delivery there will remind us.
 pub(super) const WAITING: usize = 64;
-/// People looked up for one inbox at a time.
+/// People looked up at a time, of one inbox or of those who were not found.
 const PEOPLE: usize = 50;
 /// The pause before more people of the same inbox are looked up: their server and our budget for it are to be spared.
 const PAUSE: Duration = Duration::from_secs(60);
+/// The pause between two looks at those who were not found: a server that is being mended for an hour each night must not
+/// be taken for one that knows them no more.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 /// Inboxes of which it is remembered how far their people were looked up.
 const INBOXES: usize = 1024;
+
+/// What an actor's document has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Something has become of it.
+    News,
+    /// All is as it was, or never to be known.
+    NoNews,
+    /// Nothing, for now.
+    Nothing,
+    /// It was not asked for.
+    Busy,
+}
 
 pub(super) struct Confirmer {
     pub(super) store: Store,
@@ -38,6 +55,7 @@ impl Confirmer {
         let mut rounds = Rounds::new(INBOXES);
         // Where more is to be found out, and when to go on there.
         let mut further: VecDeque<(Instant, String)> = VecDeque::new();
+        let (mut again, mut after) = (Instant::now() + LOOK_AGAIN, None);
         loop {
             let next = further.front().map_or_else(Instant::now, |(at, _)| *at);
             let inbox = tokio::select! {
@@ -49,6 +67,11 @@ impl Confirmer {
                     Some((_, inbox)) => inbox,
                     None => continue,
                 },
+                () = tokio::time::sleep_until(again) => {
+                    let Ok(last) = self.look_again(after.take()).await else { return };
+                    (again, after) = (Instant::now() + LOOK_AGAIN, last);
+                    continue;
+                }
             };
             let Ok(more) = self.look_into(&mut rounds, inbox.clone()).await else { return };
             if more && further.len() < WAITING && further.iter().all(|(_, waits)| *waits != inbox) {
@@ -65,26 +88,15 @@ impl Confirmer {
         let (people, last) = self.store.read(look).await?;
         let (mut changed, mut busy, mut told) = (false, false, None);
         for (number, actor) in people.iter().enumerate() {
-            match self.fetcher.actor(actor, None).await {
-                Err(FetchError::Gone) => changed |= self.gone(actor.clone(), false).await?,
-                Err(FetchError::NotFound) => changed |= self.gone(actor.clone(), true).await?,
-                Ok(found) if found.id.as_str() == actor => {
-                    let moment = Moment::new(Timestamp::now(), entropy());
-                    let person = Arc::clone(found.person());
-                    let there = move |draft: &mut Draft<'_>| gone::still_there(draft, &moment, &person);
-                    if self.decide(there).await? {
-                        changed = true;
-                        tracing::info!(target: "herald::deliver", actor, "a follower's inbox has moved");
-                    }
-                }
+            match self.ask(actor).await? {
+                Told::News => changed = true,
+                Told::NoNews => {}
+                Told::Nothing => told = told.or(Some(number)),
                 // Those behind would not be asked either.
-                Err(FetchError::Busy) => {
+                Told::Busy => {
                     (busy, told) = (true, told.or(Some(number)));
                     break;
                 }
-                Err(cause) if cause.is_transient() => told = told.or(Some(number)),
-                // Nothing is known then, and would not be if it were asked again.
-                Ok(_) | Err(_) => {}
             }
         }
         let told = told.unwrap_or(people.len());
@@ -93,6 +105,42 @@ impl Confirmer {
             rounds.looked(inbox, &people, told, last);
         }
         Ok(more)
+    }
+
+    /// Asks some of those who were not found, behind the one named `after`. Who was the last, if there are more.
+    async fn look_again(&self, after: Option<String>) -> Result<Option<String>, StoreError> {
+        let people = self.store.read(move |view| gone::not_found(view, after.as_deref(), PEOPLE)).await?;
+        let mut last = None;
+        for actor in &people {
+            if self.ask(actor).await? == Told::Busy {
+                return Ok(last);
+            }
+            last = Some(actor.clone());
+        }
+        Ok(last.filter(|_| people.len() == PEOPLE))
+    }
+
+    /// What has become of an actor, by its own document.
+    async fn ask(&self, actor: &str) -> Result<Told, StoreError> {
+        let news = match self.fetcher.actor(actor, None).await {
+            Err(FetchError::Gone) => self.gone(actor.to_owned(), false).await?,
+            Err(FetchError::NotFound) => self.gone(actor.to_owned(), true).await?,
+            Ok(found) if found.id.as_str() == actor => {
+                let moment = Moment::new(Timestamp::now(), entropy());
+                let person = Arc::clone(found.person());
+                let there = move |draft: &mut Draft<'_>| gone::still_there(draft, &moment, &person);
+                let moved = self.decide(there).await?;
+                if moved {
+                    tracing::info!(target: "herald::deliver", actor, "a follower's inbox has moved");
+                }
+                moved
+            }
+            Err(FetchError::Busy) => return Ok(Told::Busy),
+            Err(cause) if cause.is_transient() => return Ok(Told::Nothing),
+            // Nothing is known then, and would not be if it were asked again.
+            Ok(_) | Err(_) => false,
+        };
+        Ok(if news { Told::News } else { Told::NoNews })
     }
 
     async fn gone(&self, actor: String, perhaps: bool) -> Result<bool, StoreError> {
@@ -121,5 +169,71 @@ impl Confirmer {
             (draft.into_changes(), outcome)
         };
         self.store.commit(decide).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::activitypub::signature::PrivateKey;
+    use crate::inbox::testing::engine;
+    use crate::model::follower::{Follower, FollowerState};
+    use crate::model::handle::Person;
+    use crate::net::test_server::{TestServer, answer};
+
+    #[tokio::test]
+    async fn who_was_not_found_is_looked_for_again() {
+        let server = TestServer::start(|base, hit| {
+            let id = format!("{base}{}", hit.target);
+            let actor = json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox")});
+            match hit.target.as_str() {
+                "/found" => answer(200, &[("content-type", "application/activity+json")], actor.to_string()),
+                "/away" => answer(503, &[], ""),
+                "/gone" => answer(410, &[], ""),
+                _ => answer(404, &[], ""),
+            }
+        })
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let address = |name: &str| server.url(name).to_string();
+        let people = ["/away", "/found", "/gone", "/lately", "/never"].map(address);
+        let known = people.clone();
+        let (yesterday, now) = (Timestamp::now() - gone::MISSING_FOR, Timestamp::now());
+        let fill = move |view: &dyn View| {
+            let mut draft = Draft::new(view);
+            for actor in known {
+                let person = Person {
+                    inbox: format!("{actor}/inbox"),
+                    shared_inbox: None,
+                    handle: "a@127.0.0.1".to_owned(),
+                    name: None,
+                    icon: None,
+                    url: None,
+                    actor: actor.clone(),
+                };
+                let left = Follower::left(person, yesterday, yesterday);
+                crate::decide::followers::settle(
+                    &mut draft,
+                    &Follower { state: FollowerState::Approved, ..left },
+                );
+                let when = if actor.ends_with("/lately") { now } else { yesterday };
+                gone::missing(&mut draft, &Moment::new(when, 1), &actor);
+            }
+            (draft.into_changes(), ())
+        };
+        store.commit(fill).await.unwrap();
+        let key = PrivateKey::generate().unwrap();
+        let fetcher = engine(&key, Arc::new(Timestamp::now)).fetcher;
+        let (_inboxes, inboxes) = mpsc::channel(1);
+        let confirmer = Confirmer { store: store.clone(), fetcher, inboxes };
+        assert_eq!(confirmer.look_again(None).await.unwrap(), None);
+        let left = |name: &str| store.look(|view| view.get::<Follower>(address(name).as_bytes())).unwrap();
+        let there = ["/away", "/found", "/gone", "/lately", "/never"].map(|name| left(name).is_some());
+        assert_eq!(there, [true, true, false, true, false]);
+        let marked = store.look(|view| gone::not_found(view, None, 9)).unwrap();
+        assert_eq!(marked, ["/away", "/lately"].map(address));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use tokio::runtime::Handle;
 use url::{Position, Url};
 
@@ -324,7 +325,7 @@ impl Fetcher {
         self.remember(address, fetched)
     }
 
-    async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
+    pub(super) async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
         let watch = self.watch(key_id);
         let fetched = in_time(self.resolve_key(key_id, turn)).await;
         drop(watch);
@@ -352,8 +353,10 @@ impl Fetcher {
             return Err(FetchError::rejected("the key document's owner has another id"));
         }
         actor.adopt(&document, &self.policy);
-        // A failure of the key's address, so that it is remembered as one.
-        actor.key(key_id)?;
+        // A failure of the key's address, so that it is remembered as one: it is asked for by the document's own id, since a
+        // fragment that somebody has invented tells nothing of the key.
+        let own = document.get("id").and_then(Value::as_str).ok_or(FetchError::Denied)?;
+        actor.key(&parse_remote(own, &self.policy)?)?;
         Ok(actor)
     }
 

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{FetchError, RemoteActor};
 use crate::bounded::Bounded;
+use crate::model::owner::owner_of;
 
 /// Bytes of actors remembered, keys that are documents of their own included: some 2,000 of the usual ones.
 pub(super) const ACTORS: usize = 10 << 20;
@@ -52,7 +53,7 @@ impl Memory {
 
     pub(super) fn learn_owner(&mut self, key: String, owner: Url) {
         if self.proven_owners.get(&key).is_some() {
-            self.proven_owners.insert(key, owner);
+            self.proven_owners.insert_of(&owner_of(owner.as_str()), 1, key, owner);
         } else {
             self.owners.insert(key, owner);
         }
@@ -63,13 +64,14 @@ impl Memory {
         self.actors.proved(actor.id.as_str());
         if let Some(owner) = self.owners.get(key).cloned() {
             self.owners.remove(key);
-            self.proven_owners.insert(key.to_owned(), owner);
+            self.proven_owners.insert_of(&owner_of(owner.as_str()), 1, key.to_owned(), owner);
         }
     }
 }
 
 /// Actors by id. Those who have proved something have a room of their own: anybody can make us read about any number of
-/// actors, and those who are known are let in on what is remembered of them when nothing more can be read.
+/// actors, and those who are known are let in on what is remembered of them when nothing more can be read. One owner may
+/// have any number of servers and people who prove something, and makes nobody else's be forgotten.
 pub(super) struct Actors {
     proven: Bounded<String, Known>,
     strangers: Bounded<String, Known>,
@@ -93,7 +95,7 @@ impl Actors {
         let (weight, id) = (known.actor.weight(), known.actor.id.to_string());
         if proven || self.proven.get(&id).is_some() {
             self.strangers.remove(&id);
-            self.proven.insert_weighing(weight, id, known);
+            self.proven.insert_of(&owner_of(&id), weight, id, known);
         } else {
             self.strangers.insert_weighing(weight, id, known);
         }
@@ -137,6 +139,31 @@ mod tests {
             "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem}});
         let actor = RemoteActor::read(&document, &RemotePolicy::default()).unwrap();
         Known { actor: Arc::new(actor), fetched_at: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn one_owner_with_many_servers_does_not_make_us_forget_others() {
+        let at = |host: &str| {
+            let id = format!("https://{host}/users/a");
+            let document = serde_json::json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox")});
+            let actor = RemoteActor::read(&document, &RemotePolicy::default()).unwrap();
+            Known { actor: Arc::new(actor), fetched_at: Timestamp::UNIX_EPOCH }
+        };
+        let fan = at("peer.example");
+        let mut memory = Memory::new(fan.actor.weight() * 64);
+        let key = |number: usize| format!("https://s{number}.evil.example/users/a/main-key");
+        memory.learn_owner("https://peer.example/key".to_owned(), fan.actor.id.clone());
+        memory.actors.learn(fan.clone(), false);
+        memory.proved(&fan.actor, "https://peer.example/key");
+        for number in 0..2 * OWNERS {
+            let evil = at(&format!("s{number}.evil.example"));
+            memory.learn_owner(key(number), evil.actor.id.clone());
+            memory.actors.learn(evil.clone(), false);
+            memory.proved(&evil.actor, &key(number));
+        }
+        assert!(memory.actors.get(fan.actor.id.as_str()).is_some());
+        assert_eq!(memory.owner("https://peer.example/key"), Some(fan.actor.id.clone()));
+        assert!(memory.owner(&key(0)).is_none() && memory.owner(&key(2 * OWNERS - 1)).is_some());
     }
 
     #[test]

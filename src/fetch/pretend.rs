@@ -1,4 +1,4 @@
-//! Searches that are not made: who is blocked, or known, must not show in what an answer costs.
+//! Searches that are not made, or for nothing: who is blocked, or known, must not show in what an answer costs.
 
 use std::time::Duration;
 
@@ -26,25 +26,55 @@ impl Fetcher {
         source: Option<Source>,
         then: Timestamp,
     ) -> Result<(), FetchError> {
+        self.spend(key_id, source, then, false).await
+    }
+
+    /// The same where it may be told whether the address answers: what memory has answered is really looked for, so that
+    /// it shows of nobody whether they were heard of before their server went away.
+    ///
+    /// # Errors
+    /// As of [`Fetcher::key`].
+    pub async fn look(
+        &self,
+        key_id: &str,
+        source: Option<Source>,
+        then: Timestamp,
+    ) -> Result<(), FetchError> {
+        self.spend(key_id, source, then, true).await
+    }
+
+    async fn spend(
+        &self,
+        key_id: &str,
+        source: Option<Source>,
+        then: Timestamp,
+        asks: bool,
+    ) -> Result<(), FetchError> {
         let key_id = self.address(key_id)?;
         let place = digest(&without_fragment(&key_id));
         let looked_for = || {
             let now = (self.clock)();
             self.memory().in_vain.get(&place).is_some_and(|until| now < *until)
         };
+        let known = || if asks { self.known_failure(&key_id) } else { Ok(()) };
         if looked_for() {
-            return Ok(());
+            return known();
         }
+        let mut looked = Ok(());
         if self.remembered(&key_id).is_none_or(|known| known.fetched_at < then) {
-            let _turn = self.turn(&key_id, source).await?;
+            let turn = self.turn(&key_id, source).await?;
             if looked_for() {
-                return Ok(());
+                return known();
             }
-            let spread = u64::from_be_bytes(crate::random::bytes()) % (PRETENDED.end - PRETENDED.start);
-            tokio::time::sleep(Duration::from_millis(PRETENDED.start + spread)).await;
+            if asks {
+                looked = self.fetch_key(&key_id, &turn).await.map(drop);
+            } else {
+                let spread = u64::from_be_bytes(crate::random::bytes()) % (PRETENDED.end - PRETENDED.start);
+                tokio::time::sleep(Duration::from_millis(PRETENDED.start + spread)).await;
+            }
         }
         let until = self.after_a_pause();
         self.memory().in_vain.insert(place, until);
-        Ok(())
+        looked
     }
 }

@@ -9,7 +9,7 @@ use super::gate::not_verified;
 use super::sift::{of_itself, reported, same_id};
 use super::{Engine, Inbox, Proof, Took, Verified};
 use crate::activitypub::vocab::read::Kind;
-use crate::decide::engage::{self, Engaged, Ours, ours};
+use crate::decide::engage::{self, Engaged, Ours, Sent, ours};
 use crate::decide::follow::{self, AsSent, Followed};
 use crate::decide::followers::{self, INBOXES_OF_AN_OWNER};
 use crate::decide::{Moment, Rules, blocks, gone, hosts, refusals, reports, seen};
@@ -165,23 +165,24 @@ fn act(
             };
             // Old software sends no id; the object stands for it.
             let id = id.or(activity.object.id.as_deref()).unwrap_or_default();
-            counted(engage::engage(draft, moment, kind, person, object, id, verified.signature()))
+            let sent = Sent { id, signature: verified.signature(), stamp: verified.stamp() };
+            counted(engage::engage(draft, moment, kind, person, object, sent))
         }
         Kind::Create => {
             let post = activity.object.in_reply_to.as_deref().and_then(|id| ours(addresses, id));
             // What is embedded counts as far as it is the sender's own.
             let own =
                 activity.object.actor.as_deref().is_some_and(|author| same_id(author, verified.actor()));
-            match post {
-                Some(Ours::Post(post)) if own => {
-                    counted(engage::replied(draft, moment, person, post, object.unwrap_or_default()))
+            match (post, object) {
+                (Some(Ours::Post(post)), Some(note)) if own => {
+                    counted(engage::replied(draft, moment, person, post, note))
                 }
                 _ => Took::Ignored,
             }
         }
         Kind::Undo => undo(draft, moment, addresses, verified, person),
         Kind::Block => {
-            gone::blocked_us(draft, moment, verified.actor(), verified.stamp());
+            gone::blocked_us(draft, moment, person, verified.stamp());
             Took::Undone
         }
         Kind::Update if followers::refresh(draft, person, moment.now) => Took::Updated,
@@ -250,7 +251,7 @@ fn undo(
         .as_ref()
         .and_then(engagement)
         .zip(object.object.as_deref().and_then(|object| ours(addresses, object)));
-    match engage::undo(draft, moment, verified.actor(), inner, about) {
+    match engage::undo(draft, moment, verified.actor(), inner, about, verified.stamp()) {
         Engaged::Counted => Took::Undone,
         _ => Took::Ignored,
     }

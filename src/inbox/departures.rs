@@ -5,13 +5,21 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::{self, Claim};
+use super::gate::{self, Claim, Left};
 use super::{Inbox, Took, refusal};
+use crate::activitypub::vocab::read::Kind;
+use crate::decide::{Moment, gone};
+use crate::model::Draft;
+use crate::random::entropy;
+use crate::serve::answer::Problem;
 use crate::telemetry::metrics::InboxOutcome;
 
 /// Departures that wait or are looked into; more are left, as their inboxes will tell that somebody is gone.
@@ -20,20 +28,32 @@ const PLACES: usize = 256;
 const AT_ONCE: usize = 8;
 /// Of those, so many of one server: one that does not answer holds each for as long as a search may take.
 const AT_ONCE_OF_ONE: usize = 2;
-/// Places of one server; what is beyond them is left, as its inboxes will tell that somebody is gone.
+/// Places of one server, and so many more are put off.
 const PLACES_OF_ONE: usize = PLACES / 4;
+/// How long a departure is put off of which nothing can be told now: for longer than a failure is remembered, and into
+/// another minute of the budgets. Its sender was told that it was taken, and does not send it again.
+const PUT_OFF_FOR: Duration = Duration::from_secs(150);
+/// How often, at most.
+const PUT_OFF: u32 = 5;
 
-/// A claim, and its place until it has been looked into.
-type Placed = (Claim, OwnedSemaphorePermit);
+/// A departure, how often it was put off, and its place until it has been looked into.
+pub(super) struct Departure {
+    claim: Box<Claim>,
+    put_off: u32,
+    _place: OwnedSemaphorePermit,
+}
 
 /// Where departures wait.
 #[derive(Debug)]
 pub(super) struct Waiting {
     places: Arc<Semaphore>,
-    queue: mpsc::Sender<Placed>,
+    queue: mpsc::Sender<Departure>,
 }
 
-pub(super) fn waiting() -> (Waiting, mpsc::Receiver<Placed>) {
+/// What the task takes up.
+pub(super) type Queue = mpsc::Receiver<Departure>;
+
+pub(super) fn waiting() -> (Waiting, Queue) {
     let (queue, queued) = mpsc::channel(PLACES);
     (Waiting { places: Arc::new(Semaphore::new(PLACES)), queue }, queued)
 }
@@ -41,8 +61,16 @@ pub(super) fn waiting() -> (Waiting, mpsc::Receiver<Placed>) {
 impl Waiting {
     /// Takes one in, if there is a place. That there is none must not show: places are held by those who are known here.
     pub(super) fn take(&self, claim: Claim) -> bool {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return false };
-        self.queue.try_send((claim, place)).is_ok()
+        let departure = self.placed(Box::new(claim), 0);
+        departure.is_ok_and(|departure| self.queue.try_send(departure).is_ok())
+    }
+
+    /// Gives the claim back where there is no place for it.
+    fn placed(&self, claim: Box<Claim>, put_off: u32) -> Result<Departure, Box<Claim>> {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Ok(Departure { claim, put_off, _place: place }),
+            Err(_) => Err(claim),
+        }
     }
 }
 
@@ -50,12 +78,13 @@ impl Waiting {
 #[derive(Debug)]
 pub struct Departures {
     inbox: Arc<Inbox>,
-    queue: mpsc::Receiver<Placed>,
+    queue: Queue,
+    put_off_for: Duration,
 }
 
 impl Departures {
-    pub(super) fn new(inbox: Arc<Inbox>, queue: mpsc::Receiver<Placed>) -> Self {
-        Departures { inbox, queue }
+    pub(super) fn new(inbox: Arc<Inbox>, queue: Queue) -> Self {
+        Departures { inbox, queue, put_off_for: PUT_OFF_FOR }
     }
 
     /// Works until `stop`. What waits then is left: whoever has gone is noticed at the next delivery.
@@ -63,37 +92,103 @@ impl Departures {
         let mut looking = JoinSet::new();
         let mut whose: HashMap<Id, String> = HashMap::new();
         let mut turns = Turns::default();
+        let mut later = Later::new(self.put_off_for);
         loop {
+            let next = later.next().unwrap_or_else(Instant::now);
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(ended) = looking.join_next_with_id() => {
-                    let task = ended.map_or_else(|error| error.id(), |(task, ())| task);
+                    let (task, again) = ended.unwrap_or_else(|error| (error.id(), None));
                     if let Some(server) = whose.remove(&task) {
                         turns.over(&server);
                     }
+                    if let Some((claim, put_off)) = again {
+                        self.put_off(&mut later, claim, put_off, InboxOutcome::KeyUnavailable);
+                    }
                 }
-                Some(placed) = self.queue.recv() => {
-                    let (claim, _) = &placed;
-                    let outcome = match self.inbox.store.look(|view| claim.counts(view)) {
-                        Ok(true) if turns.wait(claim.server(), placed) => None,
-                        Ok(true) => Some(InboxOutcome::Overloaded),
-                        Ok(false) => Some(InboxOutcome::Ignored),
-                        Err(_) => Some(InboxOutcome::StoreFailed),
-                    };
-                    outcome.inspect(|outcome| self.inbox.metrics.inbox(*outcome));
+                Some(departure) = self.queue.recv() => self.wait(&mut turns, &mut later, departure),
+                () = tokio::time::sleep_until(next), if later.next().is_some() => {
+                    while let Some((claim, put_off)) = later.due(Instant::now()) {
+                        match self.inbox.leaving.placed(claim, put_off) {
+                            Ok(departure) => self.wait(&mut turns, &mut later, departure),
+                            Err(claim) => self.put_off(&mut later, claim, put_off, InboxOutcome::Overloaded),
+                        }
+                    }
                 }
             }
             while looking.len() < AT_ONCE
-                && let Some((server, placed)) = turns.next()
+                && let Some((server, departure)) = turns.next()
             {
                 let inbox = Arc::clone(&self.inbox);
-                let task = looking.spawn(async move {
-                    let (claim, _place) = placed;
-                    inbox.see_off(claim).await;
-                });
+                let task = looking.spawn(async move { inbox.see_off(departure).await });
                 whose.insert(task.id(), server);
             }
         }
+    }
+
+    /// Has one wait for its turn, if it is of somebody whom it matters of.
+    fn wait(&self, turns: &mut Turns<Departure>, later: &mut Later<Box<Claim>>, departure: Departure) {
+        let outcome = match self.inbox.store.look(|view| departure.claim.counts(view)) {
+            Ok(true) => match turns.wait(departure.claim.server(), departure) {
+                Ok(()) => return,
+                Err(departure) => {
+                    let Departure { claim, put_off, .. } = departure;
+                    return self.put_off(later, claim, put_off, InboxOutcome::Overloaded);
+                }
+            },
+            Ok(false) => InboxOutcome::Ignored,
+            Err(_) => InboxOutcome::StoreFailed,
+        };
+        self.inbox.metrics.inbox(outcome);
+    }
+
+    /// It is looked into once more after a while; if that was done often enough, or if too many are put off, it has come to
+    /// this.
+    fn put_off(&self, later: &mut Later<Box<Claim>>, claim: Box<Claim>, put_off: u32, outcome: InboxOutcome) {
+        if !later.put_off(claim.server(), claim, put_off, Instant::now()) {
+            self.inbox.metrics.inbox(outcome);
+        }
+    }
+}
+
+/// Those that are put off, in the order in which their time comes.
+#[derive(Debug)]
+struct Later<T> {
+    pause: Duration,
+    waiting: VecDeque<PutOff<T>>,
+}
+
+#[derive(Debug)]
+struct PutOff<T> {
+    due: Instant,
+    server: String,
+    one: T,
+    times: u32,
+}
+
+impl<T> Later<T> {
+    fn new(pause: Duration) -> Self {
+        Later { pause, waiting: VecDeque::new() }
+    }
+
+    /// Whether there was a place for one more of that server, which was put off so many times before.
+    fn put_off(&mut self, server: String, one: T, times: u32, now: Instant) -> bool {
+        let of_one = self.waiting.iter().filter(|waits| waits.server == server).count();
+        let fits = times < PUT_OFF && self.waiting.len() < PLACES && of_one < PLACES_OF_ONE;
+        if fits {
+            self.waiting.push_back(PutOff { due: now + self.pause, server, one, times: times + 1 });
+        }
+        fits
+    }
+
+    /// When the time of the next one comes.
+    fn next(&self) -> Option<Instant> {
+        self.waiting.front().map(|waits| waits.due)
+    }
+
+    /// One whose time has come, and how often it was put off.
+    fn due(&mut self, now: Instant) -> Option<(T, u32)> {
+        self.waiting.pop_front_if(|waits| waits.due <= now).map(|waits| (waits.one, waits.times))
     }
 }
 
@@ -117,15 +212,15 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T> Turns<T> {
-    /// Whether there was a place for one more of that server.
-    fn wait(&mut self, server: String, one: T) -> bool {
+    /// Gives it back where there is no place for one more of that server.
+    fn wait(&mut self, server: String, one: T) -> Result<(), T> {
         let of = self.servers.entry(server.clone()).or_default();
         if of.waiting + of.looking >= PLACES_OF_ONE {
-            return false;
+            return Err(one);
         }
         of.waiting += 1;
         self.waiting.push_back((server, one));
-        true
+        Ok(())
     }
 
     fn next(&mut self) -> Option<(String, T)> {
@@ -149,30 +244,74 @@ impl<T> Turns<T> {
 }
 
 impl Inbox {
-    async fn see_off(&self, claim: Claim) {
-        let Some(engine) = self.engine.get() else { return };
+    /// Looks into one. What can be told later only comes back, with how often it was put off.
+    async fn see_off(&self, departure: Departure) -> Option<(Box<Claim>, u32)> {
+        let Departure { claim, put_off, _place } = departure;
+        let engine = self.engine.get()?;
         let took = match gate::left(engine, claim).await {
-            Some(verified) => match self.pace(&verified) {
-                Ok(()) => self.apply(engine, verified).await,
-                Err(problem) => Err(problem),
-            },
-            None => Ok(Took::Ignored),
+            Left::Proved(verified) => {
+                // A Delete makes room, and whoever is known here has paid for that.
+                let paced = match verified.activity().kind {
+                    Kind::Delete => Ok(()),
+                    _ => self.pace(&verified),
+                };
+                match paced {
+                    Ok(()) => self.apply(engine, *verified).await,
+                    Err(problem) => Err(problem),
+                }
+            }
+            Left::Missing(actor) => self.missing(actor).await,
+            Left::Unproved => Ok(Took::Ignored),
+            Left::Later(claim) => {
+                tracing::debug!(target: "herald::inbox", server = claim.server(), "what an actor says of itself is looked into later");
+                return Some((claim, put_off));
+            }
         };
         self.metrics.inbox(match &took {
             Ok(took) => took.counted(),
             Err(problem) => refusal(problem),
         });
+        None
+    }
+
+    /// Remembers that an actor's document was not found: it is looked for again, and forgotten if that stays so.
+    async fn missing(&self, actor: String) -> Result<Took, Problem> {
+        tracing::info!(target: "herald::inbox", actor, "somebody says that an actor is deleted, and its document is not found");
+        let moment = Moment::new(Timestamp::now(), entropy());
+        let forgotten = self.store.commit(move |view| {
+            let mut draft = Draft::new(view);
+            let forgotten = gone::missing(&mut draft, &moment, &actor);
+            (draft.into_changes(), forgotten)
+        });
+        match forgotten.await {
+            Ok(true) => Ok(Took::Deleted),
+            Ok(false) => Ok(Took::Ignored),
+            Err(_) => Err(Problem::busy("store-closed", "the program is stopping or its disk failed", 30)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+    use serde_json::json;
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::activitypub::signature::PrivateKey;
+    use crate::inbox::testing::{LONG, Request, effective, engine};
+    use crate::model::View;
+    use crate::model::follower::Follower;
+    use crate::model::handle::Person;
+    use crate::net::test_server::{TestServer, answer};
+    use crate::store::Store;
+    use crate::telemetry::metrics::Metrics;
 
     #[test]
     fn a_server_that_does_not_answer_holds_two_turns_and_some_places() {
         let mut turns = Turns::default();
-        let wait = |turns: &mut Turns<u32>, server: &str, number| turns.wait(server.to_owned(), number);
+        let wait =
+            |turns: &mut Turns<u32>, server: &str, number| turns.wait(server.to_owned(), number).is_ok();
         let placed = (0..1000).filter(|number| wait(&mut turns, "dead", *number)).count();
         assert_eq!(placed, PLACES_OF_ONE);
         assert!(wait(&mut turns, "well", 2000));
@@ -190,5 +329,73 @@ mod tests {
         assert!(turns.waiting.is_empty());
         turns.over("dead");
         assert!(turns.servers.is_empty(), "{turns:?}");
+    }
+
+    #[test]
+    fn what_is_put_off_comes_back_in_turn_and_a_few_times() {
+        let (now, pause) = (Instant::now(), Duration::from_secs(9));
+        let mut later = Later::new(pause);
+        assert!(later.put_off("a".to_owned(), 1, 0, now));
+        assert!(later.put_off("b".to_owned(), 2, PUT_OFF - 1, now + pause / 2));
+        assert!(!later.put_off("b".to_owned(), 3, PUT_OFF, now), "often enough");
+        assert_eq!((later.next(), later.due(now)), (Some(now + pause), None));
+        assert_eq!((later.due(now + pause), later.due(now + pause)), (Some((1, 1)), None));
+        assert_eq!(later.due(now + 2 * pause), Some((2, PUT_OFF)));
+        assert_eq!(later.next(), None);
+        let put_off = |later: &mut Later<u32>, server: u32| {
+            (0..1000).filter(|one| later.put_off(server.to_string(), *one, 0, now)).count()
+        };
+        let placed = (0..9).map(|server| put_off(&mut later, server)).collect::<Vec<_>>();
+        assert_eq!((placed[0], placed.iter().sum()), (PLACES_OF_ONE, PLACES));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_told_now_is_looked_into_later() {
+        // Each second is many to whatever remembers failures.
+        let (began, epoch) = (Instant::now(), Timestamp::now());
+        let clock =
+            move || epoch + SignedDuration::from_secs(began.elapsed().as_millis().try_into().unwrap());
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let server =
+            TestServer::start(move |_, _| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                0 => answer(503, &[], ""),
+                _ => answer(410, &[], ""),
+            })
+            .await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let (_effective, effective) = watch::channel(Arc::new(effective(folder.path())));
+        let (inbox, departures) = Inbox::closed(store.clone(), effective, Arc::new(Metrics::new()));
+        let key = PrivateKey::generate().unwrap();
+        inbox.settle(engine(&key, Arc::new(clock)));
+        let actor = server.url("/u/a").to_string();
+        let person = Person {
+            actor: actor.clone(),
+            inbox: format!("{actor}/inbox"),
+            shared_inbox: None,
+            handle: "a@127.0.0.1".to_owned(),
+            name: None,
+            icon: None,
+            url: None,
+        };
+        let knows = move |view: &dyn View| {
+            let mut draft = Draft::new(view);
+            draft.put(&Follower::left(person, Timestamp::now(), Timestamp::now()));
+            (draft.into_changes(), ())
+        };
+        store.commit(knows).await.unwrap();
+        let stop = CancellationToken::new();
+        let departures = Departures { put_off_for: Duration::from_millis(200), ..departures };
+        let running = tokio::spawn(departures.run(stop.clone()));
+        let delete = json!({"type": "Delete", "actor": actor, "object": actor});
+        let request = Request::signed(&delete, &format!("{actor}#main-key"), &key);
+        let mut written = store.anything_written();
+        inbox.receive(request.arriving(None).await).await.unwrap();
+        let is_known = || store.look(|view| view.get::<Follower>(actor.as_bytes()).is_some()).unwrap();
+        while is_known() {
+            tokio::time::timeout(LONG, written.changed()).await.expect("it is forgotten").unwrap();
+        }
+        stop.cancel();
+        running.await.unwrap();
     }
 }

@@ -12,7 +12,7 @@ use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
 use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, engage, gone};
-use crate::fetch::{FetchError, Fetcher, RemoteActor};
+use crate::fetch::{FetchError, Fetcher, REFETCH_PAUSE, RemoteActor};
 use crate::model::handle::host_of_url;
 use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
 use crate::model::{Source, View};
@@ -84,11 +84,15 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         })
     };
     let actor = address("actor", &incoming.actor)?;
-    let part = |text: &str| part_of(&incoming.actor, &actor, text);
-    let key = part(&unverified.key_id).map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
-    let id = incoming.id.as_deref().filter(|id| part(id).is_none());
+    let key = part_of(&incoming.actor, &actor, &unverified.key_id);
+    let key = key.map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
+    let id = incoming.id.as_deref().filter(|id| fragment_of(&incoming.actor, &actor, id).is_none());
     let id = id.map(|id| address("activity's id", id)).transpose()?;
-    for (what, url) in [("keyId", Some(&key)), ("activity's id", id.as_ref())] {
+    // Whoever makes something says that it is theirs.
+    let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
+    let made = made.map(|made| address("object's id", made)).transpose()?;
+    let theirs = [("keyId", Some(&key)), ("activity's id", id.as_ref()), ("object's id", made.as_ref())];
+    for (what, url) in theirs {
         if let Some(url) = url.filter(|url| !same_origin(url, &actor)) {
             let origin = |url: &Url| Origin::of(url).map(|origin| origin.to_string()).unwrap_or_default();
             let detail = format!(
@@ -117,14 +121,17 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
 /// The address of a part of the actor's document, as most keys have one and many activities: the actor's with a plain
 /// fragment. It needs no reading of its own, which costs more than anything else that is looked at here.
 fn part_of(actor_as_sent: &str, actor: &Url, text: &str) -> Option<Url> {
-    let fragment = text.strip_prefix(actor_as_sent)?.strip_prefix('#')?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
-    if actor.fragment().is_some() || text.len() > MAX_URL_BYTES || !fragment.bytes().all(plain) {
-        return None;
-    }
+    let fragment = fragment_of(actor_as_sent, actor, text)?;
     let mut url = actor.clone();
     url.set_fragment(Some(fragment));
     Some(url)
+}
+
+fn fragment_of<'a>(actor_as_sent: &str, actor: &Url, text: &'a str) -> Option<&'a str> {
+    let fragment = text.strip_prefix(actor_as_sent)?.strip_prefix('#')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    let is_part = actor.fragment().is_none() && text.len() <= MAX_URL_BYTES && fragment.bytes().all(plain);
+    is_part.then_some(fragment)
 }
 
 fn unsigned(problem: SignatureProblem) -> Problem {
@@ -132,8 +139,7 @@ fn unsigned(problem: SignatureProblem) -> Problem {
 }
 
 /// The one answer for a block, a wrong signature, a key that cannot be had, now or ever, and a key of somebody else: byte
-/// for byte the same, so that it tells nothing about us. Of a host that is blocked nobody here knows whether it would have
-/// answered, so whether another did must not show.
+/// for byte the same, so that it tells nothing about us.
 pub(super) fn not_verified(key_id: &str) -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,
@@ -144,12 +150,6 @@ pub(super) fn not_verified(key_id: &str) -> Problem {
     )
 }
 
-/// The signed date, or the arrival if that was earlier: in whole seconds, as dates are, so that what is signed in the
-/// second in which something else arrived is not older than it.
-fn stamp(unverified: &Unverified, arrived: Timestamp) -> Timestamp {
-    unverified.signed_at.min(Timestamp::from_second(arrived.as_second()).unwrap_or(arrived))
-}
-
 fn unavailable(key_id: &str) -> Problem {
     Problem::busy(
         "key-unavailable",
@@ -158,35 +158,51 @@ fn unavailable(key_id: &str) -> Problem {
     )
 }
 
+/// Its server may answer later. Nobody is told so who could tell from it who is blocked.
+fn away(key_id: &str) -> Problem {
+    let pause = u32::try_from(REFETCH_PAUSE.as_secs()).unwrap_or_default();
+    Problem::busy("key-unavailable", format!("the key {key_id} cannot be had from its owner for now"), pause)
+}
+
 /// Proves a claim, or says why not.
 pub(super) async fn verify(engine: &Engine, store: &Store, claim: Claim) -> Result<Verified, Problem> {
-    let Claim { incoming, unverified, key, actor, host, arrived, source } = claim;
+    let Claim { unverified, key, actor, host, arrived, source, .. } = &claim;
+    let source = *source;
     // The key's host is the actor's. Which blocks there are is in memory: to hand the question to another thread costs
     // more than the answer.
     let blocked = store
-        .look(|view| blocks::actor_of_host_blocked(view, actor.as_str(), &host))
+        .look(|view| blocks::actor_of_host_blocked(view, actor.as_str(), host))
         .map_err(|_| Problem::busy("store-closed", "the program is stopping or its disk failed", 30))?;
     let looked = match blocked {
         true => Ok(None),
-        false => signer(&engine.proofs, &engine.fetcher, &engine.fetcher, &unverified, &key, source).await,
+        false => signer(&engine.proofs, &engine.fetcher, &engine.fetcher, unverified, key, source).await,
     };
-    match looked {
-        Ok(Some(owner)) if owner.id == actor => {
-            engine.fetcher.proved(&owner, &key, source);
-            let (person, stamp) = (Arc::clone(owner.person()), stamp(&unverified, arrived));
-            return Ok(Verified::by_signature(incoming, person, host, stamp, unverified));
+    let not_now = match looked {
+        Ok(Some(owner)) if owner.id == *actor => {
+            engine.fetcher.proved(&owner, key, source);
+            return Ok(claim.by_signature(&owner));
         }
-        // Our own budget, which those who are blocked use up as well. Whatever a peer does is no reason for this answer.
+        // Our own budget, which those who are blocked use up as well.
         Err(FetchError::Busy) => return Err(unavailable(&unverified.key_id)),
-        Ok(_) => {}
+        Ok(_) => false,
         Err(error) => {
             let key_id = &unverified.key_id;
             tracing::debug!(target: "herald::inbox", key_id, %error, "the key of an activity cannot be had");
+            error.is_transient()
         }
-    }
+    };
+    // Of a host that is blocked nobody here knows whether it would answer. Where nobody is, it may be told that one does not
+    // for now: some drop for ever what is answered 401.
+    let may_tell = store.look(blocks::none).unwrap_or_default();
     // Who proves nothing pays alike for who is blocked, known and unknown: what is left of a budget would tell otherwise.
-    match Box::pin(engine.fetcher.pretend(&unverified.key_id, source, arrived)).await {
+    let spent = match may_tell {
+        true => Box::pin(engine.fetcher.look(&unverified.key_id, source, *arrived)).await,
+        false => Box::pin(engine.fetcher.pretend(&unverified.key_id, source, *arrived)).await,
+    };
+    match spent {
         Err(FetchError::Busy) => Err(unavailable(&unverified.key_id)),
+        Err(error) if may_tell && error.is_transient() => Err(away(&unverified.key_id)),
+        _ if may_tell && not_now => Err(away(&unverified.key_id)),
         _ => Err(not_verified(&unverified.key_id)),
     }
 }
@@ -222,6 +238,25 @@ async fn signer(
 }
 
 impl Claim {
+    /// The signed date, or the arrival if that was earlier: in whole seconds, as dates are, so that what is signed in the
+    /// second in which something else arrived is not older than it.
+    fn stamp(&self) -> Timestamp {
+        let arrived = Timestamp::from_second(self.arrived.as_second()).unwrap_or(self.arrived);
+        self.unverified.signed_at.min(arrived)
+    }
+
+    /// It is signed by its actor.
+    fn by_signature(self, owner: &RemoteActor) -> Verified {
+        let (person, stamp) = (Arc::clone(owner.person()), self.stamp());
+        Verified::by_signature(self.incoming, person, self.host, stamp, self.unverified)
+    }
+
+    /// Its actor is gone.
+    fn by_absence(self) -> Verified {
+        let stamp = self.stamp();
+        Verified::by_absence(self.incoming, self.actor.to_string(), self.host, stamp)
+    }
+
     /// Whether it is a Delete.
     pub(super) fn is_delete(&self) -> bool {
         self.incoming.kind == Kind::Delete
@@ -243,165 +278,68 @@ impl Claim {
     }
 }
 
+/// What comes of a look at what an actor says of itself.
+pub(super) enum Left {
+    /// It is so.
+    Proved(Box<Verified>),
+    /// Somebody says that this actor is deleted, and its document is not found: that is so, or its server is being mended.
+    Missing(String),
+    /// Nothing proves it.
+    Unproved,
+    /// That cannot be told for now.
+    Later(Box<Claim>),
+}
+
 /// What an actor that [counts](Claim::counts) says of itself: proved by its signature, or of a Delete by its document being
 /// gone. It is looked up aside: who said so has proved nothing, and what is spent on it must not show.
-pub(super) async fn left(engine: &Engine, claim: Claim) -> Option<Verified> {
-    let Claim { incoming, unverified, key, actor, host, arrived, source } = claim;
-    let stamp = stamp(&unverified, arrived);
-    let Engine { fetcher: known, aside, .. } = engine;
+pub(super) async fn left(engine: &Engine, claim: Box<Claim>) -> Left {
+    let Claim { incoming, unverified, key, actor, arrived, source, .. } = &*claim;
+    let (source, Engine { fetcher: known, aside, .. }) = (*source, engine);
     // What memory answers shows nowhere, and an Update may say that the key of which it knows is another now.
-    let by_known = known.fresh_key(&key).filter(|(key, _)| unverified.verify(&key.key).is_ok());
+    let by_known = known.fresh_key(key).filter(|(key, _)| unverified.verify(&key.key).is_ok());
     let signed = match by_known {
         Some((_, owner)) => Ok(Some(owner)),
-        None => signer(&engine.proofs, aside, known, &unverified, &key, source).await,
+        None => signer(&engine.proofs, aside, known, unverified, key, source).await,
     };
-    match signed {
-        Ok(Some(owner)) if owner.id == actor => {
-            // What an Update embeds is not believed: the document itself is read.
-            let owner = match incoming.kind {
-                Kind::Update => {
-                    let now = aside.actor_since(actor.as_str(), source, arrived).await.ok()?;
-                    known.learn(&now);
-                    now
-                }
-                _ => owner,
-            };
-            let person = Arc::clone(owner.person());
-            (owner.id == actor).then(|| Verified::by_signature(incoming, person, host, stamp, unverified))
-        }
-        _ if incoming.kind != Kind::Delete => None,
+    let (owner, not_now) = match signed {
+        Ok(owner) => (owner.filter(|owner| owner.id == *actor), false),
+        Err(error) => (None, error.is_transient()),
+    };
+    if let Some(owner) = &owner {
+        aside.proved(owner, key, source);
+    }
+    let looked = match (owner, &incoming.kind) {
+        // What an Update embeds is not believed: the document itself is read.
+        (Some(_), Kind::Update) => aside.actor_since(actor.as_str(), source, *arrived).await,
+        (Some(owner), _) => return Left::Proved(Box::new(claim.by_signature(&owner))),
         // Its key may be remembered here and gone there; and a key that is gone may be anybody's of that server. Only the
         // actor's own document tells.
-        _ => match aside.actor_again(actor.as_str(), source).await {
-            Err(FetchError::Gone) => Some(Verified::by_absence(incoming, actor.to_string(), host, stamp)),
-            _ => None,
-        },
+        (None, Kind::Delete) => aside.actor_again(actor.as_str(), source).await,
+        (None, _) if not_now => return Left::Later(claim),
+        (None, _) => return Left::Unproved,
+    };
+    match looked {
+        Ok(now) if incoming.kind == Kind::Update && now.id == *actor => {
+            known.learn(&now);
+            Left::Proved(Box::new(claim.by_signature(&now)))
+        }
+        Err(FetchError::Gone) if claim.is_delete() => Left::Proved(Box::new(claim.by_absence())),
+        Err(FetchError::NotFound) if claim.is_delete() => {
+            let signed = known.known_key(&unverified.key_id);
+            let signed =
+                signed.filter(|(key, owner)| owner.id == *actor && unverified.verify(&key.key).is_ok());
+            match signed {
+                Some((_, owner)) => Left::Proved(Box::new(claim.by_signature(&owner))),
+                None if of_itself(incoming) => Left::Missing(actor.to_string()),
+                None => Left::Unproved,
+            }
+        }
+        Err(error) if error.is_transient() => Left::Later(claim),
+        Ok(_) if not_now => Left::Later(claim),
+        _ => Left::Unproved,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::activitypub::signature::{PrivateKey, digest, sign_request, sign_request_rfc9421};
-    use crate::fetch::{FRESH_FOR, REFETCH_PAUSE, Signer, USABLE_FOR};
-    use crate::model::Addresses;
-    use crate::model::origin::RemotePolicy;
-    use crate::net::test_server::{TestServer, answer};
-    use crate::net::{Client, ClientOptions};
-
-    const INBOX: &str = "https://stream.example/federation/user/live/inbox";
-
-    #[test]
-    fn a_part_of_an_actor_has_the_address_that_it_would_be_read_as() {
-        let strict = RemotePolicy::default();
-        for sent in
-            ["https://peer.example/u/a", "https://PEER.example:443/u/ä?x=1", "https://peer.example/u/a#me"]
-        {
-            let actor = parse_remote(sent, &strict).unwrap();
-            for behind in
-                ["#main-key", "#likes/1", "#", "#a#b", "#a b", "#\u{202e}", "#ä", "/main-key", "x#y", ""]
-            {
-                let text = format!("{sent}{behind}");
-                if let Some(part) = part_of(sent, &actor, &text) {
-                    assert_eq!(Ok(part), parse_remote(&text, &strict), "{text}");
-                }
-            }
-            let long = format!("{sent}#{}", "x".repeat(MAX_URL_BYTES));
-            assert_eq!(part_of(sent, &actor, &long), None);
-            assert_eq!(part_of(sent, &actor, &format!("{sent}#k")).is_some(), actor.fragment().is_none());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_key_that_changed_is_looked_at_once_more_and_not_at_once() {
-        let keys: Vec<PrivateKey> = (0..3).map(|_| PrivateKey::generate().unwrap()).collect();
-        let pems: Vec<String> = keys.iter().map(|key| key.public_pem().unwrap()).collect();
-        let current = Arc::new(AtomicUsize::new(0));
-        let shown = Arc::clone(&current);
-        let server = TestServer::start(move |base, _| {
-            let id = format!("{base}/u/a");
-            let Some(pem) = pems.get(shown.load(Ordering::SeqCst)) else { return answer(503, &[], "") };
-            let actor = json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox"),
-                "publicKey": {"id": format!("{id}#main-key"), "owner": id, "publicKeyPem": pem}});
-            answer(200, &[("content-type", "application/activity+json")], actor.to_string())
-        })
-        .await;
-        let policy = RemotePolicy { allow_http: true, allow_private: true };
-        let now = Arc::new(AtomicI64::new(1_800_000_000));
-        let clock = Arc::clone(&now);
-        let client = Client::new(ClientOptions {
-            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
-            allow_http: true,
-            ..ClientOptions::default()
-        });
-        let url = Url::parse(INBOX).unwrap();
-        let own = Origin::of(&url).unwrap();
-        let fetcher = Fetcher::new(
-            client.unwrap(),
-            Signer { key_id: "https://stream.example/k".to_owned(), key: keys[2].clone() },
-            policy,
-            own.clone(),
-            Arc::new(move || Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()),
-        );
-        let addresses = Addresses::new("https://stream.example", "live");
-        let aside = Arc::new(fetcher.aside());
-        let clock = Arc::clone(&now);
-        let proofs = Arc::new(Proofs::new(Arc::new(move || {
-            Timestamp::from_second(clock.load(Ordering::SeqCst)).unwrap()
-        })));
-        let engine =
-            Engine { addresses: Arc::new(addresses), policy, fetcher: Arc::new(fetcher), aside, proofs };
-        let key_id = format!("{}#main-key", server.url("/u/a"));
-        let key = Url::parse(&key_id).unwrap();
-        let at = |seconds: i64| Timestamp::from_second(seconds).unwrap();
-        let signed = |key: usize, rfc9421: bool| {
-            let at = at(now.load(Ordering::SeqCst));
-            let (sign, digest): (crate::activitypub::signature::SignRequest, _) = match rfc9421 {
-                true => (sign_request_rfc9421, digest::content_header_value(b"{}")),
-                false => (sign_request, digest::header_value(b"{}")),
-            };
-            let made = sign(&Method::POST, &url, at, Some(&digest), None, &key_id, &keys[key]).unwrap();
-            let mut headers: HeaderMap = made.into_iter().collect();
-            headers.insert("host", "stream.example".parse().unwrap());
-            precheck(&Method::POST, url.path(), &headers, b"{}", &own, at).unwrap()
-        };
-        let believed = async |unverified: Unverified| {
-            let fetcher = &engine.fetcher;
-            signer(&engine.proofs, fetcher, fetcher, &unverified, &key, None).await.unwrap().is_some()
-        };
-
-        assert!(believed(signed(0, false)).await && believed(signed(0, true)).await);
-        assert_eq!(server.hits().len(), 1);
-        // Changed a moment after it was fetched: not believed, and not looked for.
-        current.store(1, Ordering::SeqCst);
-        assert!(!believed(signed(1, true)).await && !believed(signed(1, false)).await);
-        assert_eq!(server.hits().len(), 1);
-        now.fetch_add(REFETCH_PAUSE.as_secs(), Ordering::SeqCst);
-        assert!(believed(signed(1, true)).await);
-        assert_eq!(server.hits().len(), 2);
-        // The old one is nothing now, and a stranger's never was.
-        for key in [0, 2] {
-            assert!(!believed(signed(key, true)).await && !believed(signed(key, false)).await);
-        }
-        assert_eq!(server.hits().len(), 2);
-
-        // Its server is away: what the known key has signed counts for a day, and nothing else does.
-        current.store(keys.len(), Ordering::SeqCst);
-        now.fetch_add(FRESH_FOR.as_secs(), Ordering::SeqCst);
-        let away = async |unverified: Unverified| {
-            let fetcher = &engine.fetcher;
-            signer(&engine.proofs, fetcher, fetcher, &unverified, &key, None)
-                .await
-                .is_err_and(|error| error.is_transient())
-        };
-        assert!(believed(signed(1, true)).await && believed(signed(1, false)).await);
-        assert!(away(signed(0, true)).await && away(signed(2, false)).await);
-        assert_eq!(server.hits().len(), 3);
-        now.fetch_add(USABLE_FOR.as_secs(), Ordering::SeqCst);
-        assert!(away(signed(1, true)).await);
-    }
-}
+#[path = "gate_tests.rs"]
+mod tests;

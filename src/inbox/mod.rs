@@ -9,6 +9,8 @@ mod departures;
 mod gate;
 mod proofs;
 mod sift;
+#[cfg(test)]
+pub(crate) mod testing;
 mod verified;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -61,6 +61,13 @@ impl Addresses {
         self == other || parsed(self).is_some_and(|actor| parsed(other) == Some(actor))
     }
 
+    /// Whether an id is the actor's, byte for byte.
+    pub fn is_actor(&self, id: &str) -> bool {
+        let user =
+            id.strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix("/federation/user/"));
+        user == Some(self.username.as_str())
+    }
+
     /// The id of the one key; it never changes (GoToSocial pins it).
     pub fn key_id(&self) -> String {
         format!("{}#main-key", self.actor())
@@ -133,6 +140,9 @@ mod tests {
     fn ids_are_those_of_owncast() {
         let a = Addresses::new("https://live.example/", "streamer");
         assert_eq!(a.actor(), "https://live.example/federation/user/streamer");
+        assert!(
+            a.is_actor(&a.actor()) && !a.is_actor(&a.key_id()) && !a.is_actor(&a.inbox()) && !a.is_actor("")
+        );
         assert_eq!(a.key_id(), "https://live.example/federation/user/streamer#main-key");
         assert_eq!(a.inbox(), "https://live.example/federation/user/streamer/inbox");
         assert_eq!(a.handle(), "streamer@live.example");

@@ -52,6 +52,24 @@ pub struct Follower {
     pub changed: Timestamp,
 }
 
+impl Follower {
+    /// Somebody of whom it is known only that it has left: a Follow from before `stamp` changes nothing.
+    pub fn left(person: Person, stamp: Timestamp, now: Timestamp) -> Self {
+        Follower {
+            person,
+            state: FollowerState::Left,
+            parked_from: None,
+            moved_to: None,
+            follow_id: None,
+            spelt: None,
+            answer: None,
+            since: now,
+            stamp,
+            changed: now,
+        }
+    }
+}
+
 impl Record for Follower {
     const KIND: u8 = kind::FOLLOWER;
     fn key(&self) -> Vec<u8> {

@@ -9,12 +9,10 @@ use ulid::Ulid;
 use super::engagement::id_digest;
 use super::handle::Person;
 use super::owner::owner_of;
-use super::record::{Record, kind};
+use super::record::{Record, kind, with_another};
 
 /// A record takes no more notices once it has so many bytes: it is written anew with each.
 const FULL: usize = 3 * 1024;
-/// How a record of them ends.
-const END: &[u8] = b"]}";
 /// Where it begins in a key who was told of.
 const WHO_AT: usize = 17;
 
@@ -84,15 +82,8 @@ impl Waiting {
     }
 
     /// A record's bytes with one more notice; `None` if it takes no more.
-    pub fn and(mut record: Vec<u8>, notice: &Notice) -> Option<Vec<u8>> {
-        if record.len() >= FULL || !record.ends_with(END) {
-            return None;
-        }
-        record.truncate(record.len() - END.len());
-        record.push(b',');
-        serde_json::to_writer(&mut record, notice).ok()?;
-        record.extend_from_slice(END);
-        Some(record)
+    pub fn and(record: Vec<u8>, notice: &Notice) -> Option<Vec<u8>> {
+        with_another(record, notice, FULL)
     }
 }
 

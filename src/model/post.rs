@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::engagement::EngagementKind;
 use super::record::{Record, kind};
 
 /// Who may see a post. Fixed when it is made: an edit never changes it.
@@ -94,10 +95,44 @@ pub struct Post {
     pub create: Ulid,
     /// Title edits made so far.
     pub edits: u32,
-    /// Likes standing.
+    /// Likes standing. They and the shares are the last fields: they are counted without a look at the others.
     pub likes: u64,
     /// Announces standing.
     pub shares: u64,
+}
+
+/// What of a post decides on what becomes of a like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Standing {
+    /// When it was made.
+    pub published: Timestamp,
+    /// Where in its life it is.
+    pub state: PostState,
+}
+
+/// In front of the likes in a record's bytes. Nothing in a text is like it, where quotes are escaped.
+const LIKES: &[u8] = b",\"likes\":";
+/// In front of the shares, behind the likes.
+const SHARES: &str = ",\"shares\":";
+
+impl Post {
+    /// A record's bytes with one like or share more or fewer; `None` if there is nothing to count. A post that everybody likes
+    /// at once is not read and written anew with each.
+    pub fn counted(mut record: Vec<u8>, what: EngagementKind, up: bool) -> Option<Vec<u8>> {
+        let at = record.windows(LIKES.len()).rposition(|some| some == LIKES)?;
+        let counts = std::str::from_utf8(record.get(at + LIKES.len()..)?).ok()?;
+        let (likes, shares) = counts.strip_suffix('}')?.split_once(SHARES)?;
+        let (mut likes, mut shares): (u64, u64) = (likes.parse().ok()?, shares.parse().ok()?);
+        let count = match what {
+            EngagementKind::Like => &mut likes,
+            EngagementKind::Announce => &mut shares,
+            EngagementKind::Reply => return None,
+        };
+        *count = if up { count.saturating_add(1) } else { count.saturating_sub(1) };
+        record.truncate(at + LIKES.len());
+        record.extend_from_slice(format!("{likes}{SHARES}{shares}}}").as_bytes());
+        Some(record)
+    }
 }
 
 impl Record for Post {

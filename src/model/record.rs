@@ -23,10 +23,10 @@ pub mod kind {
     pub const BLOCK: u8 = b'B';
     /// Posts by ULID.
     pub const POST: u8 = b'P';
-    /// Likes and announces by post, kind and actor.
+    /// Likes, announces and replies by actor, post and kind.
     pub const ENGAGEMENT: u8 = b'E';
-    /// Which engagements are an actor's: actor, post and kind; the value is a digest of the activity's id.
-    pub const ENGAGED: u8 = b'e';
+    /// Who did that with a post, those of about the same millisecond together.
+    pub const ENGAGERS: u8 = b'e';
     /// Ids and signatures already handled, with an expiry.
     pub const SEEN: u8 = b'S';
     /// Activities on their way out.
@@ -98,6 +98,22 @@ pub fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Option<R> {
     // The version stands in front, so that the rest is read once and straight into the record.
     let rest = bytes.strip_prefix(b"{\"v\":1")?;
     matches!(rest.first(), Some(b',' | b'}')).then(|| serde_json::from_slice(bytes).ok())?
+}
+
+/// How a record ends whose last field is a list.
+const LIST_END: &[u8] = b"]}";
+
+/// The bytes of a record with one more item behind those of the list that is its last field, which has one at least; `None`
+/// if the record has `full` bytes already.
+pub(super) fn with_another(mut record: Vec<u8>, item: &impl Serialize, full: usize) -> Option<Vec<u8>> {
+    if record.len() >= full || !record.ends_with(LIST_END) {
+        return None;
+    }
+    record.truncate(record.len() - LIST_END.len());
+    record.push(b',');
+    serde_json::to_writer(&mut record, item).ok()?;
+    record.extend_from_slice(LIST_END);
+    Some(record)
 }
 
 /// What a decision wants changed, applied as one atomic batch together with everything else in it.

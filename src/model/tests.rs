@@ -10,13 +10,15 @@ use super::block::{Block, BlockOwner, BlockTarget};
 use super::delivery::{
     Attempt, InboxState, Outgoing, OutgoingKind, Target, activity_of_attempt, attempt_key, chunk_key,
 };
-use super::engagement::{Engagement, EngagementKind, Seen, engagement_key, engagement_prefix};
+use super::engagement::{
+    Engagement, EngagementKind, Engager, Engagers, Seen, engagement_key, engagements_of,
+};
 use super::facts::{Facts, Identity, Profile, SocialHandle, Untold};
 use super::follower::{DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, NextInbox};
 use super::handle::{Person, host_of};
 use super::host::{Host, HostCounts, Resting, activity_of_resting, alarm_key, read_alarm_key};
 use super::notices::{Notice, NoticeKind, Said, Waiting};
-use super::post::{Audience, Picture, Post, PostState, Shows};
+use super::post::{Audience, Picture, Post, PostState, Shows, Standing};
 use super::record::{decode, encode, full_key, kind};
 use super::stood::{Before, Stood};
 use super::stream::{Clocks, Phase, Session, Stream};
@@ -184,23 +186,44 @@ proptest! {
     fn posts_and_what_people_do_with_them_come_back(
         ids in (id(), id(), id()), times in (time(), prop::option::of(time())), words in (text(), text(), text()),
         tags in prop::collection::vec(text(), 0..4), picture in prop::option::of(picture()),
-        counts in (any::<u64>(), any::<u64>(), any::<u32>()), one in any::<bool>(), state in 0..3usize,
+        counts in (any::<u64>(), any::<u64>(), any::<u32>()), one in any::<bool>(), which in 0..3usize,
     ) {
-        back(Post {
+        let post = Post {
             id: ids.0, session: ids.1, published: times.0, updated: times.1,
             content: words.0.clone(), live_content: words.1.clone(), template: words.2.clone(), tags, title: words.2.clone(),
             sensitive: one, audience: if one { Audience::Public } else { Audience::Followers },
             picture, alt: words.1.clone(),
-            state: [PostState::Live, PostState::Ended, PostState::Deleted][state],
+            state: [PostState::Live, PostState::Ended, PostState::Deleted][which],
             over: times.1, create: ids.2, edits: counts.2, likes: counts.0, shares: counts.1,
-        })?;
+        };
+        let Post { published, state, .. } = post;
+        prop_assert_eq!(decode::<Standing>(&encode(&post)), Some(Standing { published, state }));
+        let (more, fewer) = (counts.0.saturating_add(1), counts.1.saturating_sub(1));
+        for (what, up, counted) in [
+            (EngagementKind::Like, true, Some(Post { likes: more, ..post.clone() })),
+            (EngagementKind::Announce, false, Some(Post { shares: fewer, ..post.clone() })),
+            (EngagementKind::Reply, true, None),
+        ] {
+            prop_assert_eq!(Post::counted(encode(&post), what, up), counted.as_ref().map(encode));
+        }
+        back(post)?;
         let about = one.then_some(ids.0);
         let kind = if one { EngagementKind::Like } else { EngagementKind::Announce };
         back(Engagement {
-            post: about, kind, actor: words.0.clone(), inbox: words.1.clone(), activity: words.2.clone(),
-            signature: words.0.clone(), at: times.0, undone: !one, told: one.then_some(ids.2),
+            post: about, kind, actor: words.0.clone(), activity: words.2.clone(),
+            signature: words.0.clone(), at: times.0, again: times.1, undone: !one, told: one.then_some(ids.2),
+            listed: one.then_some(counts.0),
         })?;
-        let told = [NoticeKind::Follow, NoticeKind::Like, NoticeKind::Announce][state];
+        let engagers = |names: &[&String]| Engagers {
+            key: Engagers::key_at(ids.0, counts.0),
+            who: names
+                .iter()
+                .map(|name| Engager { kind, actor: (*name).clone(), inbox: words.1.clone() })
+                .collect(),
+        };
+        let more = Engagers::and(encode(&engagers(&[&words.0])), &engagers(&[&words.2]).who[0]);
+        prop_assert_eq!(more, Some(encode(&engagers(&[&words.0, &words.2]))));
+        let told = [NoticeKind::Follow, NoticeKind::Like, NoticeKind::Announce][which];
         let notice = Notice {
             id: ids.1, kind: told, actor: words.0.clone(), name: Some(words.1.clone()), handle: words.2.clone(),
             link: words.0.clone(), live_post: one, at: times.0,
@@ -214,7 +237,7 @@ proptest! {
         prop_assert_eq!(both, Some(encode(&waiting(&[&notice, &other]))));
         back(Said::of(told, &words.0, about, ids.2, times.0))?;
         // What it is about is in its key alone.
-        back(Seen { what: String::new(), leads_to: one.then_some(words.1), undone: one, expires: times.0 })?;
+        back(Seen { what: String::new(), leads_to: one.then_some(words.1), undone: times.1, early: one, expires: times.0 })?;
     }
 
     #[test]
@@ -297,6 +320,7 @@ fn kinds_have_prefixes_of_their_own() {
         kind::BLOCK,
         kind::POST,
         kind::ENGAGEMENT,
+        kind::ENGAGERS,
         kind::SEEN,
         kind::OUTGOING,
         kind::CHUNK,
@@ -326,7 +350,7 @@ fn keys_of_different_things_differ() {
         engagement_key(None, EngagementKind::Like, "a"),
         engagement_key(post, EngagementKind::Like, "ab"),
     ];
-    assert!(keys[0].starts_with(&engagement_prefix(post)) && !keys[2].starts_with(&engagement_prefix(post)));
+    assert!(keys[0].starts_with(&engagements_of("a")) && !keys[4].starts_with(&engagements_of("a")));
     keys.sort();
     keys.dedup();
     assert_eq!(keys.len(), 5);

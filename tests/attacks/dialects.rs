@@ -27,6 +27,9 @@ struct Dialect {
     /// What the same person has sent before.
     #[serde(default)]
     first: Vec<String>,
+    /// How many seconds ago it was signed, where it was not sent at once.
+    #[serde(default)]
+    age: i64,
     activity: Value,
     effect: String,
 }
@@ -134,7 +137,7 @@ async fn every_dialect_has_its_effect() {
         if dialect.effect == "refreshed" {
             person.set_display_name("Somebody else");
         }
-        let activity = send(&target, &person, dialect, 0).await;
+        let activity = send(&target, &person, dialect, dialect.age).await;
         let Seen { followers, likes, shares } = before;
         let wanted = match dialect.effect.as_str() {
             "follows" => Seen { followers: followers + 1, ..before },

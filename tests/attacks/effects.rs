@@ -1,5 +1,6 @@
 //! C-9, C-16, C-17 and what else activities must, and must not, lead to.
 
+use jiff::SignedDuration;
 use owncast_herald::sim::fediverse::{Flavour, SignOptions, SigningKey};
 use serde_json::{Value, json};
 
@@ -73,8 +74,9 @@ async fn c_16_a_reaction_counts_and_can_be_taken_back_first() {
     let inbox = target.stage.inbox();
     let react = target.activity(&eve.id(), "EmojiReact", json!(target.note));
     let undo = target.activity(&eve.id(), "Undo", react.clone());
-    for activity in [&undo, &react] {
-        assert_eq!(eve.custom(&inbox, activity).await.unwrap().status, 202);
+    for (activity, age) in [(&undo, 0), (&react, 30)] {
+        let options = SignOptions { age: SignedDuration::from_secs(age), ..SignOptions::default() };
+        assert_eq!(eve.custom_signed(&inbox, activity.to_string(), &options).await.unwrap().status, 202);
         target.unchanged().await;
     }
     // The next one counts, however often and whatever it says; taken back by its id, none is left.

@@ -8,7 +8,7 @@ use openssl::rsa::Rsa;
 use owncast_herald::sim::fediverse::{Document, Flavour};
 use serde_json::{Value, json};
 
-use crate::mallory::{Mallory, send};
+use crate::mallory::{Mallory, forged, send};
 use crate::support::wait::{LONG, eventually};
 use crate::target::{Target, refusal};
 
@@ -240,6 +240,25 @@ async fn c_04_every_shape_of_a_key() {
             assert_eq!(target.stage.followers().await, followers, "{what}, {scheme}");
         }
     }
+}
+
+/// A key that is a document of its own, of which somebody else names a part that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_04_an_invented_part_of_a_key_does_not_silence_its_owner() {
+    let target = Target::start().await;
+    let server = target.stage.server(Flavour::Mastodon).await;
+    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    let mut bob = Mallory::unseen(&server, "bob", key.clone());
+    bob.key_id = format!("{}/key", bob.id);
+    bob.show(json!({"publicKey": bob.key_id}));
+    let shown = json!({"id": bob.key_id, "type": "Key", "owner": bob.id, "publicKeyPem": pem(&key)});
+    server.place("/by-hand/bob/key", Document::activity(&shown));
+    let follow = target.follow_by(&bob.id);
+    let posing = forged(&target.stage, &format!("{}#x", bob.key_id), &follow);
+    assert_eq!(refusal(&send(&target.stage, &posing).await), (401, "signature-invalid".into()));
+    let reply = send(&target.stage, &bob.request(&target.stage, PATH, &follow, 0)).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    target.stage.wait_followers(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,30 @@ async fn c_25_many_clients_that_invent_keys_of_a_server_leave_its_people_in() {
     target.stage.wait_followers(3).await;
 }
 
+/// What a server says of many of its people at once is believed of all of them: nobody sends it again that was answered 202.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_many_people_of_one_server_change_at_once() {
+    let target = Target::start().await;
+    let people = target.stage.server(Flavour::Mastodon).await.crowd(40);
+    let from_there = on_behalf_of("203.0.113.1");
+    for person in &people {
+        let reply = target.try_follow(person, &from_there).await;
+        assert_eq!(reply.status, 202, "{reply:?}");
+        person.set_display_name("Changed");
+    }
+    for person in &people {
+        let update = target.activity(&person.id(), "Update", serde_json::json!(person.id())).to_string();
+        let reply = person.custom_signed(&target.stage.inbox(), update, &from_there).await.unwrap();
+        assert_eq!(reply.status, 202, "{reply:?}");
+    }
+    eventually("all their names", LONG, async || {
+        let list = target.stage.agent.cli_json(&["followers", "list"]).await;
+        let rows = list["followers"].as_array().unwrap().iter();
+        (rows.filter(|row| row["name"] == "Changed").count() == people.len()).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_asks_too_often_is_told_to_wait_and_others_are_not() {
     let target = Target::with(&[("limits.requests-per-client", "1")]).await;

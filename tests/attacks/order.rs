@@ -64,10 +64,19 @@ async fn c_15_a_replayed_request_does_nothing() {
         scene.taken(captured).await;
     }
     scene.target.unchanged().await;
-    // Signed anew, the same Like stays undone and the same Follow counts: their peers reuse its id.
+    // Signed after their Undo, the same Like and the same Follow count: there are peers that use ids again.
     scene.taken(&scene.signed(&like, 2)).await;
     scene.taken(&scene.signed(&follow, 1)).await;
     scene.target.stage.wait_followers(2).await;
+    scene.target.count(2, 0).await;
+    // And what was captured before does nothing to them.
+    for captured in [&left, &unliked, &first, &liked] {
+        scene.taken(captured).await;
+    }
+    assert_eq!(scene.target.stage.followers().await, 2);
+    scene.target.count(2, 0).await;
+    scene.taken(&scene.signed(&scene.undo(&like), 0)).await;
+    scene.target.count(1, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +132,31 @@ async fn c_16_an_undo_before_what_it_undoes() {
     scene.target.unchanged().await;
     // A later Follow is a new one, whatever its id.
     scene.taken(&scene.signed(&follow, 1)).await;
+    scene.target.stage.wait_followers(2).await;
+}
+
+/// It tells not even that it was a Follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_16_an_undo_by_id_alone_before_the_follow() {
+    let scene = Scene::start().await;
+    let follow = scene.follow();
+    let undo = scene.target.activity(&scene.mallory.id, "Undo", follow["id"].clone());
+    scene.taken(&scene.signed(&undo, 5)).await;
+    scene.taken(&scene.signed(&follow, 60)).await;
+    scene.target.unchanged().await;
+    scene.taken(&scene.signed(&follow, 1)).await;
+    scene.target.stage.wait_followers(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_16_a_block_before_the_follow_that_it_ends() {
+    let scene = Scene::start().await;
+    let block = scene.target.activity(&scene.mallory.id, "Block", json!(scene.target.stage.actor()));
+    scene.taken(&scene.signed(&block, 5)).await;
+    scene.taken(&scene.signed(&scene.follow(), 60)).await;
+    scene.target.unchanged().await;
+    // Who blocks us no more may follow.
+    scene.taken(&scene.signed(&scene.follow(), 1)).await;
     scene.target.stage.wait_followers(2).await;
 }
 

@@ -305,15 +305,20 @@ async fn a_peer_that_shows_its_keys_to_rfc9421_alone_is_understood() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn c_25_a_key_that_changes_at_once_causes_no_fetch() {
+async fn c_25_a_key_that_changes_at_once_causes_one_fetch() {
     let target = Target::start().await;
     let eve = target.stranger(Flavour::Mastodon).await;
     assert_eq!(target.try_follow(&eve, &plain()).await.status, 202);
     let asked = eve.server().requests_count();
     eve.rotate_key();
+    let reply = target.try_follow(&eve, &plain()).await;
+    assert_eq!(refusal(&reply), (401, "signature-invalid".into()));
+    // As of somebody who was never heard of: else it would show who was when their server is away.
+    assert_eq!(eve.server().requests_count(), asked + 1);
     for _ in 0..5 {
-        let reply = target.try_follow(&eve, &plain()).await;
-        assert_eq!(refusal(&reply), (401, "signature-invalid".into()));
+        let wrong = SignOptions { flip_signature: true, ..plain() };
+        assert_eq!(target.try_follow(&eve, &wrong).await.status, 401);
     }
-    assert_eq!(eve.server().requests_count(), asked);
+    assert_eq!(target.try_follow(&eve, &plain()).await.status, 202, "the look was of use");
+    assert_eq!(eve.server().requests_count(), asked + 1);
 }

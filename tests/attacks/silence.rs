@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use owncast_herald::sim::fediverse::{Flavour, Person, Server};
+use owncast_herald::sim::fediverse::{Answer, Flavour, Person, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -148,6 +148,38 @@ async fn a_dead_host_is_answered_as_a_blocked_one() {
     target.unchanged().await;
 }
 
+/// Where nobody is blocked it is told that a host does not answer for now, of everybody on it; from the first block on
+/// it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_went_away_is_answered_alike_for_who_was_heard_of_and_who_was_not() {
+    let target = Target::start().await;
+    let eve = target.home.person("ev").id();
+    let pair = Pair { target: &target, one: target.fan.id(), other: eve };
+    let asked = async |client: &str| {
+        let mut answers = std::collections::BTreeSet::new();
+        for (number, (kind, _)) in pair.claims(&pair.one, "main-key").iter().enumerate() {
+            for key in ["main-key", "invented"] {
+                let what = format!("{kind}, {key}");
+                let answer = pair.same(&what, client, |name| pair.claims(name, key)[number].1.clone()).await;
+                answers.insert(answer);
+            }
+        }
+        answers
+    };
+    target.home.set_answer(Answer::Refuse).await;
+    let away = asked("203.0.113.7").await;
+    assert_eq!(away.iter().map(|line| &line[..12]).collect::<Vec<_>>(), ["HTTP/1.1 202", "HTTP/1.1 503"]);
+    let follow = forged(&target.stage, &format!("{}#main-key", pair.one), &target.follow_by(&pair.one));
+    let told = whole(&target, &from("203.0.113.7", &follow)).await.to_lowercase();
+    assert!(told.contains("key-unavailable") && told.contains("\r\nretry-after: 120\r\n"), "{told}");
+    block(&target, "shut.example").await;
+    let shut = asked("203.0.113.7").await;
+    assert_eq!(shut.iter().map(|line| &line[..12]).collect::<Vec<_>>(), ["HTTP/1.1 202", "HTTP/1.1 401"]);
+    // Who is known and signs well is taken all the same.
+    assert_eq!(target.fan.announce(&target.note).await.unwrap().status, 202);
+    target.count(1, 1).await;
+}
+
 /// Somebody whose fetches are used up is told so, whoever is asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spent_budget_does_not_tell_who_is_blocked() {
@@ -215,7 +247,7 @@ async fn who_is_known_does_not_show_in_the_time_a_delete_takes() {
     }
     target.stage.wait_followers(4).await;
     // Their server does not answer any more, or too late.
-    server.set_answer(owncast_herald::sim::fediverse::Answer::Hang).await;
+    server.set_answer(Answer::Hang).await;
     let begun = Instant::now();
     for person in &gone {
         let delete = target.activity(&person.id(), "Delete", json!(person.id()));
@@ -226,7 +258,7 @@ async fn who_is_known_does_not_show_in_the_time_a_delete_takes() {
     // A look would wait for as long as a GET may take, each time.
     let looks = 3 * Duration::from_secs(10);
     assert!(begun.elapsed() < looks, "{:?}", begun.elapsed());
-    server.set_answer(owncast_herald::sim::fediverse::Answer::Ok).await;
+    server.set_answer(Answer::Ok).await;
     // Who really goes, goes.
     let asked = server.requests_count();
     for person in &gone[..2] {

@@ -30,6 +30,29 @@ async fn c_01_actor_or_id_of_another_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c_01_a_reply_under_somebody_elses_address() {
+    let target = Target::start().await;
+    let eve = target.stranger(Flavour::Mastodon).await;
+    let victim = target.stranger(Flavour::Mastodon).await;
+    let reply_as = |id: Value| {
+        let note = json!({"type": "Note", "id": id, "attributedTo": eve.id(), "inReplyTo": target.note, "content": "x"});
+        target.activity(&eve.id(), "Create", note)
+    };
+    let sent = async |create: Value| eve.custom(&target.stage.inbox(), &create).await.unwrap();
+    let reply = sent(reply_as(json!(format!("{}/notes/1", victim.id())))).await;
+    assert_eq!(refusal(&reply), (401, "origin".into()), "{reply:?}");
+    never_contacted(eve.server());
+    never_contacted(victim.server());
+    // Without a name it could be forgotten by nobody.
+    let ignored = target.ignored().await;
+    assert_eq!(sent(reply_as(json!(null))).await.status, 202);
+    assert_eq!(target.ignored().await, ignored + 1);
+    assert_eq!(sent(reply_as(json!(format!("{}/notes/1", eve.id())))).await.status, 202);
+    assert_eq!(target.ignored().await, ignored + 1, "her own counts");
+    target.unchanged().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c_01_somebody_else_of_the_same_host() {
     let target = Target::start().await;
     let neighbour = target.home.person("eve");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use owncast_herald::decide::engage::{Ours, engage};
+use owncast_herald::decide::engage::{Ours, Sent, engage};
 use owncast_herald::decide::rules::OnEnd;
 use owncast_herald::decide::stream::{Offer, Outcome, sight};
 use owncast_herald::decide::wishes::{self, NotNow, Skipped};
@@ -356,8 +356,10 @@ impl Life {
             self.peers.knows(who.delivery_inbox(), id);
         }
         let activity = self.decisions.to_string();
+        let stamp = self.truth.ours();
         self.commit(|draft, moment| {
-            engage(draft, moment, EngagementKind::Like, &who, Ours::Post(id), &activity, &activity)
+            let sent = Sent { id: &activity, signature: &activity, stamp };
+            engage(draft, moment, EngagementKind::Like, &who, Ours::Post(id), sent)
         });
     }
 

@@ -18,7 +18,7 @@ fn everything_of_the_actor_that_was_goes_and_nothing_else() {
     world.follow(at(0), &bo);
     world.announce(1);
     world.act(at(1), |draft, moment| {
-        engage(draft, moment, EngagementKind::Like, &ana, Ours::Actor, "like", "signature")
+        engage(draft, moment, EngagementKind::Like, &ana, Ours::Actor, sent("like", "signature", 1))
     });
     let target = blocks::parse("b.example").unwrap();
     world.act(at(2), |draft, moment| {

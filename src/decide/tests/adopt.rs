@@ -311,7 +311,7 @@ fn a_row_that_waits_goes_when_its_actor_does() {
             follow::undo(draft, moment, ana, at(1));
         },
         |draft, moment, ana| gone::deleted(draft, moment, &ana.actor),
-        |draft, moment, ana| gone::blocked_us(draft, moment, &ana.actor, at(1)),
+        |draft, moment, ana| gone::blocked_us(draft, moment, ana, at(1)),
     ];
     for end in ends {
         let mut world = World::default();

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::engage::{Engaged, Ours, engage, forget, ours, undo};
+use crate::decide::shares::Shares;
+use crate::decide::sweep::{Cursor, sweep};
 use crate::decide::{publish, waiting};
 use crate::model::engagement::EngagementKind;
 use crate::model::engagement::EngagementKind::{Announce, Like};
@@ -32,7 +34,15 @@ impl World {
         id: &str,
         signature: &str,
     ) -> Engaged {
-        self.act(at(now), |draft, moment| engage(draft, moment, kind, who, what, id, signature))
+        let sent = sent(id, signature, now);
+        self.act(at(now), |draft, moment| engage(draft, moment, kind, who, what, sent))
+    }
+
+    /// What was signed at `stamp` comes.
+    fn late(&mut self, now: i64, stamp: i64, who: &Person, what: Ours, id: &str) -> Engaged {
+        let signature = self.decisions.to_string();
+        let sent = sent(id, &signature, stamp);
+        self.act(at(now), |draft, moment| engage(draft, moment, Like, who, what, sent))
     }
 
     fn undo(
@@ -42,7 +52,7 @@ impl World {
         inner: Option<&str>,
         about: Option<(EngagementKind, Ours)>,
     ) -> Engaged {
-        self.act(at(now), |draft, moment| undo(draft, moment, &who.actor, inner, about))
+        self.act(at(now), |draft, moment| undo(draft, moment, &who.actor, inner, about, at(now)))
     }
 
     /// Likes and shares as counted; they are always those of a recount.
@@ -198,25 +208,55 @@ fn an_undo_that_came_first_is_remembered_for_some_hours() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
     let id = world.posted(0);
     world.undo(1, &ana, Some("like"), None);
-    assert_eq!(world.engage(2, Like, &ana, Ours::Post(id), "like"), Engaged::Nothing);
+    assert_eq!(world.late(2, 0, &ana, Ours::Post(id), "like"), Engaged::Nothing);
     assert_eq!(world.engage(3, Like, &ana, Ours::Post(id), "another"), Engaged::Counted);
     assert_eq!(world.counts(id), (1, 0));
     let bo = person("bo", "peer.example");
     world.undo(1, &bo, Some("like"), None);
-    assert_eq!(world.engage(6 * 3600 + 2, Like, &bo, Ours::Post(id), "like"), Engaged::Counted);
+    assert_eq!(world.late(6 * 3600 + 2, 0, &bo, Ours::Post(id), "like"), Engaged::Counted);
 }
 
 #[test]
-fn a_like_that_is_sent_again_after_its_undo_stays_undone() {
+fn a_like_from_before_its_undo_stays_undone() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
     let id = world.posted(0);
     world.engage(1, Like, &ana, Ours::Post(id), "like");
-    world.undo(2, &ana, Some("like"), Some((Like, Ours::Post(id))));
-    // Its sender never got the first answer and tries again, the day after.
-    for now in [3, 86_400] {
-        assert_eq!(world.engage(now, Like, &ana, Ours::Post(id), "like"), Engaged::Nothing);
+    world.undo(5, &ana, Some("like"), Some((Like, Ours::Post(id))));
+    // It was signed anew because the answer was lost, and comes late; one that was signed after the Undo is another like.
+    for (now, stamp) in [(6, 3), (86_400, 5)] {
+        assert_eq!(world.late(now, stamp, &ana, Ours::Post(id), "like"), Engaged::Nothing);
         assert_eq!(world.counts(id), (0, 0));
     }
+    assert_eq!(world.late(86_401, 6, &ana, Ours::Post(id), "like"), Engaged::Counted);
+    assert_eq!(world.counts(id), (1, 0));
+}
+
+#[test]
+fn software_that_uses_ids_again_can_like_take_back_and_like_again() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    let about = Some((Like, Ours::Post(id)));
+    for round in 0..3 {
+        let now = 10 * round;
+        assert_eq!(world.engage(now, Like, &ana, Ours::Post(id), "like"), Engaged::Counted, "{round}");
+        assert_eq!(world.counts(id), (1, 0));
+        assert_eq!(world.undo(now + 1, &ana, Some("like"), about), Engaged::Counted, "{round}");
+        assert_eq!(world.undo(now + 1, &ana, Some("like"), about), Engaged::Nothing, "{round}");
+        assert_eq!(world.counts(id), (0, 0));
+    }
+    assert_eq!(world.notices().len(), 1);
+    // An Undo that is late is not of what came since under the same id, whether or not that one was late as well.
+    let late = |world: &mut World, stamp: i64| {
+        world.act(at(99), |draft, moment| undo(draft, moment, &ana.actor, Some("like"), about, at(stamp)))
+    };
+    world.engage(40, Like, &ana, Ours::Post(id), "like");
+    assert_eq!(late(&mut world, 39), Engaged::Nothing);
+    world.engage(50, Like, &ana, Ours::Post(id), "like");
+    world.late(51, 45, &ana, Ours::Post(id), "like");
+    assert_eq!(late(&mut world, 49), Engaged::Nothing);
+    assert_eq!(world.counts(id), (1, 0));
+    assert_eq!(late(&mut world, 60), Engaged::Counted);
+    assert_eq!(world.counts(id), (0, 0));
 }
 
 #[test]
@@ -226,12 +266,49 @@ fn an_undo_of_an_older_like_does_not_take_back_the_newer() {
     world.engage(1, Like, &ana, Ours::Post(id), "old");
     // Old undone, new done; the Undo comes last, and twice.
     world.engage(2, Like, &ana, Ours::Post(id), "new");
-    for now in [3, 4] {
-        assert_eq!(world.undo(now, &ana, Some("old"), Some((Like, Ours::Post(id)))), Engaged::Nothing);
+    // The day after, too: what was overtaken is remembered for as long as that.
+    world.engage(2, Like, &ana, Ours::Post(id), "newest");
+    for (now, old) in [(3, "old"), (4, "old"), (86_400, "new")] {
+        world.act(at(now), |draft, _| sweep(draft, &Cursor::new(), at(now), 1000, &Shares::default()));
+        assert_eq!(world.undo(now, &ana, Some(old), Some((Like, Ours::Post(id)))), Engaged::Nothing);
     }
     assert_eq!(world.counts(id), (1, 0));
-    assert_eq!(world.undo(5, &ana, Some("new"), None), Engaged::Counted);
+    assert_eq!(world.undo(86_401, &ana, Some("newest"), None), Engaged::Counted);
     assert_eq!(world.counts(id), (0, 0));
+}
+
+#[test]
+fn an_undo_that_is_signed_anew_takes_back_nothing_that_came_since() {
+    // Whether or not it came before what it undoes.
+    for early in [false, true] {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        let id = world.posted(0);
+        let about = Some((Like, Ours::Post(id)));
+        if early {
+            world.undo(2, &ana, Some("old"), about);
+            assert_eq!(world.late(3, 1, &ana, Ours::Post(id), "old"), Engaged::Nothing);
+        } else {
+            world.engage(1, Like, &ana, Ours::Post(id), "old");
+            assert_eq!(world.undo(2, &ana, Some("old"), about), Engaged::Counted);
+        }
+        world.engage(4, Like, &ana, Ours::Post(id), "new");
+        for now in [5, 6] {
+            assert_eq!(world.undo(now, &ana, Some("old"), about), Engaged::Nothing, "{early}");
+        }
+        assert_eq!(world.counts(id), (1, 0));
+    }
+}
+
+#[test]
+fn an_undo_under_an_id_of_its_own_works_each_time() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let id = world.posted(0);
+    for round in 0..3 {
+        let now = 10 * round;
+        assert_eq!(world.engage(now, Like, &ana, Ours::Post(id), "like"), Engaged::Counted, "{round}");
+        let undo = world.undo(now + 1, &ana, Some("other"), Some((Like, Ours::Post(id))));
+        assert_eq!(undo, Engaged::Counted, "{round}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ impl World {
     fn likes(&mut self, post: Ulid, who: &Person) {
         let id = format!("{}#like", who.actor);
         self.act(at(2), |draft, moment| {
-            engage(draft, moment, EngagementKind::Like, who, Ours::Post(post), &id, &id);
+            engage(draft, moment, EngagementKind::Like, who, Ours::Post(post), sent(&id, &id, 2));
         });
     }
 

@@ -152,7 +152,7 @@ fn refused_stays_refused() {
     assert_eq!(world.follow_as(2, &manual(), &ana, "2", 2), Followed::Refused);
     assert!(!world.unfollow(3, &ana, 3));
     assert_eq!(world.follow_as(4, &rules(), &ana, "3", 4), Followed::Refused);
-    world.act(at(5), |draft, moment| crate::decide::gone::blocked_us(draft, moment, &ana.actor, at(5)));
+    world.act(at(5), |draft, moment| crate::decide::gone::blocked_us(draft, moment, &ana, at(5)));
     assert_eq!(world.follow_as(6, &rules(), &ana, "4", 6), Followed::Refused);
     assert!(world.answers().iter().all(|(kind, ..)| *kind == OutgoingKind::Reject));
     assert_eq!(world.answers().len(), 1);
@@ -186,6 +186,19 @@ fn an_undo_that_came_first_stops_the_older_follow_only() {
     // An Undo from before that Follow comes late.
     assert!(!world.unfollow(13, &ana, 10));
     assert_eq!(world.state(&ana), Some(Approved));
+}
+
+#[test]
+fn an_undo_by_id_alone_that_came_first_stops_the_older_follow_only() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.act(at(10), |draft, moment| {
+        crate::decide::engage::undo(draft, moment, &ana.actor, Some("1"), None, at(9))
+    });
+    assert_eq!(world.follow_as(11, &rules(), &ana, "1", 8), Followed::Ignored);
+    assert!(world.answers().is_empty() && world.state(&ana).is_none());
+    // Where ids are used again, a later one is another.
+    assert_eq!(world.follow_as(12, &rules(), &ana, "1", 10), Followed::Accepted);
+    world.assert_consistent();
 }
 
 #[test]
@@ -464,7 +477,7 @@ proptest! {
                 7 => world.act(at(now), |draft, moment| crate::decide::gone::deleted(draft, moment, &who.actor)),
                 _ => {
                     world.act(at(now), |draft, moment| {
-                        crate::decide::gone::blocked_us(draft, moment, &who.actor, at(now));
+                        crate::decide::gone::blocked_us(draft, moment, &who, at(now));
                     });
                 }
             }

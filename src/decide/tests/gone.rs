@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::decide::engage::{Ours, engage};
-use crate::decide::{followers, gone, reports};
+use crate::decide::follow::Followed;
+use crate::decide::{follow, followers, gone, reports};
 use crate::model::delivery::{InboxState, OutgoingKind, Target, chunk_key};
 use crate::model::engagement::EngagementKind;
 use crate::model::follower::FollowerState::{Approved, Left, Rejected};
@@ -14,7 +15,14 @@ fn who_deletes_itself_leaves_nothing_behind() {
     let (mut world, ana) = (World::default(), person("ana", "peer.example"));
     world.follow(at(0), &ana);
     world.act(at(1), |draft, moment| {
-        engage(draft, moment, EngagementKind::Like, &ana, Ours::Actor, "https://peer.example/likes/1", "")
+        engage(
+            draft,
+            moment,
+            EngagementKind::Like,
+            &ana,
+            Ours::Actor,
+            sent("https://peer.example/likes/1", "", 1),
+        )
     });
     world.act(at(2), |draft, moment| gone::deleted(draft, moment, &ana.actor));
     assert_eq!(world.state(&ana), None);
@@ -107,13 +115,29 @@ fn who_blocks_us_stops_following_in_silence() {
     world.follow(at(10), &ana);
     let sent = world.all::<Outgoing>().len();
     let block = |world: &mut World, now: i64, stamp: i64| {
-        world.act(at(now), |draft, moment| gone::blocked_us(draft, moment, &ana.actor, at(stamp)));
+        world.act(at(now), |draft, moment| gone::blocked_us(draft, moment, &ana, at(stamp)));
     };
     block(&mut world, 11, 9);
     assert_eq!(world.state(&ana), Some(Approved), "a Block from before the Follow");
     block(&mut world, 12, 12);
     assert_eq!(world.state(&ana), Some(Left));
     assert_eq!(world.all::<Outgoing>().len(), sent);
+    world.assert_consistent();
+}
+
+#[test]
+fn a_block_that_came_first_stops_the_older_follow_only() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    let follow = |world: &mut World, now: i64, stamp: i64| {
+        world.act(at(now), |draft, moment| {
+            follow::follow(draft, moment, &rules(), ana.clone(), None, at(stamp))
+        })
+    };
+    world.act(at(10), |draft, moment| gone::blocked_us(draft, moment, &ana, at(9)));
+    assert_eq!(follow(&mut world, 11, 8), Followed::Ignored);
+    assert_eq!(world.state(&ana), Some(Left));
+    assert!(world.all::<Outgoing>().is_empty() && world.notices().is_empty());
+    assert_eq!(follow(&mut world, 12, 11), Followed::Accepted);
     world.assert_consistent();
 }
 
@@ -137,12 +161,16 @@ fn who_is_not_found_is_forgotten_if_that_stays_so_for_a_day() {
 
 #[test]
 fn who_was_reached_between_two_outages_is_not_gone() {
-    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
-    world.follow(at(0), &ana);
+    let (mut world, ana) = (World::default(), hermit("ana", "peer.example"));
+    let bo = person("bo", "peer.example");
+    for who in [&ana, &bo] {
+        world.follow(at(0), who);
+    }
     let missing = |world: &mut World, now: i64| {
         world.act(at(now), |draft, moment| gone::missing(draft, moment, &ana.actor))
     };
     assert!(!missing(&mut world, 10));
+    assert!(!world.act(at(10), |draft, moment| gone::missing(draft, moment, &bo.actor)));
     world.act(at(50_000), |draft, moment| {
         let id = moment.ulid();
         draft.put(&Outgoing {
@@ -157,11 +185,32 @@ fn who_was_reached_between_two_outages_is_not_gone() {
             cursor: 1,
             given_up: None,
         });
-        draft.put_raw(kind::CHUNK, &chunk_key(id, 0), vec![InboxState::Reached as u8]);
+        draft.put_raw(kind::CHUNK, &chunk_key(id, 0), vec![InboxState::Reached as u8; 2]);
     });
+    // Where an inbox is shared it is the others who are reached.
+    assert!(world.act(at(10 + 24 * 3600), |draft, moment| gone::missing(draft, moment, &bo.actor)));
     assert!(!missing(&mut world, 1_000_000), "that it was not found is an old story");
     assert!(!missing(&mut world, 1_000_010));
     assert!(missing(&mut world, 1_000_000 + 24 * 3600), "and this one is true");
+}
+
+#[test]
+fn those_who_were_not_found_are_looked_at_page_by_page() {
+    let mut world = World::default();
+    let who: Vec<Person> = (0..5).map(|number| person(&format!("n{number}"), "peer.example")).collect();
+    for who in &who {
+        assert!(!world.act(at(0), |draft, moment| gone::missing(draft, moment, &who.actor)));
+    }
+    let page = |after: Option<&str>| gone::not_found(world.view(), after, 2);
+    let names =
+        |range: std::ops::Range<usize>| who[range].iter().map(|who| who.actor.clone()).collect::<Vec<_>>();
+    assert_eq!(page(None), names(0..2));
+    assert_eq!(page(Some(&who[1].actor)), names(2..4));
+    assert_eq!(page(Some(&who[3].actor)), names(4..5));
+    // Whoever was last may have been found meanwhile.
+    world.act(at(1), |draft, moment| gone::still_there(draft, moment, &who[1]));
+    assert_eq!(gone::not_found(world.view(), Some(&who[1].actor), 2), names(2..4));
+    assert!(gone::not_found(world.view(), None, 9).iter().all(|actor| *actor != who[1].actor));
 }
 
 #[test]
@@ -264,7 +313,9 @@ fn a_flood_of_deletes_costs_little_however_much_others_have_left() {
         world.follow(at(0), &who);
         for (what, of) in ours.into_iter().enumerate() {
             let id = format!("{}#{what}", who.actor);
-            world.act(at(1), |draft, moment| engage(draft, moment, EngagementKind::Like, &who, of, &id, &id));
+            world.act(at(1), |draft, moment| {
+                engage(draft, moment, EngagementKind::Like, &who, of, sent(&id, &id, 1))
+            });
         }
     }
     assert_eq!(world.notices().len(), 1500);

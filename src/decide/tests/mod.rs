@@ -29,10 +29,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use ulid::Ulid;
 
+use super::engage::Sent;
 use super::rules::OnEnd;
 use super::{Moment, Rules};
 use crate::model::delivery::{Attempt, InboxState, Outgoing, OutgoingKind, Target};
-use crate::model::engagement::Engagement;
+use crate::model::engagement::{Engagement, Engagers, engagement_key};
 use crate::model::facts::Facts;
 use crate::model::follower::{
     DeliveryInbox, Follower, FollowerCounts, FollowerState, InboxNumber, OwnersInboxes,
@@ -40,7 +41,7 @@ use crate::model::follower::{
 use crate::model::handle::Person;
 use crate::model::notices::Notice;
 use crate::model::post::{Audience, Picture, Post, Shows};
-use crate::model::record::kind;
+use crate::model::record::{decode, full_key, kind};
 use crate::model::view::MemoryView;
 use crate::model::{Addresses, Draft, Record, View};
 
@@ -82,6 +83,11 @@ fn picture() -> Picture {
         blurhash: None,
         shows: Shows::Still,
     }
+}
+
+/// A like or announce under this id, with this signature and of this time.
+fn sent<'a>(id: &'a str, signature: &'a str, stamp: i64) -> Sent<'a> {
+    Sent { id, signature, stamp: at(stamp) }
 }
 
 /// So many random cases; what fails becomes a test of its own, not a file of seeds.
@@ -220,14 +226,23 @@ impl World {
         }
         assert!(through.is_empty(), "no record of {through:?}");
         assert_eq!(self.all::<InboxNumber>().len(), inboxes.len());
-        let mut engaged = Vec::new();
-        self.view().scan_bytes(&[kind::ENGAGED], &[kind::ENGAGED], &mut |key, _| {
-            engaged.push(key[1..].to_vec());
+        // Whoever did something with a post is listed among its own, once, and nobody else is.
+        let mut listed = Vec::new();
+        self.view().scan_bytes(&[kind::ENGAGERS], &[kind::ENGAGERS], &mut |key, value| {
+            let engagers: Engagers = decode(value).unwrap();
+            assert!(!engagers.who.is_empty());
+            let post = Some(Ulid::from_bytes(key[1..17].try_into().unwrap()));
+            let keys = engagers.who.iter().map(|who| engagement_key(post, who.kind, &who.actor));
+            listed.extend(keys.map(|engagement| (engagement, key[1..].to_vec())));
             true
         });
-        let mut engagements: Vec<_> = self.all::<Engagement>().iter().map(Engagement::engaged_key).collect();
-        engagements.sort();
-        assert_eq!(engaged, engagements);
+        listed.sort();
+        let engagements = self.all::<Engagement>().into_iter().filter_map(|engagement| {
+            assert!(full_key(kind::ENGAGEMENT, &engagement.key()).len() <= 22);
+            let at = Engagers::key_at(engagement.post?, engagement.listed.unwrap());
+            Some((engagement.key(), at.to_vec()))
+        });
+        assert_eq!(listed, engagements.collect::<Vec<_>>());
         // An answer that waits has its attempt.
         let due: std::collections::BTreeSet<Ulid> =
             self.all::<Attempt>().into_iter().map(|attempt| attempt.outgoing).collect();

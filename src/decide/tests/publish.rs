@@ -261,7 +261,9 @@ fn who_engaged_gets_the_edits_besides_the_followers() {
     world.settle(&job, Ending::Reached);
     for (who, id) in [(&bo, "1"), (&cy, "2")] {
         for kind in [EngagementKind::Like, EngagementKind::Announce] {
-            world.act(at(2), |draft, moment| engage(draft, moment, kind, who, Ours::Post(post.id), id, id));
+            world.act(at(2), |draft, moment| {
+                engage(draft, moment, kind, who, Ours::Post(post.id), sent(id, id, 2))
+            });
         }
     }
     let update = world.retitle(3, post.id, "B");
@@ -298,7 +300,9 @@ fn who_engaged_gets_the_edits_though_the_post_was_not_delivered_there() {
         }
         // The server has the post after all: fetched, or from somebody's boost.
         let like = EngagementKind::Like;
-        world.act(at(2), |draft, moment| engage(draft, moment, like, &ana, Ours::Post(post.id), "1", "1"));
+        world.act(at(2), |draft, moment| {
+            engage(draft, moment, like, &ana, Ours::Post(post.id), sent("1", "1", 2))
+        });
         let update = world.end(3, post.id);
         assert_eq!(world.singles(update), [ana.delivery_inbox()], "{ending:?}");
         assert_eq!(world.inbox_state(update, &ana), InboxState::None, "once");
@@ -310,7 +314,8 @@ fn blocked_people_who_engaged_get_nothing() {
     let (mut world, bo) = (World::default(), person("bo", "b.example"));
     let post = world.announce(1);
     let like = EngagementKind::Like;
-    world.act(at(2), |draft, moment| engage(draft, moment, like, &bo, Ours::Post(post.id), "1", "1"));
+    world
+        .act(at(2), |draft, moment| engage(draft, moment, like, &bo, Ours::Post(post.id), sent("1", "1", 2)));
     let target = blocks::parse(&bo.actor).unwrap();
     world.act(at(3), |draft, _| blocks::add(draft, target, BlockOwner::Operator, at(3)));
     let update = world.end(4, post.id);

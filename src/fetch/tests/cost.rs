@@ -187,6 +187,31 @@ async fn invented_fragments_and_wrong_signatures_cause_few_fetches() {
 }
 
 #[tokio::test]
+async fn an_invented_fragment_does_not_shut_out_a_key_that_is_a_document_of_its_own() {
+    let rig = Rig::new(|base, hit| match hit.target.as_str() {
+        "/keys/1" => {
+            document(&json!({"id": format!("{base}/keys/1"), "type": "Key", "owner": format!("{base}/u/a"),
+            "publicKeyPem": *THEIRS}))
+        }
+        _ => {
+            let mut listing = actor(base, "/u/a", "/u/a#main-key");
+            listing["publicKey"] = json!([format!("{base}/keys/1")]);
+            document(&listing)
+        }
+    })
+    .await;
+    // While it is not known, while it is, and when it has to be read again.
+    for time in [SignedDuration::ZERO, REFETCH_PAUSE, FRESH_FOR] {
+        rig.pass(time);
+        for number in 0..10 {
+            rejected(rig.key(&format!("/keys/1#{number}")).await, "lists no usable key");
+        }
+        rig.key("/keys/1").await.unwrap();
+    }
+    assert_eq!(rig.hits(), 6, "key and owner, once each time");
+}
+
+#[tokio::test]
 async fn a_flood_of_keys_stays_within_the_budget() {
     let gate = Arc::new(Semaphore::new(0));
     let script_gate = Arc::clone(&gate);

@@ -213,13 +213,14 @@ async fn writes(commits: usize, records: u128) -> anyhow::Result<Duration> {
                                 draft.put(&Engagement {
                                     post,
                                     kind: EngagementKind::Like,
-                                    actor: "http://127.0.0.1:40000/users/7".into(),
-                                    inbox: "http://127.0.0.1:40000/users/7/inbox".into(),
+                                    actor: format!("http://127.0.0.1:40000/users/{}", commit % PEOPLE),
                                     activity: format!("http://127.0.0.1:40000/users/7#likes/{commit}"),
                                     signature: "iUQkNWM1Ohn9lwwf1VqHhA".into(),
                                     at: now,
+                                    again: None,
                                     undone: false,
                                     told: None,
+                                    listed: Some(record as u64),
                                 });
                             }
                             (draft.into_changes(), ())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use owncast_herald::decide::delivered::{Ending, Job};
-use owncast_herald::decide::engage::Ours;
+use owncast_herald::decide::engage::{Ours, Sent};
 use owncast_herald::decide::sweep::{MOST, PAUSE, Round, sweep};
 use owncast_herald::decide::{Moment, delivered, engage, follow, gone, hosts, publish, seen};
 use owncast_herald::model::delivery::Attempt;
@@ -133,18 +133,19 @@ impl World {
                     let post = Ours::Post(posts.get(number % POSTS).copied().unwrap_or_default());
                     let id = format!("{}#acts/{number}", person.actor);
                     let signature = format!("{number:022x}");
+                    let sent = Sent { id: &id, signature: &signature, stamp: now };
                     hosts::spoke(&mut draft, &host_of(&person.actor), now);
                     let like = EngagementKind::Like;
                     match number % 6 {
                         0 | 1 => {
-                            engage::engage(&mut draft, &mut moment, like, &person, post, &id, &signature);
+                            engage::engage(&mut draft, &mut moment, like, &person, post, sent);
                         }
                         2 => {
                             let shared = EngagementKind::Announce;
-                            engage::engage(&mut draft, &mut moment, shared, &person, post, &id, &signature);
+                            engage::engage(&mut draft, &mut moment, shared, &person, post, sent);
                         }
                         3 => {
-                            engage::engage(&mut draft, &mut moment, like, &person, post, &id, &signature);
+                            engage::engage(&mut draft, &mut moment, like, &person, post, sent);
                             seen::first_time(
                                 &mut draft,
                                 &person.actor,
@@ -152,7 +153,14 @@ impl World {
                                 false,
                                 now,
                             );
-                            engage::undo(&mut draft, &moment, &person.actor, Some(&id), Some((like, post)));
+                            engage::undo(
+                                &mut draft,
+                                &moment,
+                                &person.actor,
+                                Some(&id),
+                                Some((like, post)),
+                                now,
+                            );
                         }
                         4 => {
                             seen::first_time(&mut draft, &person.actor, &signature, false, now);
@@ -162,8 +170,8 @@ impl World {
                         }
                         _ => {
                             seen::first_time(&mut draft, &person.actor, &signature, false, now);
-                            engage::undo(&mut draft, &moment, &person.actor, Some(&id), None);
-                            gone::blocked_us(&mut draft, &moment, &person.actor, now);
+                            engage::undo(&mut draft, &moment, &person.actor, Some(&id), None, now);
+                            gone::blocked_us(&mut draft, &moment, &person, now);
                         }
                     }
                 }

@@ -50,7 +50,7 @@ fn an_answer_that_was_given_in_owncast_counts_before_its_row_is_believed() {
     world.act(at(1), |draft, moment| {
         assert!(!follow::undo(draft, moment, &ana, at(1)));
         gone::deleted(draft, moment, &ana.actor);
-        gone::blocked_us(draft, moment, &ana.actor, at(1));
+        gone::blocked_us(draft, moment, &ana, at(1));
     });
     assert_eq!(adopt::due(world.view(), at(2), 10).0.len(), 2, "whoever is gone is not asked for");
     for who in [&ana, &bo, &cy] {
