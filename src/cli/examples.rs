@@ -64,7 +64,8 @@ Examples:
   sudo owncast-herald adopt --data-dir /opt/owncast/data --give-back
 
 In this order: see what would move in, move in, lead the proxy to the agent, catch up with who followed in between, and, with
-Owncast stopped for a moment, end its own federation. Nothing in Owncast changes before --finish. docs/OPERATING.md tells more.";
+Owncast stopped for a moment, end its own federation. Nothing in Owncast changes before --finish. README.md tells it step by
+step; docs/OPERATING.md has the way back.";
 
 pub(super) const DISCONNECT: &str = "\
 Examples:
