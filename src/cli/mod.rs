@@ -17,7 +17,6 @@ mod export;
 mod files;
 mod followers;
 mod go_live;
-mod hints;
 mod import;
 mod key;
 mod man;
@@ -227,14 +226,11 @@ impl Cli {
     fn carry_out(self) -> Outcome {
         let Cli { config, instance, socket, json, command } = self;
         let places = files::Places { config, socket, instance };
-        let outcome = carried_out(command, &places, json);
-        // What is for machines says nothing to anybody.
-        let hinted = |text: String| if json { text } else { places.hinted(&text) };
-        outcome.map(hinted).map_err(|failure| Failure {
-            message: places.hinted(&failure.message),
-            result: hinted(failure.result),
-            ..failure
-        })
+        // `run` knows more of where it is once it has read its configuration.
+        if !matches!(command, Command::Run(_)) {
+            places.settle();
+        }
+        carried_out(command, &places, json)
     }
 }
 

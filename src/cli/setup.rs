@@ -15,7 +15,7 @@ use super::outcome::remark;
 use super::{Failure, Outcome, doctor};
 use crate::agent::board::Way;
 use crate::config::value::{UserName, from_argument};
-use crate::config::{HttpUrl, PASSWORD_VARIABLE, Secret};
+use crate::config::{HttpUrl, PASSWORD_VARIABLE, Secret, here};
 use crate::control::protocol::{Answer, Ask, IdentityWord, Status};
 use crate::doctor::Level;
 use crate::owncast::{Api, OwncastError};
@@ -112,7 +112,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         remark(&format!("Nothing to change: all of this is in {files} already.\n"));
     } else {
         layout.refuse_to_replace(args.force)?;
-        remark(&places.hinted(&plan(&layout, args, &wanted, &found, starts)));
+        remark(&plan(&layout, args, &wanted, &found, starts));
         if !dialogue.agrees("Do this")? {
             return Err(Failure::new("nothing was written"));
         }
@@ -225,6 +225,11 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found, starts: bo
     text.push_str(&format!(
         "  listen on {public} (for the proxy), {webhook} (for Owncast), {metrics} (metrics)\n"
     ));
+    if webhook.ip().is_loopback() {
+        text.push_str(&format!(
+            "    (an Owncast in a container does not reach {webhook}: name this machine's address in its network with --webhook)\n"
+        ));
+    }
     match &layout.unit {
         _ if !starts => {}
         Some(unit) => {
@@ -258,8 +263,9 @@ fn start(layout: &Layout, nothing_new: bool) -> Result<(), Failure> {
             outcome => {
                 let why = outcome.map_or_else(|error| error.to_string(), |status| status.to_string());
                 return Err(Failure::new(format!(
-                    "everything is written, but `systemctl {}` failed ({why}); `journalctl -u {unit}` says why",
-                    arguments.join(" ")
+                    "everything is written, but `systemctl {}` failed ({why}); `{}` says why",
+                    arguments.join(" "),
+                    here().journal()
                 )));
             }
         }
@@ -289,18 +295,20 @@ fn wait(places: &Places, layout: &Layout) {
 
 /// What is left to do, said so that it can be typed.
 fn next(places: &Places, layout: &Layout, starts: bool, to_adopt: bool) -> String {
-    let options = places.arguments().into_iter().map(|option| format!(" {}", option.display()));
-    let program = format!("owncast-herald{}", options.collect::<String>());
     let mut text = String::from("Next:\n");
     if layout.unit.is_none() || !starts {
-        text.push_str(&format!("  start the agent: {program} run\n"));
+        text.push_str(&format!("  start the agent: {}\n", places.typed("run")));
     }
     if to_adopt {
         text.push_str(&format!(
-            "  take over Owncast's key and followers: {program} adopt (it says what it needs); until then the agent waits\n"
+            "  take over Owncast's key and followers: {} (it says what it needs); until then the agent waits\n",
+            places.typed("adopt")
         ));
     }
-    text.push_str(&format!("  tell your proxy: {program} proxy-config nginx (or caddy, apache, traefik)\n"));
-    text.push_str(&format!("  look again: {program} doctor\n"));
+    text.push_str(&format!(
+        "  tell your proxy: {} (or caddy, apache, traefik)\n",
+        places.typed("proxy-config nginx")
+    ));
+    text.push_str(&format!("  look again: {}\n", places.typed("doctor")));
     text
 }

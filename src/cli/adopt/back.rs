@@ -15,9 +15,9 @@ use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
 use crate::adopt::{interrupted, read_identity};
 use crate::cli::files::{Places, unexpected};
-use crate::cli::text::{counted, json, quoted};
+use crate::cli::text::{counted, json};
 use crate::cli::{Failure, Outcome};
-use crate::config::keyfile;
+use crate::config::{keyfile, quoted};
 use crate::control::protocol::adopt::{Adopted, Adopting};
 use crate::model::adopted::{Document, Row};
 
