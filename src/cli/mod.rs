@@ -48,7 +48,7 @@ First steps:
   OWNCAST_ADMIN_PASSWORD=… owncast-herald run --owncast http://127.0.0.1:8080
   owncast-herald status
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 and 4 what doctor finds (yellow, red), 69 no agent runs,
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 and 4 what doctor finds (yellow, red), 69 no agent runs, \
 74 the disk failed, 78 bad configuration.";
 
 /// Federates an Owncast live stream over ActivityPub, beside the Owncast server.

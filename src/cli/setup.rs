@@ -27,13 +27,14 @@ use layout::{Layout, SYSTEMCTL};
 const AFTER_HELP: &str = "\
 Examples:
   sudo owncast-herald setup
-  sudo owncast-herald setup --yes --owncast http://127.0.0.1:8080 --admin-password-file /root/owncast-password
+  sudo owncast-herald setup --webhook 172.17.0.1:8586
+  sudo owncast-herald setup --yes --admin-password-file /root/owncast-password
 
-The password is asked for without being shown, or read from a file (`-`: standard input) or from the variable
-OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it
+The password is asked for without being shown, or read from a file (`-`: standard input) or from the variable \
+OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it \
 written already, it changes and restarts nothing, sees that the service runs, and examines everything.
 
-Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a
+Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a \
 proxy that does not know the agent is such a finding. With --no-start doctor's findings do not count.";
 
 /// Where a fresh Owncast listens.
@@ -65,7 +66,8 @@ pub struct Args {
     /// Where the agent listens for the proxy [default: 127.0.0.1:8585, or the next that is free; with --force the one it has]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub public: Option<SocketAddr>,
-    /// Where the agent listens for Owncast's webhook [default: the port behind that]
+    /// Where the agent listens for Owncast's webhook [default: the port behind that]; for an Owncast in a container this
+    /// machine's address in its network
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub webhook: Option<SocketAddr>,
     /// Where the agent listens for probes and metrics [default: the port behind that]
