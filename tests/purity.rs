@@ -67,6 +67,51 @@ fn files_are_short() {
     assert!(long.is_empty(), "longer than {MOST_LINES} lines:\n{}", long.join("\n"));
 }
 
+/// What shows how anybody begins, or speaks to strangers: about no agent in particular.
+const ABOUT_NO_AGENT: [&str; 7] = [
+    "src/cli/mod.rs",
+    "src/cli/examples.rs",
+    "src/cli/proxy_config.rs",
+    "src/cli/run.rs",
+    "src/cli/setup.rs",
+    "src/serve/documents.rs",
+    "src/sim/demo/teller.rs",
+];
+
+#[test]
+fn commands_to_be_typed_name_the_agent_in_question() {
+    let table = fs::read_to_string(root().join("docs/completions/owncast-herald.bash")).unwrap();
+    let mut options = table.lines().filter_map(|line| line.trim().strip_prefix("opts=\""));
+    let verbs = options.find(|line| line.contains(" demo ")).unwrap();
+    let verbs: Vec<&str> =
+        verbs.split([' ', '"']).filter(|word| word.starts_with(char::is_alphabetic)).collect();
+    assert!(verbs.len() > 20 && verbs.contains(&"resume"), "{verbs:?}");
+    let before = ["systemctl start ", "systemctl stop ", "systemctl restart ", "journalctl -u "];
+    let by_hand = |line: &str| {
+        let parts = line.split("owncast-herald").collect::<Vec<_>>();
+        parts.windows(2).any(|parts| {
+            let verb = parts[1]
+                .strip_prefix(' ')
+                .and_then(|words| words.split([' ', '\'', '"', '`', ')', '.']).next());
+            let unit = parts[1].starts_with(['"', ')', '\'', '`', '\\']);
+            verb.is_some_and(|verb| verbs.contains(&verb))
+                || unit && before.iter().any(|word| parts[0].ends_with(word))
+        })
+    };
+    let mut found = Vec::new();
+    for file in rust_files(&root().join("src")) {
+        let name = file.strip_prefix(root()).unwrap().display().to_string();
+        if name.ends_with("tests.rs") || ABOUT_NO_AGENT.contains(&name.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+        let lines = code.filter(|(_, line)| !line.trim_start().starts_with("//") && by_hand(line));
+        found.extend(lines.map(|(number, line)| format!("{name}:{}: {}", number + 1, line.trim())));
+    }
+    assert!(found.is_empty(), "ask `config::here` for these:\n{}", found.join("\n"));
+}
+
 #[test]
 fn every_dependency_says_why_it_is_there() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();

@@ -29,7 +29,8 @@ pub enum AgentError {
     AnotherActor(String),
     /// A listener's address is taken or not ours.
     #[error(
-        "[listen] {field} = \"{address}\" cannot be used: {cause}; stop what listens there, or set another address"
+        "[listen] {field} = \"{address}\" cannot be used: {cause}; {}",
+        unbound(.cause)
     )]
     Bind {
         /// Key below `[listen]`.
@@ -51,6 +52,18 @@ pub enum AgentError {
     /// The system refused something it never should.
     #[error("the system refused: {0}")]
     System(io::Error),
+}
+
+/// What to do about an address that cannot be listened on.
+fn unbound(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => "stop what listens there, or set another address",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address, or not yet, as while its container network is not up: set one that it has"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 are not for the agent's user: set another",
+        _ => "set another address",
+    }
 }
 
 impl AgentError {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::effective::{Effective, IdentityState};
 use crate::activitypub::signature::PrivateKey;
 use crate::adopt::refetch::Refetcher;
-use crate::config::{Config, keyfile};
+use crate::config::{Config, here, keyfile};
 use crate::decide::wishes;
 use crate::deliver::{DeliverOptions, Delivery};
 use crate::fetch::{Fetcher, Signer, apart};
@@ -79,7 +79,8 @@ impl Federation {
                 Ok(Some(_)) if !said => {
                     tracing::warn!(
                         target: "herald::agent",
-                        "everything here was restored from a backup: nothing is sent before 'owncast-herald resume --restored'. Is the old machine stopped?"
+                        "everything here was restored from a backup: nothing is sent before '{}'. Is the old machine stopped?",
+                        here().typed("resume --restored")
                     );
                     said = true;
                 }

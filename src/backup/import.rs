@@ -17,6 +17,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::check::{Contents, check};
 use super::line::Line;
 use super::seal::{FileError, Reader};
+use crate::config::here;
 use crate::config::keyfile::{self, KeyFileError};
 use crate::decide::wishes;
 use crate::media::freeze::{FOLDER as MEDIA, checked};
@@ -85,9 +86,10 @@ pub enum ImportError {
     /// What was signed with the key that is there, nobody who followed would take.
     #[error(
         "{} holds another key than the one this backup was made with (SHA-256 {wanted}), and those who follow would take \
-         nothing from it. Put the right one into its place first (owncast-herald key import FILE --force), or go on with the \
-         one that is there if the key was changed since: --keep-key",
-        path.display()
+         nothing from it. Put the right one into its place first ({}), or go on with the one that is there if the key was \
+         changed since: --keep-key",
+        path.display(),
+        here().typed("key import FILE --force")
     )]
     UnfitKey {
         /// The file of the key.

@@ -6,6 +6,7 @@ use super::files::{Places, unexpected};
 use super::table::Table;
 use super::text::{ago, json, line, moment, roughly, short};
 use super::{Failure, Outcome};
+use crate::config::here;
 use crate::control::protocol::{
     ActivityPage, ActivityReport, ActivityRow, Answer, Ask, DroppedDeliveries, GivenUp, HostReport,
     HostState, LARGEST_REPORT, RetriedDeliveries,
@@ -154,7 +155,7 @@ fn newest(page: &ActivityPage, now: Timestamp) -> String {
     }
     let mut text = table.to_string();
     if let Some(next) = &page.next {
-        text.push_str(&format!("Older ones: owncast-herald deliveries --before {next}\n"));
+        text.push_str(&format!("Older ones: {}\n", here().typed(&format!("deliveries --before {next}"))));
     }
     text
 }
@@ -322,7 +323,8 @@ fn given_up(found: &GivenUp, now: Timestamp) -> String {
     let mut text = table.to_string();
     text.push_str(&further(found.more, "delivery", "deliveries"));
     if found.deliveries.iter().any(|row| row.can_be_retried) {
-        text.push_str("Try one again: owncast-herald deliveries retry --failed --activity ID --host HOST\n");
+        let retry = here().typed("deliveries retry --failed --activity ID --host HOST");
+        text.push_str(&format!("Try one again: {retry}\n"));
     }
     text
 }

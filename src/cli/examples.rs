@@ -7,8 +7,8 @@ Examples:
   owncast-herald run --owncast http://127.0.0.1:8080 --store ./herald
   owncast-herald run --observe
 
-A first try needs no file: --owncast and --store, and the admin password in the variable OWNCAST_ADMIN_PASSWORD.
-What is to be done once, such as --new-identity, is done beside a service while that is stopped, and ended with Ctrl-C when the
+A first try needs no file: --owncast and --store, and the admin password in the variable OWNCAST_ADMIN_PASSWORD. \
+What is to be done once, such as --new-identity, is done beside a service while that is stopped, and ended with Ctrl-C when the \
 log says that it is done. Started by root, the agent becomes the owner of its store, or of the folder that is to hold it.";
 
 pub(super) const STATUS: &str = "\
@@ -63,8 +63,9 @@ Examples:
   sudo owncast-herald adopt --undo --dry-run
   sudo owncast-herald adopt --data-dir /opt/owncast/data --give-back
 
-In this order: see what would move in, move in, lead the proxy to the agent, catch up with who followed in between, and, with
-Owncast stopped for a moment, end its own federation. Nothing in Owncast changes before --finish. docs/OPERATING.md tells more.";
+In this order: see what would move in, move in, lead the proxy to the agent, catch up with who followed in between, and, with \
+Owncast stopped for a moment, end its own federation. Nothing in Owncast changes before --finish. README.md tells it step by \
+step; docs/OPERATING.md has the way back.";
 
 pub(super) const DISCONNECT: &str = "\
 Examples:

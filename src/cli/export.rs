@@ -17,8 +17,7 @@ use super::offline::{self, Owner};
 use super::text::{counted, json};
 use super::{Failure, Outcome};
 use crate::backup::{Contents, Exporter, Keys, Line, Reader, Sealer, check};
-use crate::config::Secret;
-use crate::config::keyfile;
+use crate::config::{Secret, here, keyfile};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{Answer, Ask};
 use crate::store::exit_code_of;
@@ -99,11 +98,14 @@ fn told(file: &Path, contents: &Contents, bytes: u64, removed: Vec<PathBuf>, as_
     }
     let mut text =
         format!("Everything is in {} ({} kB): {}.\n", file.display(), bytes.div_ceil(1000), inside(contents));
-    text.push_str(match counts.with_key {
-        true => "The private key is in it: whoever has the file can speak as the stream's account.\n",
-        false => {
-            "The private key is not in it, and nothing can be restored without it. A copy: owncast-herald key export FILE\n"
+    text.push_str(&match counts.with_key {
+        true => {
+            "The private key is in it: whoever has the file can speak as the stream's account.\n".to_owned()
         }
+        false => format!(
+            "The private key is not in it, and nothing can be restored without it. A copy: {}\n",
+            here().typed("key export FILE")
+        ),
     });
     if !removed.is_empty() {
         text.push_str(&format!("Removed: {}.\n", counted(removed.len() as u64, "older backup")));
@@ -224,11 +226,11 @@ fn key(places: &Places) -> Result<Secret, Failure> {
     let config = places.own_files(None)?;
     let file = &config.identity.key_file;
     if keyfile::next_file(file).exists() {
-        return Err(Failure::new(
+        return Err(Failure::new(format!(
             "a change of the actor's key is under way, and a backup holds one key: whoever restored it would sign with one \
-             that others may refuse by then. Finish the change first (owncast-herald key rotate --finish), or leave \
-             --with-key out",
-        ));
+             that others may refuse by then. Finish the change first ({}), or leave --with-key out",
+            places.typed("key rotate --finish")
+        )));
     }
     Ok(keyfile::read(file)?.pem)
 }
@@ -249,7 +251,8 @@ fn taken(mut from: impl Read) -> Result<BufReader<File>, Failure> {
 fn pass_on(from: impl BufRead, mut key: Option<Secret>, out: &mut dyn Write) -> Result<(), Failure> {
     let broken = |error: crate::backup::FileError| {
         Failure::new(format!(
-            "the agent broke the export off ({error}); its log says why (journalctl -u owncast-herald)"
+            "the agent broke the export off ({error}); its log says why ({})",
+            here().journal()
         ))
     };
     let mut reader = Reader::open(from).map_err(broken)?;

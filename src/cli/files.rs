@@ -1,28 +1,16 @@
-//! Where things are: the configuration file and the running agent's socket.
+//! Where things are: what is read and asked at the [`Places`] that were named.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::outcome::remark;
-use super::text::quoted;
 use super::{Failure, offline};
-use crate::config::{Config, ConfigError, DEFAULT_FILE, Instance, Overrides};
+pub(super) use crate::config::Places;
+use crate::config::{Config, ConfigError, Overrides};
 use crate::control::client::{self, ClientError};
 use crate::control::protocol::{Answer, Ask};
 
 /// Stands in where a command does without Owncast: its address has no part in where our own files are.
 const ANY_OWNCAST: &str = "http://127.0.0.1:8080";
-
-/// What the command line says about places.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Places {
-    /// `--config`
-    pub(super) config: Option<PathBuf>,
-    /// `--socket`
-    pub(super) socket: Option<PathBuf>,
-    /// `--instance`
-    pub(super) instance: Option<Instance>,
-}
 
 /// The process's environment, as the configuration looks at it.
 pub(super) fn env(name: &str) -> Option<String> {
@@ -34,15 +22,6 @@ impl Places {
     pub(super) fn config_file(&self) -> Option<PathBuf> {
         let path = self.config_path();
         (self.config.is_some() || is_there(&path)).then_some(path)
-    }
-
-    /// Where the configuration is, or is to be.
-    pub(super) fn config_path(&self) -> PathBuf {
-        match (&self.config, &self.instance) {
-            (Some(named), _) => named.clone(),
-            (None, Some(instance)) => instance.file(&folder()),
-            (None, None) => PathBuf::from(DEFAULT_FILE),
-        }
     }
 
     /// The environment as the configuration of this agent looks at it.
@@ -102,6 +81,11 @@ impl Places {
         }
     }
 
+    /// Whether commands with these options alone find this socket.
+    pub(super) fn lead_to(&self, socket: &Path) -> bool {
+        self.own_files(None).is_ok_and(|config| self.candidates(&config).iter().any(|found| found == socket))
+    }
+
     /// Asks the running agent, or, where none runs and none was named by its socket, its store.
     pub(super) fn ask(&self, ask: &Ask) -> Result<Answer, Failure> {
         match client::ask(&self.sockets()?, ask) {
@@ -109,40 +93,6 @@ impl Places {
                 offline::ask(self, ask, nobody)
             }
             answer => Ok(answer?),
-        }
-    }
-
-    /// The same places as arguments, for this program run as somebody else.
-    pub(super) fn arguments(&self) -> Vec<OsString> {
-        let named = [("--config", &self.config), ("--socket", &self.socket)];
-        let given = named.iter().filter_map(|(name, path)| path.as_ref().map(|path| (name, path)));
-        let given = given.flat_map(|(name, path)| [OsString::from(name), path.clone().into()]);
-        let instance = self
-            .instance
-            .iter()
-            .flat_map(|instance| ["--instance".into(), OsString::from(instance.to_string())]);
-        given.chain(instance).collect()
-    }
-
-    /// A whole command about this agent, as it can be typed; `rest` is everything behind the program's name.
-    pub(super) fn command(&self, rest: &str) -> String {
-        let packaged = self.config.is_none() && self.socket.is_none();
-        let sudo = if packaged || env("SUDO_UID").is_some() { "sudo " } else { "" };
-        let options: String = self.arguments().iter().map(|option| format!(" {}", quoted(option))).collect();
-        format!("{sudo}{}{options} {rest}", env!("CARGO_PKG_NAME"))
-    }
-
-    /// A whole command about this agent's service. One that is configured elsewhere has a unit that nobody knows here.
-    pub(super) fn systemctl(&self, verb: &str) -> String {
-        format!("sudo systemctl {verb} {}", self.unit())
-    }
-
-    /// The name of this agent's service.
-    pub(super) fn unit(&self) -> String {
-        match (&self.instance, self.config.as_deref()) {
-            (Some(instance), _) => format!("owncast-herald@{instance}"),
-            (None, Some(file)) if file != Path::new(DEFAULT_FILE) => "UNIT".to_owned(),
-            (None, _) => "owncast-herald".to_owned(),
         }
     }
 
@@ -172,13 +122,6 @@ impl Places {
     }
 }
 
-/// Where the configurations of all instances are.
-fn folder() -> PathBuf {
-    let of_unit = env("CONFIGURATION_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let default = || Path::new(DEFAULT_FILE).parent().unwrap_or(Path::new("/")).to_owned();
-    of_unit.unwrap_or_else(default)
-}
-
 /// A file that this user may not see is there, too: it is to be complained about, not passed over.
 fn is_there(path: &Path) -> bool {
     std::fs::metadata(path).map_or_else(|error| error.kind() != std::io::ErrorKind::NotFound, |_| true)
@@ -189,23 +132,4 @@ pub(super) fn unexpected() -> Failure {
     Failure::new(
         "the agent answered something else than was asked; restart it, so that both are of one release",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_command_names_the_agent_it_is_about() {
-        let places = Places::default();
-        assert_eq!(places.command("status"), "sudo owncast-herald status");
-        assert_eq!(places.systemctl("start"), "sudo systemctl start owncast-herald");
-        let radio = Places { instance: "radio".parse().ok(), ..Places::default() };
-        assert_eq!(radio.command("adopt --undo"), "sudo owncast-herald --instance radio adopt --undo");
-        assert_eq!(radio.systemctl("restart"), "sudo systemctl restart owncast-herald@radio");
-        let elsewhere = Places { config: Some("/srv/my stream/agent.toml".into()), ..Places::default() };
-        let command = elsewhere.command("status");
-        assert!(command.ends_with("owncast-herald --config '/srv/my stream/agent.toml' status"), "{command}");
-        assert_eq!(elsewhere.systemctl("stop"), "sudo systemctl stop UNIT");
-    }
 }

@@ -6,6 +6,7 @@ use super::files::{Places, unexpected};
 use super::table::Table;
 use super::text::{ago, json, line, short};
 use super::{Failure, Outcome};
+use crate::config::here;
 use crate::control::protocol::{Answer, Ask, FollowerPage, FollowerRow, Judged, LARGEST_PAGE};
 use crate::model::follower::FollowerState;
 
@@ -189,8 +190,8 @@ fn told(judged: &Judged) -> String {
         }
         (FollowerState::Left, true) => format!(
             "Removed {who}. Their server is told; they may follow again.\n\
-             To keep them out: owncast-herald block add {}\n",
-            line(&judged.actor)
+             To keep them out: {}\n",
+            here().typed(&format!("block add {}", line(&judged.actor)))
         ),
         (state, _) => format!("{who} is {} already.\n", word(state)),
     }

@@ -9,6 +9,7 @@ use super::files::{Places, unexpected};
 use super::pause::wish;
 use super::table::Table;
 use super::text::{counted, inert, json, line, moment};
+use crate::config::here;
 use crate::config::value::duration_text;
 use crate::control::protocol::{Answer, Ask, Held, PostPreview, SkippedStream, Wish, Wished};
 use crate::model::post::Audience;
@@ -90,7 +91,7 @@ fn shown(post: &PostPreview) -> String {
     row("Hashtags", if tags.is_empty() { "none".to_owned() } else { tags.join(" ") });
     row("Sensitive", if post.sensitive { "yes (NSFW is set in Owncast)" } else { "no" }.to_owned());
     if post.message_for_this_post {
-        row("Text", "yours for this one post (owncast-herald go-live message --clear)".to_owned());
+        row("Text", format!("yours for this one post ({})", here().typed("go-live message --clear")));
     }
     match (&post.picture, &post.no_picture) {
         (Some(picture), _) => {
@@ -125,10 +126,10 @@ fn told_at(wished: &Wished, now: Timestamp) -> String {
     match (wished.wish, wished.changed) {
         (Wish::Now, _) => match post {
             Some(post) => format!("Announced: {post}\n"),
-            None => {
-                "The stream is announced as soon as Owncast shows it running; owncast-herald status tells.\n"
-                    .to_owned()
-            }
+            None => format!(
+                "The stream is announced as soon as Owncast shows it running; {} tells.\n",
+                here().typed("status")
+            ),
         },
         (Wish::Skip, _) => {
             let which = match (wished.wishes.skip, post) {
@@ -140,7 +141,7 @@ fn told_at(wished: &Wished, now: Timestamp) -> String {
                 }
                 (_, None) => "No stream runs now; the next one gets no post.".to_owned(),
             };
-            format!("{which}\nTo take that back: owncast-herald go-live skip --undo\n")
+            format!("{which}\nTo take that back: {}\n", here().typed("go-live skip --undo"))
         }
         (Wish::SkipUndone, true) => format!("No stream is skipped any more.\n{}", next(wished, now)),
         (Wish::SkipUndone, false) => format!("No stream was to be skipped.\n{}", next(wished, now)),
@@ -148,8 +149,9 @@ fn told_at(wished: &Wished, now: Timestamp) -> String {
             let text = indented(wished.wishes.message.as_deref().unwrap_or_default());
             format!(
                 "The next post has this text instead of the configured one:\n\n{text}\n{}\
-                 To take it back: owncast-herald go-live message --clear\n",
-                next(wished, now)
+                 To take it back: {}\n",
+                next(wished, now),
+                here().typed("go-live message --clear")
             )
         }
         (Wish::MessageCleared, true) => {
@@ -160,8 +162,9 @@ fn told_at(wished: &Wished, now: Timestamp) -> String {
             let until = wished.wishes.paused_until.unwrap_or(now);
             format!(
                 "No stream is announced until {}. One that still runs then is announced then.\n\
-                 To end the pause: owncast-herald resume\n",
-                moment(until, now)
+                 To end the pause: {}\n",
+                moment(until, now),
+                here().typed("resume")
             )
         }
         (Wish::Released, _) => {
@@ -194,16 +197,16 @@ fn held_text(held: &Held, this: bool, now: Timestamp) -> String {
     match held {
         Held::Off => format!("{stream} is not announced: [go-live] enabled = false."),
         Held::Skip => {
-            format!("{stream} is not announced, as you wished (owncast-herald go-live skip --undo).")
+            format!("{stream} is not announced, as you wished ({}).", here().typed("go-live skip --undo"))
         }
         Held::Pause { until } => format!(
-            "{stream} is not announced until {}, because of your pause (owncast-herald resume).",
-            moment(*until, now)
+            "{stream} is not announced until {}, because of your pause ({}).",
+            moment(*until, now),
+            here().typed("resume")
         ),
         Held::Restored { .. } => {
-            format!(
-                "{stream} is not announced, and nothing is sent, before owncast-herald resume --restored."
-            )
+            let resume = here().typed("resume --restored");
+            format!("{stream} is not announced, and nothing is sent, before {resume}.")
         }
     }
 }

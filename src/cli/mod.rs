@@ -17,7 +17,6 @@ mod export;
 mod files;
 mod followers;
 mod go_live;
-mod hints;
 mod import;
 mod key;
 mod man;
@@ -49,7 +48,7 @@ First steps:
   OWNCAST_ADMIN_PASSWORD=… owncast-herald run --owncast http://127.0.0.1:8080
   owncast-herald status
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 and 4 what doctor finds (yellow, red), 69 no agent runs,
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 and 4 what doctor finds (yellow, red), 69 no agent runs, \
 74 the disk failed, 78 bad configuration.";
 
 /// Federates an Owncast live stream over ActivityPub, beside the Owncast server.
@@ -227,14 +226,11 @@ impl Cli {
     fn carry_out(self) -> Outcome {
         let Cli { config, instance, socket, json, command } = self;
         let places = files::Places { config, socket, instance };
-        let outcome = carried_out(command, &places, json);
-        // What is for machines says nothing to anybody.
-        let hinted = |text: String| if json { text } else { places.hinted(&text) };
-        outcome.map(hinted).map_err(|failure| Failure {
-            message: places.hinted(&failure.message),
-            result: hinted(failure.result),
-            ..failure
-        })
+        // `run` knows more of where it is once it has read its configuration.
+        if !matches!(command, Command::Run(_)) {
+            places.settle();
+        }
+        carried_out(command, &places, json)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::proxy_config::{Certificate, Proxy, Site};
 const AFTER_HELP: &str = "\
 Examples:
   owncast-herald proxy-config nginx
-  owncast-herald proxy-config caddy --public-url https://live.example --username streamer --owncast http://127.0.0.1:8080
+  owncast-herald proxy-config caddy --owncast http://10.0.0.7:8080
 
 What is not named is taken from the running agent, or else from agent.toml.";
 

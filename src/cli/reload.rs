@@ -3,6 +3,7 @@
 use super::Outcome;
 use super::files::{Places, unexpected};
 use super::text::{json, line};
+use crate::config::here;
 use crate::control::protocol::{Answer, Ask, ChangedSetting, Reloaded};
 
 pub(super) fn reload(places: &Places, as_json: bool) -> Outcome {
@@ -23,7 +24,7 @@ fn told(reloaded: &Reloaded) -> String {
         text.push_str(&row(change));
     }
     if !reloaded.waiting.is_empty() {
-        text.push_str("To restart: systemctl restart owncast-herald\n");
+        text.push_str(&format!("To restart: {}\n", here().service("restart")));
     }
     text
 }

@@ -52,12 +52,18 @@ pub struct Args {
 
 pub(super) fn run(places: &Places, args: Args) -> Outcome {
     let log = log::init_early(Surroundings::detect(env("JOURNAL_STREAM").as_deref())).ok();
+    if args.owncast.is_none() {
+        places.settle();
+    }
     let file = match &args.owncast {
         Some(_) => places.config.clone(),
         None => Some(places.config_file().ok_or_else(|| nothing_to_run(&places.config_path()))?),
     };
     let overrides = Overrides { owncast_url: args.owncast, store_path: args.store };
     let config = Config::load(file.as_deref(), overrides.clone(), &places.env())?;
+    // An agent that no file tells of is found by its socket.
+    let socket = Some(&config.listen.admin_socket).filter(|socket| !places.lead_to(socket));
+    Places { socket: socket.cloned(), ..places.clone() }.settle();
     if let Some(log) = &log {
         log.apply(&config.log).map_err(|error| Failure::of_configuration(error.to_string()))?;
     }
@@ -111,7 +117,9 @@ fn roots_password(config: &Config, file: Option<&Path>, owner: Owner) -> Result<
             }
         }
         AdminPassword::Known { secret, origin: Origin::Credential, .. } => Ok(Some(secret.clone())),
-        AdminPassword::Unusable { .. } | AdminPassword::Empty { .. } => password.get().cloned().map(Some),
+        AdminPassword::Unusable { .. } | AdminPassword::Empty { .. } | AdminPassword::Stale { .. } => {
+            password.get().cloned().map(Some)
+        }
         AdminPassword::Known { .. } | AdminPassword::Missing => Ok(None),
     }
 }

@@ -15,7 +15,7 @@ use super::outcome::remark;
 use super::{Failure, Outcome, doctor};
 use crate::agent::board::Way;
 use crate::config::value::{UserName, from_argument};
-use crate::config::{HttpUrl, PASSWORD_VARIABLE, Secret};
+use crate::config::{HttpUrl, PASSWORD_VARIABLE, Secret, here};
 use crate::control::protocol::{Answer, Ask, IdentityWord, Status};
 use crate::doctor::Level;
 use crate::owncast::{Api, OwncastError};
@@ -27,13 +27,14 @@ use layout::{Layout, SYSTEMCTL};
 const AFTER_HELP: &str = "\
 Examples:
   sudo owncast-herald setup
-  sudo owncast-herald setup --yes --owncast http://127.0.0.1:8080 --admin-password-file /root/owncast-password
+  sudo owncast-herald setup --webhook 172.17.0.1:8586
+  sudo owncast-herald setup --yes --admin-password-file /root/owncast-password
 
-The password is asked for without being shown, or read from a file (`-`: standard input) or from the variable
-OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it
+The password is asked for without being shown, or read from a file (`-`: standard input) or from the variable \
+OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it \
 written already, it changes and restarts nothing, sees that the service runs, and examines everything.
 
-Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a
+Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a \
 proxy that does not know the agent is such a finding. With --no-start doctor's findings do not count.";
 
 /// Where a fresh Owncast listens.
@@ -67,7 +68,8 @@ pub struct Args {
     /// Where the agent listens for the proxy [default: 127.0.0.1:8585, or the next that is free; with --force the one it has]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub public: Option<SocketAddr>,
-    /// Where the agent listens for Owncast's webhook [default: the port behind that]
+    /// Where the agent listens for Owncast's webhook [default: the port behind that]; for an Owncast in a container this
+    /// machine's address in its network
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub webhook: Option<SocketAddr>,
     /// Where the agent listens for probes and metrics [default: the port behind that]
@@ -117,7 +119,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         remark(&format!("Nothing to change: all of this is in {files} already.\n"));
     } else {
         layout.refuse_to_replace(args.force)?;
-        remark(&places.hinted(&plan(&layout, args, &wanted, &found, starts)));
+        remark(&plan(&layout, args, &wanted, &found, starts));
         if !dialogue.agrees("Do this")? {
             return Err(Failure::new("nothing was written"));
         }
@@ -241,6 +243,11 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found, starts: bo
     text.push_str(&format!(
         "  listen on {public} (for the proxy), {webhook} (for Owncast), {metrics} (metrics)\n"
     ));
+    if webhook.ip().is_loopback() {
+        text.push_str(&format!(
+            "    (an Owncast in a container does not reach {webhook}: name this machine's address in its network with --webhook)\n"
+        ));
+    }
     match &layout.unit {
         _ if !starts => {}
         Some(unit) => {
@@ -275,8 +282,9 @@ fn start(layout: &Layout, nothing_new: bool) -> Result<(), Failure> {
             outcome => {
                 let why = outcome.map_or_else(|error| error.to_string(), |status| status.to_string());
                 return Err(Failure::new(format!(
-                    "everything is written, but `systemctl {}` failed ({why}); `journalctl -u {unit}` says why",
-                    arguments.join(" ")
+                    "everything is written, but `systemctl {}` failed ({why}); `{}` says why",
+                    arguments.join(" "),
+                    here().journal()
                 )));
             }
         }
@@ -306,18 +314,20 @@ fn wait(places: &Places, layout: &Layout) {
 
 /// What is left to do, said so that it can be typed.
 fn next(places: &Places, layout: &Layout, starts: bool, to_adopt: bool) -> String {
-    let options = places.arguments().into_iter().map(|option| format!(" {}", option.display()));
-    let program = format!("owncast-herald{}", options.collect::<String>());
     let mut text = String::from("Next:\n");
     if layout.unit.is_none() || !starts {
-        text.push_str(&format!("  start the agent: {program} run\n"));
+        text.push_str(&format!("  start the agent: {}\n", places.typed("run")));
     }
     if to_adopt {
         text.push_str(&format!(
-            "  take over Owncast's key and followers: {program} adopt (it says what it needs); until then the agent waits\n"
+            "  take over Owncast's key and followers: {} (it says what it needs); until then the agent waits\n",
+            places.typed("adopt")
         ));
     }
-    text.push_str(&format!("  tell your proxy: {program} proxy-config nginx (or caddy, apache, traefik)\n"));
-    text.push_str(&format!("  look again: {program} doctor\n"));
+    text.push_str(&format!(
+        "  tell your proxy: {} (or caddy, apache, traefik)\n",
+        places.typed("proxy-config nginx")
+    ));
+    text.push_str(&format!("  look again: {}\n", places.typed("doctor")));
     text
 }

@@ -10,6 +10,7 @@ use super::table::Table;
 use super::text::{ago, counted, json, line, moment, roughly, short, wrapped};
 use super::{Failure, Outcome};
 use crate::agent::board::{Source, Way};
+use crate::config::here;
 use crate::control::protocol::{
     Announcement, Answer, Ask, FanOut, IdentityWord, Reach, SessionStatus, SettingRow, SkippedStream, Status,
 };
@@ -55,13 +56,8 @@ pub(super) fn status(places: &Places, args: &Args, as_json: bool) -> Outcome {
     if args.watch {
         return watch(places, args);
     }
-    let mut status = ask(places)?;
-    let text = if as_json {
-        json(&status)?
-    } else {
-        hint(&mut status, places);
-        told(&status, args.settings, Timestamp::now())
-    };
+    let status = ask(places)?;
+    let text = if as_json { json(&status)? } else { told(&status, args.settings, Timestamp::now()) };
     if status.running {
         return Ok(text);
     }
@@ -77,21 +73,13 @@ fn ask(places: &Places) -> Result<Box<Status>, Failure> {
     }
 }
 
-/// Makes the commands in it name this agent, before lines are broken amid one.
-fn hint(status: &mut Status, places: &Places) {
-    for needed in &mut status.attention {
-        *needed = places.hinted(needed);
-    }
-}
-
 /// Looks again and again. Ends with the first look that fails: an agent that is stopped does not come back unseen.
 fn watch(places: &Places, args: &Args) -> Outcome {
     let mut out = std::io::stdout();
     let draws = out.is_terminal();
     let mut before = String::new();
     loop {
-        let (mut status, now) = (ask(places)?, Timestamp::now());
-        hint(&mut status, places);
+        let (status, now) = (ask(places)?, Timestamp::now());
         let text = if draws {
             let text = told(&status, args.settings, now);
             // To the upper left corner, and what is left over of the look before is wiped: no flicker.
@@ -174,7 +162,7 @@ fn told(status: &Status, all_settings: bool, now: Timestamp) -> String {
     } else {
         let important = |row: &&SettingRow| IMPORTANT.contains(&row.field.as_str());
         text.push_str(&settings(status.settings.iter().filter(important)));
-        text.push_str("Every setting: owncast-herald status --settings\n");
+        text.push_str(&format!("Every setting: {}\n", here().typed("status --settings")));
     }
     text
 }
@@ -331,7 +319,7 @@ fn wishes(status: &Status, now: Timestamp) -> Vec<String> {
     let wishes = &status.wishes;
     let mut told = Vec::new();
     if wishes.restored.is_some() {
-        told.push("nothing is sent or announced before owncast-herald resume --restored".to_owned());
+        told.push(format!("nothing is sent or announced before {}", here().typed("resume --restored")));
     }
     if wishes.now {
         told.push("the stream that runs is announced at once".to_owned());

@@ -1,7 +1,6 @@
 //! Text for a terminal. Names come from strangers: they must not move the cursor, forge lines or turn the reading
 //! direction.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -104,16 +103,6 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// An argument as a shell takes it: in quotes if it needs them.
-pub(super) fn quoted(argument: &OsStr) -> String {
-    let text = argument.display().to_string();
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@+%".contains(letter);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text,
-        false => format!("'{}'", inert(&text).replace('\'', r"'\''")),
-    }
-}
-
 /// A number with its noun: "1 follower", "2 followers".
 pub(super) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
@@ -149,18 +138,6 @@ mod tests {
         assert!(text.starts_with("2033-05-1") && text.ends_with(" (in 2 hours)"), "{text}");
         let text = moment(Timestamp::from_second(2_000_000_000 - 3600).unwrap(), now);
         assert!(text.ends_with(" (1 hour ago)"), "{text}");
-    }
-
-    #[test]
-    fn an_argument_is_quoted_where_a_shell_would_take_it_apart() {
-        for (argument, want) in [
-            ("/var/lib/owncast", "/var/lib/owncast"),
-            ("/srv/my stream", "'/srv/my stream'"),
-            ("it's;$(x)", r"'it'\''s;$(x)'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(OsStr::new(argument)), want);
-        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod instance;
 pub mod keyfile;
 mod load;
 mod locate;
+mod places;
 pub mod reload;
 mod secret;
 mod settings;
@@ -28,6 +29,7 @@ pub use choice::{
 pub use error::ConfigError;
 pub use instance::{Instance, NotAnInstance};
 pub use load::{Env, Overrides};
+pub use places::{Places, here, quoted};
 pub use secret::{AdminPassword, HANDED_PASSWORD, PASSWORD_CREDENTIAL, PASSWORD_VARIABLE, password_beside};
 pub use settings::{Changed, Origin, Setting, diff};
 pub use value::{HttpUrl, LogLevel};
@@ -41,7 +43,8 @@ pub const SERVICE_SOCKET: &str = "/run/owncast-herald/admin.sock";
 /// How `run` is begun once with such a wish, also where a service runs it otherwise.
 pub fn run_once(options: &str, until: &str) -> String {
     format!(
-        "'owncast-herald run {options}' (beside a service: stop that, run this once with sudo until its log says \"{until}\", end it with Ctrl-C, and start the service)"
+        "'{}' (beside a service: stop that, run this once with sudo until its log says \"{until}\", end it with Ctrl-C, and start the service)",
+        here().typed(&format!("run {options}"))
     )
 }
 

@@ -1,10 +1,13 @@
 //! Text that must not be seen, and where Owncast's admin password comes from.
 
 use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::file::OwncastSpec;
+use super::places::here;
 use super::settings::Origin;
 use super::value::FromText;
 use crate::model::Secret;
@@ -47,6 +50,11 @@ pub enum AdminPassword {
         /// The file that should hold it.
         path: PathBuf,
     },
+    /// Its file holds something by now, and what systemd handed over at the start is what it held then: nothing.
+    Stale {
+        /// The file that should hold it.
+        path: PathBuf,
+    },
     /// A file was named that cannot be used.
     Unusable {
         /// The file that should hold it.
@@ -82,8 +90,8 @@ impl AdminPassword {
             env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(PASSWORD_CREDENTIAL));
         let blank = match credential {
             Some(path) if holds_something(&path) => return Self::from_file(path, Origin::Credential),
-            Some(path) => path.exists(),
-            None => false,
+            Some(path) => std::fs::metadata(path).ok(),
+            None => None,
         };
         if let Some(path) = &spec.admin_password_file {
             return Self::from_file(path.0.clone(), Origin::PasswordFile);
@@ -94,11 +102,12 @@ impl AdminPassword {
         if let Some(secret) = &spec.admin_password {
             return Self::Known { secret: secret.clone(), origin: Origin::File, file: None };
         }
-        match config.map(password_beside).filter(|path| path.symlink_metadata().is_ok()) {
-            // The credential is what was in this file, which this user may not read.
-            Some(path) if blank => Self::Empty { path },
-            Some(path) => Self::from_file(path, Origin::PasswordFile),
-            None => Self::Missing,
+        match (config.map(password_beside).filter(|path| path.symlink_metadata().is_ok()), blank) {
+            // The credential is what was in this file at the start. What is in it now this user may not read.
+            (Some(path), Some(blank)) if was_filled_in(&path, &blank) => Self::Stale { path },
+            (Some(path), Some(_)) => Self::Empty { path },
+            (Some(path), None) => Self::from_file(path, Origin::PasswordFile),
+            (None, _) => Self::Missing,
         }
     }
 
@@ -127,18 +136,27 @@ impl AdminPassword {
                 .field("owncast.admin-password-file")
                 .allowed(format!(
                     "one of: the systemd credential \"{PASSWORD_CREDENTIAL}\", which the packages' service takes from \
-                     /etc/owncast-herald/admin-password (of root, mode 0600); admin-password-file under [owncast]; \
-                     the environment variable {PASSWORD_VARIABLE}; admin-password under [owncast]"
+                     {} (of root, mode 0600); admin-password-file under [owncast]; the environment variable \
+                     {PASSWORD_VARIABLE}; admin-password under [owncast]",
+                    here().password_file().display()
                 ))),
             Self::Empty { path } => {
                 let path = path.display();
                 Err(ConfigError::new(format!("{path} is empty, and Owncast's admin password should be in it"))
                     .field("owncast.admin-password-file")
-                    .allowed(
-                        "the password on one line: write it there, or let owncast-herald setup --force ask for it, which \
-                         keeps every other setting; then restart the service",
-                    ))
+                    .allowed(format!(
+                        "the password on one line: write it there, or let {} ask for it, which keeps every other setting; then \
+                         restart the service ({})",
+                        here().typed("setup --force"),
+                        here().service("restart")
+                    )))
             }
+            Self::Stale { path } => Err(ConfigError::new(format!(
+                "{} was filled in after this service has started, and systemd hands the password over at a start only",
+                path.display()
+            ))
+            .field("owncast.admin-password-file")
+            .allowed(format!("a restart of the service: {}", here().service("restart")))),
             Self::Unusable { path, reason } => Err(ConfigError::new(format!(
                 "Owncast's admin password cannot be read from {}: {reason}",
                 path.display()
@@ -147,6 +165,15 @@ impl AdminPassword {
             .allowed("a file that this user may read (try sudo), holding the password on one line")),
         }
     }
+}
+
+/// Whether more than an empty line is in a file that this user may not read, and it has changed since the credential was
+/// made. Its own time of change may be that of a copy.
+fn was_filled_in(file: &Path, credential: &Metadata) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| {
+        let changed = (found.ctime(), found.ctime_nsec());
+        found.len() > "\r\n".len() as u64 && changed >= (credential.mtime(), credential.mtime_nsec())
+    })
 }
 
 /// Where the units take the credential from: beside the configuration of each agent.
@@ -169,6 +196,8 @@ fn holds_something(credential: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn spec(text: &str) -> OwncastSpec {
@@ -267,6 +296,32 @@ mod tests {
         std::fs::remove_file(&of_service).unwrap();
         let found = AdminPassword::resolve(&spec(""), Some(&config), &credentials);
         assert_eq!(found, AdminPassword::Missing, "the unit's own blank line stands for no file");
+    }
+
+    #[test]
+    fn a_file_that_was_filled_in_since_the_start_is_not_told_as_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("radio.toml");
+        let credential = std::fs::File::create(folder.path().join(PASSWORD_CREDENTIAL)).unwrap();
+        (&credential).write_all(b"\n").unwrap();
+        std::fs::write(folder.path().join("radio.admin-password"), "of now\n").unwrap();
+        let credentials = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(folder.path().display().to_string()),
+            _ => None,
+        };
+        let found = AdminPassword::resolve(&spec(""), Some(&config), &credentials);
+        let message = found.get().unwrap_err().to_string();
+        assert!(!message.contains("empty"), "{message}");
+        for part in ["radio.admin-password was filled in after", "systemctl restart"] {
+            assert!(message.contains(part), "{part} is not in {message}");
+        }
+        let with_another = spec("admin-password = \"of the file\"");
+        let found = AdminPassword::resolve(&with_another, Some(&config), &credentials);
+        assert_eq!(found.get().unwrap().expose(), "of the file");
+        // Nobody has touched it since: what is in it are empty lines.
+        credential.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(3600)).unwrap();
+        let found = AdminPassword::resolve(&spec(""), Some(&config), &credentials);
+        assert!(matches!(found, AdminPassword::Empty { .. }), "{found:?}");
     }
 
     #[test]

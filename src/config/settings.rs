@@ -127,6 +127,7 @@ pub(super) const FIELDS: &[Field] = &[
         AdminPassword::Known { origin: Origin::File, .. } | AdminPassword::Missing => None,
         AdminPassword::Known { .. } => Some("(set)".to_owned()),
         AdminPassword::Empty { path } => Some(format!("{} (is empty)", path.display())),
+        AdminPassword::Stale { path } => Some(format!("{} (not handed over yet)", path.display())),
         AdminPassword::Unusable { path, .. } => Some(format!("{} (cannot be used)", path.display())),
     }),
     live("owncast.admin-password", |c| match &c.owncast.admin_password {

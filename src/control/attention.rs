@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::protocol::KeyChange;
 use crate::agent::board::{Board, Way, clock_words};
 use crate::agent::effective::{Effective, IdentityState};
+use crate::config::here;
 use crate::config::reload::OnDisk;
 use crate::store::Room;
 
@@ -20,30 +21,33 @@ pub(super) fn first_of_all(
 ) -> Vec<String> {
     let mut first = Vec::new();
     if !running {
-        first.push(
-            "no agent is running; this is what its store knows. Start it: systemctl start owncast-herald"
-                .to_owned(),
-        );
+        first.push(format!(
+            "no agent is running; this is what its store knows. Start it: {}",
+            here().service("start")
+        ));
     }
     if let Some(since) = restored {
         let days = now.duration_since(since).as_hours() / 24;
         let when = if days < 1 { String::new() } else { format!(" ({days} days ago)") };
         first.push(format!(
             "everything here was restored from a backup{when}, and nothing is sent or announced. Is the old machine \
-             stopped? Then: owncast-herald resume --restored"
+             stopped? Then: {}",
+            here().typed("resume --restored")
         ));
     }
     first.extend(key.map(|key| {
         let how = match key {
             KeyChange::Untold => {
-                "followers' servers are to be told of the new one: the agent must be restarted if it was not, and run for a minute"
+                "followers' servers are to be told of the new one: the agent must be restarted if it was not, and run for a minute".to_owned()
             }
-            KeyChange::Telling => {
-                "followers' servers are told of the new one; those that are away are tried for days (owncast-herald deliveries)"
-            }
-            KeyChange::Told => {
-                "followers' servers know the new one. Now: owncast-herald key rotate --finish, and restart"
-            }
+            KeyChange::Telling => format!(
+                "followers' servers are told of the new one; those that are away are tried for days ({})",
+                here().typed("deliveries")
+            ),
+            KeyChange::Told => format!(
+                "followers' servers know the new one. Now: {}, and restart",
+                here().typed("key rotate --finish")
+            ),
         };
         format!("a change of the actor's key is under way: {how}")
     }));
@@ -72,8 +76,11 @@ pub(super) fn attention(
     }
     for change in &on_disk.waiting {
         needed.push(format!(
-            "{} is {} until a restart, which makes it {} (systemctl restart owncast-herald)",
-            change.field, change.from, change.to
+            "{} is {} until a restart, which makes it {} ({})",
+            change.field,
+            change.from,
+            change.to,
+            here().service("restart")
         ));
     }
     needed.extend(effective.attention());
@@ -90,13 +97,15 @@ pub(super) fn attention(
     if pending > 0 {
         let (wait, follower) = if pending == 1 { ("waits", "follower") } else { ("wait", "followers") };
         needed.push(format!(
-            "{pending} {follower} {wait} for your approval: owncast-herald followers list --state pending"
+            "{pending} {follower} {wait} for your approval: {}",
+            here().typed("followers list --state pending")
         ));
     }
     if reports > 0 {
         let (waits, report) = if reports == 1 { ("waits", "report") } else { ("wait", "reports") };
         needed.push(format!(
-            "{reports} {report} from other servers {waits} to be read: owncast-herald reports list"
+            "{reports} {report} from other servers {waits} to be read: {}",
+            here().typed("reports list")
         ));
     }
     // The same fault may be known in two places.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::protocol::{self, Answer, Ask, LONGEST_ANSWER, LineError, Refusal, RefusalCode};
+use crate::config::here;
 
 /// Longer than the agent takes to give up on a request.
 const PATIENCE: Duration = Duration::from_secs(70);
@@ -26,9 +27,10 @@ pub struct Tried {
 pub enum ClientError {
     /// Nobody listens anywhere.
     #[error(
-        "no agent is running here; nobody answers on\n{}\nStart it (systemctl start owncast-herald), or name its socket \
-         with --socket PATH if it is elsewhere",
-        Lines(tried)
+        "no agent is running here; nobody answers on\n{}\nStart it ({}), or name its socket with --socket PATH if it is \
+         elsewhere",
+        Lines(tried),
+        here().service("start")
     )]
     NoAgent {
         /// Where it was looked for.
@@ -43,7 +45,7 @@ pub enum ClientError {
         whose: Option<Whose>,
     },
     /// The agent went away, or is stuck.
-    #[error("the agent on {} gave no answer: {cause}; look into its log (journalctl -u owncast-herald)", path.display())]
+    #[error("the agent on {} gave no answer: {cause}; look into its log ({})", path.display(), here().journal())]
     Lost {
         /// The socket.
         path: PathBuf,
@@ -52,9 +54,9 @@ pub enum ClientError {
     },
     /// Another release answers.
     #[error(
-        "the agent on {} is of another release ({error}); restart it (systemctl restart owncast-herald), or use its own \
-         owncast-herald program",
-        path.display()
+        "the agent on {} is of another release ({error}); restart it ({}), or use its own owncast-herald program",
+        path.display(),
+        here().service("restart")
     )]
     OtherRelease {
         /// The socket.

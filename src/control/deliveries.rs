@@ -13,6 +13,7 @@ use super::protocol::{
     HostState, LARGEST_REPORT, Refusal, RefusalCode,
 };
 use crate::agent::effective::Effective;
+use crate::config::here;
 use crate::decide::{delivered, hosts};
 use crate::model::View;
 use crate::model::delivery::{
@@ -33,7 +34,8 @@ pub(super) fn activity_of(view: &dyn View, named: &str) -> Result<Outgoing, Refu
         .find_map(|part| Ulid::from_string(part).ok().filter(|id| id.to_string().eq_ignore_ascii_case(part)));
     let Some(id) = id else {
         let message = format!(
-            "{written:?} names no activity; give an id that owncast-herald deliveries shows, or the address of a post"
+            "{written:?} names no activity; give an id that {} shows, or the address of a post",
+            here().typed("deliveries")
         );
         return Err(Refusal { code: RefusalCode::Unreadable, message });
     };
@@ -41,8 +43,8 @@ pub(super) fn activity_of(view: &dyn View, named: &str) -> Result<Outgoing, Refu
     view.get(&id.to_bytes()).or_else(of_post).ok_or_else(|| Refusal {
         code: RefusalCode::Unknown,
         message: format!(
-            "no activity {id} is known (any more); owncast-herald deliveries lists those that are, and what is over is \
-             forgotten after a week"
+            "no activity {id} is known (any more); {} lists those that are, and what is over is forgotten after a week",
+            here().typed("deliveries")
         ),
     })
 }

@@ -1,6 +1,7 @@
 //! Whom and what an operator means: an actor id, a page, a handle, a domain.
 
 use super::protocol::{Refusal, RefusalCode};
+use crate::config::here;
 use crate::decide::blocks;
 use crate::model::View;
 use crate::model::block::BlockTarget;
@@ -12,7 +13,7 @@ const LISTED: usize = 10;
 
 /// Nobody of that name.
 pub(super) fn unknown(who: &str) -> Refusal {
-    let message = format!("{who} does not follow; owncast-herald followers list shows who does");
+    let message = format!("{who} does not follow; {} shows who does", here().typed("followers list"));
     Refusal { code: RefusalCode::Unknown, message }
 }
 

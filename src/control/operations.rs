@@ -12,6 +12,7 @@ use super::protocol::{
 };
 use super::{Control, adopt, deliveries, names, offline, preview, redeliver, status, wishes};
 use crate::agent::effective::IdentityState;
+use crate::config::here;
 use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
 use crate::decide::{Moment, blocks, hosts, refusals, reports};
@@ -38,8 +39,7 @@ pub async fn answer(control: &Control, ask: Ask) -> Answer {
 
 async fn carry_out(control: &Control, ask: Ask, now: Timestamp) -> Result<Answer, Refusal> {
     if !control.running && offline::needs_agent(&ask) {
-        let message =
-            "only a running agent can do this; start it (systemctl start owncast-herald)".to_owned();
+        let message = format!("only a running agent can do this; start it ({})", here().service("start"));
         return Err(Refusal { code: RefusalCode::NotRunning, message });
     }
     Ok(match ask {
@@ -206,7 +206,8 @@ async fn judged(control: &Control, who: String, verdict: Verdict, now: Timestamp
         Err(NotAnswered::Unknown) => return Err(names::unknown(&actor)),
         Err(NotAnswered::Blocked) => {
             let message = format!(
-                "{actor} is set aside by a block; lift the block first: owncast-herald block list shows them all"
+                "{actor} is set aside by a block; lift the block first: {} shows them all",
+                here().typed("block list")
             );
             return Err(Refusal { code: RefusalCode::NotOurs, message });
         }
@@ -261,7 +262,7 @@ async fn unblock(control: &Control, what: String, now: Timestamp) -> Result<Unbl
         }),
         (None, false) => Err(Refusal {
             code: RefusalCode::Unknown,
-            message: format!("{target} is not blocked; owncast-herald block list shows what is"),
+            message: format!("{target} is not blocked; {} shows what is", here().typed("block list")),
         }),
     }
 }

@@ -8,6 +8,7 @@ use ulid::Ulid;
 use super::Control;
 use super::protocol::{Held, Refusal, RefusalCode, Running, SkippedStream, Wish, WishList, Wished};
 use crate::agent::effective::{Effective, IdentityState};
+use crate::config::here;
 use crate::config::value::{FromText, POST_TEXT_LIMIT, PostText};
 use crate::decide::wishes::{Hold, NotNow};
 use crate::decide::{Rules, stream, wishes};
@@ -126,9 +127,8 @@ fn checked(text: String) -> Result<String, Refusal> {
     let text = text.replace("\r\n", "\n");
     let length = text.chars().count();
     if text.trim().is_empty() {
-        let message =
-            "the text is empty; to go back to the configured one: owncast-herald go-live message --clear";
-        return Err(refuse(message.to_owned()));
+        let clear = here().typed("go-live message --clear");
+        return Err(refuse(format!("the text is empty; to go back to the configured one: {clear}")));
     }
     if length > POST_TEXT_LIMIT {
         return Err(refuse(format!(
@@ -149,18 +149,22 @@ fn checked(text: String) -> Result<String, Refusal> {
 fn not_now(control: &Control, reason: NotNow) -> Refusal {
     let message = match reason {
         NotNow::NoStream => {
-            "no stream is running that could be announced; the next one is announced by itself. \
-             owncast-herald status shows what the agent sees of Owncast"
-                .to_owned()
+            format!(
+                "no stream is running that could be announced; the next one is announced by itself. {} shows what the \
+                 agent sees of Owncast",
+                here().typed("status")
+            )
         }
         NotNow::Announced(post) => {
             let address = control.effective.borrow().addresses().map(|ours| ours.note(post));
             format!("the stream that runs is announced already: {}", address.unwrap_or_default())
         }
         NotNow::Restored(_) => {
-            "everything here was restored from a backup, and nothing is sent or announced. Is the old machine stopped? Then: \
-             owncast-herald resume --restored"
-                .to_owned()
+            format!(
+                "everything here was restored from a backup, and nothing is sent or announced. Is the old machine stopped? \
+                 Then: {}",
+                here().typed("resume --restored")
+            )
         }
     };
     Refusal { code: RefusalCode::NothingToDo, message }

@@ -2,10 +2,8 @@
 
 use super::{Agent, Code, Finding, Level, Patient};
 use crate::agent::board::{Source, Way};
+use crate::config::here;
 use crate::control::protocol::{IdentityWord, Status};
-
-const START: &str =
-    "start it (systemctl start owncast-herald) and look into its log (journalctl -u owncast-herald)";
 
 /// While it may still be the old machine's.
 pub(super) const MADE_LATER: &str = "left as it is in Owncast until resume --restored";
@@ -15,7 +13,9 @@ pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
     match &patient.agent {
         Agent::Runs(status) => of_status(status),
         Agent::Stopped => {
-            let mut findings = vec![Finding::red(Code::Agent, "no agent runs", START)];
+            let (start, journal) = (here().service("start"), here().journal());
+            let cure = format!("start it ({start}) and look into its log ({journal})");
+            let mut findings = vec![Finding::red(Code::Agent, "no agent runs", cure)];
             findings.extend(
                 [Code::Identity, Code::Held, Code::Webhook, Code::Websocket, Code::Followers]
                     .map(|code| Finding::unchecked(code, "only a running agent knows")),
@@ -55,7 +55,7 @@ fn release(status: &Status) -> Finding {
     Finding::yellow(
         Code::Agent,
         format!("agent {} runs, and {OURS} is installed", status.version),
-        "restart it (systemctl restart owncast-herald)",
+        format!("restart it ({})", here().service("restart")),
     )
 }
 
@@ -65,7 +65,10 @@ pub(super) fn held(held: bool) -> Finding {
         return Finding::yellow(
             Code::Held,
             "everything here was restored from a backup",
-            "nothing is sent or announced before: owncast-herald resume --restored. Is the old machine stopped?",
+            format!(
+                "nothing is sent or announced before: {}. Is the old machine stopped?",
+                here().typed("resume --restored")
+            ),
         );
     }
     Finding::green(Code::Held, "no backup was restored that waits to be let loose")
@@ -103,7 +106,10 @@ fn way(code: Code, what: &str, source: &Source, broken: Level) -> Finding {
 
 fn followers(status: &Status) -> Finding {
     let hosts = &status.deliveries.hosts;
-    let cure = "owncast-herald deliveries --failed names them and why; what is dead for good is left alone by itself";
+    let cure = format!(
+        "{} names them and why; what is dead for good is left alone by itself",
+        here().typed("deliveries --failed")
+    );
     let total = status.followers.approved;
     match (hosts.shut, hosts.parked) {
         (0, 0) => Finding::green(

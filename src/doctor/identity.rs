@@ -3,14 +3,15 @@
 use serde_json::Value;
 
 use super::ask::Seen;
-use super::paths::PROXY_CURE;
+use super::paths::proxy_cure;
 use super::{Code, Finding};
+use crate::config::here;
 use crate::model::Addresses;
 
 /// WebFinger leads from the handle to the actor.
 pub(super) fn webfinger(seen: &Seen, ours: &Addresses) -> Finding {
     let (handle, actor) = (ours.handle(), ours.actor());
-    let red = |text: String| Finding::red(Code::Webfinger, text, PROXY_CURE);
+    let red = |text: String| Finding::red(Code::Webfinger, text, proxy_cure());
     let Some(document) = seen.json().filter(|_| seen.status == 200) else {
         return red(format!("@{handle} is not found: WebFinger answers {}", seen.status));
     };
@@ -72,7 +73,7 @@ pub(super) fn actor(seen: &Seen, ours: &Addresses, keys: &Keys) -> Finding {
             format!(
                 "{id} shows the key that the agent has started with, and another one is in the key file by now: other servers will refuse what is signed with that"
             ),
-            "put the right one back (owncast-herald key import FILE), then restart the agent",
+            &format!("put the right one back ({}), then restart the agent", here().typed("key import FILE")),
         ),
         () if keys.file.is_none() && is(&keys.agent) => {
             green("the key that the agent shows; the key file was not seen")

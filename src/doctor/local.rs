@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use super::{Agent, Code, Finding, Level, Patient};
-use crate::config::Config;
 use crate::config::keyfile::{self, KeyFileError};
+use crate::config::{Config, here};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -35,7 +35,7 @@ fn configuration(patient: &Patient) -> Finding {
         None => Finding::red(
             Code::Config,
             "there is no configuration",
-            "owncast-herald setup makes one; or name it with --config FILE",
+            format!("{} makes one; or name it with --config FILE", here().typed("setup")),
         ),
         Some(Err(error)) => Finding::told(Code::Config, Level::Red, error.one_line()),
         Some(Ok(config)) => {
@@ -55,7 +55,10 @@ fn key_file(path: &Path, settled: bool) -> Finding {
         Err(KeyFileError::Missing { .. }) if settled => Finding::red(
             Code::KeyFile,
             format!("the agent runs with a key that is no longer in {}", path.display()),
-            "put your copy of it back (owncast-herald key import FILE) before the agent is restarted: without it all followers are lost",
+            format!(
+                "put your copy of it back ({}) before the agent is restarted: without it all followers are lost",
+                here().typed("key import FILE")
+            ),
         ),
         Err(KeyFileError::Missing { .. }) => Finding::unchecked(
             Code::KeyFile,
@@ -79,7 +82,7 @@ fn store(folder: &Path) -> Finding {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::yellow(
             Code::Store,
             format!("{shown} is not there yet"),
-            "the service makes it when it starts (systemctl start owncast-herald)",
+            format!("the service makes it when it starts ({})", here().service("start")),
         ),
         Err(error) => {
             Finding::unchecked(Code::Store, format!("{shown} cannot be seen by this user: {error}"))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Code, Finding, Level, Patient, address};
 use crate::agent::board::Way;
-use crate::config::{Config, Secret};
+use crate::config::{Config, Secret, here};
 use crate::owncast::provision::{SCOPES, TOKEN_NAME};
 use crate::owncast::types::{ServerConfig, Token};
 use crate::owncast::{Api, OwncastError};
@@ -124,9 +124,10 @@ fn unknown_password(patient: &Patient, config: &Config) -> Finding {
                 format!("{file} cannot be read by this user; ask with sudo"),
             ),
             (Err(error), None) => Finding {
-                cure: Some(
-                    "owncast-herald setup asks for it and keeps it where the service finds it".to_owned(),
-                ),
+                cure: Some(format!(
+                    "{} asks for it and keeps it where the service finds it",
+                    here().typed("setup --force")
+                )),
                 ..Finding::red(Code::Password, error.one_line(), "")
             },
             (Ok(_), None) => Finding::unchecked(Code::Password, "not asked"),
@@ -194,7 +195,7 @@ fn rival(rival: Rival<'_>) -> [Finding; 2] {
         (true, true) => Finding::yellow(
             Code::OwnPosts,
             "Owncast's go-live message is not empty; the agent takes it over when it starts",
-            "start the agent (systemctl start owncast-herald)",
+            format!("start the agent ({})", here().service("start")),
         ),
         (true, false) => Finding::red(
             Code::OwnPosts,
@@ -209,7 +210,10 @@ fn rival(rival: Rival<'_>) -> [Finding; 2] {
                 "Owncast's federation is on and has {} followers of its own: it goes on telling them of a changed profile and posts typed in its admin pages",
                 rival.followers
             ),
-            "move them here (owncast-herald adopt), then switch Owncast's federation off (Configuration, Social) or empty its list",
+            format!(
+                "move them here ({}), then switch Owncast's federation off (Configuration, Social) or empty its list",
+                here().typed("adopt")
+            ),
         )
     } else {
         Finding::green(Code::OwnFollowers, "Owncast itself tells nobody anything")

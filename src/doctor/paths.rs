@@ -4,6 +4,7 @@ use http::Method;
 
 use super::ask::{Question, Seen};
 use super::{Code, Finding};
+use crate::config::here;
 use crate::model::Addresses;
 use crate::net::NetError;
 use crate::serve::public::HELD;
@@ -15,8 +16,12 @@ const JRD: &str = "application/jrd+json, application/json";
 const ANY: &str = "*/*";
 
 /// How the lines for the proxy are had.
-pub(super) const PROXY_CURE: &str =
-    "owncast-herald proxy-config nginx (or caddy, apache, traefik) prints the lines for your proxy";
+pub(super) fn proxy_cure() -> String {
+    format!(
+        "{} (or caddy, apache, traefik) prints the lines for your proxy",
+        here().typed("proxy-config nginx")
+    )
+}
 
 /// An address of ours, and what is asked there.
 #[derive(Clone, Debug)]
@@ -153,7 +158,7 @@ pub(super) fn judge(
     let at = format!("{} ({family})", place.name);
     let seen = match through {
         Ok(seen) => seen,
-        Err(error) => return Finding::red(Code::Path, format!("{at}: {error}"), PROXY_CURE),
+        Err(error) => return Finding::red(Code::Path, format!("{at}: {error}"), proxy_cure()),
     };
     let red = |text: String, cure: &str| Finding::red(Code::Path, format!("{at}: {text}"), cure);
     let found = who(seen);
@@ -179,8 +184,8 @@ pub(super) fn judge(
             "an agent answers otherwise than this one does: another one, or a cache in between".into(),
             "point the proxy to this one's [listen] public, and let no cache keep these paths",
         ),
-        Who::OwncastOff => red("Owncast answers (405, its own federation is off): the proxy does not send this path to the agent".into(), PROXY_CURE),
-        Who::Owncast => red("Owncast answers: the proxy does not send this path to the agent".into(), PROXY_CURE),
+        Who::OwncastOff => red("Owncast answers (405, its own federation is off): the proxy does not send this path to the agent".into(), &proxy_cure()),
+        Who::Owncast => red("Owncast answers: the proxy does not send this path to the agent".into(), &proxy_cure()),
         Who::Challenge => red(
             "a page that wants a human stands in between; other servers never get past it".into(),
             "exempt the paths of the fediverse from it (Cloudflare: a rule that skips challenges and bot fighting for them)",
@@ -188,7 +193,7 @@ pub(super) fn judge(
         Who::Unreached if direct.is_none() => Finding::yellow(
             Code::Path,
             format!("{at}: the proxy sends it to somebody who does not answer ({}), as it would while no agent runs", seen.status),
-            "start the agent (systemctl start owncast-herald) and ask again",
+            format!("start the agent ({}) and ask again", here().service("start")),
         ),
         Who::Unreached => red(
             format!("the proxy does not reach the agent ({})", seen.status),
@@ -206,10 +211,10 @@ pub(super) fn judge(
             format!("is sent on to {:?} ({})", shorten(&to), seen.status),
             "let the proxy hand these paths to the agent as they are: signed requests are not sent on",
         ),
-        Who::Page => red(format!("a page for people answers ({}{})", seen.status, title(seen)), PROXY_CURE),
+        Who::Page => red(format!("a page for people answers ({}{})", seen.status, title(seen)), &proxy_cure()),
         Who::Other => red(
             format!("somebody else answers ({}, {:?})", seen.status, shorten(seen.header("content-type"))),
-            PROXY_CURE,
+            &proxy_cure(),
         ),
     }
 }

@@ -13,7 +13,7 @@ use super::identity::Keys;
 use super::paths::{self, ACTIVITY, Place};
 use super::{Code, Finding, Patient, Wanted, address, identity};
 use crate::activitypub::signature::PrivateKey;
-use crate::config::{Config, keyfile};
+use crate::config::{Config, here, keyfile};
 use crate::model::Addresses;
 use crate::net::NetError;
 
@@ -204,9 +204,14 @@ async fn page(entrance: &Entrance, ours: &Addresses, family: &str) -> [Finding; 
         Ok(seen) => Finding::red(
             Code::Page,
             format!("/api/status ({family}) is not answered by Owncast ({})", seen.status),
-            "send the agent its own paths only, and everything else to Owncast; owncast-herald proxy-config prints how",
+            format!(
+                "send the agent its own paths only, and everything else to Owncast; {} prints how",
+                here().typed("proxy-config nginx")
+            ),
         ),
-        Err(error) => Finding::red(Code::Page, format!("/api/status ({family}): {error}"), paths::PROXY_CURE),
+        Err(error) => {
+            Finding::red(Code::Page, format!("/api/status ({family}): {error}"), paths::proxy_cure())
+        }
     };
     let link = ask("/").await.is_ok_and(|seen| {
         let link = seen.header("link");
@@ -220,7 +225,7 @@ async fn page(entrance: &Entrance, ours: &Addresses, family: &str) -> [Finding; 
             format!(
                 "the page ({family}) does not name its actor: its address, pasted into a search, finds nothing"
             ),
-            "let the proxy add the `Link` header that owncast-herald proxy-config prints",
+            format!("let the proxy add the `Link` header that {} prints", here().typed("proxy-config nginx")),
         )
     };
     [status, link]

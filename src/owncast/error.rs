@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::config::here;
+
 /// A failed conversation with Owncast. Variants differ by what mends them; texts are for the operator and
 /// never hold a password, a token, a query or a webhook path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +30,8 @@ pub enum OwncastError {
     },
     /// HTTP 401 on an admin call.
     #[error(
-        "Owncast at {url} refuses the admin password; set the current one in `admin-password-file`, the credential `owncast-admin-password` or OWNCAST_ADMIN_PASSWORD, then run `owncast-herald reload` (after a new credential or variable: restart)"
+        "Owncast at {url} refuses the admin password; set the current one in `admin-password-file`, the credential `owncast-admin-password` or OWNCAST_ADMIN_PASSWORD, then run `{}` (after a new credential or variable: restart)",
+        here().typed("reload")
     )]
     WrongPassword {
         /// Where, without credentials and query.

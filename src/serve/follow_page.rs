@@ -20,6 +20,10 @@ use crate::model::origin::{Origin, RemotePolicy, parse_remote};
 const SUBSCRIBE: &str = "http://ostatus.org/schema/1.0/subscribe";
 /// What a browser says of the page that makes a request (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What the page that holds the form tells browsers to say of it. Without it one that has been told otherwise by a proxy
+/// (`Referrer-Policy: no-referrer`) sends the form with `Origin: null`, as another site's page could. It stands in the page,
+/// since of several headers the last counts, which may be the proxy's, and the page's own word counts after all of them.
+const REFERRER: &str = "<meta name=\"referrer\" content=\"same-origin\">";
 /// What a form is.
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -162,7 +166,7 @@ fn page(settled: &Settled, typed: &str, problem: Option<&str>) -> String {
     let problem = problem.map(|text| format!("<p class=\"problem\" role=\"alert\">{}</p>", escape(text)));
     format!(
         "<!doctype html>\n<html lang=\"{LANGUAGE}\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Follow {name}</title><style>{STYLE}</style>\
+         <meta name=\"viewport\" content=\"width=device-width\">{REFERRER}<title>Follow {name}</title><style>{STYLE}</style>\
          </head><body><main><h1>Follow {name}</h1>{problem}\
          <form method=\"post\"><label for=\"account\">Your fediverse address</label>\
          <input id=\"account\" name=\"account\" placeholder=\"you@server\" value=\"{typed}\" \

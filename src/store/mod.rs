@@ -64,8 +64,8 @@ pub enum StoreError {
     },
     /// An import was broken off.
     #[error(
-        "an import into {folder} was broken off half way; do it again: owncast-herald import --replace FILE. What was there \
-         before is kept in that folder"
+        "an import into {folder} was broken off half way; do it again: {}. What was there before is kept in that folder",
+        crate::config::here().typed("import --replace FILE")
     )]
     HalfImported {
         /// The store's folder.

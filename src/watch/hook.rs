@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use url::{Host, Url};
 
 use super::memory::Memory;
 use super::pace::{Series, Step, Tick, webhook_again};
@@ -92,6 +93,22 @@ impl Hook {
     }
 }
 
+/// What to do where Owncast does not reach this address.
+fn reachable(base: &str) -> &'static str {
+    let host = Url::parse(base).ok().and_then(|base| match base.host()? {
+        Host::Ipv4(host) => Some(host.is_loopback()),
+        Host::Ipv6(host) => Some(host.is_loopback()),
+        Host::Domain(host) => Some(host == "localhost"),
+    });
+    match host {
+        // A container's own.
+        Some(true) => {
+            "That is an address of the machine or container that Owncast itself runs in: set [listen] webhook, and [listen] webhook-url where that is set, to one of this machine's that Owncast reaches from there"
+        }
+        _ => "Set [listen] webhook-url to an address at which Owncast reaches this machine",
+    }
+}
+
 impl Watcher {
     /// Whether the webhook needs something now.
     pub(super) fn hook_is_due(&self, memory: &Memory) -> bool {
@@ -161,8 +178,9 @@ impl Watcher {
         let rest = "it was removed, and Owncast is asked every few seconds instead";
         match refusals.last.filter(|_| refusals.count > before.count) {
             None => format!(
-                "Owncast's webhook does not reach {}; {rest}. Set [listen] webhook-url to an address at which Owncast reaches this machine",
-                memory.webhook_base
+                "Owncast's webhook does not reach {}; {rest}. {}",
+                memory.webhook_base,
+                reachable(&memory.webhook_base)
             ),
             Some(SignatureError::Stale) => format!(
                 "Owncast's webhook calls come with a time more than 300 s from this machine's; {rest}. Set both clocks by NTP"
@@ -210,5 +228,20 @@ impl Watcher {
             tracing::info!(target: "herald::owncast", "the webhook works");
         }
         self.board.send_modify(|board| board.sources.webhook.came(Timestamp::now(), lag));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_each_machines_own_is_told_from_others() {
+        for base in ["http://127.0.0.1:8586", "http://[::1]:8586", "http://localhost:8586"] {
+            assert!(reachable(base).contains("set [listen] webhook, "), "{base}");
+        }
+        for base in ["http://172.17.0.1:8586", "http://herald:8586"] {
+            assert!(reachable(base).contains("Set [listen] webhook-url"), "{base}");
+        }
     }
 }

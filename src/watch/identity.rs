@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Memory, Setback, Watcher};
 use crate::activitypub::signature::PrivateKey;
 use crate::agent::effective::{IdentityState, another_actor};
-use crate::config::{Config, Secret, keyfile, run_once};
+use crate::config::{Config, Secret, here, keyfile, run_once};
 use crate::model::facts::{Facts, Identity};
 use crate::model::{Addresses, Draft};
 use crate::owncast::footprint::Footprint;
@@ -79,9 +79,11 @@ impl Watcher {
             }
             let key = read_key(key_file)?.ok_or_else(|| {
                 Setback::Identity(format!(
-                    "the key of {} is missing: {} is not there. Put your copy of it back with 'owncast-herald key import FILE', or import Owncast's with 'owncast-herald adopt --key-only --data-dir <Owncast's data folder>'",
+                    "the key of {} is missing: {} is not there. Put your copy of it back with '{}', or import Owncast's with '{}'",
                     addresses.actor(),
-                    key_file.display()
+                    key_file.display(),
+                    here().typed("key import FILE"),
+                    here().typed(&format!("adopt --key-only {DATA}"))
                 ))
             })?;
             // While a change of keys is under way, others are told of the next one, signed with this one.
@@ -145,6 +147,9 @@ impl Watcher {
     }
 }
 
+/// Where Owncast's database is.
+const DATA: &str = "--data-dir <Owncast's data folder>";
+
 /// Who has been this actor before.
 enum Trace {
     /// Another agent, whose webhook is still in Owncast: the key is in its store.
@@ -172,11 +177,14 @@ fn lived_before(addresses: &Addresses, trace: &Trace) -> String {
     let (actor, until) = (addresses.actor(), "the identity is settled");
     match trace {
         Trace::OfAnAgent => format!(
-            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or bring key and followers here: stop it and say 'owncast-herald [-i ITS-NAME] export FILE --with-key' there, stop this one and say 'owncast-herald import --replace FILE' here, start this one, and say 'owncast-herald resume --restored' once it is where the proxy leads (docs/BACKUP.md); or give up the old followers with {}",
+            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or bring key and followers here: stop it and say 'owncast-herald [-i ITS-NAME] export FILE --with-key' there, stop this one and say '{}' here, start this one, and say '{}' once it is where the proxy leads (docs/BACKUP.md); or give up the old followers with {}",
+            here().typed("import --replace FILE"),
+            here().typed("resume --restored"),
             run_once("--replace --new-identity", until)
         ),
         Trace::OfOwncast(signs) => format!(
-            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either move in with 'owncast-herald adopt --data-dir <Owncast's data folder>', which takes over its key and followers, or give up the old followers with {}",
+            "{actor} has lived before ({signs}), and other servers know it by Owncast's key. A new key would lock it out of servers that remember the old one. Either move in with '{}', which takes over its key and followers, or give up the old followers with {}",
+            here().typed(&format!("adopt {DATA}")),
             run_once("--new-identity", until)
         ),
     }

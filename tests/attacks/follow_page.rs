@@ -42,7 +42,12 @@ async fn c_25_another_sites_page_cannot_fill_in_the_follow_page() {
         assert_eq!(target.stage.fill_in_follow_page(&account, &own).await.status(), 422, "{own:?}");
     }
     assert_ne!(eve.server().requests().len(), 0);
-    assert_eq!(target.stage.ask(Method::GET, "/federation/follow").send().await.unwrap().status(), 200);
+    let page = target.stage.ask(Method::GET, "/federation/follow").send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    // Else a browser would say `Origin: null` behind a proxy whose pages are to tell nobody where one came from.
+    let page = scraper::Html::parse_document(&page.text().await.unwrap());
+    let select = |what: &str| page.select(&scraper::Selector::parse(what).unwrap()).count();
+    assert_eq!((select("head > meta[name=referrer][content=same-origin]"), select("form")), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

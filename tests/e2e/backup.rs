@@ -108,7 +108,7 @@ async fn a_restored_agent_goes_on_with_the_same_followers_and_key_once_it_may() 
     assert_eq!(server.requests().len(), asked, "nobody is asked or told anything");
     assert_eq!(stage.owncast.webhooks().iter().map(|hook| hook.id).collect::<Vec<_>>(), hooks);
     let refused = fails(&other.cli(&["go-live", "now"]).await, 1);
-    assert!(refused.contains("owncast-herald --socket ") && refused.contains(" resume"), "{refused}");
+    assert!(refused.contains("owncast-herald --config ") && refused.contains(" resume"), "{refused}");
 
     let refused = fails(&other.cli(&["resume"]).await, 1);
     assert!(refused.contains("resume --restored"), "{refused}");

@@ -130,7 +130,7 @@ async fn an_actor_that_lived_before_gets_no_new_key() {
     ] {
         let mut stage = Stage::prepare(options, &[]).await;
         stage.agent.launch();
-        waits(&stage, trace, &["has lived before", trace, "owncast-herald adopt", "--new-identity"]).await;
+        waits(&stage, trace, &["has lived before", trace, " adopt --data-dir ", "--new-identity"]).await;
         assert!(!stage.agent.path("store/actor-key.pem").exists(), "no key was made");
         stage.agent.stop().await;
         stage.agent.launch_with(&["--new-identity"]);

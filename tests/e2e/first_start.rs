@@ -66,7 +66,7 @@ async fn another_agents_webhook_stays_and_is_named() {
     let webhooks = || owncast.webhooks().into_iter().map(|one| (one.id, one.url, one.secret)).collect();
     let theirs: Vec<_> = webhooks();
     second.launch();
-    let cure = "owncast-herald import --replace FILE";
+    let cure = " import --replace FILE";
     eventually("it says so", LONG, async || second.log().contains(cure).then_some(())).await;
     assert_eq!(webhooks(), theirs, "another agent's webhook is not touched");
     assert_eq!(owncast.tokens().len(), 1);

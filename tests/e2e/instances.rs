@@ -43,7 +43,7 @@ async fn status(folder: &Path, name: &str) -> Option<Value> {
     output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
 
-fn launch(folder: &Path, name: &str, owncast: &SimOwncast) -> Running {
+fn launch(folder: &Path, name: &str, owncast: &SimOwncast, password: &str) -> Running {
     let [public, webhook, metrics] = [free_port(), free_port(), free_port()];
     owncast.configure(|config| config.server_url = format!("http://127.0.0.1:{public}"));
     let (url, store) = (owncast.url(), folder.join(format!("store of {name}")));
@@ -54,7 +54,7 @@ fn launch(folder: &Path, name: &str, owncast: &SimOwncast) -> Running {
     fs::write(folder.join(format!("{name}.toml")), configuration).unwrap();
     let log = File::create(folder.join(format!("{name}.log"))).unwrap();
     let mut command = command(folder, name, &["run"]);
-    command.env("OWNCAST_ADMIN_PASSWORD", owncast.config().admin_password);
+    command.env("OWNCAST_ADMIN_PASSWORD", password);
     Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
 }
 
@@ -66,7 +66,7 @@ async fn three_agents_on_one_host_do_not_meet() {
     for name in NAMES {
         let options = Options { username: format!("stream-{name}"), ..quick() };
         let owncast = SimOwncast::start(options).await.unwrap();
-        let agent = launch(folder, name, &owncast);
+        let agent = launch(folder, name, &owncast, &owncast.config().admin_password);
         running.push((owncast, agent));
     }
     for name in NAMES {
@@ -99,4 +99,27 @@ async fn three_agents_on_one_host_do_not_meet() {
     let unmade = output(folder, "four", &["run"]).await;
     let said = String::from_utf8_lossy(&unmade.stderr);
     assert!(unmade.status.code() == Some(78) && said.contains("four.toml does not exist"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_says_to_type_is_about_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let owncast = SimOwncast::start(quick()).await.unwrap();
+    let _running = launch(folder, "radio", &owncast, "not it");
+    let log = folder.join("radio.log");
+    eventually("the way on in the log", LONG, async || {
+        let log = fs::read_to_string(&log).ok()?;
+        log.contains("run `owncast-herald --instance radio reload`").then_some(())
+    })
+    .await;
+    let said = eventually("what needs attention", LONG, async || {
+        let attention = status(folder, "radio").await?["attention"].to_string();
+        attention.contains("refuses the admin password").then_some(attention)
+    })
+    .await;
+    assert!(said.contains("owncast-herald --instance radio reload"), "{said}");
+    let refused = output(folder, "radio", &["block", "remove", "nobody.example"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("owncast-herald --instance radio block list"), "{said}");
 }

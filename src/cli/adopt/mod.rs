@@ -11,9 +11,9 @@ mod undo;
 use std::path::{Path, PathBuf};
 
 use super::files::Places;
-use super::text::quoted;
 use super::{Failure, Outcome};
 use crate::adopt::interrupted;
+use crate::config::quoted;
 
 /// Arguments of `adopt`.
 #[derive(Debug, Default, clap::Args)]

@@ -7,8 +7,8 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::Failure;
-use crate::config::Secret;
 use crate::config::value::{FromText, HttpUrl, from_argument};
+use crate::config::{Secret, here};
 
 /// What a shell is told of a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
@@ -58,9 +58,10 @@ impl Dialogue {
     /// There is nobody to ask.
     pub(super) fn new(yes: bool) -> Result<Dialogue, Failure> {
         if !yes && !std::io::stdin().is_terminal() {
-            return Err(Failure::new(
-                "there is no terminal to ask on; with --yes nothing is asked (owncast-herald setup --help shows an example)",
-            ));
+            return Err(Failure::new(format!(
+                "there is no terminal to ask on; with --yes nothing is asked ({} shows an example)",
+                here().typed("setup --help")
+            )));
         }
         let terminal = Terminal::default();
         if !yes {

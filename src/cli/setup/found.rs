@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::config::HttpUrl;
+use crate::config::{HttpUrl, here};
 use crate::model::Addresses;
 use crate::owncast::provision::{HOOK_PREFIX, TOKEN_NAME};
 use crate::owncast::types::ServerConfig;
@@ -54,7 +54,7 @@ impl Found {
                 "keep its go-live message here and empty it there, so that followers get one post and not two".to_owned(),
             );
         }
-        deeds.push("change nothing else; `owncast-herald disconnect` takes it all back".to_owned());
+        deeds.push(format!("change nothing else; `{}` takes it all back", here().typed("disconnect")));
         deeds
     }
 
@@ -78,8 +78,9 @@ impl Found {
         }
         if self.has_lived() {
             warnings.push(format!(
-                "this actor has lived before ({}), and other servers know it by Owncast's key. The agent makes no other key and waits until you have taken that one over: owncast-herald adopt.",
-                self.signs_of_life.join(", ")
+                "this actor has lived before ({}), and other servers know it by Owncast's key. The agent makes no other key and waits until you have taken that one over: {}.",
+                self.signs_of_life.join(", "),
+                here().typed("adopt")
             ));
         }
         if self.another_agent {

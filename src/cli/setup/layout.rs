@@ -10,7 +10,7 @@ use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
 use super::{Args, USUAL_USER, Wanted};
-use crate::config::{Config, Overrides, Secret};
+use crate::config::{Config, Overrides, Secret, here};
 
 /// The shipped, annotated file: what is written is that, with a few values set.
 const SHIPPED: &str = include_str!("../../../agent.toml");
@@ -36,11 +36,7 @@ pub(super) struct There {
 impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
-        let unit = match (&places.config, &places.instance) {
-            (Some(_), _) => None,
-            (None, Some(instance)) => Some(format!("owncast-herald@{instance}.service")),
-            (None, None) => Some("owncast-herald.service".to_owned()),
-        };
+        let unit = places.config.is_none().then(|| format!("{}.service", places.unit()));
         let unit = unit.filter(|unit| systemd_runs() && is_known(SYSTEMCTL, unit));
         Layout { unit, ..Layout::at(places.config_path()) }
     }
@@ -86,8 +82,9 @@ impl Layout {
     pub(super) fn refuse_to_replace(&self, force: bool) -> Result<(), Failure> {
         match [&self.config, &self.password].into_iter().find(|file| file.symlink_metadata().is_ok()) {
             Some(there) if !force => Err(Failure::new(format!(
-                "{} is there already, and stays as it is; to change configuration and password, say --force (owncast-herald doctor examines what is there)",
-                there.display()
+                "{} is there already, and stays as it is; to change configuration and password, say --force ({} examines what is there)",
+                there.display(),
+                here().typed("doctor")
             ))),
             _ => Ok(()),
         }
