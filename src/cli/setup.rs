@@ -234,8 +234,8 @@ fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found, starts: bo
             text.push_str(&format!("  keep all other settings in it, and the file as it was as {old}\n"));
         }
         (None, old) if layout.config.exists() => text.push_str(&format!(
-            "  keep what it replaces as {old}; that cannot be read (check-config says why), and none of its \
-             settings stays\n"
+            "  keep what it replaces as {old}; that cannot be read ({} says why), and none of its settings stays\n",
+            here().typed("check-config")
         )),
         (None, _) => {}
     }
