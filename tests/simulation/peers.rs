@@ -163,6 +163,7 @@ impl Peers {
                 inbox: inbox.url,
                 number: Some(number),
                 tries: 0,
+                unauthorised: 0,
                 uncertain: number < inherited || state.may_have_it(),
                 attempt: None,
                 why: None,
