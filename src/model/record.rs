@@ -168,3 +168,37 @@ impl Changes {
         self.writes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_prefixes_of_their_own() {
+        let mut all = vec![
+            kind::FOLLOWER,
+            kind::INBOX,
+            kind::INBOX_NUMBER,
+            kind::BLOCK,
+            kind::POST,
+            kind::ENGAGEMENT,
+            kind::ENGAGERS,
+            kind::SEEN,
+            kind::OUTGOING,
+            kind::CHUNK,
+            kind::FANOUT,
+            kind::FURTHER,
+            kind::ATTEMPT,
+            kind::HOST,
+            kind::RESTING,
+            kind::ALARM,
+            kind::NOTICE,
+            kind::SAID,
+            kind::META,
+        ];
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}

@@ -312,35 +312,6 @@ fn what_cannot_be_read_is_nothing() {
 }
 
 #[test]
-fn kinds_have_prefixes_of_their_own() {
-    let mut all = vec![
-        kind::FOLLOWER,
-        kind::INBOX,
-        kind::INBOX_NUMBER,
-        kind::BLOCK,
-        kind::POST,
-        kind::ENGAGEMENT,
-        kind::ENGAGERS,
-        kind::SEEN,
-        kind::OUTGOING,
-        kind::CHUNK,
-        kind::FANOUT,
-        kind::FURTHER,
-        kind::ATTEMPT,
-        kind::HOST,
-        kind::RESTING,
-        kind::ALARM,
-        kind::NOTICE,
-        kind::SAID,
-        kind::META,
-    ];
-    let count = all.len();
-    all.sort_unstable();
-    all.dedup();
-    assert_eq!(all.len(), count);
-}
-
-#[test]
 fn keys_of_different_things_differ() {
     let (post, other) = (Some(Ulid(7)), Some(Ulid(8)));
     let mut keys = vec![
