@@ -33,6 +33,8 @@ pub struct Sources {
     pub status: Source,
     /// The admin API: settings, webhooks, tokens. Its lag is not measured.
     pub admin: Source,
+    /// The admin API does not work because it refuses the password.
+    pub password_refused: bool,
     /// Owncast's calls to our webhook. Its lag is the round trip of a probe.
     pub webhook: Source,
     /// The chat websocket. Its lag is the round trip of a ping.

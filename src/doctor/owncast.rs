@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::{Code, Finding, Level, Patient, address};
-use crate::agent::board::Way;
+use crate::agent::board::{Source, Sources, Way};
 use crate::config::{Config, Secret, here};
 use crate::owncast::provision::{SCOPES, TOKEN_NAME};
 use crate::owncast::types::{ServerConfig, Token};
@@ -78,7 +78,7 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
             return;
         }
     };
-    told.findings.push(password(patient.status().map(|status| &status.sources.admin.way)));
+    told.findings.push(password(patient.status().map(|status| &status.sources)));
     told.findings.push(server_url(&settings.server_url, patient, config));
     let (tokens, followers) = (api.tokens().await, api.followers(0, 1).await);
     told.findings.push(match tokens {
@@ -99,15 +99,17 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
 }
 
 /// Owncast takes the password that is found here; what a running agent has may be an older one, and is what counts.
-fn password(agents: Option<&Way>) -> Finding {
+fn password(agents: Option<&Sources>) -> Finding {
     match agents {
-        Some(Way::Broken(why)) => Finding::red(
-            Code::Password,
-            format!(
-                "Owncast takes the admin password that is found here, but not what the running agent does: {why}"
-            ),
-            "restart its service, which is given the password when it starts",
-        ),
+        Some(Sources { admin: Source { way: Way::Broken(why), .. }, password_refused: true, .. }) => {
+            Finding::red(
+                Code::Password,
+                format!(
+                    "Owncast takes the admin password that is found here, but not what the running agent does: {why}"
+                ),
+                "restart its service, which is given the password when it starts",
+            )
+        }
         _ => Finding::green(Code::Password, "Owncast takes the admin password"),
     }
 }
@@ -273,13 +275,18 @@ mod tests {
 
     #[test]
     fn the_running_agents_password_is_the_one_that_counts() {
-        for (way, level) in [
-            (None, Level::Green),
-            (Some(Way::Untried), Level::Green),
-            (Some(Way::Works), Level::Green),
-            (Some(Way::Broken("it refuses the admin password".to_owned())), Level::Red),
+        let broken = || Way::Broken("it says so".to_owned());
+        for (way, password_refused, level) in [
+            (None, false, Level::Green),
+            (Some(Way::Untried), false, Level::Green),
+            (Some(Way::Works), false, Level::Green),
+            (Some(broken()), false, Level::Green),
+            (Some(broken()), true, Level::Red),
         ] {
-            let found = password(way.as_ref());
+            let admin = |way| Source { way, ..Source::default() };
+            let sources =
+                way.map(|way| Sources { admin: admin(way), password_refused, ..Sources::default() });
+            let found = password(sources.as_ref());
             assert_eq!((found.level, found.cure.is_some()), (level, level == Level::Red), "{found:?}");
         }
     }

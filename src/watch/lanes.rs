@@ -163,7 +163,10 @@ impl Watcher {
                     tracing::info!(target: "herald::owncast", "Owncast's administration answers as it should again");
                 }
                 memory.said_of_admin = None;
-                self.board.send_modify(|board| board.sources.admin.came(Timestamp::now(), None));
+                self.board.send_modify(|board| {
+                    board.sources.admin.came(Timestamp::now(), None);
+                    board.sources.password_refused = false;
+                });
                 self.show_problem(memory);
                 return Ok(());
             }
@@ -182,7 +185,10 @@ impl Watcher {
         }
         memory.admin.failed(memory.now(), kind);
         memory.said_of_admin = Some(problem.clone());
-        self.board.send_modify(|board| board.sources.admin.failed(problem));
+        self.board.send_modify(|board| {
+            board.sources.admin.failed(problem);
+            board.sources.password_refused = kind == Trouble::Password;
+        });
         self.show_problem(memory);
         Ok(())
     }

@@ -137,9 +137,19 @@ impl Layout {
         values.extend(args.public_url.as_ref().map(|url| ("identity", "public-url", url.to_string())));
         values.extend(args.username.as_ref().map(|name| ("identity", "username", name.0.clone())));
         let mut text = there;
+        // It is in the file for it from now on, and this one may be read by all.
+        if set_there("admin-password").is_some() {
+            text = unset(&text, "owncast", "admin-password");
+            let owncast = expected.get_mut("owncast").and_then(toml::Value::as_table_mut);
+            owncast.and_then(|owncast| owncast.remove("admin-password"));
+        }
         for (section, key, value) in values {
-            text = set(&text, section, key, &value);
-            put(&mut expected, section, key, value);
+            let there = expected.get(section).and_then(|section| section.get(key));
+            // What is so already stays as it is written, with what is said beside it.
+            if there.and_then(toml::Value::as_str) != Some(value.as_str()) {
+                text = set(&text, section, key, &value);
+                put(&mut expected, section, key, value);
+            }
         }
         // It is edited by its lines, as people write it, and not as anything that TOML allows.
         if table(&text).ok().as_ref() != Some(&expected) {
@@ -269,6 +279,21 @@ fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     lines.join("\n") + "\n"
 }
 
+/// The text without the line that sets this key, if it is on one.
+fn unset(text: &str, section: &str, key: &str) -> String {
+    let (header, dotted, mut within) = (format!("[{section}]"), format!("{section}.{key}"), None);
+    let kept = text.lines().filter(|line| {
+        if line.trim_start().starts_with('[') {
+            within = Some(line.split('#').next().is_some_and(|line| line.trim() == header));
+        }
+        !match within {
+            None => names(line, &dotted),
+            Some(within) => within && names(line, key),
+        }
+    });
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
 /// Whether a line sets this key.
 fn names(line: &str, key: &str) -> bool {
     line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
@@ -332,12 +357,13 @@ mod tests {
             listen: [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
         };
         let mine = "# mine\n[owncast]\nurl = \"http://10.0.0.1:8080\"\nadmin-user = \"ana\"\nadmin-password = \"old\"\n\n\
-                    [listen]\ntrusted-proxies = [\n    \"10.0.0.0/8\",\n]\nwebhook-url = \"http://10.0.0.9:2\"\n\n\
+                    [listen]\npublic = \"127.0.0.1:1\" # as it is\ntrusted-proxies = [\n    \"10.0.0.0/8\",\n]\nwebhook-url = \"http://10.0.0.9:2\"\n\n\
                     [store]\npath = \"/srv/herald\"\n";
         std::fs::write(&layout.config, mine).unwrap();
         let args = Args { force: true, ..Args::default() };
         let text = layout.configuration(&args, &wanted("ana")).unwrap();
-        let mut expected: toml::Table = toml::from_str(mine).unwrap();
+        let mut expected: toml::Table =
+            toml::from_str(&mine.replace("admin-password = \"old\"\n", "")).unwrap();
         for (section, key, value) in [
             ("owncast", "url", "http://10.0.0.2:8080"),
             ("owncast", "admin-password-file", &password),
@@ -349,6 +375,17 @@ mod tests {
         }
         assert_eq!(toml::from_str::<toml::Table>(&text).unwrap(), expected);
         assert!(text.starts_with("# mine\n"), "{text}");
+        assert!(text.contains("public = \"127.0.0.1:1\" # as it is\n") && !text.contains("old"), "{text}");
+        // A password that others may read is in no file that others may read, however it was written.
+        for mine in [
+            "owncast.url = \"http://10.0.0.1:8080\"\nowncast.admin-password = \"old\"\n",
+            "[owncast] # it\n  admin-password=\"old\"\nurl = \"http://10.0.0.1:8080\"\n[post]\nhashtags = []\n",
+        ] {
+            std::fs::write(&layout.config, mine).unwrap();
+            let text = layout.configuration(&args, &wanted("ana")).unwrap();
+            assert!(!text.contains("old") && text.contains("admin-password-file"), "{text}");
+        }
+        std::fs::write(&layout.config, mine).unwrap();
         let text = layout.configuration(&args, &wanted("admin")).unwrap();
         assert!(text.contains("admin-user = \"admin\""), "{text}");
         // What cannot be edited is refused, not thrown away.
