@@ -186,7 +186,16 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         // Whose block recalled it gets nothing more either.
         return;
     }
-    for (kind, key, attempt) in made_anew(draft.view(), job) {
+    // All attempts are looked at for it.
+    let may_be_anew = match known {
+        Some(known) => matches!(known, InboxState::Retrying | InboxState::Uncertain),
+        None => {
+            let outgoing: Option<Outgoing> = draft.view().get(&job.outgoing.to_bytes());
+            outgoing.is_some_and(|outgoing| outgoing.given_up.is_none())
+        }
+    };
+    let anew = if may_be_anew { made_anew(draft.view(), job) } else { Vec::new() };
+    for (kind, key, attempt) in anew {
         match state {
             InboxState::Reached => draft.delete_raw(kind, &key),
             _ => draft.put_raw(kind, &key, encode(&Attempt { uncertain: true, ..attempt })),

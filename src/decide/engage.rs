@@ -81,8 +81,8 @@ pub fn engage(
     if known.as_ref().is_some_and(|known| known.signature == signature) {
         return Engaged::Nothing;
     }
-    if let Some(undone) = seen::undone_since(draft.view(), &person.actor, activity, stamp, now) {
-        seen::undone(draft, &person.actor, activity, undone, false, now);
+    if let Some(undone) = seen::undone_before(draft.view(), &person.actor, activity, stamp, now) {
+        seen::undone(draft, &person.actor, activity, undone.max(stamp), false, now);
         seen::remember(draft, &person.actor, signature, now);
         return Engaged::Nothing;
     }

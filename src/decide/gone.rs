@@ -8,7 +8,7 @@ use url::Url;
 
 use super::delivered::state_of;
 use super::seen::later;
-use super::{Moment, adopt, engage, follow, followers, waiting};
+use super::{Moment, adopt, blocks, engage, follow, followers, waiting};
 use crate::model::adopted::SetAside;
 use crate::model::delivery::{InboxState, Outgoing};
 use crate::model::engagement::{Engagement, Seen, engagements_of};
@@ -104,8 +104,7 @@ pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
     let known = known.filter(|mark| mark.expires > moment.now);
     let known = known.filter(|mark| !reached_since(draft.view(), actor, since(mark)));
     let Some(first) = known else {
-        let expires = later(moment.now, MISSING_MEMORY);
-        draft.put(&Seen { what, leads_to: None, undone: None, early: false, expires });
+        put_mark(draft, moment, what);
         return false;
     };
     let long_enough = first.expires <= later(moment.now, MISSING_MEMORY - MISSING_FOR);
@@ -113,6 +112,21 @@ pub fn missing(draft: &mut Draft<'_>, moment: &Moment, actor: &str) -> bool {
         deleted(draft, moment, actor);
     }
     long_enough
+}
+
+/// Somebody says that an actor is gone whose document was not found: it is looked for again. That it is said once more does not
+/// make it so.
+pub fn doubted(draft: &mut Draft<'_>, moment: &Moment, actor: &str) {
+    let what = mark(actor);
+    let known: Option<Seen> = draft.view().get(what.as_bytes());
+    if known.is_none_or(|mark| mark.expires <= moment.now) {
+        put_mark(draft, moment, what);
+    }
+}
+
+fn put_mark(draft: &mut Draft<'_>, moment: &Moment, what: String) {
+    let expires = later(moment.now, MISSING_MEMORY);
+    draft.put(&Seen { what, leads_to: None, undone: None, early: false, expires });
 }
 
 /// What it is remembered by that an actor was not found.
@@ -127,14 +141,15 @@ fn forget_mark(draft: &mut Draft<'_>, actor: &str) {
     }
 }
 
-/// Actors that were not found, at most so many, behind the one named `after`.
+/// Actors that were not found, at most so many, behind the one named `after`. Who is blocked is not asked.
 pub fn not_found(view: &dyn View, after: Option<&str>, most: usize) -> Vec<String> {
     let prefix = full_key(Seen::KIND, mark("").as_bytes());
     let from = after.map_or_else(|| prefix.clone(), |after| full_key(Seen::KIND, mark(after).as_bytes()));
     let mut actors = Vec::new();
     view.scan_bytes(&prefix, &from, &mut |key, _| {
         let actor = key.get(prefix.len()..).and_then(|actor| std::str::from_utf8(actor).ok());
-        actors.extend(actor.filter(|actor| Some(*actor) != after).map(str::to_owned));
+        let actor = actor.filter(|actor| Some(*actor) != after && !blocks::actor_blocked(view, actor));
+        actors.extend(actor.map(str::to_owned));
         actors.len() < most
     });
     actors

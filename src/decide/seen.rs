@@ -113,6 +113,19 @@ pub fn undone(draft: &mut Draft<'_>, actor: &str, id: &str, stamp: Timestamp, ea
     draft.put(&Seen { what, leads_to: None, undone: Some(stamp), early, expires });
 }
 
+/// As [`undone_since`], of what is sent again until it is taken: if the Undo came first, this may be signed later than that, and
+/// is not another for it.
+pub fn undone_before(
+    view: &dyn View,
+    actor: &str,
+    id: &str,
+    stamp: Timestamp,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let mark = of_activity(view, actor, id, now)?;
+    mark.undone.filter(|undone| mark.early || stamp <= *undone)
+}
+
 /// The stamp of what has undone this activity, if that is no older: when it comes, for the first time or again, it does nothing.
 /// Where ids are used again, what is later is another one.
 pub fn undone_since(

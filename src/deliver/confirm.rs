@@ -24,7 +24,7 @@ pub(super) const WAITING: usize = 64;
 const PEOPLE: usize = 50;
 /// The pause before more people of the same inbox are looked up: their server and our budget for it are to be spared.
 const PAUSE: Duration = Duration::from_secs(60);
-/// The pause between two looks at those who were not found: a server that is being mended for an hour each night must not
+/// The pause before all who were not found are looked for again: a server that is being mended for an hour each night must not
 /// be taken for one that knows them no more.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 /// Inboxes of which it is remembered how far their people were looked up.
@@ -69,7 +69,8 @@ impl Confirmer {
                 },
                 () = tokio::time::sleep_until(again) => {
                     let Ok(last) = self.look_again(after.take()).await else { return };
-                    (again, after) = (Instant::now() + LOOK_AGAIN, last);
+                    let pause = if last.is_some() { PAUSE } else { LOOK_AGAIN };
+                    (again, after) = (Instant::now() + pause, last);
                     continue;
                 }
             };
@@ -107,17 +108,14 @@ impl Confirmer {
         Ok(more)
     }
 
-    /// Asks some of those who were not found, behind the one named `after`. Who was the last, if there are more.
+    /// Asks some of those who were not found, behind the one named `after`. Who was the last, if there are more. Whoever has
+    /// too many of them keeps nobody else from being asked.
     async fn look_again(&self, after: Option<String>) -> Result<Option<String>, StoreError> {
         let people = self.store.read(move |view| gone::not_found(view, after.as_deref(), PEOPLE)).await?;
-        let mut last = None;
         for actor in &people {
-            if self.ask(actor).await? == Told::Busy {
-                return Ok(last);
-            }
-            last = Some(actor.clone());
+            self.ask(actor).await?;
         }
-        Ok(last.filter(|_| people.len() == PEOPLE))
+        Ok(people.last().filter(|_| people.len() == PEOPLE).cloned())
     }
 
     /// What has become of an actor, by its own document.

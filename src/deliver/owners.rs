@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-/// Jobs of one owner held in memory at most, of some thousands in all.
-pub(super) const OWNER_SHARE: usize = 1024;
+/// Jobs of one owner held in memory at most, of some thousands in all: twice what may be under way. So many owners as fill the
+/// slow lane hold half of the window.
+pub(super) const OWNER_SHARE: usize = 256;
 /// Requests to one owner's servers at once. Those that take long have a lane of a thousand.
 const UNDER_WAY: usize = 128;
 

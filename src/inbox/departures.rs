@@ -26,15 +26,19 @@ use crate::telemetry::metrics::InboxOutcome;
 const PLACES: usize = 256;
 /// Departures looked into at once.
 const AT_ONCE: usize = 8;
-/// Of those, so many of one server: one that does not answer holds each for as long as a search may take.
+/// Of those, so many of one owner's servers: one that does not answer holds each for as long as a search may take.
 const AT_ONCE_OF_ONE: usize = 2;
-/// Places of one server, and so many more are put off.
+/// Places of one owner's servers, and so many more are put off.
 const PLACES_OF_ONE: usize = PLACES / 4;
 /// How long a departure is put off of which nothing can be told now: for longer than a failure is remembered, and into
 /// another minute of the budgets. Its sender was told that it was taken, and does not send it again.
 const PUT_OFF_FOR: Duration = Duration::from_secs(150);
 /// How often, at most.
 const PUT_OFF: u32 = 5;
+/// How long a proved Delete waits where more come than are taken from its server,
+const PACE: Duration = Duration::from_secs(1);
+/// and how often.
+const PATIENCE: u32 = 30;
 
 /// A departure, how often it was put off, and its place until it has been looked into.
 pub(super) struct Departure {
@@ -99,8 +103,8 @@ impl Departures {
                 () = stop.cancelled() => return,
                 Some(ended) = looking.join_next_with_id() => {
                     let (task, again) = ended.unwrap_or_else(|error| (error.id(), None));
-                    if let Some(server) = whose.remove(&task) {
-                        turns.over(&server);
+                    if let Some(owner) = whose.remove(&task) {
+                        turns.over(&owner);
                     }
                     if let Some((claim, put_off)) = again {
                         self.put_off(&mut later, claim, put_off, InboxOutcome::KeyUnavailable);
@@ -117,11 +121,11 @@ impl Departures {
                 }
             }
             while looking.len() < AT_ONCE
-                && let Some((server, departure)) = turns.next()
+                && let Some((owner, departure)) = turns.next()
             {
                 let inbox = Arc::clone(&self.inbox);
                 let task = looking.spawn(async move { inbox.see_off(departure).await });
-                whose.insert(task.id(), server);
+                whose.insert(task.id(), owner);
             }
         }
     }
@@ -129,7 +133,7 @@ impl Departures {
     /// Has one wait for its turn, if it is of somebody whom it matters of.
     fn wait(&self, turns: &mut Turns<Departure>, later: &mut Later<Box<Claim>>, departure: Departure) {
         let outcome = match self.inbox.store.look(|view| departure.claim.counts(view)) {
-            Ok(true) => match turns.wait(departure.claim.server(), departure) {
+            Ok(true) => match turns.wait(departure.claim.owner(), departure) {
                 Ok(()) => return,
                 Err(departure) => {
                     let Departure { claim, put_off, .. } = departure;
@@ -145,7 +149,7 @@ impl Departures {
     /// It is looked into once more after a while; if that was done often enough, or if too many are put off, it has come to
     /// this.
     fn put_off(&self, later: &mut Later<Box<Claim>>, claim: Box<Claim>, put_off: u32, outcome: InboxOutcome) {
-        if !later.put_off(claim.server(), claim, put_off, Instant::now()) {
+        if !later.put_off(claim.owner(), claim, put_off, Instant::now()) {
             self.inbox.metrics.inbox(outcome);
         }
     }
@@ -161,7 +165,7 @@ struct Later<T> {
 #[derive(Debug)]
 struct PutOff<T> {
     due: Instant,
-    server: String,
+    owner: String,
     one: T,
     times: u32,
 }
@@ -171,12 +175,12 @@ impl<T> Later<T> {
         Later { pause, waiting: VecDeque::new() }
     }
 
-    /// Whether there was a place for one more of that server, which was put off so many times before.
-    fn put_off(&mut self, server: String, one: T, times: u32, now: Instant) -> bool {
-        let of_one = self.waiting.iter().filter(|waits| waits.server == server).count();
+    /// Whether there was a place for one more of that owner, which was put off so many times before.
+    fn put_off(&mut self, owner: String, one: T, times: u32, now: Instant) -> bool {
+        let of_one = self.waiting.iter().filter(|waits| waits.owner == owner).count();
         let fits = times < PUT_OFF && self.waiting.len() < PLACES && of_one < PLACES_OF_ONE;
         if fits {
-            self.waiting.push_back(PutOff { due: now + self.pause, server, one, times: times + 1 });
+            self.waiting.push_back(PutOff { due: now + self.pause, owner, one, times: times + 1 });
         }
         fits
     }
@@ -192,53 +196,53 @@ impl<T> Later<T> {
     }
 }
 
-/// Whose turn it is: the one that has waited longest of those whose servers have a turn left.
+/// Whose turn it is: the one that has waited longest of those whose owners have a turn left.
 #[derive(Debug)]
 struct Turns<T> {
     waiting: VecDeque<(String, T)>,
-    servers: HashMap<String, Server>,
+    owners: HashMap<String, Owner>,
 }
 
 #[derive(Debug, Default)]
-struct Server {
+struct Owner {
     waiting: usize,
     looking: usize,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Turns { waiting: VecDeque::new(), servers: HashMap::new() }
+        Turns { waiting: VecDeque::new(), owners: HashMap::new() }
     }
 }
 
 impl<T> Turns<T> {
-    /// Gives it back where there is no place for one more of that server.
-    fn wait(&mut self, server: String, one: T) -> Result<(), T> {
-        let of = self.servers.entry(server.clone()).or_default();
+    /// Gives it back where there is no place for one more of that owner.
+    fn wait(&mut self, owner: String, one: T) -> Result<(), T> {
+        let of = self.owners.entry(owner.clone()).or_default();
         if of.waiting + of.looking >= PLACES_OF_ONE {
             return Err(one);
         }
         of.waiting += 1;
-        self.waiting.push_back((server, one));
+        self.waiting.push_back((owner, one));
         Ok(())
     }
 
     fn next(&mut self) -> Option<(String, T)> {
-        let free = |server: &str| self.servers.get(server).is_none_or(|of| of.looking < AT_ONCE_OF_ONE);
-        let first = self.waiting.iter().position(|(server, _)| free(server))?;
-        let (server, one) = self.waiting.remove(first)?;
-        if let Some(of) = self.servers.get_mut(&server) {
+        let free = |owner: &str| self.owners.get(owner).is_none_or(|of| of.looking < AT_ONCE_OF_ONE);
+        let first = self.waiting.iter().position(|(owner, _)| free(owner))?;
+        let (owner, one) = self.waiting.remove(first)?;
+        if let Some(of) = self.owners.get_mut(&owner) {
             of.waiting -= 1;
             of.looking += 1;
         }
-        Some((server, one))
+        Some((owner, one))
     }
 
-    fn over(&mut self, server: &str) {
-        let Some(of) = self.servers.get_mut(server) else { return };
+    fn over(&mut self, owner: &str) {
+        let Some(of) = self.owners.get_mut(owner) else { return };
         of.looking -= 1;
         if of.waiting + of.looking == 0 {
-            self.servers.remove(server);
+            self.owners.remove(owner);
         }
     }
 }
@@ -250,11 +254,15 @@ impl Inbox {
         let engine = self.engine.get()?;
         let took = match gate::left(engine, claim).await {
             Left::Proved(verified) => {
-                // A Delete makes room, and whoever is known here has paid for that.
-                let paced = match verified.activity().kind {
-                    Kind::Delete => Ok(()),
-                    _ => self.pace(&verified),
-                };
+                let mut paced = self.pace(&verified);
+                // A Delete is not sent again: it waits, as do others of its owner behind it.
+                for _ in 0..PATIENCE {
+                    if paced.is_ok() || verified.activity().kind != Kind::Delete {
+                        break;
+                    }
+                    tokio::time::sleep(PACE).await;
+                    paced = self.pace(&verified);
+                }
                 match paced {
                     Ok(()) => self.apply(engine, *verified).await,
                     Err(problem) => Err(problem),
@@ -278,14 +286,13 @@ impl Inbox {
     async fn missing(&self, actor: String) -> Result<Took, Problem> {
         tracing::info!(target: "herald::inbox", actor, "somebody says that an actor is deleted, and its document is not found");
         let moment = Moment::new(Timestamp::now(), entropy());
-        let forgotten = self.store.commit(move |view| {
+        let marked = self.store.commit(move |view| {
             let mut draft = Draft::new(view);
-            let forgotten = gone::missing(&mut draft, &moment, &actor);
-            (draft.into_changes(), forgotten)
+            gone::doubted(&mut draft, &moment, &actor);
+            (draft.into_changes(), ())
         });
-        match forgotten.await {
-            Ok(true) => Ok(Took::Deleted),
-            Ok(false) => Ok(Took::Ignored),
+        match marked.await {
+            Ok(()) => Ok(Took::Ignored),
             Err(_) => Err(Problem::busy("store-closed", "the program is stopping or its disk failed", 30)),
         }
     }
@@ -328,7 +335,7 @@ mod tests {
         }
         assert!(turns.waiting.is_empty());
         turns.over("dead");
-        assert!(turns.servers.is_empty(), "{turns:?}");
+        assert!(turns.owners.is_empty(), "{turns:?}");
     }
 
     #[test]

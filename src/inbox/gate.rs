@@ -15,6 +15,7 @@ use crate::decide::{blocks, engage, gone};
 use crate::fetch::{FetchError, Fetcher, REFETCH_PAUSE, RemoteActor};
 use crate::model::handle::host_of_url;
 use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
+use crate::model::owner::owner_of_host;
 use crate::model::{Source, View};
 use crate::serve::answer::Problem;
 use crate::store::Store;
@@ -265,6 +266,11 @@ impl Claim {
     /// The server whose word is asked for it, with its port.
     pub(super) fn server(&self) -> String {
         Origin::of(&self.actor).map(|origin| origin.authority()).unwrap_or_default()
+    }
+
+    /// Whose servers that is one of.
+    pub(super) fn owner(&self) -> String {
+        owner_of_host(&self.server())
     }
 
     /// Whether it is of somebody whom it matters of.

@@ -9,8 +9,6 @@ mod departures;
 mod gate;
 mod proofs;
 mod sift;
-#[cfg(test)]
-pub(crate) mod testing;
 mod verified;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -269,3 +267,6 @@ fn refusal(problem: &Problem) -> InboxOutcome {
         _ => InboxOutcome::BadSignature,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

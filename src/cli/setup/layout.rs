@@ -379,7 +379,7 @@ mod tests {
         // A password that others may read is in no file that others may read, however it was written.
         for mine in [
             "owncast.url = \"http://10.0.0.1:8080\"\nowncast.admin-password = \"old\"\n",
-            "[owncast] # it\n  admin-password=\"old\"\nurl = \"http://10.0.0.1:8080\"\n[post]\nhashtags = []\n",
+            "[owncast] # it\n  admin-password=\"old\"\nurl = \"http://10.0.0.1:8080\"\n[store]\npath = \"/srv/herald\"\n",
         ] {
             std::fs::write(&layout.config, mine).unwrap();
             let text = layout.configuration(&args, &wanted("ana")).unwrap();

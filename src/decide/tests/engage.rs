@@ -214,6 +214,16 @@ fn an_undo_that_came_first_is_remembered_for_some_hours() {
     let bo = person("bo", "peer.example");
     world.undo(1, &bo, Some("like"), None);
     assert_eq!(world.late(6 * 3600 + 2, 0, &bo, Ours::Post(id), "like"), Engaged::Counted);
+    // What was refused for now is signed anew when it is tried again, after the Undo that was not.
+    let cy = person("cy", "peer.example");
+    world.undo(5, &cy, Some("like"), None);
+    assert_eq!(world.late(30, 30, &cy, Ours::Post(id), "like"), Engaged::Nothing);
+    assert_eq!(world.late(31, 30, &cy, Ours::Post(id), "like"), Engaged::Nothing);
+    assert_eq!(
+        world.late(40, 40, &cy, Ours::Post(id), "like"),
+        Engaged::Counted,
+        "another, under an id used again"
+    );
 }
 
 #[test]

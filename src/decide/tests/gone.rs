@@ -160,6 +160,23 @@ fn who_is_not_found_is_forgotten_if_that_stays_so_for_a_day() {
 }
 
 #[test]
+fn that_somebody_is_gone_is_not_so_because_it_is_said_twice() {
+    let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+    world.follow(at(0), &ana);
+    for now in [10, 10 + 24 * 3600, 10 + 48 * 3600] {
+        world.act(at(now), |draft, moment| gone::doubted(draft, moment, &ana.actor));
+        assert_eq!(world.state(&ana), Some(Approved));
+        assert_eq!(gone::not_found(world.view(), None, 9), [ana.actor.as_str()]);
+    }
+    // Nor is who is blocked asked.
+    let target = crate::decide::blocks::parse("peer.example").unwrap();
+    world.act(at(20), |draft, _| {
+        crate::decide::blocks::add(draft, target, crate::model::block::BlockOwner::Operator, at(20))
+    });
+    assert!(gone::not_found(world.view(), None, 9).is_empty());
+}
+
+#[test]
 fn who_was_reached_between_two_outages_is_not_gone() {
     let (mut world, ana) = (World::default(), hermit("ana", "peer.example"));
     let bo = person("bo", "peer.example");

@@ -78,7 +78,8 @@ impl Pump {
             lane.probed |= probe;
             let (begun, owner) = (!job.to_begin(), owner_of_host(&host));
             self.owners.takes(&owner);
-            if job.attempt.is_none() && !aside {
+            // What was never tried.
+            if job.why.is_none() && !aside {
                 self.outage.hurry(&host, Instant::now());
             }
             let held = Held { job, host, owner, started: false, left: false, begun };

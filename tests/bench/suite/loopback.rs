@@ -23,11 +23,12 @@ const NETWORKS: usize = 256;
 impl Part {
     /// Where a server is.
     pub fn address(self, number: usize) -> anyhow::Result<Ipv4Addr> {
-        let network = number / PER_NETWORK;
-        let second = u8::try_from(usize::from(self.0) + network / NETWORKS)
+        // One after the other in networks of 24 bits, as servers of different owners are.
+        let place = number / NETWORKS;
+        let second = u8::try_from(usize::from(self.0) + place / PER_NETWORK)
             .context("more servers than addresses for them")?;
-        let third = u8::try_from(network % NETWORKS)?;
-        let last = u8::try_from(number % PER_NETWORK + 1)?;
+        let third = u8::try_from(number % NETWORKS)?;
+        let last = u8::try_from(place % PER_NETWORK + 1)?;
         Ok(Ipv4Addr::new(127, second, third, last))
     }
 
@@ -35,7 +36,8 @@ impl Part {
     pub fn number(self, address: SocketAddr) -> Option<usize> {
         let IpAddr::V4(address) = address.ip() else { return None };
         let [_, second, third, last] = address.octets();
-        let network = usize::from(second.checked_sub(self.0)?) * NETWORKS + usize::from(third);
-        Some(network * PER_NETWORK + usize::from(last.checked_sub(1)?))
+        let place =
+            usize::from(second.checked_sub(self.0)?) * PER_NETWORK + usize::from(last.checked_sub(1)?);
+        Some(place * NETWORKS + usize::from(third))
     }
 }
