@@ -214,7 +214,7 @@ pub struct DeliveryConfig {
     pub concurrency: u32,
     /// Requests under way to one host.
     pub per_host: u32,
-    /// Threads that sign and send.
+    /// Threads that sign, and as many that send.
     pub sign_threads: u32,
     /// Longest wait for a connection, TLS included.
     pub connect_timeout: Duration,

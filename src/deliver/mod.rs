@@ -15,12 +15,16 @@ mod owners;
 mod passes;
 mod pump;
 mod send;
+mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use send::Sender;
+use signing::Signing;
 
 use crate::activitypub::signature::PrivateKey;
 use crate::fetch::Fetcher;
@@ -35,7 +39,7 @@ pub struct DeliverOptions {
     pub concurrency: usize,
     /// Requests in flight at once to one host.
     pub per_host: usize,
-    /// Threads that sign and send.
+    /// Threads that sign, and as many that send.
     pub threads: usize,
     /// The client for these requests; delivery has connections of its own.
     pub client: Client,
@@ -79,7 +83,7 @@ impl Delivery {
         metrics: Arc<Metrics>,
         cancel: CancellationToken,
     ) -> Result<Delivery, DeliverError> {
-        // With one thread, that of the pump sends too: nothing has to be handed over between threads.
+        // Only signatures are handed over between threads: with one that sends, it is that of the pump.
         let mut runtime = match options.threads {
             0 | 1 => tokio::runtime::Builder::new_current_thread(),
             threads => {
@@ -94,15 +98,20 @@ impl Delivery {
             .on_thread_start(lower_priority)
             .enable_all()
             .build()?;
+        let signers = signing::threads(options.threads)?;
         let client = options.client.for_many_requests(options.per_host.max(1))?;
         let thread = std::thread::Builder::new().name("deliver-main".into()).spawn(move || {
             lower_priority();
             let (doubts, inboxes) = mpsc::channel(confirm::WAITING);
             let fetcher = Arc::clone(&options.fetcher);
             runtime.spawn(confirm::Confirmer { store: store.clone(), fetcher, inboxes }.run());
-            let pump = pump::Pump::new(store, client, options, metrics, doubts);
+            let schemes = Arc::clone(options.fetcher.schemes());
+            let signing = Signing::new(signers.handle().clone(), options.key_id.clone(), options.key.clone());
+            let sender = Sender { client, signing, schemes };
+            let pump = pump::Pump::new(store, sender, &options, metrics, doubts);
             runtime.block_on(pump.run(cancel));
             runtime.shutdown_background();
+            signers.shutdown_background();
         })?;
         Ok(Delivery { thread })
     }

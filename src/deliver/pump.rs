@@ -34,7 +34,7 @@ use crate::decide::schedule;
 use crate::decide::seen::later;
 use crate::model::delivery::OutgoingKind;
 use crate::model::{Draft, View};
-use crate::net::{After, Client};
+use crate::net::After;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 
@@ -113,20 +113,15 @@ impl Pump {
     /// Inboxes that refused us as moved or gone are told to `doubts`.
     pub(super) fn new(
         store: Store,
-        client: Client,
-        options: DeliverOptions,
+        sender: Sender,
+        options: &DeliverOptions,
         metrics: Arc<Metrics>,
         doubts: mpsc::Sender<String>,
     ) -> Self {
         let (events, inbound) = mpsc::channel(WINDOW * 2);
         Pump {
             store,
-            sender: Sender {
-                client,
-                key_id: options.key_id,
-                key: options.key,
-                schemes: Arc::clone(options.fetcher.schemes()),
-            },
+            sender,
             per_host: options.per_host.max(1),
             metrics,
             fast: Arc::new(Semaphore::new(options.concurrency.max(1))),

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use url::Url;
 
 use super::classify::{Reply, clocks_differ, retry_after};
-use crate::activitypub::signature::{PrivateKey, Scheme, SignError, digest};
+use super::signing::{Signing, Unsigned};
+use crate::activitypub::signature::{Scheme, digest};
 use crate::fetch::{Schemes, refuses_scheme};
 use crate::net::{After, Answer, Client, NetError};
 
@@ -21,21 +22,21 @@ const ACTIVITY: &str = "application/activity+json";
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
     body: Bytes,
-    digest: String,
-    content_digest: String,
+    digest: Arc<str>,
+    content_digest: Arc<str>,
 }
 
 impl Letter {
     pub(super) fn new(body: String) -> Self {
         let body = Bytes::from(body);
         let (digest, content_digest) = (digest::header_value(&body), digest::content_header_value(&body));
-        Letter { body, digest, content_digest }
+        Letter { body, digest: digest.into(), content_digest: content_digest.into() }
     }
 
-    fn digest(&self, scheme: Scheme) -> &str {
+    fn digest(&self, scheme: Scheme) -> Arc<str> {
         match scheme {
-            Scheme::Cavage => &self.digest,
-            Scheme::Rfc9421 => &self.content_digest,
+            Scheme::Cavage => Arc::clone(&self.digest),
+            Scheme::Rfc9421 => Arc::clone(&self.content_digest),
         }
     }
 }
@@ -44,14 +45,13 @@ impl Letter {
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
     pub(super) client: Client,
-    pub(super) key_id: String,
-    pub(super) key: PrivateKey,
+    pub(super) signing: Signing,
     pub(super) schemes: Arc<Schemes>,
 }
 
 /// What one knock came to.
 enum Knock {
-    Unsigned(SignError),
+    Unsigned(Unsigned),
     Answered(Answer),
     Broken(NetError),
 }
@@ -71,7 +71,7 @@ impl Sender {
     pub(super) async fn send(&self, inbox: &str, host: &str, letter: &Letter, after: After) -> Sent {
         let began = Instant::now();
         let Ok(url) = Url::parse(inbox) else {
-            return Sent::unasked(began, "the inbox is not an address".into());
+            return Sent::unasked(began, Reply::Refused, "the inbox is not an address".into());
         };
         let scheme = self.schemes.first(host, Timestamp::now());
         let first = self.knock(&url, letter, scheme, after).await;
@@ -92,11 +92,8 @@ impl Sender {
     }
 
     async fn knock(&self, url: &Url, letter: &Letter, scheme: Scheme, after: After) -> Knock {
-        let (digest, key) = (Some(letter.digest(scheme)), &self.key);
-        let now = Timestamp::now();
-        let signed = scheme.signs()(&Method::POST, url, now, digest, Some(ACTIVITY), &self.key_id, key);
-        let mut headers: HeaderMap = match signed {
-            Ok(headers) => headers.into_iter().collect(),
+        let mut headers = match self.signing.post(scheme, url, letter.digest(scheme), ACTIVITY).await {
+            Ok(headers) => headers,
             Err(cause) => return Knock::Unsigned(cause),
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ACTIVITY));
@@ -115,14 +112,20 @@ fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
 }
 
 impl Sent {
-    fn unasked(began: Instant, why: String) -> Self {
-        Sent { began, answered: false, reply: Reply::Refused, why }
+    fn unasked(began: Instant, reply: Reply, why: String) -> Self {
+        Sent { began, answered: false, reply, why }
     }
 }
 
 fn told(began: Instant, knock: Knock) -> Sent {
     match knock {
-        Knock::Unsigned(cause) => Sent::unasked(began, cause.to_string()),
+        Knock::Unsigned(cause) => {
+            let reply = match cause {
+                Unsigned::Impossible(_) => Reply::Refused,
+                Unsigned::Gone => Reply::NotSent,
+            };
+            Sent::unasked(began, reply, cause.to_string())
+        }
         Knock::Answered(answer) => {
             let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
             let (now, status) = (Timestamp::now(), answer.status.as_u16());

@@ -11,6 +11,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::{PKey, Private};
 use openssl::sign::Signer;
 use owncast_herald::serve::accept::{AcceptLimits, serve};
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use warp::Filter as _;
@@ -18,7 +19,7 @@ use warp::Filter as _;
 use super::process;
 
 /// Argument for [`deliver`]: `<key file> <body file> <file of inboxes> <concurrency> <at once to one host> <threads>
-/// <how many answer> keep|close [<file of an authority>]`.
+/// apart|together <how many answer> keep|close [<file of an authority>]`; `apart`: as many threads more that sign.
 pub const DELIVER: &str = "--bare-deliver";
 /// Argument for [`empty_route`]: `<address>`.
 pub const EMPTY_ROUTE: &str = "--empty-route";
@@ -29,6 +30,8 @@ struct Letter {
     body: bytes::Bytes,
     digest: String,
     keep: bool,
+    /// Threads that sign, unless those do that send.
+    signers: Option<Runtime>,
     /// As many requests at once as the agent has to one host.
     hosts: HashMap<String, Semaphore>,
 }
@@ -38,7 +41,8 @@ struct Letter {
 /// # Errors
 /// Arguments, files, or another number of answers than said.
 pub fn deliver(arguments: &[String]) -> anyhow::Result<()> {
-    let [_, _, key, body, inboxes, concurrency, per_host, threads, answering, keep, rest @ ..] = arguments
+    let [_, _, key, body, inboxes, concurrency, per_host, threads, apart, answering, keep, rest @ ..] =
+        arguments
     else {
         anyhow::bail!("{DELIVER} with too few arguments");
     };
@@ -54,15 +58,16 @@ pub fn deliver(arguments: &[String]) -> anyhow::Result<()> {
         hosts.entry(inbox.authority().to_owned()).or_insert_with(|| Semaphore::new(per_host));
         parts.get_mut(number % threads).context("no threads")?.push(inbox);
     }
+    // As the agent does: the same scheduler class, so that both meet the same neighbours; threads begun later have it too.
+    rustix::process::setpriority_process(None, 10)?;
     let letter = Letter {
         key: PKey::private_key_from_pem(&std::fs::read(key)?)?,
         digest: format!("SHA-256={digest}"),
         keep: keep == "keep",
+        signers: if apart == "apart" { Some(signers(threads)?) } else { None },
         hosts,
         body,
     };
-    // As the agent does: the same scheduler class, so that both meet the same neighbours.
-    rustix::process::setpriority_process(None, 10)?;
     let loops = parts
         .into_iter()
         .map(|part| {
@@ -85,6 +90,10 @@ pub fn deliver(arguments: &[String]) -> anyhow::Result<()> {
     anyhow::ensure!(taken == answering, "{taken} of {answering} inboxes were reached");
     println!("{} {}", cpu.as_micros(), took.as_micros());
     Ok(())
+}
+
+fn signers(threads: usize) -> anyhow::Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).build()?)
 }
 
 fn client(authority: Option<&String>) -> anyhow::Result<reqwest::Client> {
@@ -131,7 +140,7 @@ async fn post_at_last(client: &reqwest::Client, inbox: &url::Url, letter: &Lette
 }
 
 async fn post(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> anyhow::Result<()> {
-    let Letter { key, body, digest, keep, hosts } = letter;
+    let Letter { key, body, digest, keep, signers, hosts } = letter;
     let kind = "application/activity+json";
     let host = inbox.authority();
     let _turn = hosts.get(host).context("no such host")?.acquire().await?;
@@ -140,7 +149,13 @@ async fn post(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> an
         "(request-target): post {}\nhost: {host}\ndate: {date}\ndigest: {digest}\ncontent-type: {kind}",
         inbox.path()
     );
-    let signature = Signer::new(MessageDigest::sha256(), key)?.sign_oneshot_to_vec(text.as_bytes())?;
+    let signature = match signers {
+        Some(signers) => {
+            let key = key.clone();
+            signers.spawn(async move { sign(&key, &text) }).await??
+        }
+        None => sign(key, &text)?,
+    };
     let signature = format!(
         "keyId=\"https://live.example/federation/user/streamer#main-key\",algorithm=\"rsa-sha256\",\
          headers=\"(request-target) host date digest content-type\",signature=\"{}\"",
@@ -158,6 +173,10 @@ async fn post(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> an
     let answer = request.body(body.clone()).send().await?.error_for_status()?;
     answer.bytes().await?;
     Ok(())
+}
+
+fn sign(key: &PKey<Private>, text: &str) -> anyhow::Result<Vec<u8>> {
+    Ok(Signer::new(MessageDigest::sha256(), key)?.sign_oneshot_to_vec(text.as_bytes())?)
 }
 
 /// Serves an empty answer on the agent's own accept loop until it is killed.

@@ -160,8 +160,21 @@ pub async fn defaults() -> anyhow::Result<DeliveryConfig> {
     Ok(Home::new().await?.loaded()?.delivery)
 }
 
+/// Where the bare loop signs.
+#[derive(Clone, Copy, Debug)]
+pub enum Signs {
+    /// On the threads that send.
+    Together,
+    /// On threads of its own, as the agent.
+    Apart,
+}
+
 /// CPU per inbox and whole time of the bare loop. What never answers it is spared: it would only wait.
-pub async fn bare(crowd: Crowd, delivery: &DeliveryConfig) -> anyhow::Result<(Duration, Duration)> {
+pub async fn bare(
+    crowd: Crowd,
+    delivery: &DeliveryConfig,
+    signs: Signs,
+) -> anyhow::Result<(Duration, Duration)> {
     let receivers = Receivers::start(crowd)?;
     let home = Home::new().await?;
     let file = |bytes: &[u8]| {
@@ -177,6 +190,10 @@ pub async fn bare(crowd: Crowd, delivery: &DeliveryConfig) -> anyhow::Result<(Du
     command.args(
         [delivery.concurrency, delivery.per_host, delivery.sign_threads].map(|number| number.to_string()),
     );
+    command.arg(match signs {
+        Signs::Together => "together",
+        Signs::Apart => "apart",
+    });
     command.arg(crowd.live().to_string());
     command.arg(if crowd.hosts < crowd.inboxes { "keep" } else { "close" });
     command.args(receivers.authority());

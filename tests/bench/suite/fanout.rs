@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use owncast_herald::config::DeliveryConfig;
 
-use super::fanning::{self, Ran};
+use super::fanning::{self, Ran, Signs};
 use super::receivers::Crowd;
 use super::report::{Budget, against, each, figure, headline, micros, number, ratio};
 use super::{handshake, signatures};
@@ -130,12 +130,12 @@ async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
     let concurrency = parts.delivery.concurrency as usize;
     let mut ran = fanning::agent(*crowd, concurrency).await?;
     let sample = fanning::sample(*crowd, concurrency);
-    let (mut bare, mut bare_took) = fanning::bare(sample, &parts.delivery).await?;
+    let (mut bare, mut bare_took) = bare_loop(sample, &parts.delivery).await?;
     for _ in 1..case.rounds {
         let again = fanning::agent(*crowd, concurrency).await?;
         let cpu = ran.cpu.min(again.cpu);
         ran = Ran { cpu, ..if again.whole() < ran.whole() { again } else { ran } };
-        let (cpu, took) = fanning::bare(sample, &parts.delivery).await?;
+        let (cpu, took) = bare_loop(sample, &parts.delivery).await?;
         (bare, bare_took) = (bare.min(cpu), bare_took.min(took));
     }
     let ours = each(ran.cpu.saturating_sub(parts.start), crowd.inboxes);
@@ -175,6 +175,13 @@ async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
     against("open descriptors at their peak", ran.descriptors as f64, Budget::AtMost(4095.0), "");
     figure("requests that repeated another", &ran.repeated.to_string());
     Ok(Line { name: name.clone(), of_bare, of_parts, of_bound, ran })
+}
+
+/// The bare loop's CPU for each where nothing is handed over between threads, and its time where signatures are.
+async fn bare_loop(crowd: Crowd, delivery: &DeliveryConfig) -> anyhow::Result<(Duration, Duration)> {
+    let (cpu, _) = fanning::bare(crowd, delivery, Signs::Together).await?;
+    let (_, took) = fanning::bare(crowd, delivery, Signs::Apart).await?;
+    Ok((cpu, took))
 }
 
 impl Parts {
