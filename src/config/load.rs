@@ -206,7 +206,7 @@ fn load_text(
         ),
     };
     let delivery = DeliveryConfig {
-        concurrency: taken.or("delivery.concurrency", spec.delivery.concurrency.map(|n| n.0), 256),
+        concurrency: taken.or("delivery.concurrency", spec.delivery.concurrency.map(|n| n.0), 512),
         per_host: taken.or("delivery.per-host", spec.delivery.per_host.map(|n| n.0), 2),
         sign_threads: taken.or("delivery.sign-threads", spec.delivery.sign_threads.map(|n| n.0), 1),
         connect_timeout: taken.or(

@@ -98,7 +98,7 @@ impl Delivery {
             .on_thread_start(lower_priority)
             .enable_all()
             .build()?;
-        let signers = signing::threads(options.threads)?;
+        let signing = Signing::start(options.threads, &options.key_id, &options.key)?;
         let client = options.client.for_many_requests(options.per_host.max(1))?;
         let thread = std::thread::Builder::new().name("deliver-main".into()).spawn(move || {
             lower_priority();
@@ -106,12 +106,10 @@ impl Delivery {
             let fetcher = Arc::clone(&options.fetcher);
             runtime.spawn(confirm::Confirmer { store: store.clone(), fetcher, inboxes }.run());
             let schemes = Arc::clone(options.fetcher.schemes());
-            let signing = Signing::new(signers.handle().clone(), options.key_id.clone(), options.key.clone());
             let sender = Sender { client, signing, schemes };
             let pump = pump::Pump::new(store, sender, &options, metrics, doubts);
             runtime.block_on(pump.run(cancel));
             runtime.shutdown_background();
-            signers.shutdown_background();
         })?;
         Ok(Delivery { thread })
     }

@@ -1,14 +1,20 @@
 //! Signatures on threads of their own: while one request is signed, others are on their way.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
 use super::lower_priority;
 use crate::activitypub::signature::{PrivateKey, Scheme, SignError};
+
+/// Requests that wait to be signed at most; as many are under way in all only if somebody changed what is usual.
+const WAITING: usize = 1024;
+/// What waits is handed back together, so many at once: the thread that sends then wakes up less often, which costs as much as
+/// a good part of the sending.
+const TOGETHER: usize = 8;
 
 /// Why a request was not signed.
 #[derive(Debug, thiserror::Error)]
@@ -21,27 +27,37 @@ pub(super) enum Unsigned {
     Gone,
 }
 
-/// Signs on the threads of [`threads`]; cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Signing {
-    threads: Handle,
-    key_id: Arc<str>,
-    key: PrivateKey,
+/// A POST to be signed.
+struct Unsent {
+    scheme: Scheme,
+    url: Url,
+    digest: Arc<str>,
+    content_type: &'static str,
+    signed: oneshot::Sender<Result<HeaderMap, SignError>>,
 }
 
-/// Threads of low priority that do nothing but sign.
-///
-/// # Errors
-/// The system gives none.
-pub(super) fn threads(count: usize) -> std::io::Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(count.max(1)).thread_name("sign").on_thread_start(lower_priority).build()
+/// Hands requests to the threads that sign; they end with the last of its clones.
+#[derive(Clone, Debug)]
+pub(super) struct Signing {
+    unsent: mpsc::Sender<Unsent>,
 }
 
 impl Signing {
-    /// With `key`, whose public part is found at `key_id`.
-    pub(super) fn new(threads: Handle, key_id: String, key: PrivateKey) -> Self {
-        Signing { threads, key_id: key_id.into(), key }
+    /// Starts so many threads of low priority that sign with `key`, whose public part is found at `key_id`.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(threads: usize, key_id: &str, key: &PrivateKey) -> std::io::Result<Self> {
+        let (unsent, waiting) = mpsc::channel(WAITING);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..threads.max(1) {
+            let (waiting, key_id, key) = (Arc::clone(&waiting), key_id.to_owned(), key.clone());
+            std::thread::Builder::new().name("sign".into()).spawn(move || {
+                lower_priority();
+                sign_all(&waiting, &key_id, &key);
+            })?;
+        }
+        Ok(Signing { unsent })
     }
 
     /// The headers of a POST that is signed at the moment its turn comes, with the digest of its body in the scheme's form.
@@ -55,43 +71,71 @@ impl Signing {
         digest: Arc<str>,
         content_type: &'static str,
     ) -> Result<HeaderMap, Unsigned> {
-        let (Signing { key_id, key, .. }, url) = (self.clone(), url.clone());
-        let signed = self.threads.spawn(async move {
-            let (digest, content_type) = (Some(&*digest), Some(content_type));
-            scheme.signs()(&Method::POST, &url, Timestamp::now(), digest, content_type, &key_id, &key)
-        });
-        Ok(signed.await.map_err(|_| Unsigned::Gone)??.into_iter().collect())
+        let (signed, answer) = oneshot::channel();
+        let unsent = Unsent { scheme, url: url.clone(), digest, content_type, signed };
+        self.unsent.send(unsent).await.map_err(|_| Unsigned::Gone)?;
+        Ok(answer.await.map_err(|_| Unsigned::Gone)??)
     }
+}
+
+fn sign_all(waiting: &Mutex<mpsc::Receiver<Unsent>>, key_id: &str, key: &PrivateKey) {
+    let mut turn = Vec::with_capacity(TOGETHER);
+    loop {
+        let mut next = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.blocking_recv_many(&mut turn, TOGETHER) == 0 {
+            return;
+        }
+        drop(next);
+        let done: Vec<_> = turn.drain(..).map(|unsent| sign(unsent, key_id, key)).collect();
+        for (signed, headers) in done {
+            // Nobody waits any longer if the program stops.
+            let _ = signed.send(headers);
+        }
+    }
+}
+
+type Signed = (oneshot::Sender<Result<HeaderMap, SignError>>, Result<HeaderMap, SignError>);
+
+fn sign(unsent: Unsent, key_id: &str, key: &PrivateKey) -> Signed {
+    let Unsent { scheme, url, digest, content_type, signed } = unsent;
+    let (digest, content_type) = (Some(&*digest), Some(content_type));
+    let headers = scheme.signs()(&Method::POST, &url, Timestamp::now(), digest, content_type, key_id, key);
+    (signed, headers.map(|headers| headers.into_iter().collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key() -> PrivateKey {
-        PrivateKey::generate().unwrap()
-    }
-
     #[tokio::test]
-    async fn what_is_signed_elsewhere_is_the_same() {
-        let threads = threads(1).unwrap();
-        let signing = Signing::new(threads.handle().clone(), "https://a.example/u#main-key".into(), key());
-        let url = Url::parse("https://peer.example/inbox").unwrap();
-        for (scheme, header) in [(Scheme::Cavage, "digest"), (Scheme::Rfc9421, "content-digest")] {
-            let headers = signing.post(scheme, &url, "sha-256=:x:".into(), "text/plain").await.unwrap();
-            assert!(headers.contains_key("signature"), "{headers:?}");
-            assert_eq!(headers.get(header).unwrap(), "sha-256=:x:");
+    async fn each_gets_the_signature_of_its_own_request() {
+        let key = PrivateKey::generate().unwrap();
+        for threads in [1, 3] {
+            let signing = Signing::start(threads, "https://a.example/u#main-key", &key).unwrap();
+            let requests = (0..40).map(|number| {
+                let (signing, scheme) = (signing.clone(), [Scheme::Cavage, Scheme::Rfc9421][number % 2]);
+                async move {
+                    let url = Url::parse(&format!("https://peer{number}.example/inbox")).unwrap();
+                    let headers =
+                        signing.post(scheme, &url, format!("x={number}").into(), "text/plain").await;
+                    (number, headers.unwrap())
+                }
+            });
+            for (number, headers) in futures_util::future::join_all(requests).await {
+                assert!(headers.contains_key("signature"), "{headers:?}");
+                let digest = ["digest", "content-digest"][number % 2];
+                assert_eq!(headers.get(digest).unwrap(), &format!("x={number}"));
+            }
         }
-        threads.shutdown_background();
     }
 
     #[tokio::test]
-    async fn without_threads_nothing_is_signed_and_nobody_waits() {
-        let threads = threads(1).unwrap();
-        let signing = Signing::new(threads.handle().clone(), "https://a.example/u#main-key".into(), key());
-        threads.shutdown_background();
-        let url = Url::parse("https://peer.example/inbox").unwrap();
-        let unsigned = signing.post(Scheme::Cavage, &url, "SHA-256=x".into(), "text/plain").await;
-        assert!(matches!(unsigned, Err(Unsigned::Gone)), "{unsigned:?}");
+    async fn what_cannot_be_signed_holds_up_nobody() {
+        let key = PrivateKey::generate().unwrap();
+        let signing = Signing::start(1, "https://a.example/u#main-key", &key).unwrap();
+        let (none, url) = (Url::parse("data:x").unwrap(), Url::parse("https://peer.example/inbox").unwrap());
+        let unsigned = signing.post(Scheme::Cavage, &none, "SHA-256=x".into(), "text/plain").await;
+        assert!(matches!(unsigned, Err(Unsigned::Impossible(_))), "{unsigned:?}");
+        signing.post(Scheme::Cavage, &url, "SHA-256=x".into(), "text/plain").await.unwrap();
     }
 }

@@ -38,6 +38,9 @@ pub struct Kept {
     pub few: u32,
     /// and so many of one [`Network`].
     pub few_of_network: u32,
+    /// Fetches of a minute, for clients and networks that have caused none in it: many clients with two each leave nothing to
+    /// anybody new otherwise.
+    pub per_minute: u32,
 }
 
 /// The limits. What is over them is [`FetchError::Busy`], at once or after `wait`.
@@ -82,7 +85,7 @@ impl Default for Budgets {
             source_at_owner: Share { at_once: 1, queue: 16, per_minute: 24 },
             network: Share { at_once: 8, queue: 128, per_minute: 400 },
             network_at_owner: Share { at_once: 1, queue: 24, per_minute: 40 },
-            kept: Kept { at_once: 4, queue: 64, few: 8, few_of_network: 64 },
+            kept: Kept { at_once: 4, queue: 64, few: 8, few_of_network: 64, per_minute: 300 },
             slow_at_once: 4,
             slow_queue: 32,
             slow_queue_of_source: 8,
@@ -96,7 +99,7 @@ impl Budgets {
     /// For what is looked into beside the answers: less of everything.
     pub(super) fn aside() -> Self {
         let all = Share { at_once: 8, queue: 64, per_minute: 300 };
-        let kept = Kept { at_once: 2, queue: 16, ..Self::default().kept };
+        let kept = Kept { at_once: 2, queue: 16, per_minute: 75, ..Self::default().kept };
         Self { all, kept, slow_at_once: 2, slow_queue: 16, ..Self::default() }
     }
 
@@ -113,7 +116,7 @@ impl Budgets {
             source_at_owner: alone,
             network: alone,
             network_at_owner: alone,
-            kept: Kept { at_once: 0, queue: 0, ..Self::default().kept },
+            kept: Kept { at_once: 0, queue: 0, per_minute: 0, ..Self::default().kept },
             slow_hosts_of_owner: u32::MAX,
             wait: Duration::from_secs(3),
             ..Self::default()
@@ -408,6 +411,10 @@ impl Budget {
             state.sources.begun(&source, minute) >= kept.few
                 || state.networks.begun(&source.network(), minute) >= kept.few_of_network
         });
+        let first = source.is_none_or(|source| {
+            state.sources.begun(&source, minute) == 0 && state.networks.begun(&source.network(), minute) == 0
+        });
+        let most = all.per_minute.saturating_sub(if first { 0 } else { kept.per_minute });
         let whole =
             Part { left: all.per_minute.saturating_sub(state.turns.begun(minute)), of: all.per_minute };
         let at_host = Part { left: state.hosts.left(&host, minute), of: of_host.per_minute };
@@ -415,7 +422,7 @@ impl Budget {
         let room = state.total < all.queue
             && (!many || state.many < all.queue.saturating_sub(kept.queue))
             && (!slow || state.slow < self.limits.slow_queue)
-            && state.minute.begun(minute) < all.per_minute
+            && state.minute.begun(minute) < most
             && state.hosts.has_room(&host, minute)
             && state.owners.has_room(&owner, minute)
             && source.is_none_or(|source| {

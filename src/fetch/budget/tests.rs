@@ -300,3 +300,25 @@ async fn who_has_caused_many_leaves_turns_and_places_to_who_is_new() {
     let state = lock(&budget.state);
     assert_eq!((state.total, state.many), (0, 0));
 }
+
+#[tokio::test]
+async fn many_clients_with_a_few_fetches_each_leave_some_of_a_minute_to_who_is_new() {
+    let budget = Budget::new(limits());
+    let mut clients = 0;
+    // Each begins two, as with a key that is looked for twice.
+    while budget.turn(&format!("a{clients}"), from(clients), at(0)).await.is_ok()
+        && budget.turn(&format!("b{clients}"), from(clients), at(0)).await.is_ok()
+    {
+        clients += 1;
+    }
+    let kept = limits().kept.per_minute;
+    assert_eq!(u32::from(clients) * 2 + kept, limits().all.per_minute);
+    assert!(budget.turn("c", from(0), at(0)).await.is_err(), "not for those who have had some");
+    // The last of them has taken one already.
+    for newcomer in 1..kept as u16 {
+        let host = format!("n{newcomer}");
+        assert!(budget.turn(&host, from(clients + newcomer), at(0)).await.is_ok(), "{newcomer}");
+    }
+    assert!(budget.turn("n", from(0xfff0), at(0)).await.is_err());
+    assert!(budget.turn("c", from(0), at(60)).await.is_ok());
+}

@@ -130,7 +130,7 @@ pub fn follow(arguments: &[String]) -> anyhow::Result<()> {
             // Sent away or cut off is the same to who follows.
             let status = tokio::time::timeout(PATIENCE, load::once(target, &letter.bytes(&addresses))).await;
             let after = start.elapsed();
-            let arrived = match status {
+            let arrived = match &status {
                 Ok(Ok(202)) => tokio::time::timeout(PATIENCE, receiver).await.ok().and_then(Result::ok),
                 _ => None,
             };
@@ -139,7 +139,10 @@ pub fn follow(arguments: &[String]) -> anyhow::Result<()> {
                     answered.push(after);
                     accepted.push(at.saturating_duration_since(start));
                 }
-                None => refused += 1,
+                None => {
+                    eprintln!("    the Follow of {id} was answered {status:?}");
+                    refused += 1;
+                }
             }
             tokio::select! {
                 () = end.cancelled() => break,
