@@ -127,9 +127,10 @@ async fn post_all(
         .await
 }
 
-/// Whether it was taken. Who did not answer in time is asked once more, as by the agent; what failed is said.
+/// Whether it was taken. Who did not answer in time is asked again, as by the agent; what failed is said. With hundreds of
+/// handshakes on one thread some connections take more than five seconds.
 async fn post_at_last(client: &reqwest::Client, inbox: &url::Url, letter: &Letter) -> bool {
-    for _ in 0..2 {
+    for _ in 0..5 {
         let Err(cause) = post(client, inbox, letter).await else { return true };
         eprintln!("{cause:#}");
         if !cause.downcast_ref().is_some_and(reqwest::Error::is_timeout) {
