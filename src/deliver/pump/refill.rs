@@ -14,9 +14,6 @@ use crate::model::host::HostCounts;
 use crate::model::owner::owner_of_host;
 use crate::store::StoreError;
 
-/// Of the inboxes of a fan-out, so many are read at first.
-const FIRST_BITE: usize = 256;
-
 impl Pump {
     /// Takes due attempts, what rests for hosts that may be asked, and waiting inboxes from the store while there is room.
     pub(super) fn refill(&mut self) -> Result<(), StoreError> {
@@ -25,8 +22,6 @@ impl Pump {
         // What is tried again leaves some to what is new.
         let again = self.waiting.iter().filter(|held| held.job.attempt.is_some()).count();
         let room_again = room.min((WINDOW - WINDOW / 4).saturating_sub(again));
-        // Nobody waits for the end of a long list: what is read first is signed and sent while the rest is read.
-        let bite = if self.waiting.is_empty() { FIRST_BITE } else { room };
         let now = Timestamp::now();
         let hosts = &self.hosts;
         let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
@@ -44,18 +39,16 @@ impl Pump {
             let mut idle = Vec::new();
             let next_alarm = rested(held, &mut shares, room_again, &mut jobs, &mut idle);
             let full = jobs.len() >= room_again;
-            let room = room.min(jobs.len() + bite);
             first_passes(held, &mut shares, passes, room, &mut jobs);
             let next = [next_due, next_alarm].into_iter().flatten().min();
             let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
-            let full = full || jobs.len() >= room;
             Some((jobs, full, idle, next, counts, further.then(|| engaged::next_pages(view, now))))
         })?;
         let Some((found, full, idle, next, (hosts, inboxes), further)) = found else {
             self.more = true;
             return Ok(());
         };
-        self.more = full;
+        self.more = full || found.len() >= room;
         self.overdue = overdue(self.overdue, found.len());
         // What waits for others of its host comes to its turn when they are done.
         let passed_by = !self.more && self.passes.values().any(|pass| pass.next.is_some());
