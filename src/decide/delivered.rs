@@ -5,17 +5,19 @@ use ulid::Ulid;
 
 use super::{blocks, hosts};
 use crate::model::delivery::{
-    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, Tally, Target, WHY, activity_of_attempt, chunk_key,
+    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, Tally, Target, WHY, chunk_key, due_of_attempt,
 };
 use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
-use crate::model::host::{Resting, activity_of_resting, resting_prefix};
+use crate::model::host::Resting;
 use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::{Draft, Record, View};
 
+mod anew;
 mod worth;
 
-pub use worth::{Worth, over, worth, worth_there};
+pub use anew::Anew;
+pub use worth::{Worth, over, owed, worth, worth_a_retry, worth_there};
 use worth::{overtaken, still_true};
 
 /// One inbox that is to get one activity.
@@ -44,6 +46,17 @@ impl Job {
     /// it has afterwards decides who gets the edits.
     pub fn to_begin(&self) -> bool {
         self.attempt.is_some() && self.number.is_some() && !self.uncertain
+    }
+
+    /// Whether it was to be done before that time, by whoever was there: a first attempt is due when its activity is made. What
+    /// rests is due when its server is well.
+    fn was_due_before(&self, time: Timestamp) -> bool {
+        let due = match self.attempt.as_deref().and_then(<[u8]>::split_first) {
+            None => return true,
+            Some((&kind::ATTEMPT, key)) => due_of_attempt(key),
+            Some(_) => None,
+        };
+        due.is_some_and(|due| due < time)
     }
 
     /// The job of a stored attempt.
@@ -79,6 +92,9 @@ impl Job {
         Attempt { due, outgoing: self.outgoing, inbox, number, tries, unauthorised, uncertain, why }
     }
 }
+
+/// Why something was given up whose time was over before it was tried.
+const NOT_IN_TIME: &str = "not tried in time";
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +191,7 @@ fn taken_back(view: &dyn View, job: &Job) -> bool {
 
 /// Writes how the attempt of a job ended that was taken back meanwhile: nothing, but that the activity arrived, or may
 /// have.
-fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mut Anew<'_>) {
     let state = match ending {
         Ending::Reached => InboxState::Reached,
         Ending::Retry { uncertain: true, .. } => InboxState::Doubtful,
@@ -186,7 +202,6 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         // Whose block recalled it gets nothing more either.
         return;
     }
-    // All attempts are looked at for it.
     let may_be_anew = match known {
         Some(known) => matches!(known, InboxState::Retrying | InboxState::Uncertain),
         None => {
@@ -194,15 +209,16 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
             outgoing.is_some_and(|outgoing| outgoing.given_up.is_none())
         }
     };
-    let anew = if may_be_anew { made_anew(draft.view(), job) } else { Vec::new() };
-    for (kind, key, attempt) in anew {
+    let anew = if may_be_anew { anew.at(draft, job) } else { Vec::new() };
+    for (key, attempt) in anew {
+        let Some((kind, key)) = key.split_first() else { continue };
         match state {
-            InboxState::Reached => draft.delete_raw(kind, &key),
-            _ => draft.put_raw(kind, &key, encode(&Attempt { uncertain: true, ..attempt })),
+            InboxState::Reached => draft.delete_raw(*kind, key),
+            _ => draft.put_raw(*kind, key, encode(&Attempt { uncertain: true, ..attempt })),
         }
     }
     if state == InboxState::Reached && job.number.is_none() {
-        end_single(draft, job, Ending::Reached);
+        end_single(draft, job, Ending::Reached, None);
     }
     if let Some(number) = job.number
         && let Some(state) = match (state, known) {
@@ -214,23 +230,6 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
     {
         mark(draft, job.outgoing, number, state);
     }
-}
-
-/// What there is to do for the activity and the inbox of a job that was taken back: kinds, keys and records.
-fn made_anew(view: &dyn View, job: &Job) -> Vec<(u8, Vec<u8>, Attempt)> {
-    let mut found = Vec::new();
-    let resting = full_key(Resting::KIND, &resting_prefix(&host_of(&job.inbox)));
-    for place in [&[kind::ATTEMPT][..], &resting] {
-        view.scan_bytes(place, place, &mut |key, value| {
-            let Some((&kind, below)) = key.split_first() else { return true };
-            let of =
-                if kind == kind::ATTEMPT { activity_of_attempt(below) } else { activity_of_resting(below) };
-            let attempt = of.filter(|of| *of == job.outgoing).and_then(|_| decode::<Attempt>(value));
-            found.extend(attempt.filter(|one| one.inbox == job.inbox).map(|one| (kind, below.to_vec(), one)));
-            true
-        });
-    }
-    found
 }
 
 /// What is to be written of a job whose time seemed to be over at that moment; nothing if it is to be sent after all.
@@ -247,13 +246,18 @@ fn expired(view: &dyn View, job: &Job, at: Timestamp) -> Option<Ending> {
 
 /// Writes how an attempt ended. False if it had been taken back meanwhile, or is to be made after all.
 pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
+    settle_one_of(draft, job, ending, &mut Anew::of([job]))
+}
+
+/// As [`settle`], for one of many jobs, which share what may have to be looked for.
+pub fn settle_one_of(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mut Anew<'_>) -> bool {
     if taken_back(draft.view(), job) {
-        settle_taken_back(draft, job, ending);
+        settle_taken_back(draft, job, ending, anew);
         return false;
     }
-    let ending = match ending {
-        Ending::Expired { at } => expired(draft.view(), job, at),
-        ending => Some(ending),
+    let (ending, why) = match ending {
+        Ending::Expired { at } => (expired(draft.view(), job, at), Some(NOT_IN_TIME)),
+        ending => (Some(ending), None),
     };
     let Some(ending) = ending else { return false };
     if let Some((kind, key)) = job.attempt.as_ref().and_then(|key| key.split_first()) {
@@ -286,19 +290,19 @@ pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
     }
     match job.number {
         Some(number) => mark(draft, job.outgoing, number, state),
-        None => end_single(draft, job, ending),
+        None => end_single(draft, job, ending, job.why.as_deref().or(why)),
     }
     true
 }
 
 /// A single delivery that is settled leaves nothing behind, but what the operator should see: that an answer to a
 /// follower did not arrive.
-fn end_single(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+fn end_single(draft: &mut Draft<'_>, job: &Job, ending: Ending, why: Option<&str>) {
     let outgoing: Option<Outgoing> = draft.view().get(&job.outgoing.to_bytes());
     let Some(outgoing) = outgoing.filter(|outgoing| matches!(outgoing.target, Target::Inbox(_))) else {
         return;
     };
-    match (ending, &job.why) {
+    match (ending, why) {
         (Ending::Failed | Ending::Dropped, Some(why)) if still_true(draft.view(), &outgoing) => {
             draft.put(&Outgoing { given_up: Some(why.chars().take(WHY).collect()), ..outgoing });
         }

@@ -1,7 +1,7 @@
 //! Edits and removals of a post go to those who liked, shared or answered it, too, whether they follow or not. There may
 //! be far more of them than fit into one commit, so they are queued page by page, in the order of their inboxes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use ulid::Ulid;
@@ -16,24 +16,36 @@ use crate::model::{Draft, View};
 
 /// Inboxes queued in one commit.
 pub const PAGE: usize = 1000;
-/// Of these, the inboxes of one owner at most: names below one's own cost nothing, nor do Likes from all of them, and what
-/// edits and removals are owed for them must not grow with it. Whoever has many people has a shared inbox.
-pub const PAGE_OF_AN_OWNER: usize = 200;
+/// The inboxes of one owner at most: names below one's own cost nothing, nor do Likes from all of them, and what edits and
+/// removals are owed for them must not grow with it. Whoever has many people has a shared inbox. Those count that were there
+/// first: who got one edit gets those behind it, too, whoever comes meanwhile.
+pub const OF_AN_OWNER: usize = 200;
 
 /// Inboxes of those who liked, shared or answered a post, except where they are blocked.
 pub fn inboxes(view: &dyn View, post: Ulid) -> BTreeSet<String> {
     let mut inboxes = BTreeSet::new();
-    each(view, post, &mut |engagement| {
-        if !inboxes.contains(&engagement.inbox) && !blocks::actor_blocked(view, &engagement.actor) {
-            inboxes.insert(engagement.inbox);
-        }
+    each(view, post, &mut |inbox| {
+        inboxes.insert(inbox.to_owned());
     });
     inboxes
 }
 
-fn each(view: &dyn View, post: Ulid, each: &mut dyn FnMut(Engager)) {
+/// Each of these inboxes once, in the order in which they were first there.
+fn each(view: &dyn View, post: Ulid, each: &mut dyn FnMut(&str)) {
+    let mut known: HashSet<String> = HashSet::new();
+    let mut of_owners: HashMap<String, usize> = HashMap::new();
     view.scan::<Engagers>(&post.to_bytes(), &mut |engagers| {
-        engagers.who.into_iter().for_each(&mut *each);
+        for Engager { inbox, actor, .. } in engagers.who {
+            if known.contains(&inbox) {
+                continue;
+            }
+            let of_owner = of_owners.entry(owner_of(&inbox)).or_default();
+            if *of_owner < OF_AN_OWNER && !blocks::actor_blocked(view, &actor) {
+                *of_owner += 1;
+                each(&inbox);
+                known.insert(inbox);
+            }
+        }
         true
     });
 }
@@ -53,48 +65,9 @@ pub struct Page {
 
 /// Queues an activity to the first page of `inboxes`, and remembers where to go on.
 pub fn begin(draft: &mut Draft<'_>, outgoing: Ulid, inboxes: BTreeSet<String>, now: Timestamp) {
-    let mut first = First::default();
-    inboxes.into_iter().for_each(|inbox| first.offer(inbox));
-    let (inboxes, more) = first.page();
+    let more = inboxes.len() > PAGE;
+    let inboxes = inboxes.into_iter().take(PAGE).collect();
     queue(draft, &Page { outgoing, after: String::new(), inboxes, more }, now);
-}
-
-/// The first of some inboxes in order: a page, and whether there are more.
-#[derive(Default)]
-struct First {
-    inboxes: BTreeSet<String>,
-    of_owners: HashMap<String, usize>,
-}
-
-impl First {
-    /// Whether an inbox has no place here, whoever it belongs to.
-    fn is_behind(&self, inbox: &str) -> bool {
-        self.inboxes.len() > PAGE && self.inboxes.last().is_some_and(|last| last.as_str() <= inbox)
-    }
-
-    /// Takes an inbox, unless there are enough of its owner.
-    fn offer(&mut self, inbox: String) {
-        if self.is_behind(&inbox) || self.inboxes.contains(&inbox) {
-            return;
-        }
-        let of_owner = self.of_owners.entry(owner_of(&inbox)).or_default();
-        if *of_owner == PAGE_OF_AN_OWNER {
-            return;
-        }
-        *of_owner += 1;
-        self.inboxes.insert(inbox);
-        if self.inboxes.len() > PAGE + 1
-            && let Some(last) = self.inboxes.pop_last()
-            && let Some(of_owner) = self.of_owners.get_mut(&owner_of(&last))
-        {
-            *of_owner -= 1;
-        }
-    }
-
-    fn page(self) -> (Vec<String>, bool) {
-        let more = self.inboxes.len() > PAGE;
-        (self.inboxes.into_iter().take(PAGE).collect(), more)
-    }
 }
 
 /// The next page of every activity that is not queued to all of them. Looks at all engagements of a post, so it is made
@@ -115,19 +88,25 @@ fn next_page(view: &dyn View, id: Ulid, after: String, now: Timestamp) -> Page {
     let outgoing: Option<Outgoing> = view.get(&id.to_bytes());
     let outgoing = outgoing.filter(|outgoing| !delivered::over(view, outgoing, now));
     let Some(post) = outgoing.and_then(|outgoing| outgoing.post) else { return page };
-    // More than a page of those that are behind are never held.
-    let mut first = First::default();
-    each(view, post, &mut |Engager { inbox, actor, .. }| {
-        if inbox <= page.after || first.is_behind(&inbox) || blocks::actor_blocked(view, &actor) {
+    let mut first = BTreeSet::new();
+    each(view, post, &mut |inbox| {
+        let is_behind =
+            first.len() > PAGE && first.last().is_some_and(|last: &String| last.as_str() <= inbox);
+        if inbox <= page.after.as_str() || is_behind {
             return;
         }
         let number = view.get::<InboxNumber>(inbox.as_bytes()).map(|known| known.number);
         let follows = |number| delivered::state_of(view, id, number) != InboxState::None;
-        if !number.is_some_and(follows) {
-            first.offer(inbox);
+        if number.is_some_and(follows) {
+            return;
+        }
+        first.insert(inbox.to_owned());
+        if first.len() > PAGE + 1 {
+            first.pop_last();
         }
     });
-    (page.inboxes, page.more) = first.page();
+    page.more = first.len() > PAGE;
+    page.inboxes = first.into_iter().take(PAGE).collect();
     page
 }
 

@@ -8,12 +8,12 @@ use ulid::Ulid;
 
 use super::delivered::{self, Ending, Job};
 use super::shares::{Shares, Tally};
-use super::{engage, follow, followers, hosts, refusals, schedule, waiting};
+use super::{engage, follow, followers, hosts, refusals, schedule, schemes, waiting};
 use crate::decide::seen::later;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
 use crate::model::engagement::{Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, Newcomers};
-use crate::model::host::{Host, Resting};
+use crate::model::host::{Host, Resting, Rfc9421Only};
 use crate::model::notices::{Said, Waiting};
 use crate::model::owner::owner_of;
 use crate::model::post::{Post, PostState};
@@ -27,6 +27,8 @@ pub const PARKED_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 const LEFT_LIFE: Duration = super::seen::SIGNATURE_MEMORY;
 /// Who was reached by a post is kept this long behind its stream, for a removal by the operator.
 const FANOUT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// That an answer to a follower did not arrive is shown for this long behind its time.
+const UNANSWERED_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A delivery inbox without followers is kept for longer than any fan-out that went there.
 const UNUSED_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -248,11 +250,14 @@ fn older(since: Timestamp, now: Timestamp, life: Duration) -> bool {
     age.is_positive() && age.unsigned_abs() > life
 }
 
-/// Memories of strangers that stand alone.
+/// What stands alone, and its time is over.
 fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
     match kind {
         Seen::KIND => decode::<Seen>(value).is_some_and(|seen| seen.expires <= now),
         Said::KIND => decode::<Said>(value).is_some_and(|said| older(said.at, now, told_life(said.post))),
+        Rfc9421Only::KIND => {
+            decode::<Rfc9421Only>(value).is_some_and(|known| !schemes::holds(known.until, now))
+        }
         Report::KIND => {
             decode::<Report>(value).is_some_and(|report| older(report.at, now, super::reports::LIFE))
         }
@@ -313,8 +318,9 @@ fn nobody_follows(inbox: &DeliveryInbox, now: Timestamp) -> bool {
 fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u8>> {
     let post: Option<Post> = outgoing.post.and_then(|id| draft.view().get(&id.to_bytes()));
     let needed_from = match (&outgoing.target, post) {
-        // A single delivery: gone with its last attempt, at the latest when it expires.
-        (Target::Inbox(_), _) | (_, None) => outgoing.expires,
+        // A single delivery is gone when it was made. If it was not, the operator is to see that.
+        (Target::Inbox(_), _) => later(outgoing.expires, UNANSWERED_LIFE),
+        (_, None) => outgoing.expires,
         // A fan-out of a running stream is always needed.
         (_, Some(post)) if post.state == PostState::Live => return Vec::new(),
         (_, Some(post)) => later(post.over.unwrap_or(post.published), FANOUT_LIFE),

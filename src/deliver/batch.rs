@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::outcome::{Held, Outcome};
-use crate::decide::delivered::{self, Ending, Job};
+use crate::decide::delivered::{self, Anew, Ending, Job};
 use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{self, Gate};
 use crate::decide::refusals;
+use crate::decide::schemes::{self, Known};
 use crate::model::Draft;
 use crate::model::delivery::Claim;
 
@@ -25,6 +26,8 @@ pub(super) struct Batch {
     pub(super) beginning: Vec<Job>,
     /// What is to be queued to those who liked, shared or answered a post.
     pub(super) further: Vec<Page>,
+    /// Which servers verify RFC 9421 only, if that has changed.
+    pub(super) schemes: Option<Known>,
 }
 
 /// What was written.
@@ -48,26 +51,29 @@ impl Batch {
             && self.claims.is_empty()
             && self.beginning.is_empty()
             && self.further.is_empty()
+            && self.schemes.is_none()
     }
 
     pub(super) fn write(self, draft: &mut Draft<'_>, now: Timestamp, entropy: u64) -> Written {
         for (at, host) in &self.idle {
             hosts::tidy(draft, host, *at, now);
         }
-        let (mut settled, mut taken_back, mut not_over) =
+        let (mut gates, mut taken_back, mut not_over) =
             (Vec::with_capacity(self.done.len()), false, Vec::new());
-        for (count, outcome) in (0u64..).zip(self.done) {
+        let mut anew = Anew::of(self.done.iter().map(|outcome| &outcome.held.job));
+        for (count, outcome) in (0u64..).zip(&self.done) {
             let Outcome { held, ending, contact, at, .. } = outcome;
-            let written = delivered::settle(draft, &held.job, ending);
+            let (ending, contact, at) = (*ending, *contact, *at);
+            let written = delivered::settle_one_of(draft, &held.job, ending, &mut anew);
             taken_back |= !written;
             if !written && matches!(ending, Ending::Expired { .. }) && held.job.attempt.is_none() {
                 not_over.extend(held.job.number.map(|number| (held.job.outgoing, number)));
             }
             refusals::heard(draft, &held.job, ending, contact, at);
             let jitter = entropy.wrapping_add(count);
-            let gate = contact.map(|contact| hosts::heard(draft, &held.host, contact, at, jitter));
-            settled.push((held, gate));
+            gates.push(contact.map(|contact| hosts::heard(draft, &held.host, contact, at, jitter)));
         }
+        let settled = self.done.into_iter().map(|outcome| outcome.held).zip(gates).collect();
         for host in &self.forgiven {
             hosts::spoke(draft, host, now);
         }
@@ -80,6 +86,9 @@ impl Batch {
         }
         for page in &self.further {
             engaged::go_on(draft, page, now);
+        }
+        if let Some(known) = &self.schemes {
+            schemes::keep(draft, known);
         }
         Written { settled, claimed, taken_back, not_over }
     }

@@ -58,7 +58,7 @@ pub struct Outgoing {
     pub chunks: u32,
     /// The first chunk that may still hold waiting inboxes; equal to `chunks` when the first pass is done.
     pub cursor: u32,
-    /// Why its single delivery was given up; kept for the operator to see until it expires.
+    /// Why its single delivery was given up; kept for the operator to see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<String>,
 }
@@ -269,6 +269,12 @@ impl Record for Attempt {
     fn key(&self) -> Vec<u8> {
         attempt_key(self.due, self.outgoing, &self.inbox)
     }
+}
+
+/// When an attempt is due, by its key.
+pub fn due_of_attempt(key: &[u8]) -> Option<Timestamp> {
+    let (millis, _) = key.split_first_chunk::<8>()?;
+    Timestamp::from_millisecond(i64::try_from(u64::from_be_bytes(*millis)).ok()?).ok()
 }
 
 /// Which activity an attempt is for, by its key.

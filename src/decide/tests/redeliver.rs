@@ -7,6 +7,7 @@ use super::*;
 use crate::decide::delivered::{self, Ending, Job, Worth, state_of};
 use crate::decide::hosts::{self, Contact, Gate, OPEN_AT};
 use crate::decide::redeliver::{self, Cursor, Dropped, Retried, Selection};
+use crate::decide::sweep;
 use crate::model::host::Resting;
 
 /// One step is enough.
@@ -184,6 +185,45 @@ fn an_answer_to_one_person_that_is_given_up_is_gone() {
     assert!(world.all::<Attempt>().is_empty() && world.all::<Outgoing>().is_empty());
 }
 
+#[test]
+fn an_answer_that_did_not_arrive_in_time_is_kept_to_be_seen_and_tried_again() {
+    const DAY: i64 = 24 * 3600;
+    let again = |due| Ending::Retry { due: at(due), uncertain: false };
+    for (why, before) in [
+        ("status 503", again(3 * DAY + 10)),
+        ("status 503", Ending::SetAside { at: at(1) }),
+        ("not tried in time", Ending::SetAside { at: at(1) }),
+    ] {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        world.follow(at(0), &ana);
+        let tried = (why != "not tried in time").then(|| why.into());
+        let accept = Job { why: tried, ..Job::of(world.all::<Attempt>().remove(0)) };
+        world.settle(&accept, before);
+        world.sweep(3 * DAY, 100);
+        for attempt in world.all::<Attempt>() {
+            world.settle(&Job::of(attempt), Ending::Expired { at: at(3 * DAY + 10) });
+        }
+        assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
+        world.sweep(33 * DAY - 1, 100);
+        assert_eq!(world.outgoing(accept.outgoing).given_up.as_deref(), Some(why), "{before:?}");
+        // It is true still, and worth telling.
+        let mut late = world.view.clone();
+        assert_eq!(world.retry(&any_of(), true, 9 * DAY, ALL).anew, 1);
+        let job = Job::of(world.all::<Attempt>().remove(0));
+        let outgoing = world.outgoing(accept.outgoing);
+        assert_eq!(delivered::worth(world.view(), &outgoing, &job, false, at(9 * DAY)), Worth::Send);
+        world.settle(&job, Ending::Reached);
+        assert!(world.all::<Outgoing>().is_empty());
+        // Not so if she has left meanwhile; and some day it is forgotten.
+        std::mem::swap(&mut world.view, &mut late);
+        world.act(at(4 * DAY), |draft, moment| crate::decide::follow::undo(draft, moment, &ana, at(4 * DAY)));
+        let retried = world.retry(&any_of(), true, 9 * DAY, ALL);
+        assert_eq!((retried.anew, retried.over), (0, 1));
+        world.sweep(33 * DAY, 100);
+        assert!(world.all::<Outgoing>().is_empty());
+    }
+}
+
 /// A request is under way while the operator decides otherwise.
 #[test]
 fn what_comes_of_a_request_that_was_given_up_meanwhile() {
@@ -233,6 +273,53 @@ fn what_comes_of_a_request_that_was_made_due_meanwhile() {
         assert_eq!(world.all::<Attempt>().len(), left, "{ending:?}");
         assert_eq!(world.all::<Outgoing>().len(), left, "{ending:?}");
     }
+}
+
+/// Counts how often all attempts are walked through.
+struct Walks<'v> {
+    view: &'v MemoryView,
+    walks: std::cell::Cell<usize>,
+}
+
+impl View for Walks<'_> {
+    fn get_bytes(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.view.get_bytes(key)
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
+        self.walks.set(self.walks.get() + usize::from(prefix == [kind::ATTEMPT]));
+        self.view.scan_bytes(prefix, from, each);
+    }
+}
+
+#[test]
+fn what_comes_of_many_requests_that_a_clock_made_due_is_found_in_one_walk() {
+    let mut world = World::default();
+    crowd(&mut world, 40);
+    let create = world.announce(1).create;
+    for number in 0..40 {
+        world.settle(&numbered(&world, create, number), Ending::Retry { due: at(4000), uncertain: false });
+    }
+    let under_way: Vec<Job> = world.all::<Attempt>().into_iter().map(Job::of).collect();
+    // The clock is set back, and what is due too far ahead is due now.
+    let back = at(-4000);
+    world.act(back, |draft, _| sweep::sweep(draft, &Vec::new(), back, 1000, &Default::default()));
+    assert!(world.all::<Attempt>().iter().all(|attempt| attempt.due == back));
+    // One of them rests by now.
+    let moved = Job::of(world.attempt_at(7));
+    world.settle(&moved, Ending::SetAside { at: back });
+    let view = Walks { view: &world.view, walks: std::cell::Cell::new(0) };
+    let mut draft = Draft::new(&view);
+    let mut anew = delivered::Anew::of(&under_way);
+    for job in &under_way {
+        assert!(!delivered::settle_one_of(&mut draft, job, Ending::Reached, &mut anew));
+    }
+    let changes = draft.into_changes();
+    assert_eq!(view.walks.get(), 1);
+    world.view.apply(changes);
+    assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
+    assert_eq!(states(&world, create), [InboxState::Reached; 5]);
+    assert_eq!(delivered::tally(world.view(), &world.outgoing(create)).reached, 40);
 }
 
 /// The same, and the operator changes their mind before it ends.
