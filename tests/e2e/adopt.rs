@@ -365,6 +365,14 @@ async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
     };
     assert_eq!((of("approved_at"), of("disabled_at")), (want.to_vec(), vec![cy.id()]));
     assert_eq!(data.texts("PRAGMA integrity_check"), ["ok"]);
+    // Back from a time there: whoever left meanwhile has left, also who had never been in Owncast's list before.
+    data.run(&format!("DELETE FROM ap_followers WHERE iri <> '{}'", cy.id()));
+    let again = ["--data-dir", data.argument(), "--dry-run"];
+    assert_eq!(adopt(&stage, &again).await["found"]["left"], 2);
+    assert_eq!(stage.followers().await, 2);
+    let report = adopt(&stage, &again[..2]).await;
+    assert_eq!(report["found"]["left"], 2, "{report:#}");
+    stage.wait_followers(0).await;
 }
 
 /// Only root outside of any container can tell whether anybody has Owncast's database open.

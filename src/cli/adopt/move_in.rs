@@ -105,20 +105,23 @@ pub(super) fn take(
     let nobody = found.followers.is_empty();
     let incomplete = found.wal_is_missing && !args.force;
     let leavers = args.catch_up || args.finish;
-    let present = present(&found, args.dry_run && leavers);
-    if leavers && nobody {
+    let given_back = found.given_back;
+    let looks = leavers || given_back.is_some();
+    let present = present(&found, args.dry_run && looks);
+    if looks && nobody {
         remark("warning: Owncast's list of followers is empty; nobody is taken for having left");
     }
-    if leavers && incomplete {
+    if looks && incomplete {
         remark(
             "warning: there is no owncast.db-wal, and without it the list of followers may be an old one; nobody is taken \
              for having left (--force does so nevertheless)",
         );
     }
-    if args.dry_run && leavers && present.is_none() {
+    if args.dry_run && looks && present.is_none() {
         remark("warning: these are so many that a dry run does not tell who has left");
     }
-    let leavers = leavers && !nobody && !incomplete && present.is_some();
+    let believed = !nobody && !incomplete && present.is_some();
+    let (leavers, given_back) = (leavers && believed, given_back.filter(|_| believed));
     let mut tally = Tally::default();
     for batch in batches(found, &of, run, args.dry_run) {
         interrupted::check()?;
@@ -127,7 +130,7 @@ pub(super) fn take(
     unreadable.into_iter().for_each(|problem| tally.problem(problem));
     let present = present.unwrap_or_default();
     let (force, dry_run) = (args.force, args.dry_run);
-    let finish = Adopting::Finish { of: Some(of), run, leavers, present, force, dry_run };
+    let finish = Adopting::Finish { of: Some(of), run, leavers, given_back, present, force, dry_run };
     let finished = finished(hand.step(finish)?)?;
     tally.left = finished.left;
     Ok(Taken { tally, finished, key })
@@ -162,7 +165,9 @@ pub(super) fn from_api(places: &Places, args: &Args, as_json: bool) -> Outcome {
     }
     let leavers = args.catch_up && !dry_run && whole && found.approved + found.pending > 0;
     let (present, force) = (Vec::new(), args.force);
-    let finish = Adopting::Finish { of: None, run, leavers, present, force, dry_run };
+    // The API does not tell to which database it belongs.
+    let given_back = None;
+    let finish = Adopting::Finish { of: None, run, leavers, given_back, present, force, dry_run };
     let now = finished(hand.step(finish)?)?;
     found.left = now.left;
     answer(&MovedIn::new(None, dry_run, found, now), places, args, as_json)
