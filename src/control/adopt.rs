@@ -86,6 +86,7 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
             let stored: Identity = hands.store.read(|view| view.meta()).await?;
             Adopted::Whose(stored.addresses)
         }
+        Adopting::HasTaken => Adopted::HasTaken(hands.store.read(adopt::has_taken).await?),
         Adopting::FollowersBack { after } => {
             let (rows, next) = hands.store.read(move |view| followers_back(view, after)).await?;
             Adopted::FollowersBack { rows, next }

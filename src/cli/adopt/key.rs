@@ -81,15 +81,24 @@ pub(super) enum Fate {
 /// Takes the key. Whose followers they are is known by now: where the agent was given them before, a key that differs is newer
 /// than Owncast's, which somebody else may have by now, and no force puts that back along with the followers.
 pub(super) fn take_key(identity: &AdoptedIdentity, config: &Config, args: &Args) -> Result<Fate, Failure> {
-    let (file, theirs) = (&config.identity.key_file, &identity.private_key_pem);
-    let again = args.catch_up || args.finish;
-    if again && keyfile::fingerprint_in(file).is_some() && keyfile::differs(file, theirs)? {
+    if another_stays(identity, config, args)? {
         return Ok(Fate::AnotherStays);
     }
     if args.dry_run {
         return Ok(Fate::Wanted);
     }
-    Ok(Fate::Taken(put(file, theirs, args.force)?))
+    Ok(Fate::Taken(put(&config.identity.key_file, &identity.private_key_pem, args.force)?))
+}
+
+/// Whether a key is there that differs from Owncast's, and that stays.
+pub(super) fn another_stays(
+    identity: &AdoptedIdentity,
+    config: &Config,
+    args: &Args,
+) -> Result<bool, Failure> {
+    let (file, theirs) = (&config.identity.key_file, &identity.private_key_pem);
+    let again = args.catch_up || args.finish;
+    Ok(again && keyfile::fingerprint_in(file).is_some() && keyfile::differs(file, theirs)?)
 }
 
 /// What there is to be told of a key.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::hand::Hand;
 use super::key::{self, Adopted as Key};
-use super::{Args, never_federated, run_number, told};
+use super::{Args, command, data_dir, never_federated, run_number, told};
 use crate::adopt::{AdoptedIdentity, Found, batches, interrupted, read_everything};
 use crate::cli::files::{Places, unexpected};
 use crate::cli::outcome::remark;
@@ -70,7 +70,7 @@ pub(super) fn from_database(places: &Places, args: &Args, data_dir: &Path, as_js
     key::folder_of(places, &config.identity.key_file)?;
     let (identity, found) = read_everything(data_dir)?;
     let hand = Hand::reach(places, args.store.as_deref())?;
-    let taken = take(&hand, &config, args, &identity, found)?;
+    let taken = take(&hand, places, &config, args, &identity, found)?;
     let key = key::adopted(&identity, &config, taken.key, hand.is_agent())?;
     let moved = MovedIn::new(Some(key), args.dry_run, taken.tally, taken.finished);
     answer(&moved, places, args, as_json)
@@ -84,22 +84,47 @@ pub(super) struct Taken {
 }
 
 /// Asks whether this actor may be taken over. Answers who it is, and the number of the run.
-pub(super) fn may(hand: &Hand<'_>, identity: &AdoptedIdentity) -> Result<(Addresses, u64), Failure> {
+pub(super) fn may(
+    hand: &Hand<'_>,
+    places: &Places,
+    config: &Config,
+    args: &Args,
+    identity: &AdoptedIdentity,
+) -> Result<(Addresses, u64), Failure> {
     let base = identity.server_url.as_deref().ok_or_else(never_federated)?;
     let (of, run) = (Addresses::new(base, &identity.username), run_number());
     hand.step(Adopting::Take { batch: Batch::empty(&of, run, true) })?;
+    // Only what was taken over once can have got another key since.
+    if key::another_stays(identity, config, args)? && !has_taken(hand)? {
+        return Err(Failure::new(format!(
+            "nothing of Owncast's was taken over yet, and {} holds another key than Owncast's: it would stay, and these \
+             followers' servers would believe nothing that it signs. Nothing has changed. Move in first:\n  {}\nThat takes \
+             Owncast's key as well. It is refused, too, for as long as the other one is in its place; --force sets that one \
+             aside, and whoever follows by it is lost",
+            config.identity.key_file.display(),
+            command(places, args, &data_dir(args.data_dir.as_deref()))
+        )));
+    }
     Ok((of, run))
+}
+
+fn has_taken(hand: &Hand<'_>) -> Result<bool, Failure> {
+    match hand.step(Adopting::HasTaken)? {
+        Adopted::HasTaken(any) => Ok(any),
+        _ => Err(unexpected()),
+    }
 }
 
 /// Hands over what was found: first the question whether it may, then the key, then everything else.
 pub(super) fn take(
     hand: &Hand<'_>,
+    places: &Places,
     config: &Config,
     args: &Args,
     identity: &AdoptedIdentity,
     found: Found,
 ) -> Result<Taken, Failure> {
-    let (of, run) = may(hand, identity)?;
+    let (of, run) = may(hand, places, config, args, identity)?;
     let key = key::take_key(identity, config, args)?;
     let unreadable = found.unreadable.clone();
     let nobody = found.followers.is_empty();

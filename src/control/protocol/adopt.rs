@@ -47,6 +47,8 @@ pub enum Adopting {
     },
     /// Whose followers these are.
     Whose,
+    /// Whether anything was taken over before.
+    HasTaken,
     /// Followers as rows of Owncast's.
     FollowersBack {
         /// Only those behind this actor.
@@ -92,6 +94,8 @@ pub enum Adopted {
     Undone(Undone),
     /// Whose they are; `None` where nobody knows yet who we are.
     Whose(Option<Addresses>),
+    /// Whether anything was.
+    HasTaken(bool),
     /// Some of the followers.
     FollowersBack {
         /// As rows.

@@ -16,7 +16,7 @@ use ulid::Ulid;
 use url::Url;
 
 use crate::model::Addresses;
-use crate::model::adopted::{Accepted, Batch, Deed, SetAside, Taken, Tally};
+use crate::model::adopted::{Accepted, Batch, Deed, Imported, SetAside, Taken, Tally};
 use crate::model::block::BlockOwner;
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::notices::{NoticeKind, Said};
@@ -206,6 +206,18 @@ pub fn leavers(
         }
     }
     (next, count)
+}
+
+/// Whether anything of Owncast's was taken over, and not back.
+pub fn has_taken(view: &dyn View) -> bool {
+    [Taken::KIND, Imported::KIND].into_iter().any(|kind| {
+        let mut any = false;
+        view.scan_bytes(&[kind], &[kind], &mut |_, _| {
+            any = true;
+            false
+        });
+        any
+    })
 }
 
 fn taken_of(view: &dyn View, actor: &str) -> Option<Taken> {
