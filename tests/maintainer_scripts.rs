@@ -29,9 +29,11 @@ impl System {
             // As while the package is away: it leads nowhere.
             symlink("/nowhere", system.path(folder).join(unit)).unwrap();
         }
-        let systemctl = system.path("bin/systemctl");
-        fs::write(&systemctl, "#!/bin/sh\necho \"$*\" >> \"$DPKG_ROOT/asked\"\n").unwrap();
-        fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+        for program in ["systemctl", "deb-systemd-invoke"] {
+            let program = system.path("bin").join(program);
+            fs::write(&program, "#!/bin/sh\necho \"$*\" >> \"$DPKG_ROOT/asked\"\n").unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         system
     }
 
@@ -54,29 +56,46 @@ impl System {
 }
 
 #[test]
-fn what_is_enabled_runs_again_once_the_package_is_back() {
-    let enabled = [(WANTS, "owncast-herald@radio.service"), (TIMERS, "owncast-herald-backup@radio.timer")];
-    let system = System::with(&["radio.toml"], &enabled);
-    let (said, asked) = system.run("postinst", &["configure", "0.1.0-1"]);
-    assert_eq!(said, "");
-    assert_eq!(
-        asked,
-        [
-            "try-restart owncast-herald@*.service",
-            "start owncast-herald@radio.service",
-            "start owncast-herald-backup@radio.timer"
-        ]
-    );
+fn what_is_enabled_runs_again_once_the_package_is_back_and_not_after_an_upgrade() {
+    let enabled = [
+        (WANTS, "owncast-herald.service"),
+        (WANTS, "owncast-herald@radio.service"),
+        (TIMERS, "owncast-herald-backup@radio.timer"),
+    ];
+    let what_runs = "try-restart owncast-herald@*.service";
+    let all = [
+        what_runs,
+        "start owncast-herald.service",
+        "start owncast-herald@radio.service",
+        "start owncast-herald-backup@radio.timer",
+    ];
+    let first = (&["install"][..], &["configure", ""][..]);
+    let again = (&["install", "0.1.0-1", "0.2.0-1"][..], &["configure", "0.1.0-1"][..]);
+    let upgrade = (&["upgrade", "0.1.0-1", "0.2.0-1"][..], &["configure", "0.1.0-1"][..]);
+    for ((before, after), want) in [(first, &all[..]), (again, &all), (upgrade, &all[..1])] {
+        let system = System::with(&["radio.toml"], &enabled);
+        assert_eq!(system.run("preinst", before), (String::new(), Vec::new()));
+        let (said, asked) = system.run("postinst", after);
+        assert_eq!(said, "");
+        assert_eq!(asked, want, "{before:?}");
+        // And the next upgrade is one again.
+        fs::remove_file(system.path("asked")).unwrap();
+        system.run("preinst", upgrade.0);
+        assert_eq!(system.run("postinst", upgrade.1).1, [what_runs], "after {before:?}");
+    }
+    // Where a removal fails, it has stopped them already.
+    let failed = System::with(&["radio.toml"], &enabled);
+    assert_eq!(failed.run("postinst", &["abort-remove"]).1, all);
     let without = System::with(&[], &[]);
-    let (_, asked) = without.run("postinst", &["configure", "0.1.0-1"]);
-    assert_eq!(asked, ["try-restart owncast-herald@*.service"]);
+    without.run("preinst", again.0);
+    assert_eq!(without.run("postinst", again.1).1, [what_runs]);
 }
 
 #[test]
 fn setup_is_told_of_where_nothing_is_configured() {
     for (configurations, told) in [(&[][..], true), (&["agent.toml"], false), (&["radio.toml"], false)] {
         let (said, asked) = System::with(configurations, &[]).run("postinst", &["configure", ""]);
-        assert_eq!((said.contains("owncast-herald setup"), asked.len()), (told, 0), "{configurations:?}");
+        assert_eq!((said.contains("owncast-herald setup"), asked.len()), (told, 1), "{configurations:?}");
     }
 }
 
@@ -96,7 +115,10 @@ fn whoever_removes_it_is_told_to_disconnect_each_agent() {
             Some(told) => assert!(said.contains(told), "{said}"),
             None => assert_eq!(said, ""),
         }
-        assert_eq!(asked, ["stop owncast-herald@*.service owncast-herald-backup*.timer"]);
+        assert_eq!(
+            asked,
+            ["stop owncast-herald.service owncast-herald@*.service owncast-herald-backup*.timer"]
+        );
     }
     let (said, asked) = System::with(&["agent.toml"], &[]).run("prerm", &["upgrade", "0.2.0-1"]);
     assert!(said.is_empty() && asked.is_empty(), "{said} {asked:?}");

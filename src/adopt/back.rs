@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::found::{MOVED_TABLE, columns_of};
-use super::{BLOCKED_DOMAINS, gob};
+use super::{BLOCKED_DOMAINS, GIVEN_BACK, gob};
 use crate::decide::adopt::one_spelling;
 use crate::model::Secret;
 use crate::model::adopted::{Document, Row};
@@ -217,7 +217,7 @@ pub struct Giving {
     pub go_live_message: Option<String>,
     /// The private and public key, where Owncast's are others.
     pub key: Option<(Secret, String)>,
-    /// Now.
+    /// When it began: every follower of before that moment is among the rows, or has left.
     pub now: Timestamp,
 }
 
@@ -282,6 +282,7 @@ pub fn give(database: &Connection, giving: &Giving) -> rusqlite::Result<Given> {
             setting(database, "federation_go_live_message", text)?;
         }
     }
+    setting(database, GIVEN_BACK, &giving.now.to_string())?;
     if let Some((private, public)) = &giving.key {
         setting(database, "private_key", private.expose())?;
         setting(database, "public_key", public)?;

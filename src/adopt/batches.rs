@@ -14,7 +14,8 @@ const ROWS: usize = 500;
 /// Splits what was found. There is always a first batch, which holds what is few: blocks go before followers.
 pub fn batches(found: Found, of: &Addresses, run: u64, dry_run: bool) -> Vec<Batch> {
     let mut pile = Pile { batches: Vec::new(), of: of.clone(), run, dry_run, bytes: 0, rows: 0 };
-    let Found { followers, documents, accepted, blocked, unreadable: _, wal_is_missing: _ } = found;
+    let Found { followers, documents, accepted, blocked, unreadable: _, wal_is_missing: _, given_back: _ } =
+        found;
     blocked.into_iter().for_each(|one| pile.put(one, |batch| &mut batch.blocked));
     followers.into_iter().for_each(|one| pile.put(one, |batch| &mut batch.followers));
     documents.into_iter().for_each(|one| pile.put(one, |batch| &mut batch.documents));

@@ -44,6 +44,8 @@ pub struct Found {
     pub unreadable: Vec<String>,
     /// The latest changes may be missing, and with them followers.
     pub wal_is_missing: bool,
+    /// When followers were last given back to this very database.
+    pub given_back: Option<Timestamp>,
 }
 
 /// Tables and columns that must be there.

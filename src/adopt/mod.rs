@@ -36,6 +36,8 @@ const LONGEST_VALUE: usize = 64 * 1024;
 const BLOCKED_DOMAINS: &str = "federation_blocked_domains";
 /// Its bytes at most.
 const LONGEST_LIST: usize = 4 * 1024 * 1024;
+/// Ours: when followers were given back, which tells the database that has them from an older copy of it.
+const GIVEN_BACK: &str = "herald_given_back";
 
 /// Who Owncast's own federation was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +88,7 @@ fn everything(database: &Connection, copy: &copy::Copy) -> Result<(AdoptedIdenti
     let blocked = string(database, copy, BLOCKED_DOMAINS)?;
     let mut found = found::read(database, blocked.as_deref()).map_err(|error| copy.broken(&error))?;
     found.wal_is_missing = copy.wal_is_missing();
+    found.given_back = string(database, copy, GIVEN_BACK)?.and_then(|at| at.parse().ok());
     Ok((identity, found))
 }
 

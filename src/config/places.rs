@@ -86,33 +86,54 @@ impl Places {
         format!("{}{}", if needed { "sudo " } else { "" }, self.typed(rest))
     }
 
-    /// The name of this agent's service. One that is configured elsewhere has a unit that nobody knows here.
-    pub fn unit(&self) -> String {
+    /// The name of this agent's service. One that is configured elsewhere has none, or one that nobody knows here.
+    pub fn unit(&self) -> Option<String> {
+        let of = |instance: &Instance| format!("{PROGRAM}@{instance}");
         match (&self.instance, self.config.as_deref()) {
-            (Some(instance), _) => format!("{PROGRAM}@{instance}"),
-            (None, Some(file)) if file != Path::new(DEFAULT_FILE) => "UNIT".to_owned(),
-            (None, _) => PROGRAM.to_owned(),
+            (Some(instance), _) => Some(of(instance)),
+            (None, None) => Some(PROGRAM.to_owned()),
+            (None, Some(file)) if file == Path::new(DEFAULT_FILE) => Some(PROGRAM.to_owned()),
+            (None, Some(file)) => {
+                let instance: Instance = file.file_stem()?.to_str()?.parse().ok()?;
+                (instance.file(&folder()) == file).then(|| of(&instance))
+            }
         }
     }
 
-    /// What starts, stops or restarts this agent's service, for who knows whether that needs `sudo`.
+    /// What starts, stops or restarts this agent, for who knows whether that needs `sudo`.
     pub fn service(&self, verb: &str) -> String {
-        format!("systemctl {verb} {}", self.unit())
+        self.unit()
+            .map_or_else(|| by_hand(verb, &self.typed("run")), |unit| format!("systemctl {verb} {unit}"))
     }
 
     /// The same with `sudo`.
     pub fn systemctl(&self, verb: &str) -> String {
-        format!("sudo {}", self.service(verb))
+        self.unit().map_or_else(
+            || by_hand(verb, &self.command("run")),
+            |unit| format!("sudo systemctl {verb} {unit}"),
+        )
     }
 
     /// What shows this agent's log.
     pub fn journal(&self) -> String {
-        format!("journalctl -u {}", self.unit())
+        // Whatever unit runs the program, its lines carry its name.
+        self.unit().map_or_else(|| format!("journalctl -t {PROGRAM}"), |unit| format!("journalctl -u {unit}"))
     }
 
     /// Where the service takes Owncast's admin password from.
     pub fn password_file(&self) -> PathBuf {
         password_beside(&self.config_path())
+    }
+}
+
+/// The same for an agent whose unit nobody knows here, if it has one.
+fn by_hand(verb: &str, run: &str) -> String {
+    match verb {
+        "start" => run.to_owned(),
+        "restart" => {
+            format!("Ctrl-C where it runs and {run}, or systemctl restart with the name of its unit")
+        }
+        _ => format!("Ctrl-C where it runs, or systemctl {verb} with the name of its unit"),
     }
 }
 
@@ -164,7 +185,19 @@ mod tests {
         assert_eq!(Places::default().systemctl("start"), "sudo systemctl start owncast-herald");
         assert_eq!(radio().service("restart"), "systemctl restart owncast-herald@radio");
         assert_eq!(radio().journal(), "journalctl -u owncast-herald@radio");
-        assert_eq!(elsewhere().systemctl("stop"), "sudo systemctl stop UNIT");
+        let at = |file: &str| Places { config: Some(file.into()), ..Places::default() };
+        assert_eq!(at("/etc/owncast-herald/agent.toml").service("stop"), "systemctl stop owncast-herald");
+        assert_eq!(
+            at("/etc/owncast-herald/radio.toml").service("stop"),
+            "systemctl stop owncast-herald@radio"
+        );
+        assert_eq!(at("/etc/owncast-herald/Old.toml").unit(), None);
+        // Elsewhere there is none, and what is said instead can be typed as well.
+        let run = "owncast-herald --config '/srv/my stream/agent.toml' run";
+        assert_eq!(elsewhere().service("start"), run);
+        assert!(elsewhere().systemctl("restart").contains(run), "{}", elsewhere().systemctl("restart"));
+        assert!(elsewhere().systemctl("disable --now").starts_with("Ctrl-C"));
+        assert_eq!(elsewhere().journal(), "journalctl -t owncast-herald");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::file::OwncastSpec;
-use super::places::here;
+use super::places::{Places, here};
 use super::settings::Origin;
 use super::value::FromText;
 use crate::model::Secret;
@@ -134,12 +134,7 @@ impl AdminPassword {
             Self::Known { secret, .. } => Ok(secret),
             Self::Missing => Err(ConfigError::new("Owncast's admin password is not set")
                 .field("owncast.admin-password-file")
-                .allowed(format!(
-                    "one of: the systemd credential \"{PASSWORD_CREDENTIAL}\", which the packages' service takes from \
-                     {} (of root, mode 0600); admin-password-file under [owncast]; the environment variable \
-                     {PASSWORD_VARIABLE}; admin-password under [owncast]",
-                    here().password_file().display()
-                ))),
+                .allowed(ways(here()))),
             Self::Empty { path } => {
                 let path = path.display();
                 Err(ConfigError::new(format!("{path} is empty, and Owncast's admin password should be in it"))
@@ -165,6 +160,25 @@ impl AdminPassword {
             .allowed("a file that this user may read (try sudo), holding the password on one line")),
         }
     }
+}
+
+/// Every way to set the password of the agent in this place.
+fn ways(places: &Places) -> String {
+    let file = places.password_file();
+    let file = file.display();
+    let first = match places.unit() {
+        Some(_) => format!(
+            "the systemd credential \"{PASSWORD_CREDENTIAL}\", which the packages' service takes from {file} (of root, mode 0600)"
+        ),
+        None => format!(
+            "the file {file} (mode 0600, of the user that the agent runs as), which is read there without being named; the systemd \
+             credential \"{PASSWORD_CREDENTIAL}\" of a unit of your own"
+        ),
+    };
+    format!(
+        "one of: {first}; admin-password-file under [owncast]; the environment variable {PASSWORD_VARIABLE}; admin-password \
+         under [owncast]"
+    )
 }
 
 /// Whether more than an empty line is in a file that this user may not read, and it has changed since the credential was
@@ -273,6 +287,16 @@ mod tests {
             [PASSWORD_CREDENTIAL, PASSWORD_VARIABLE, "admin-password-file", "admin-password under [owncast]"]
         {
             assert!(message.contains(way), "{message}");
+        }
+        let at = |config: &str| ways(&Places { config: Some(config.into()), ..Places::default() });
+        for (config, file, of_unit) in [
+            ("/etc/owncast-herald/agent.toml", "/etc/owncast-herald/admin-password", true),
+            ("/etc/owncast-herald/radio.toml", "/etc/owncast-herald/radio.admin-password", true),
+            ("/srv/radio.toml", "/srv/radio.admin-password", false),
+        ] {
+            let ways = at(config);
+            assert!(ways.contains(&format!(" {file} (")), "{ways}");
+            assert_eq!(ways.contains("the packages' service"), of_unit, "{ways}");
         }
     }
 

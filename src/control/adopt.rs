@@ -12,7 +12,7 @@ use crate::activitypub::vocab;
 use crate::agent::effective::{Effective, IdentityState, named_instead};
 use crate::config::Config;
 use crate::decide::Moment;
-use crate::decide::adopt::{self, Leavers, Seen, Standing, Terms};
+use crate::decide::adopt::{self, Leavers, Roll, Seen, Standing, Terms};
 use crate::decide::publish::{self, LANGUAGE};
 use crate::model::adopted::{Batch, Document, Imported, Row, SetAside, Tally};
 use crate::model::block::{Block, BlockTarget};
@@ -72,10 +72,11 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
             let (tally, whole) = take_from_api(hands, run, dry_run, now).await?;
             Adopted::TookFromApi { tally, whole }
         }
-        Adopting::Finish { of, run, leavers, present, force, dry_run } => {
+        Adopting::Finish { of, run, leavers, given_back, present, force, dry_run } => {
             let terms = terms(hands, of.as_ref(), run, now).await?;
-            let left = match leavers {
-                true => say_goodbye(hands, &terms, present, force, dry_run).await?,
+            let missing = Missing { taken: leavers, given_back };
+            let left = match leavers || given_back.is_some() {
+                true => say_goodbye(hands, &terms, missing, present, force, dry_run).await?,
                 false => 0,
             };
             Adopted::Finished(finished(hands, left, dry_run).await?)
@@ -85,6 +86,7 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
             let stored: Identity = hands.store.read(|view| view.meta()).await?;
             Adopted::Whose(stored.addresses)
         }
+        Adopting::HasTaken => Adopted::HasTaken(hands.store.read(adopt::has_taken).await?),
         Adopting::FollowersBack { after } => {
             let (rows, next) = hands.store.read(move |view| followers_back(view, after)).await?;
             Adopted::FollowersBack { rows, next }
@@ -258,20 +260,28 @@ fn row_of(entry: FollowerEntry, state: FollowerState) -> Row {
     }
 }
 
+/// Who is missing, if nobody has seen them: see [`Roll`].
+#[derive(Clone, Copy)]
+struct Missing {
+    taken: bool,
+    given_back: Option<Timestamp>,
+}
+
 /// Takes leave of whoever has left, unless these are too many to believe.
 async fn say_goodbye(
     hands: &Hands<'_>,
     terms: &Terms,
+    missing: Missing,
     present: Vec<String>,
     force: bool,
     dry_run: bool,
 ) -> Result<u64, Refusal> {
     let present: Option<Arc<BTreeSet<String>>> = dry_run.then(|| Arc::new(present.into_iter().collect()));
-    let would = find_leavers(hands, terms, present.as_ref(), true).await?;
+    let would = find_leavers(hands, terms, missing, present.as_ref(), true).await?;
     if would.too_many() && !force {
         let message = format!(
-            "{} of {} followers that were taken over earlier are not in Owncast's list any more: that looks like an old or \
-             incomplete database. Nobody is taken for having left; everybody who is in the list was looked at. Copy \
+            "{} of {} followers that were taken over or given back earlier are not in Owncast's list any more: that looks like \
+             an old or incomplete database. Nobody is taken for having left; everybody who is in the list was looked at. Copy \
              owncast.db together with owncast.db-wal, or, if they did leave, add --force",
             would.left, would.of
         );
@@ -280,12 +290,13 @@ async fn say_goodbye(
     if dry_run {
         return Ok(would.left);
     }
-    Ok(find_leavers(hands, terms, None, false).await?.left)
+    Ok(find_leavers(hands, terms, missing, None, false).await?.left)
 }
 
 async fn find_leavers(
     hands: &Hands<'_>,
     terms: &Terms,
+    Missing { taken, given_back }: Missing,
     present: Option<&Arc<BTreeSet<String>>>,
     dry_run: bool,
 ) -> Result<Leavers, Refusal> {
@@ -294,7 +305,7 @@ async fn find_leavers(
         let (terms, present) = (terms.clone(), present.cloned());
         let (next, found) = decide(hands.store, dry_run, move |draft| {
             let seen = present.as_deref().map_or(Seen::InRun, Seen::Among);
-            adopt::leavers(draft, &terms, &seen, &from, LOOK)
+            adopt::leavers(draft, &terms, &Roll { seen, taken, given_back }, &from, LOOK)
         })
         .await?;
         all.left += found.left;

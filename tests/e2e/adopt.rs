@@ -1,15 +1,11 @@
 //! Moving in from Owncast's own federation, and out again.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::net::UnixListener;
-use std::process::{Command, Stdio};
-use std::time::SystemTime;
 
+use owncast_herald::activitypub::signature::PrivateKey;
 use owncast_herald::sim::fediverse::{Flavour, Person};
 use owncast_herald::sim::owncast::{Follower, FollowerState, Options};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::data_dir::DataDir;
@@ -321,6 +317,33 @@ async fn what_happened_in_between_is_caught_up_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn beside_a_key_of_the_agents_own_nothing_is_caught_up_with_that_was_never_taken() {
+    let stage = Stage::start(quick(), &[PASSWORD]).await;
+    let key_file = stage.agent.path("store/actor-key.pem");
+    let own = fs::read(&key_file).unwrap();
+    let key = PrivateKey::generate().and_then(|key| key.to_pem()).unwrap();
+    let data = DataDir::of(&stage.agent.public_url(), &key);
+    data.follower(&stage.server(Flavour::Mastodon).await.person("bo"), &stage.actor());
+    let from = ["--data-dir", data.argument()];
+    for more in [&[][..], &["--dry-run"], &["--force"]] {
+        let refused = says(&stage, &[&["adopt", "--catch-up"][..], more, &from].concat(), 1).await;
+        let first = format!(" adopt --data-dir {}\n", from[1]);
+        for part in ["was taken over yet", "Nothing has changed", &first, "--force"] {
+            assert!(refused.contains(part), "{part} is not in {refused}");
+        }
+    }
+    assert!(stage.followers().await == 0 && fs::read(&key_file).unwrap() == own);
+    // As it is told.
+    assert!(says(&stage, &[&["adopt"][..], &from].concat(), 1).await.contains("another key"));
+    let told = says(&stage, &[&["adopt", "--force"][..], &from].concat(), 0).await;
+    assert!(
+        told.contains("The key that was there is in") && told.contains("until it is restarted"),
+        "{told}"
+    );
+    assert_eq!(adopt(&stage, &[&from[..], &["--catch-up"]].concat()).await["found"]["known"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
     let (stage, data, bo, cy) = moved_in().await;
     next_second().await;
@@ -365,6 +388,14 @@ async fn who_is_not_root_of_the_machine_gives_back_a_copy() {
     };
     assert_eq!((of("approved_at"), of("disabled_at")), (want.to_vec(), vec![cy.id()]));
     assert_eq!(data.texts("PRAGMA integrity_check"), ["ok"]);
+    // Back from a time there: whoever left meanwhile has left, also who had never been in Owncast's list before.
+    data.run(&format!("DELETE FROM ap_followers WHERE iri <> '{}'", cy.id()));
+    let again = ["--data-dir", data.argument(), "--dry-run"];
+    assert_eq!(adopt(&stage, &again).await["found"]["left"], 2);
+    assert_eq!(stage.followers().await, 2);
+    let report = adopt(&stage, &again[..2]).await;
+    assert_eq!(report["found"]["left"], 2, "{report:#}");
+    stage.wait_followers(0).await;
 }
 
 /// Only root outside of any container can tell whether anybody has Owncast's database open.
@@ -420,54 +451,4 @@ async fn root_of_the_whole_machine_finishes_and_gives_back_and_nobody_else() {
     let blocked =
         data.texts("SELECT CAST(value AS TEXT) FROM datastore WHERE key = 'federation_blocked_domains'");
     assert!(blocked[0].ends_with("bad.example,worse.example,worst.example"), "{blocked:?}");
-}
-
-#[test]
-fn an_interrupted_move_leaves_no_copy_of_the_key() {
-    let (data, folder) = (DataDir::recorded(), tempfile::tempdir().unwrap());
-    let [scratch, store] = ["scratch", "store"].map(|name| folder.path().join(name));
-    [&scratch, &store].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
-    let is_empty = || fs::read_dir(&scratch).unwrap().next().is_none();
-    let database = fs::File::options().write(true).open(data.path().join("owncast.db")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_owncast-herald"));
-    command.args(["adopt", "--key-only", "--data-dir", data.argument(), "--store"]).arg(&store);
-    command.env("TMPDIR", &scratch).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    // A database that changes all the time is copied again and again.
-    let mut ended = None;
-    while is_empty() && ended.is_none() {
-        database.set_modified(SystemTime::now()).unwrap();
-        ended = child.try_wait().unwrap();
-    }
-    if ended.is_none() {
-        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    }
-    let status = child.wait().unwrap();
-    assert!(status.code().is_some(), "it ended by itself: {status}");
-    assert!(is_empty());
-}
-
-#[test]
-fn an_agent_that_is_stuck_keeps_nobody_from_ending_a_move() {
-    let (data, folder) = (DataDir::recorded(), tempfile::tempdir().unwrap());
-    let socket = folder.path().join("admin.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_owncast-herald"));
-    command.args(["adopt", "--data-dir", data.argument(), "--store"]).arg(folder.path()).arg("--socket");
-    command.arg(&socket).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // The first knock only asks whether somebody is there.
-    let asked = (0..).find_map(|_| {
-        let mut stream = BufReader::new(listener.accept().unwrap().0);
-        let mut line = String::new();
-        stream.read_line(&mut line).unwrap();
-        (!line.is_empty()).then_some(stream)
-    });
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let status = child.wait().unwrap();
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("interrupted"), "{said}");
-    drop(asked);
 }

@@ -8,6 +8,7 @@ pub mod support;
 
 mod addresses;
 mod adopt;
+mod adopt_interrupted;
 mod backup;
 mod bad_start;
 mod chat;

@@ -199,8 +199,11 @@ fn rows_go_back_to_where_they_stand_however_they_are_spelt() {
     let database = Connection::open(folder.path().join("owncast.db")).unwrap();
     let actors = found.followers.iter().map(|row| row.actor.clone()).collect();
     assert_eq!(back::move_followers(&database, &actors).unwrap(), Moved { moved: 10, stay: 0 });
+    let given_back = || read_everything(folder.path()).unwrap().1.given_back;
+    assert_eq!(given_back(), None);
     let given = back::give(&database, &giving).unwrap();
     assert_eq!((given.added, given.removed), (0, 1));
+    assert_eq!(given_back(), Some(giving.now), "it is known from an older copy of it");
     assert_eq!(
         column(&database, "SELECT iri FROM ap_followers WHERE inbox LIKE '%/new'"),
         ["https://m.example"]

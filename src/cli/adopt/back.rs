@@ -49,6 +49,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
         None => Live::open(data_dir),
     }?;
     let (identity, found) = live.everything()?;
+    let now = Timestamp::now();
     let known: Vec<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
     let mut giving = Giving {
         ours: ours.actor(),
@@ -59,7 +60,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
         blocked_actors: Vec::new(),
         go_live_message: None,
         key: None,
-        now: Timestamp::now(),
+        now,
     };
     settings(&hand, &mut giving)?;
     // While it is changed, followers are told of the next one.

@@ -30,12 +30,12 @@ pub(super) fn finish(places: &Places, args: &Args, folder: &Path, as_json: bool)
     let config = places.own_files(args.store.as_deref())?;
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
     // Asked before the database is opened: what is refused leaves no copy of it.
-    may(&hand, &read_identity(folder)?)?;
+    may(&hand, places, &config, args, &read_identity(folder)?)?;
     // Opened before anything is taken over: what cannot be moved in the end is better told at once.
     let mut live = if args.dry_run { Live::rehearse(folder) } else { Live::open(folder) }?;
     let (identity, found) = live.everything()?;
     let actors: BTreeSet<String> = found.followers.iter().map(|row| row.actor.clone()).collect();
-    let taken = take(&hand, &config, args, &identity, found)?;
+    let taken = take(&hand, places, &config, args, &identity, found)?;
     let moved = live.in_one(|database| back::move_followers(database, &actors))?;
     let backup = live.backup().map(Path::to_owned);
     live.close()?;

@@ -81,15 +81,24 @@ pub(super) enum Fate {
 /// Takes the key. Whose followers they are is known by now: where the agent was given them before, a key that differs is newer
 /// than Owncast's, which somebody else may have by now, and no force puts that back along with the followers.
 pub(super) fn take_key(identity: &AdoptedIdentity, config: &Config, args: &Args) -> Result<Fate, Failure> {
-    let (file, theirs) = (&config.identity.key_file, &identity.private_key_pem);
-    let again = args.catch_up || args.finish;
-    if again && keyfile::fingerprint_in(file).is_some() && keyfile::differs(file, theirs)? {
+    if another_stays(identity, config, args)? {
         return Ok(Fate::AnotherStays);
     }
     if args.dry_run {
         return Ok(Fate::Wanted);
     }
-    Ok(Fate::Taken(put(file, theirs, args.force)?))
+    Ok(Fate::Taken(put(&config.identity.key_file, &identity.private_key_pem, args.force)?))
+}
+
+/// Whether a key is there that differs from Owncast's, and that stays.
+pub(super) fn another_stays(
+    identity: &AdoptedIdentity,
+    config: &Config,
+    args: &Args,
+) -> Result<bool, Failure> {
+    let (file, theirs) = (&config.identity.key_file, &identity.private_key_pem);
+    let again = args.catch_up || args.finish;
+    Ok(again && keyfile::fingerprint_in(file).is_some() && keyfile::differs(file, theirs)?)
 }
 
 /// What there is to be told of a key.
@@ -162,9 +171,9 @@ pub(super) fn found(adopted: &Adopted<'_>) -> String {
 }
 
 impl Adopted<'_> {
-    /// The key is new there, beside a running agent.
+    /// Another key was there, beside a running agent. One that waited for its key takes it by itself.
     pub(super) fn replaced(&self) -> bool {
-        self.written && self.agent_running
+        self.set_aside.is_some() && self.agent_running
     }
 
     /// What became of the key itself.
@@ -221,9 +230,10 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
         let key_file = &config.identity.key_file;
+        let private = PrivateKey::generate().unwrap();
         let identity = AdoptedIdentity {
-            private_key_pem: key(),
-            public_key_pem: String::new(),
+            private_key_pem: Secret::new(private.to_pem().unwrap()),
+            public_key_pem: private.public_pem().unwrap(),
             server_url: None,
             username: "ana".to_owned(),
             warnings: Vec::new(),
@@ -231,6 +241,8 @@ mod tests {
         let take = |args: Args| take_key(&identity, &config, &args);
         let Ok(Fate::Taken(first)) = take(Args::default()) else { panic!("it is taken") };
         assert!(first.written && first.aside.is_none());
+        let beside_agent = |put| adopted(&identity, &config, Fate::Taken(put), true).unwrap();
+        assert!(!beside_agent(first).replaced(), "the agent has waited for its key");
         let newer = key();
         keyfile::write(key_file, &newer, true).unwrap();
         for (catch_up, finish, force) in
@@ -247,8 +259,9 @@ mod tests {
             panic!("it is forced")
         };
         assert!(forced.written && forced.told().contains("The key that was there is in"));
-        assert_eq!(keyfile::read(&forced.aside.unwrap()).unwrap().pem, newer);
+        assert_eq!(keyfile::read(forced.aside.as_ref().unwrap()).unwrap().pem, newer);
         assert_eq!(keyfile::read(key_file).unwrap().pem, identity.private_key_pem);
+        assert!(beside_agent(forced).replaced());
         // What is damaged is no newer key.
         std::fs::write(key_file, "cut o").unwrap();
         assert!(take(Args { catch_up: true, ..Args::default() }).is_err());

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::hand::Hand;
 use super::key::{self, Adopted as Key};
-use super::{Args, never_federated, run_number, told};
+use super::{Args, command, data_dir, never_federated, run_number, told};
 use crate::adopt::{AdoptedIdentity, Found, batches, interrupted, read_everything};
 use crate::cli::files::{Places, unexpected};
 use crate::cli::outcome::remark;
@@ -70,7 +70,7 @@ pub(super) fn from_database(places: &Places, args: &Args, data_dir: &Path, as_js
     key::folder_of(places, &config.identity.key_file)?;
     let (identity, found) = read_everything(data_dir)?;
     let hand = Hand::reach(places, args.store.as_deref())?;
-    let taken = take(&hand, &config, args, &identity, found)?;
+    let taken = take(&hand, places, &config, args, &identity, found)?;
     let key = key::adopted(&identity, &config, taken.key, hand.is_agent())?;
     let moved = MovedIn::new(Some(key), args.dry_run, taken.tally, taken.finished);
     answer(&moved, places, args, as_json)
@@ -84,41 +84,69 @@ pub(super) struct Taken {
 }
 
 /// Asks whether this actor may be taken over. Answers who it is, and the number of the run.
-pub(super) fn may(hand: &Hand<'_>, identity: &AdoptedIdentity) -> Result<(Addresses, u64), Failure> {
+pub(super) fn may(
+    hand: &Hand<'_>,
+    places: &Places,
+    config: &Config,
+    args: &Args,
+    identity: &AdoptedIdentity,
+) -> Result<(Addresses, u64), Failure> {
     let base = identity.server_url.as_deref().ok_or_else(never_federated)?;
     let (of, run) = (Addresses::new(base, &identity.username), run_number());
     hand.step(Adopting::Take { batch: Batch::empty(&of, run, true) })?;
+    // Only what was taken over once can have got another key since.
+    if key::another_stays(identity, config, args)? && !has_taken(hand)? {
+        return Err(Failure::new(format!(
+            "nothing of Owncast's was taken over yet, and {} holds another key than Owncast's: it would stay, and these \
+             followers' servers would believe nothing that it signs. Nothing has changed. Move in first:\n  {}\nThat takes \
+             Owncast's key as well. It is refused, too, for as long as the other one is in its place; --force sets that one \
+             aside, and whoever follows by it is lost",
+            config.identity.key_file.display(),
+            command(places, args, &data_dir(args.data_dir.as_deref()))
+        )));
+    }
     Ok((of, run))
+}
+
+fn has_taken(hand: &Hand<'_>) -> Result<bool, Failure> {
+    match hand.step(Adopting::HasTaken)? {
+        Adopted::HasTaken(any) => Ok(any),
+        _ => Err(unexpected()),
+    }
 }
 
 /// Hands over what was found: first the question whether it may, then the key, then everything else.
 pub(super) fn take(
     hand: &Hand<'_>,
+    places: &Places,
     config: &Config,
     args: &Args,
     identity: &AdoptedIdentity,
     found: Found,
 ) -> Result<Taken, Failure> {
-    let (of, run) = may(hand, identity)?;
+    let (of, run) = may(hand, places, config, args, identity)?;
     let key = key::take_key(identity, config, args)?;
     let unreadable = found.unreadable.clone();
     let nobody = found.followers.is_empty();
     let incomplete = found.wal_is_missing && !args.force;
     let leavers = args.catch_up || args.finish;
-    let present = present(&found, args.dry_run && leavers);
-    if leavers && nobody {
+    let given_back = found.given_back;
+    let looks = leavers || given_back.is_some();
+    let present = present(&found, args.dry_run && looks);
+    if looks && nobody {
         remark("warning: Owncast's list of followers is empty; nobody is taken for having left");
     }
-    if leavers && incomplete {
+    if looks && incomplete {
         remark(
             "warning: there is no owncast.db-wal, and without it the list of followers may be an old one; nobody is taken \
              for having left (--force does so nevertheless)",
         );
     }
-    if args.dry_run && leavers && present.is_none() {
+    if args.dry_run && looks && present.is_none() {
         remark("warning: these are so many that a dry run does not tell who has left");
     }
-    let leavers = leavers && !nobody && !incomplete && present.is_some();
+    let believed = !nobody && !incomplete && present.is_some();
+    let (leavers, given_back) = (leavers && believed, given_back.filter(|_| believed));
     let mut tally = Tally::default();
     for batch in batches(found, &of, run, args.dry_run) {
         interrupted::check()?;
@@ -127,7 +155,7 @@ pub(super) fn take(
     unreadable.into_iter().for_each(|problem| tally.problem(problem));
     let present = present.unwrap_or_default();
     let (force, dry_run) = (args.force, args.dry_run);
-    let finish = Adopting::Finish { of: Some(of), run, leavers, present, force, dry_run };
+    let finish = Adopting::Finish { of: Some(of), run, leavers, given_back, present, force, dry_run };
     let finished = finished(hand.step(finish)?)?;
     tally.left = finished.left;
     Ok(Taken { tally, finished, key })
@@ -162,7 +190,9 @@ pub(super) fn from_api(places: &Places, args: &Args, as_json: bool) -> Outcome {
     }
     let leavers = args.catch_up && !dry_run && whole && found.approved + found.pending > 0;
     let (present, force) = (Vec::new(), args.force);
-    let finish = Adopting::Finish { of: None, run, leavers, present, force, dry_run };
+    // The API does not tell to which database it belongs.
+    let given_back = None;
+    let finish = Adopting::Finish { of: None, run, leavers, given_back, present, force, dry_run };
     let now = finished(hand.step(finish)?)?;
     found.left = now.left;
     answer(&MovedIn::new(None, dry_run, found, now), places, args, as_json)

@@ -45,7 +45,7 @@ pub(super) fn report(moved: &MovedIn<'_>, places: &Places) -> String {
         text.push_str(&key.fate());
         if key.replaced() {
             text.push_str(&format!(
-                "An agent that ran with another key goes on with it until it is restarted: {}\n",
+                "The agent goes on with the key that was there until it is restarted: {}\n",
                 places.systemctl("restart")
             ));
         }

@@ -36,7 +36,8 @@ pub(super) struct There {
 impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
-        let unit = places.config.is_none().then(|| format!("{}.service", places.unit()));
+        let unit = places.unit().filter(|_| places.config.is_none());
+        let unit = unit.map(|unit| format!("{unit}.service"));
         let unit = unit.filter(|unit| systemd_runs() && is_known(SYSTEMCTL, unit));
         Layout { unit, ..Layout::at(places.config_path()) }
     }

@@ -1,5 +1,6 @@
 //! Moving in from Owncast's own federation, and back: whoever may read Owncast's database hands over what it holds.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Addresses;
@@ -30,6 +31,8 @@ pub enum Adopting {
         run: u64,
         /// Whoever was taken earlier and not seen in this run has left.
         leavers: bool,
+        /// When followers were given back to the very table that was read: who is not in it any more has left, too.
+        given_back: Option<Timestamp>,
         /// For a dry run, which leaves no mark: names of everybody seen, as [`short_name`] makes them.
         present: Vec<String>,
         /// However many have left.
@@ -44,6 +47,8 @@ pub enum Adopting {
     },
     /// Whose followers these are.
     Whose,
+    /// Whether anything was taken over before.
+    HasTaken,
     /// Followers as rows of Owncast's.
     FollowersBack {
         /// Only those behind this actor.
@@ -89,6 +94,8 @@ pub enum Adopted {
     Undone(Undone),
     /// Whose they are; `None` where nobody knows yet who we are.
     Whose(Option<Addresses>),
+    /// Whether anything was.
+    HasTaken(bool),
     /// Some of the followers.
     FollowersBack {
         /// As rows.

@@ -16,7 +16,7 @@ use ulid::Ulid;
 use url::Url;
 
 use crate::model::Addresses;
-use crate::model::adopted::{Accepted, Batch, Deed, SetAside, Taken, Tally};
+use crate::model::adopted::{Accepted, Batch, Deed, Imported, SetAside, Taken, Tally};
 use crate::model::block::BlockOwner;
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::notices::{NoticeKind, Said};
@@ -110,11 +110,33 @@ pub enum Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn saw(&self, taken: &Taken, terms: &Terms) -> bool {
+    fn saw(&self, actor: &str, taken: Option<&Taken>, terms: &Terms) -> bool {
         match self {
-            Seen::InRun => taken.run == terms.run,
-            Seen::Among(names) => taken.who.get(..SHORT).is_some_and(|short| names.contains(short)),
+            Seen::InRun => taken.is_some_and(|taken| taken.run == terms.run),
+            Seen::Among(names) => {
+                Taken::name_of(actor).get(..SHORT).is_some_and(|short| names.contains(short))
+            }
         }
+    }
+}
+
+/// By what it is known who has left.
+#[derive(Clone, Copy, Debug)]
+pub struct Roll<'a> {
+    /// Whom the run has seen in Owncast's table.
+    pub seen: Seen<'a>,
+    /// Whoever was taken earlier should be in it.
+    pub taken: bool,
+    /// When everybody who followed here was given back to this very table; they should be in it, too.
+    pub given_back: Option<Timestamp>,
+}
+
+impl Roll<'_> {
+    /// It was written into this table, and nothing has become of it here since. Another table, such as an older copy in its
+    /// place, may never have had it.
+    fn was_given(&self, follower: &Follower, taken: Option<&Taken>) -> bool {
+        self.given_back.is_some_and(|at| follower.changed < at && follower.stamp < at)
+            && taken.is_none_or(|taken| taken.run != 0 || untouched(follower, taken))
     }
 }
 
@@ -123,7 +145,7 @@ impl Seen<'_> {
 pub struct Leavers {
     /// Have left.
     pub left: u64,
-    /// Were taken once, and follow or wait.
+    /// Should be in the table, and follow or wait.
     pub of: u64,
 }
 
@@ -134,13 +156,13 @@ impl Leavers {
     }
 }
 
-/// Forgets whoever was taken earlier, is not in Owncast's table any more, and did nothing here since. That they were taken is
-/// forgotten as well, so that a table in which they stand brings them back. Looks at so many followers from `from` on; answers
-/// the next to look at.
+/// Forgets whoever was taken earlier or given back, is not in Owncast's table any more, and did nothing here since. That they
+/// were taken is forgotten as well, so that a table in which they stand brings them back. Looks at so many followers from
+/// `from` on; answers the next to look at.
 pub fn leavers(
     draft: &mut Draft<'_>,
     terms: &Terms,
-    whom: &Seen<'_>,
+    roll: &Roll<'_>,
     from: &str,
     look: usize,
 ) -> (Option<String>, Leavers) {
@@ -157,14 +179,12 @@ pub fn leavers(
         if matches!(follower.state, FollowerState::Left | FollowerState::Rejected) {
             return true;
         }
-        let Some(taken) = taken_of(view, &follower.person.actor) else { return true };
-        let here = whom.saw(&taken, terms);
-        // Who was given back may never have stood in this table: an older copy may be in its place again.
-        if taken.run == 0 && !here {
-            return true;
-        }
-        count.of += 1;
-        if !here && untouched(&follower, &taken) {
+        let taken = taken_of(view, &follower.person.actor);
+        let here = roll.seen.saw(&follower.person.actor, taken.as_ref(), terms);
+        let given = roll.was_given(&follower, taken.as_ref());
+        let earlier = taken.filter(|taken| roll.taken && taken.run != 0);
+        count.of += u64::from(here || given || earlier.is_some());
+        if !here && (given || earlier.is_some_and(|taken| untouched(&follower, &taken))) {
             gone.push(follower.person.actor);
         }
         true
@@ -174,11 +194,11 @@ pub fn leavers(
         draft.delete::<Taken>(Taken::name_of(actor).as_bytes());
     }
     count.left += gone.len() as u64;
-    if from.is_empty() {
+    if from.is_empty() && roll.taken {
         for aside in draft.view().all::<SetAside>(b"") {
             let Some(taken) = taken_of(draft.view(), &aside.row.actor) else { continue };
             count.of += 1;
-            if !whom.saw(&taken, terms) {
+            if !roll.seen.saw(&aside.row.actor, Some(&taken), terms) {
                 draft.delete::<SetAside>(&aside.key());
                 draft.delete::<Taken>(&taken.key());
                 count.left += 1;
@@ -186,6 +206,18 @@ pub fn leavers(
         }
     }
     (next, count)
+}
+
+/// Whether anything of Owncast's was taken over, and not back.
+pub fn has_taken(view: &dyn View) -> bool {
+    [Taken::KIND, Imported::KIND].into_iter().any(|kind| {
+        let mut any = false;
+        view.scan_bytes(&[kind], &[kind], &mut |_, _| {
+            any = true;
+            false
+        });
+        any
+    })
 }
 
 fn taken_of(view: &dyn View, actor: &str) -> Option<Taken> {

@@ -5,7 +5,7 @@ mod again;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::decide::adopt::{self, Leavers, Misfit, Seen, Standing, Terms, Undone, check};
+use crate::decide::adopt::{self, Leavers, Misfit, Roll, Seen, Standing, Terms, Undone, check};
 use crate::decide::{blocks, follow, followers, gone};
 use crate::model::adopted::{Accepted, Batch, Deed, Document, Imported, Row, SetAside, Taken, Tally};
 use crate::model::block::{Block, BlockOwner};
@@ -37,17 +37,23 @@ fn batch(followers: &[Row]) -> Batch {
     Batch { followers: followers.to_vec(), ..Batch::empty(&rules().addresses, 1, false) }
 }
 
+/// Whoever was taken earlier should be there.
+const EARLIER: Roll<'_> = Roll { seen: Seen::InRun, taken: true, given_back: None };
+
 impl World {
     fn adopt(&mut self, now: i64, run: u64, batch: Batch) -> Tally {
         self.act(at(now), |draft, _| adopt::take(draft, &terms(at(now), run), &batch))
     }
 
     fn leavers(&mut self, now: i64, run: u64, look: usize) -> Leavers {
+        self.missing(now, run, look, &EARLIER)
+    }
+
+    fn missing(&mut self, now: i64, run: u64, look: usize, roll: &Roll<'_>) -> Leavers {
         let (mut from, mut all) = (Some(String::new()), Leavers::default());
         while let Some(next) = from {
-            let (further, left) = self.act(at(now), |draft, _| {
-                adopt::leavers(draft, &terms(at(now), run), &Seen::InRun, &next, look)
-            });
+            let (further, left) =
+                self.act(at(now), |draft, _| adopt::leavers(draft, &terms(at(now), run), roll, &next, look));
             all = Leavers { left: all.left + left.left, of: all.of + left.of };
             from = further;
         }
@@ -149,7 +155,8 @@ fn followers_in_between_are_caught_up_with() {
         then.iter().map(|row| Taken::name_of(&row.actor)[..adopt::SHORT].to_owned()).collect();
     let dry = world.act(at(10), |draft, _| {
         let mut other = Draft::new(draft.view());
-        adopt::leavers(&mut other, &terms(at(10), 9), &Seen::Among(&names), "", 100).1
+        let roll = Roll { seen: Seen::Among(&names), ..EARLIER };
+        adopt::leavers(&mut other, &terms(at(10), 9), &roll, "", 100).1
     });
     assert_eq!(dry, Leavers { left: 2, of: 10 });
     assert_eq!(world.leavers(10, 2, 2), dry);

@@ -116,7 +116,7 @@ fn hermit(name: &str, host: &str) -> Person {
 }
 
 /// A store in memory; every decision is one batch, as on the writer.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct World {
     view: MemoryView,
     decisions: u128,

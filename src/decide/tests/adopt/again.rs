@@ -158,8 +158,8 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     assert_eq!((tally.known, tally.changed, tally.taken), (3, 0, 0), "{tally:?}");
     let names: BTreeSet<String> =
         rows.iter().map(|row| Taken::name_of(&row.actor)[..adopt::SHORT].to_owned()).collect();
-    let dry = world
-        .act(at(100), |draft, _| adopt::leavers(draft, &terms(at(100), 9), &Seen::Among(&names), "", 10).1);
+    let roll = Roll { seen: Seen::Among(&names), ..EARLIER };
+    let dry = world.act(at(100), |draft, _| adopt::leavers(draft, &terms(at(100), 9), &roll, "", 10).1);
     assert_eq!((dry, world.leavers(100, 1, 10)), (Leavers { left: 0, of: 2 }, Leavers { left: 0, of: 2 }));
     let states = [&ana, &bo, &cy, &di].map(|who| world.state(who));
     assert_eq!(states, [Some(Approved), Some(Approved), Some(Parked), Some(Rejected)]);
@@ -170,6 +170,46 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     assert_eq!(world.leavers(200, 2, 10), Leavers { left: 1, of: 3 });
     assert_eq!((world.state(&ana), world.state(&bo)), (Some(Approved), None));
     world.assert_consistent();
+}
+
+#[test]
+fn whoever_was_given_back_and_is_not_in_that_table_any_more_has_left() {
+    let names = ["ana", "bo", "cy", "di", "el"];
+    let [ana, _, cy, di, el] = names.map(|name| hermit(name, "a.example"));
+    let mut world = World::default();
+    world.adopt(0, 1, batch(&[row("ana", "a.example", Approved, -5), row("bo", "a.example", Approved, -5)]));
+    world.follow(at(5), &cy);
+    world.follow(at(5), &di);
+    // Given back at 10, all but the one who comes in between. That bo was is remembered by Owncast's database alone, as when it
+    // was given to a copy that was put into place later.
+    world.act(at(11), |draft, _| {
+        [&ana, &cy, &di].iter().for_each(|who| adopt::given(draft, &who.actor, Approved));
+    });
+    world.follow(at(12), &el);
+    // Then cy follows here once more, and of all of them only ana is still in Owncast's table.
+    world.follow(at(90), &cy);
+    let here = [row("ana", "a.example", Approved, -5)];
+    let left = |given_back, taken| {
+        let mut world = world.clone();
+        world.adopt(100, 2, batch(&here));
+        let roll = Roll { given_back, taken, ..EARLIER };
+        let names_seen =
+            here.iter().map(|row| Taken::name_of(&row.actor)[..adopt::SHORT].to_owned()).collect();
+        let dry = world.clone().missing(100, 9, 1, &Roll { seen: Seen::Among(&names_seen), ..roll });
+        let left = world.missing(100, 2, 1, &roll);
+        assert_eq!(dry, left, "a dry run says the same");
+        world.assert_consistent();
+        let gone: Vec<&str> =
+            names.into_iter().filter(|name| world.state(&hermit(name, "a.example")).is_none()).collect();
+        assert_eq!(gone.len() as u64, left.left);
+        (gone, left.of)
+    };
+    assert_eq!(left(Some(at(10)), false), (vec!["bo", "di"], 3));
+    assert_eq!(left(Some(at(10)), true), (vec!["bo", "di"], 3));
+    // An older copy in its place: nobody who came since can be missing in it.
+    assert_eq!(left(Some(at(3)), true), (vec!["bo"], 2));
+    assert_eq!(left(None, true), (vec!["bo"], 2));
+    assert_eq!(left(None, false), (vec![], 1));
 }
 
 #[test]
