@@ -364,8 +364,8 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l public-url -d 'Public address of the stream, where it is another one than Owncast\'s server URL' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l username -d 'Name before the @ of the handle, where it is another one than in Owncast' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l public -d 'Where the agent listens for the proxy [default: 127.0.0.1:8585, or the next that is free; with --force the one it has]' -r
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l webhook -d 'Where the agent listens for Owncast\'s webhook [default: the port behind that]; for an Owncast in a container this machine\'s address in its network' -r
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l metrics -d 'Where the agent listens for probes and metrics [default: the port behind that]' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l webhook -d 'Where the agent listens for Owncast\'s webhook [default: 127.0.0.1:8586, or the next that is free; with --force the one it has]; for an Owncast in a container this machine\'s address in its network' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l metrics -d 'Where the agent listens for probes and metrics [default: 127.0.0.1:8587, or the next that is free; with --force the one it has]' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F

@@ -4,7 +4,10 @@ mod dialogue;
 mod found;
 mod layout;
 mod move_in;
+mod own;
 mod ports;
+mod service;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,14 +18,16 @@ use super::outcome::remark;
 use super::{Failure, Outcome, doctor};
 use crate::agent::board::Way;
 use crate::config::value::{UserName, from_argument};
-use crate::config::{HttpUrl, PASSWORD_VARIABLE, Secret, here};
-use crate::control::protocol::{Answer, Ask, IdentityWord, Status};
+use crate::config::{HttpUrl, PASSWORD_VARIABLE, Secret};
+use crate::control::protocol::{Answer, Ask, IdentityStatus, IdentityWord, Status};
 use crate::doctor::Level;
 use crate::owncast::{Api, OwncastError};
 
 use dialogue::Dialogue;
 use found::Found;
-use layout::{Layout, SYSTEMCTL};
+use layout::Layout;
+use own::Own;
+use words::{Plan, listed};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -34,8 +39,8 @@ The password is asked for without being shown, or read from a file (`-`: standar
 OWNCAST_ADMIN_PASSWORD. Nothing is written before everything was tried, shown and agreed to. Where --yes finds all of it \
 written already, it changes and restarts nothing, sees that the service runs, and examines everything.
 
-Exit codes: 0 done, 1 nothing was written or started, 4 all is written, but what doctor then finds does not work yet: a \
-proxy that does not know the agent is such a finding. With --no-start doctor's findings do not count.";
+Exit codes: 0 done, 1 nothing was written, or it says what was, 4 all is written, but what doctor then finds does not work \
+yet: a proxy that does not know the agent is such a finding. With --no-start doctor's findings do not count.";
 
 /// Where a fresh Owncast listens.
 const USUAL_OWNCAST: &str = "http://127.0.0.1:8080";
@@ -68,11 +73,12 @@ pub struct Args {
     /// Where the agent listens for the proxy [default: 127.0.0.1:8585, or the next that is free; with --force the one it has]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub public: Option<SocketAddr>,
-    /// Where the agent listens for Owncast's webhook [default: the port behind that]; for an Owncast in a container this
-    /// machine's address in its network
+    /// Where the agent listens for Owncast's webhook [default: 127.0.0.1:8586, or the next that is free; with --force the one
+    /// it has]; for an Owncast in a container this machine's address in its network
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub webhook: Option<SocketAddr>,
-    /// Where the agent listens for probes and metrics [default: the port behind that]
+    /// Where the agent listens for probes and metrics [default: 127.0.0.1:8587, or the next that is free; with --force the one
+    /// it has]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub metrics: Option<SocketAddr>,
     /// Ask nothing, take what is named or usual
@@ -100,7 +106,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     let layout = Layout::of(places);
     // Whoever asks nothing may want what is there already.
     if !args.yes {
-        layout.refuse_to_replace(args.force)?;
+        layout.refuse_to_replace(&[&layout.config], args.force)?;
     }
     let mut dialogue = Dialogue::new(args.yes)?;
     let stopped = layout.is_stopped();
@@ -108,32 +114,50 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
-    let (wanted, found) = runtime.block_on(agree(args, &layout, &mut dialogue))?;
+    let (wanted, found) = runtime.block_on(agree(places, args, &layout, &mut dialogue))?;
     let text = layout.configuration(args, &wanted)?;
-    let files = format!("{} and {}", layout.config.display(), layout.password.display());
     // Somebody has stopped it, and has not said since that it is to run.
     let starts = !args.no_start
         && (!stopped || dialogue.agrees("The service is stopped. Start it when all is written")?);
-    let nothing_new = layout.has(&text, &wanted.password, args.force);
+    let to_write = layout.to_write(&text, &wanted.password, args.force);
+    let nothing_new = to_write.is_empty();
     if nothing_new {
+        let files = listed(&[&layout.config, &layout.password]);
         remark(&format!("Nothing to change: all of this is in {files} already.\n"));
     } else {
-        layout.refuse_to_replace(args.force)?;
-        remark(&plan(&layout, args, &wanted, &found, starts));
+        layout.refuse_to_replace(&to_write, args.force)?;
+        let plan = Plan {
+            layout: &layout,
+            args,
+            wanted: &wanted,
+            found: &found,
+            to_write: &to_write,
+            starts,
+            has_key: own::has_key(places),
+        };
+        remark(&plan.told());
         if !dialogue.agrees("Do this")? {
             return Err(Failure::new("nothing was written"));
         }
         layout.write(&text, &wanted.password, args.force)?;
-        remark(&format!("Wrote {files}.\n"));
+        remark(&format!("Wrote {}.\n", listed(&to_write)));
     }
     let written = Places { config: Some(layout.config.clone()), ..places.clone() };
-    if starts {
-        start(&layout, nothing_new)?;
-        wait(&written, &layout);
+    if starts && let Some(unit) = &layout.unit {
+        // An agent that runs already goes on with its old configuration otherwise.
+        service::start(unit, !nothing_new)?;
+        wait(&written, |identity| identity.state == IdentityWord::Settled || identity.why.is_some());
     }
-    let moved_in = found.has_lived() && move_in::offer(places, &written, found.server_url(), &mut dialogue)?;
+    let to_adopt = found.has_lived() && !own::has_key(&written);
+    let moved_in = to_adopt && move_in::offer(places, &written, found.server_url(), &mut dialogue);
+    if moved_in {
+        wait(&written, |identity| identity.state == IdentityWord::Settled);
+    }
     let report = doctor::examined(&written)?;
-    let next = next(places, &layout, starts, found.has_lived() && !moved_in);
+    let runs = written.agent_runs();
+    let is_done = starts && layout.unit.is_some() || runs && nothing_new;
+    let start = (!is_done).then(|| words::start(places, &layout, runs));
+    let next = words::next(places, start, to_adopt && !moved_in);
     let text = format!("{}\n{next}", doctor::told(&report, doctor::colours()));
     // Who wants nothing started knows that nothing runs.
     if report.verdict == Level::Red && starts {
@@ -143,7 +167,12 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
 }
 
 /// Asks for what is not named, and tries it.
-async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<(Wanted, Found), Failure> {
+async fn agree(
+    places: &Places,
+    args: &Args,
+    layout: &Layout,
+    dialogue: &mut Dialogue,
+) -> Result<(Wanted, Found), Failure> {
     let there = layout.there();
     let there = there.as_ref().map(|there| &there.config.owncast);
     let usual = there.map_or_else(|| USUAL_OWNCAST.to_owned(), |there| there.url.to_string());
@@ -165,6 +194,7 @@ async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<
         }
     };
     let given = given_password(args)?;
+    let own = Own::of(places);
     let mut tries = 0;
     let (password, found) = loop {
         tries += 1;
@@ -172,7 +202,7 @@ async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<
             Some(password) => password.clone(),
             None => dialogue.asks_secret(&format!("Password of Owncast's admin pages (user {user})"))?,
         };
-        match found::look(&api(&user, &owncast, &password)?).await {
+        match found::look(&api(&user, &owncast, &password)?, &own).await {
             Ok(found) => break (password, found),
             Err(OwncastError::WrongPassword { .. }) if given.is_none() && tries < TRIES => {
                 remark("Owncast refuses this password.\n");
@@ -185,16 +215,18 @@ async fn agree(args: &Args, layout: &Layout, dialogue: &mut Dialogue) -> Result<
             Err(error) => return Err(Failure::new(error.to_string())),
         }
     };
-    let own = ports::own(layout);
-    let free = own.map_or_else(|| ports::free(layout), Ok)?;
+    let listens = ports::own(layout);
+    let proposed = |public| ports::proposed(layout, listens, [public, args.webhook, args.metrics]);
     let public = match args.public {
         Some(public) => public,
-        None => dialogue.asks("Where the agent listens for the reverse proxy", &free[0].to_string())?,
+        None => {
+            dialogue.asks("Where the agent listens for the reverse proxy", &proposed(None)?[0].to_string())?
+        }
     };
-    let webhook = args.webhook.unwrap_or(free[1]);
-    let metrics = args.metrics.unwrap_or(free[2]);
-    let listen = [public, webhook, metrics];
-    ports::must_be_free(&listen, own.as_ref().map_or(&[], <[_; 3]>::as_slice))?;
+    let listen = proposed(Some(public))?;
+    ports::must_differ(listen)?;
+    let runs = listens.is_some() && places.agent_runs();
+    ports::must_be_free(&listen, listens.as_ref().map_or(&[], <[_; 3]>::as_slice), runs)?;
     Ok((Wanted { owncast, user, password, listen }, found))
 }
 
@@ -223,84 +255,10 @@ fn given_password(args: &Args) -> Result<Option<Secret>, Failure> {
     }
 }
 
-/// What will be done, before it is.
-fn plan(layout: &Layout, args: &Args, wanted: &Wanted, found: &Found, starts: bool) -> String {
-    let [public, webhook, metrics] = wanted.listen;
-    let mut text = String::from("\nOn this machine:\n");
-    text.push_str(&format!("  write {} (may be read by all; no secret is in it)\n", layout.config.display()));
-    let there = layout.there();
-    match (&there, layout.old().display()) {
-        (Some(_), old) => {
-            text.push_str(&format!("  keep all other settings in it, and the file as it was as {old}\n"));
-        }
-        (None, old) if layout.config.exists() => text.push_str(&format!(
-            "  keep what it replaces as {old}; that cannot be read ({} says why), and none of its settings stays\n",
-            here().typed("check-config")
-        )),
-        (None, _) => {}
-    }
-    text.push_str(&format!("  write {} (the password; for root alone)\n", layout.password.display()));
-    text.push_str(&format!(
-        "  listen on {public} (for the proxy), {webhook} (for Owncast), {metrics} (metrics)\n"
-    ));
-    if webhook.ip().is_loopback() {
-        text.push_str(&format!(
-            "    (an Owncast in a container does not reach {webhook}: name this machine's address in its network with --webhook)\n"
-        ));
-    }
-    match &layout.unit {
-        _ if !starts => {}
-        Some(unit) => {
-            text.push_str(&format!("  start the service {unit}, now and whenever the machine starts\n"));
-        }
-        None => text.push_str("  start nothing: systemd has no service here for this configuration\n"),
-    }
-    text.push_str("In Owncast, once the agent runs:\n");
-    for deed in found.deeds(webhook) {
-        text.push_str(&format!("  {deed}\n"));
-    }
-    text.push_str("In the fediverse:\n");
-    let kept = there.map(|there| there.config.identity);
-    let public_url = args.public_url.as_ref().or(kept.as_ref().and_then(|kept| kept.public_url.as_ref()));
-    let username = args.username.as_ref().map(|name| name.0.as_str());
-    let username = username.or(kept.as_ref().and_then(|kept| kept.username.as_deref()));
-    text.push_str(&format!("  {}\n", found.identity(public_url, username)));
-    for warning in found.warnings() {
-        text.push_str(&format!("\nBut: {warning}\n"));
-    }
-    text
-}
-
-fn start(layout: &Layout, nothing_new: bool) -> Result<(), Failure> {
-    let Some(unit) = layout.unit.as_deref() else { return Ok(()) };
-    // An agent that runs already goes on with its old configuration otherwise.
-    let start = if nothing_new { "start" } else { "restart" };
-    for arguments in [["enable", unit].as_slice(), &[start, unit]] {
-        let status = std::process::Command::new(SYSTEMCTL).args(arguments).status();
-        match status {
-            Ok(status) if status.success() => {}
-            outcome => {
-                let why = outcome.map_or_else(|error| error.to_string(), |status| status.to_string());
-                return Err(Failure::new(format!(
-                    "everything is written, but `systemctl {}` failed ({why}); `{}` says why",
-                    arguments.join(" "),
-                    here().journal()
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Waits until a started agent has settled what it can, so that doctor finds it so.
-fn wait(places: &Places, layout: &Layout) {
-    if layout.unit.is_none() {
-        return;
-    }
-    let settled = |status: &Status| {
-        let known = status.identity.state == IdentityWord::Settled || status.identity.why.is_some();
-        known && !matches!(status.sources.webhook.way, Way::Untried)
-    };
+/// Waits until a started agent knows as much of itself, and of its webhook, so that doctor finds it so.
+fn wait(places: &Places, is_known: impl Fn(&IdentityStatus) -> bool) {
+    let settled =
+        |status: &Status| is_known(&status.identity) && !matches!(status.sources.webhook.way, Way::Untried);
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Ok(Ok(Answer::Status(status))) = places.try_ask(&Ask::Status)
@@ -310,24 +268,4 @@ fn wait(places: &Places, layout: &Layout) {
         }
         std::thread::sleep(Duration::from_millis(500));
     }
-}
-
-/// What is left to do, said so that it can be typed.
-fn next(places: &Places, layout: &Layout, starts: bool, to_adopt: bool) -> String {
-    let mut text = String::from("Next:\n");
-    if layout.unit.is_none() || !starts {
-        text.push_str(&format!("  start the agent: {}\n", places.typed("run")));
-    }
-    if to_adopt {
-        text.push_str(&format!(
-            "  take over Owncast's key and followers: {} (it says what it needs); until then the agent waits\n",
-            places.typed("adopt")
-        ));
-    }
-    text.push_str(&format!(
-        "  tell your proxy: {} (or caddy, apache, traefik)\n",
-        places.typed("proxy-config nginx")
-    ));
-    text.push_str(&format!("  look again: {}\n", places.typed("doctor")));
-    text
 }

@@ -109,6 +109,12 @@ impl ConfigError {
         ))
     }
 
+    /// The same about the file that this one was only tried for.
+    pub(crate) fn tried_for(mut self, file: &Path) -> Self {
+        self.0.line = None;
+        self.file(Some(file))
+    }
+
     /// The process exit code for a bad configuration: `EX_CONFIG` of sysexits.h.
     pub fn exit_code(&self) -> u8 {
         78

@@ -19,6 +19,7 @@ use crate::model::host::HostCounts;
 use crate::model::post::Post;
 use crate::model::record::kind;
 use crate::model::stream::{Phase, Session, Stream};
+use crate::owncast::footprint::Footprint;
 use crate::store::StoreError;
 
 /// Fan-outs under way that are told.
@@ -28,6 +29,7 @@ struct Stored {
     followers: FollowerCounts,
     waiting: u64,
     hosts: HostCounts,
+    webhook: Option<i64>,
     fan_outs: Vec<FanOut>,
     blocks: u64,
     reports: u64,
@@ -50,6 +52,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
             followers: view.meta(),
             waiting: delivered::open(view),
             hosts: view.meta(),
+            webhook: view.meta::<Footprint>().provisioned.webhook.map(|ours| ours.id),
             fan_outs: fan_outs(view, &ours),
             blocks: count(view, kind::BLOCK),
             reports: count(view, kind::REPORT),
@@ -85,6 +88,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
             problem: board.problem,
             version: board.version,
             clock_offset_seconds: board.clock_offset_seconds,
+            webhook: stored.webhook,
         },
         stream: StreamStatus { state: board.stream, title: board.title },
         session: stored.session,

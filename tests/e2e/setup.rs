@@ -4,10 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use owncast_herald::activitypub::signature::PrivateKey;
+use owncast_herald::config::Secret;
+use owncast_herald::owncast::Api;
 use owncast_herald::sim::owncast::{Follower, FollowerState, Options, SimOwncast};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -83,6 +87,38 @@ impl Fresh {
         });
     }
 
+    /// An agent beside it, once this is so of its status.
+    async fn run(&self, more: &[&str], so: impl Fn(&Value) -> bool) -> Child {
+        fs::create_dir(self.path("store")).unwrap();
+        let mut agent = self.command(&["run"]);
+        let agent = agent.args(more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        eventually("the agent is so far", LONG, async || {
+            let status = self.command(&["status", "--json"]).output().await.unwrap();
+            so(&serde_json::from_slice(&status.stdout).ok()?).then_some(())
+        })
+        .await;
+        agent
+    }
+
+    /// An agent that waits for the key of an actor that has lived in Owncast, and `setup` said once more at a terminal, up to
+    /// the question whether it moves in.
+    async fn asks_to_move_in(&self) -> (Child, Terminal) {
+        self.lives_in_owncast();
+        said(&self.setup(&self.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
+        let agent = self.run(&[], |status| status["running"] == true).await;
+        let line = format!(
+            "NO_COLOR=1 {PROGRAM} setup --force --config {} --owncast {} --public {}; echo \"ended with $?\"",
+            self.config().display(),
+            self.owncast.url(),
+            self.public
+        );
+        let mut terminal = Terminal::of(self, &line);
+        terminal.sees("Password of Owncast").await;
+        terminal.types(&format!("{PASSWORD}\n")).await;
+        terminal.sees("can move in now. See what that would be? [Y/n]").await;
+        (agent, terminal)
+    }
+
     /// `setup` without questions, with the password in a file.
     async fn setup(&self, owncast: &str, password: &str, more: &[&str]) -> Output {
         self.finish(self.command(&["setup"]), owncast, password, more).await
@@ -147,16 +183,8 @@ async fn what_setup_wrote_is_what_an_agent_runs_with() {
     );
     assert!(fresh.owncast.webhooks().is_empty() && fresh.owncast.tokens().is_empty(), "only looked at");
 
-    fs::create_dir(fresh.path("store")).unwrap();
-    let mut agent = fresh.command(&["run"]);
-    let agent = agent.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let settled = eventually("the agent has settled in", LONG, async || {
-        let status = fresh.command(&["status", "--json"]).output().await.unwrap();
-        let status: serde_json::Value = serde_json::from_slice(&status.stdout).ok()?;
-        status["identity"]["handle"].as_str().map(str::to_owned)
-    });
-    assert_eq!(settled.await, format!("streamer@{}", fresh.public));
-    drop(agent);
+    let handle = format!("streamer@{}", fresh.public);
+    fresh.run(&[], |status| status["identity"]["handle"] == handle.as_str()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,6 +197,8 @@ async fn nothing_is_written_before_owncast_agrees() {
     let taken = fresh.owncast.address().to_string();
     let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--metrics", &taken]).await, 1);
     says(&text, &[&taken, "cannot be listened on"]);
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--webhook", &fresh.public]).await, 1);
+    says(&text, &[&fresh.public, "(--public)", "(--webhook)"]);
     let output =
         fresh.command(&["setup", "--yes", "--owncast", &fresh.owncast.url()]).output().await.unwrap();
     says(&said(&output, 1), &["--admin-password-file", "OWNCAST_ADMIN_PASSWORD"]);
@@ -242,6 +272,57 @@ async fn what_is_written_already_is_only_examined() {
     assert_eq!(fs::read_dir(fresh.path("etc")).unwrap().count(), 2, "nothing was replaced");
     let others = ["--no-start", "--webhook", &metrics, "--metrics", &webhook];
     says(&said(&fresh.setup(&url, PASSWORD, &others).await, 1), &["there already", "--force"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_lies_there_is_left_there_unless_it_is_another() {
+    let fresh = Fresh::start().await;
+    fs::create_dir(fresh.path("etc")).unwrap();
+    let password = fresh.path("etc/admin-password");
+    fs::write(&password, PASSWORD).unwrap();
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
+    says(&text, &[&format!("leave {} as it is", password.display()), "etc/agent.toml.\n"]);
+    assert_eq!(fs::read_to_string(&password).unwrap(), PASSWORD, "not even written anew");
+    fs::remove_file(fresh.config()).unwrap();
+    fs::write(&password, "another-otter").unwrap();
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 1);
+    says(&text, &["admin-password is there already", "--force"]);
+    assert!(!fresh.config().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_own_agent_is_no_other_and_waits_for_nothing_that_it_has() {
+    let fresh = Fresh::start().await;
+    fresh.lives_in_owncast();
+    let (url, port) = (fresh.owncast.url(), free_port());
+    let first = ["--no-start", "--webhook", &format!("127.0.0.1:{port}")];
+    let text = said(&fresh.setup(&url, PASSWORD, &first).await, 0);
+    says(&text, &["lived before", " adopt (it says", "start the agent: "]);
+    let settled =
+        |status: &Value| status["identity"]["handle"].is_string() && status["owncast"]["webhook"].is_i64();
+    let mut agent = fresh.run(&["--new-identity"], settled).await;
+    // It has the port by an address that the wider one keeps from others.
+    let wider = ["--force", "--no-start", "--webhook", &format!("0.0.0.0:{port}")];
+    for running in [true, false] {
+        let text =
+            said(&fresh.setup(&url, PASSWORD, if running { &wider[..] } else { &wider[..2] }).await, 0);
+        says(
+            &text,
+            &["go on as @streamer@", if running { "start the agent anew: " } else { "start the agent: " }],
+        );
+        for wrong in ["lived before", " adopt (it says", "another owncast-herald"] {
+            assert!(!text.contains(wrong), "{wrong:?} is in {text}");
+        }
+        // Then its store tells.
+        if running {
+            agent.kill().await.unwrap();
+        }
+    }
+    let owncast = Api::new(url.parse().unwrap(), "admin".to_owned(), PASSWORD).unwrap();
+    let another = "http://127.0.0.1:9/herald/hook/another".parse().unwrap();
+    owncast.create_webhook(&another, &["STREAM_STARTED"], &Secret::new("s")).await.unwrap();
+    let text = said(&fresh.setup(&url, PASSWORD, &wider[..2]).await, 0);
+    says(&text, &["another owncast-herald is registered"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,39 +426,39 @@ async fn a_person_is_asked_and_the_password_is_not_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_has_lived_moves_in_when_asked() {
     let fresh = Fresh::start().await;
-    fresh.lives_in_owncast();
-    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
-    fs::create_dir(fresh.path("store")).unwrap();
-    let mut agent = fresh.command(&["run"]);
-    let _agent = agent.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the agent answers", LONG, async || {
-        fresh.command(&["status", "--json"]).output().await.unwrap().status.success().then_some(())
-    })
-    .await;
+    let (_agent, mut terminal) = fresh.asks_to_move_in().await;
     let key = PrivateKey::generate().unwrap().to_pem().unwrap();
     let data = DataDir::of(&format!("http://{}", fresh.public), &key);
-    let line = format!(
-        "{PROGRAM} setup --force --config {} --owncast {} --public {}",
-        fresh.config().display(),
-        fresh.owncast.url(),
-        fresh.public
-    );
-    let mut terminal = Terminal::of(&fresh, &line);
+    terminal.types("\n").await;
     for (asked, typed) in [
-        ("Password of Owncast", PASSWORD),
-        ("can move in now. See what that would be? [Y/n]", ""),
         ("Owncast's data folder", "/nowhere"),
         ("no owncast.db", data.argument()),
         ("Move in like this? [y/n]", "y"),
-        ("Next:", ""),
-        ("proxy-config", ""),
     ] {
         terminal.sees(asked).await;
+        // Until the agent knows who it is, it has to ask Owncast.
+        fresh.owncast.faults().delay_answers = Duration::from_millis(300);
         terminal.types(&format!("{typed}\n")).await;
+    }
+    for seen in ["green     identity", "Next:", "proxy-config"] {
+        terminal.sees(seen).await;
     }
     assert!(!terminal.shown.contains("It can be done at any time"), "{}", terminal.shown);
     let kept = fs::read_to_string(fresh.path("store/actor-key.pem")).unwrap();
     assert_eq!(kept.trim(), key.trim(), "{}", terminal.shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ends_the_input_when_all_is_written_has_said_later() {
+    let fresh = Fresh::start().await;
+    let (_agent, mut terminal) = fresh.asks_to_move_in().await;
+    terminal.types("\u{4}").await;
+    for seen in
+        ["It can be done at any time", "red       identity", "Next:", " adopt (it says", "ended with 4"]
+    {
+        terminal.sees(seen).await;
+    }
+    assert!(!terminal.shown.contains("nothing was written"), "{}", terminal.shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

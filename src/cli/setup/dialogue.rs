@@ -19,7 +19,7 @@ pub(super) struct Dialogue {
     terminal: Terminal,
 }
 
-/// How the terminal was, while it is otherwise.
+/// How the terminal was, while it is otherwise. Who ends the program at a signal holds this first.
 #[derive(Clone, Default)]
 struct Terminal(Arc<Mutex<Option<Termios>>>);
 
@@ -73,6 +73,12 @@ impl Dialogue {
     /// Whether there is somebody who can correct an answer.
     pub(super) fn asks_at_all(&self) -> bool {
         self.asks
+    }
+
+    /// Does something that is not left half done when a signal ends the program.
+    pub(super) fn in_order<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _not_yet = self.terminal.changed();
+        work()
     }
 
     /// Asks until the answer can be used; nothing typed, or nobody there, means `usual`.
@@ -161,7 +167,10 @@ fn line(question: &str) -> Result<String, Failure> {
     say(question);
     let mut typed = String::new();
     match std::io::stdin().lock().read_line(&mut typed) {
-        Ok(0) => Err(Failure::new("the input ended; nothing was written")),
+        Ok(0) => {
+            say("\n");
+            Err(Failure::new("the input ended; nothing was written"))
+        }
         Ok(_) => Ok(typed.trim_end_matches(['\r', '\n']).to_owned()),
         Err(error) => Err(Failure::new(format!("the terminal cannot be read: {error}"))),
     }
@@ -228,5 +237,17 @@ fn show(changed: &mut Option<Termios>) {
     if let Some(shown) = changed.take() {
         // A terminal that is gone needs nothing any more.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &shown);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_waits_for_what_is_done_in_order() {
+        let dialogue = Dialogue { asks: true, terminal: Terminal::default() };
+        let ends = || dialogue.terminal.0.try_lock().is_ok();
+        assert!(!dialogue.in_order(ends) && ends());
     }
 }

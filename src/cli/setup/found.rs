@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::own::Own;
 use crate::config::{HttpUrl, here};
 use crate::model::Addresses;
 use crate::owncast::provision::{HOOK_PREFIX, TOKEN_NAME};
@@ -16,14 +17,15 @@ pub(super) struct Found {
     another_agent: bool,
 }
 
-/// Looks; this proves the password, too.
+/// Looks; this proves the password, too. `own` is what there is of this agent.
 ///
 /// # Errors
 /// [`OwncastError`].
-pub(super) async fn look(api: &Api) -> Result<Found, OwncastError> {
+pub(super) async fn look(api: &Api, own: &Own) -> Result<Found, OwncastError> {
     let settings = api.server_config().await?;
     let document = api.actor_document(&settings.federation.username).await?;
-    let another_agent = api.webhooks().await?.iter().any(|webhook| webhook.url.contains(HOOK_PREFIX));
+    let mut of_agents = api.webhooks().await?.into_iter().filter(|webhook| webhook.url.contains(HOOK_PREFIX));
+    let another_agent = of_agents.any(|webhook| own.is_of_another(webhook.id));
     Ok(Found { signs_of_life: life::signs(api, document.is_some()).await?, settings, another_agent })
 }
 
@@ -70,13 +72,13 @@ impl Found {
         format!("{word} @{} ({})", ours.handle(), ours.actor())
     }
 
-    /// What stands in the way.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    /// What stands in the way of an agent that has a key or has none.
+    pub(super) fn warnings(&self, has_key: bool) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.settings.server_url.is_empty() {
             warnings.push("Owncast has no server URL. Until it is set in Owncast's admin pages (Configuration, General, Server URL), or as --public-url, there is no address to federate.".to_owned());
         }
-        if self.has_lived() {
+        if self.has_lived() && !has_key {
             warnings.push(format!(
                 "this actor has lived before ({}), and other servers know it by Owncast's key. The agent makes no other key and waits until you have taken that one over: {}.",
                 self.signs_of_life.join(", "),

@@ -4,18 +4,16 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
+use super::service::{is_stopped, known_unit};
 use super::{Args, USUAL_USER, Wanted};
 use crate::config::{Config, Overrides, Secret, here};
 
 /// The shipped, annotated file: what is written is that, with a few values set.
 const SHIPPED: &str = include_str!("../../../agent.toml");
-
-pub(super) const SYSTEMCTL: &str = "systemctl";
 
 /// The files of one agent.
 pub(super) struct Layout {
@@ -36,10 +34,7 @@ pub(super) struct There {
 impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
-        let unit = places.unit().filter(|_| places.config.is_none());
-        let unit = unit.map(|unit| format!("{unit}.service"));
-        let unit = unit.filter(|unit| systemd_runs() && is_known(SYSTEMCTL, unit));
-        Layout { unit, ..Layout::at(places.config_path()) }
+        Layout { unit: known_unit(places), ..Layout::at(places.config_path()) }
     }
 
     /// Beside this configuration.
@@ -72,16 +67,15 @@ impl Layout {
 
     /// Whether its service is to run whenever the machine starts, and does not run now: somebody has stopped it.
     pub(super) fn is_stopped(&self) -> bool {
-        self.config.exists()
-            && self.unit.as_deref().is_some_and(|unit| is_stopped(|verb| is(SYSTEMCTL, verb, unit)))
+        self.config.exists() && self.unit.as_deref().is_some_and(is_stopped)
     }
 
     /// Nothing that is there is replaced by mistake.
     ///
     /// # Errors
-    /// Names what is there.
-    pub(super) fn refuse_to_replace(&self, force: bool) -> Result<(), Failure> {
-        match [&self.config, &self.password].into_iter().find(|file| file.symlink_metadata().is_ok()) {
+    /// Names what is there of these files.
+    pub(super) fn refuse_to_replace(&self, files: &[&Path], force: bool) -> Result<(), Failure> {
+        match files.iter().find(|file| file.symlink_metadata().is_ok()) {
             Some(there) if !force => Err(Failure::new(format!(
                 "{} is there already, and stays as it is; to change configuration and password, say --force ({} examines what is there)",
                 there.display(),
@@ -91,19 +85,31 @@ impl Layout {
         }
     }
 
-    /// Whether all that would be written is there already. Unless `force` is to make it exactly that, settings that somebody
-    /// has added are no difference.
-    pub(super) fn has(&self, text: &str, password: &Secret, force: bool) -> bool {
+    /// Which of the two files are to be written: those that do not hold this already; by force both or none.
+    pub(super) fn to_write(&self, text: &str, password: &Secret, force: bool) -> Vec<&Path> {
+        let missing = [
+            (self.config.as_path(), !self.holds_configuration(text, force)),
+            (self.password.as_path(), !self.holds_password(password)),
+        ];
+        let all = force && missing.iter().any(|(_, missing)| *missing);
+        missing.into_iter().filter(|(_, missing)| all || *missing).map(|(file, _)| file).collect()
+    }
+
+    /// Unless `force` is to make it exactly that, settings that somebody has added are no difference.
+    fn holds_configuration(&self, text: &str, force: bool) -> bool {
         let read = |text: &str| toml::from_str::<toml::Table>(text).ok();
         let there = std::fs::read_to_string(&self.config).ok().and_then(|text| read(&text));
-        let kept = std::fs::read_to_string(&self.password).unwrap_or_default();
-        let same = match (there, read(text)) {
+        match (there, read(text)) {
             (Some(there), Some(wanted)) if force => there == wanted,
             (Some(there), Some(wanted)) => holds(&there, &wanted),
             _ => false,
-        };
+        }
+    }
+
+    fn holds_password(&self, password: &Secret) -> bool {
+        let kept = std::fs::read_to_string(&self.password).unwrap_or_default();
         // Whoever wrote it without an end of line wrote the same.
-        same && kept.strip_suffix('\n').unwrap_or(&kept) == password.expose()
+        kept.strip_suffix('\n').unwrap_or(&kept) == password.expose()
     }
 
     /// The text of the configuration, which has been read back: the shipped one, or by force the one that is there, with what
@@ -163,11 +169,15 @@ impl Layout {
         let failed = |error: io::Error| Failure::new(format!("the configuration cannot be tried: {error}"));
         let mut trial = tempfile::NamedTempFile::new().map_err(failed)?;
         trial.write_all(text.as_bytes()).map_err(failed)?;
-        Config::load(Some(trial.path()), Overrides::default(), &|_| None)?;
-        Ok(text)
+        match Config::load(Some(trial.path()), Overrides::default(), &|_| None) {
+            Ok(_) => Ok(text),
+            Err(error) => {
+                Err(Failure::new(format!("{}\nNothing was written", error.tried_for(&self.config))))
+            }
+        }
     }
 
-    /// Writes both, the password first: the service starts where there is a configuration.
+    /// Writes what is to be written, the password first: the service starts where there is a configuration.
     ///
     /// # Errors
     /// What could not be written.
@@ -184,38 +194,25 @@ impl Layout {
             .mode(0o755)
             .create(folder)
             .map_err(|error| failed(folder, error))?;
+        let to_write = self.to_write(text, password, force);
         if force && let Ok(replaced) = std::fs::read(&self.config) {
             let old = self.old();
             // Somebody may have written the password into it.
             place(folder, &old, &replaced, 0o600, false).map_err(|error| failed(&old, error))?;
         }
-        let password = format!("{}\n", password.expose());
-        place(folder, &self.password, password.as_bytes(), 0o600, force)
-            .map_err(|error| failed(&self.password, error))?;
-        place(folder, &self.config, text.as_bytes(), 0o644, force)
-            .map_err(|error| failed(&self.config, error))
+        let line = format!("{}\n", password.expose());
+        if to_write.contains(&self.password.as_path()) {
+            place(folder, &self.password, line.as_bytes(), 0o600, force)
+                .map_err(|error| failed(&self.password, error))?;
+        }
+        if to_write.contains(&self.config.as_path()) {
+            place(folder, &self.config, text.as_bytes(), 0o644, force).map_err(|error| {
+                let Failure { message, .. } = failed(&self.config, error);
+                Failure::new(format!("{message} (the password is in {} now)", self.password.display()))
+            })?;
+        }
+        Ok(())
     }
-}
-
-/// Whether this machine was started by systemd (sd_booted(3)).
-fn systemd_runs() -> bool {
-    Path::new("/run/systemd/system").is_dir()
-}
-
-/// Whether systemd has this unit, or the template of it.
-fn is_known(systemctl: &str, unit: &str) -> bool {
-    is(systemctl, "cat", unit)
-}
-
-fn is_stopped(says: impl Fn(&str) -> bool) -> bool {
-    says("is-enabled") && !says("is-active")
-}
-
-/// Whether systemctl says yes.
-fn is(systemctl: &str, verb: &str, unit: &str) -> bool {
-    let mut command = Command::new(systemctl);
-    command.args([verb, unit]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 /// Whether every value of one is in the other.
@@ -399,51 +396,73 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_is_none_where_systemd_has_none() {
-        for (systemctl, known) in [("true", true), ("false", false), ("/nowhere/systemctl", false)] {
-            assert_eq!(is_known(systemctl, "owncast-herald.service"), known, "{systemctl}");
-        }
-    }
-
-    #[test]
-    fn a_service_is_stopped_that_starts_with_the_machine_and_does_not_run() {
-        for (so, stopped) in [
-            (&["is-enabled"][..], true),
-            (&["is-enabled", "is-active"], false),
-            (&["is-active"], false),
-            (&[], false),
-        ] {
-            assert_eq!(is_stopped(|verb| so.contains(&verb)), stopped, "{so:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_there_is_the_same_with_more_settings_but_not_with_others() {
+    fn what_is_there_already_is_not_to_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path().join("agent.toml"));
         let password = Secret::new("hunter2");
         let wanted = "[owncast]\nurl = \"http://a\"\n[media]\n";
-        assert!(!layout.has(wanted, &password, false), "nothing is there");
+        let both = [layout.config.as_path(), &layout.password];
+        assert_eq!(layout.to_write(wanted, &password, false), both, "nothing is there");
         layout.write(wanted, &password, false).unwrap();
-        assert!(layout.has(wanted, &password, false) && layout.has(wanted, &password, true));
-        assert!(!layout.has(wanted, &Secret::new("hunter3"), false));
+        for force in [false, true] {
+            assert!(layout.to_write(wanted, &password, force).is_empty());
+        }
+        let other = Secret::new("hunter3");
+        assert_eq!(layout.to_write(wanted, &other, false), both[1..]);
+        assert_eq!(layout.to_write(wanted, &other, true), both);
         let more = "# mine\n[owncast]\nurl = \"http://a\"\nadmin-user = \"ana\"\n";
         layout.write(more, &password, true).unwrap();
-        assert!(layout.has(wanted, &password, false) && !layout.has(wanted, &password, true));
+        assert!(layout.to_write(wanted, &password, false).is_empty());
+        assert_eq!(layout.to_write(wanted, &password, true), both, "by force it is to be exactly that");
         layout.write("[owncast]\nurl = \"http://b\"\n", &password, true).unwrap();
-        assert!(!layout.has(wanted, &password, false));
+        assert_eq!(layout.to_write(wanted, &password, false), both[..1]);
+    }
+
+    #[test]
+    fn a_password_that_is_there_already_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path().join("agent.toml"));
+        let password = Secret::new("hunter2");
+        std::fs::write(&layout.password, "hunter2").unwrap();
+        let to_write = layout.to_write("[owncast]\n", &password, false);
+        layout.refuse_to_replace(&to_write, false).unwrap();
+        layout.write("[owncast]\n", &password, false).unwrap();
+        assert_eq!(std::fs::read_to_string(&layout.password).unwrap(), "hunter2");
+        assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "[owncast]\n");
+        std::fs::remove_file(&layout.config).unwrap();
+        let to_write = layout.to_write("[owncast]\n", &Secret::new("hunter3"), false);
+        let refused = layout.refuse_to_replace(&to_write, false).unwrap_err().message;
+        assert!(refused.contains("admin-password is there already"), "{refused}");
+    }
+
+    #[test]
+    fn what_makes_no_configuration_is_said_of_the_file_that_it_would_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path().join("agent.toml"));
+        let wanted = Wanted {
+            owncast: from_argument::<HttpUrl>("http://10.0.0.2:8080").unwrap(),
+            user: USUAL_USER.to_owned(),
+            password: Secret::new("hunter2"),
+            listen: ["127.0.0.1:1", "0.0.0.0:2", "127.0.0.1:3"].map(|address| address.parse().unwrap()),
+        };
+        let refused = layout.configuration(&Args::default(), &wanted).unwrap_err();
+        let begins = format!("{}: listen.webhook-url: ", layout.config.display());
+        assert!(refused.message.starts_with(&begins), "{}", refused.message);
+        assert!(refused.message.ends_with("\nNothing was written"), "{}", refused.message);
+        assert_eq!(refused.code, 1);
     }
 
     #[test]
     fn files_have_their_modes_and_are_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path().join("deeper/agent.toml"));
-        layout.refuse_to_replace(false).unwrap();
+        let both = [layout.config.as_path(), &layout.password];
+        layout.refuse_to_replace(&both, false).unwrap();
         layout.write("x", &Secret::new("hunter2"), false).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&layout.config), mode(&layout.password)), (0o644, 0o600));
         assert_eq!(std::fs::read_to_string(&layout.password).unwrap(), "hunter2\n");
-        assert!(layout.refuse_to_replace(false).unwrap_err().message.contains("--force"));
+        assert!(layout.refuse_to_replace(&both, false).unwrap_err().message.contains("--force"));
         assert!(layout.write("y", &Secret::new("x"), false).is_err());
         assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "x");
         layout.write("y", &Secret::new("x"), true).unwrap();

@@ -1,13 +1,13 @@
 //! The offer to take over at once what lives in Owncast's own federation.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::super::Failure;
 use super::super::files::Places;
 use super::super::outcome::remark;
 use super::dialogue::{Dialogue, Reply};
-use crate::adopt::read_identity;
+use super::own::this_program;
+use crate::adopt::{interrupted, read_identity};
 
 /// Where Owncast's data is kept by its own installer's unit, and by others.
 const USUAL: [&str; 3] = ["/opt/owncast/data", "/var/lib/owncast/data", "/srv/owncast/data"];
@@ -28,36 +28,36 @@ impl Reply for DataDir {
 /// Asks whether to move in now, shows what that would be, and does it. Whether it was done. Nobody is asked where no agent
 /// runs to move in to; `written` is where its configuration is, `places` how somebody would name it, and `server_url`
 /// Owncast's.
-///
-/// # Errors
-/// The input ended.
-pub(super) fn offer(
-    places: &Places,
-    written: &Places,
-    server_url: &str,
-    dialogue: &mut Dialogue,
-) -> Result<bool, Failure> {
+pub(super) fn offer(places: &Places, written: &Places, server_url: &str, dialogue: &mut Dialogue) -> bool {
     if !dialogue.asks_at_all() || !written.agent_runs() {
-        return Ok(false);
+        return false;
     }
-    let later = || remark(&format!("It can be done at any time: {}\n", places.command("adopt")));
+    // Everything is written: who ends the input here has only said that this is for later.
+    let done = moves_in(places, server_url, dialogue).unwrap_or(false);
+    if !done {
+        remark(&format!("It can be done at any time: {}\n", places.command("adopt")));
+    }
+    done
+}
+
+fn moves_in(places: &Places, server_url: &str, dialogue: &mut Dialogue) -> Result<bool, Failure> {
     if !dialogue.agrees_usually("Owncast's own followers and key can move in now. See what that would be")? {
-        later();
         return Ok(false);
     }
-    let usual = USUAL.into_iter().find(|folder| is_of(Path::new(folder), server_url));
+    let usual = dialogue.in_order(|| usual(server_url));
     let question = "Owncast's data folder, which holds owncast.db (in a container /app/data), or - for none";
     let Some(DataDir(data_dir)) = dialogue.asks_unless_dash(question, usual.unwrap_or("-"))? else {
-        later();
         return Ok(false);
     };
-    let done = adopt(places, &data_dir, &["--dry-run"])
+    Ok(adopt(places, &data_dir, &["--dry-run"])
         && dialogue.agrees("Move in like this")?
-        && adopt(places, &data_dir, &[]);
-    if !done {
-        later();
-    }
-    Ok(done)
+        && adopt(places, &data_dir, &[]))
+}
+
+/// Which of the usual folders is that of the Owncast with this server URL. A copy that holds its key is made to tell.
+fn usual(server_url: &str) -> Option<&'static str> {
+    interrupted::listen().ok()?;
+    USUAL.into_iter().find(|folder| is_of(Path::new(folder), server_url))
 }
 
 /// Whether the database of a folder is that of the Owncast with this server URL: there may be several on a machine.
@@ -66,11 +66,8 @@ fn is_of(folder: &Path, server_url: &str) -> bool {
     theirs.is_some_and(|theirs| theirs.trim_end_matches('/') == server_url.trim_end_matches('/'))
 }
 
-/// This program once more: without an agent it would become the store's owner, and setup could not go on.
 fn adopt(places: &Places, data_dir: &Path, more: &[&str]) -> bool {
-    let mut command = Command::new("/proc/self/exe");
-    command.args(places.arguments()).arg("adopt").arg("--data-dir").arg(data_dir).args(more);
-    match command.status() {
+    match this_program(places).arg("adopt").arg("--data-dir").arg(data_dir).args(more).status() {
         Ok(status) => status.success(),
         Err(error) => {
             remark(&format!("this program cannot be run once more: {error}"));

@@ -39,6 +39,7 @@ fn example() -> Status {
             problem: None,
             version: Some("0.2.3".to_owned()),
             clock_offset_seconds: None,
+            webhook: Some(1),
         },
         stream: StreamStatus { state: "live".to_owned(), title: "Etching".to_owned() },
         session: Some(SessionStatus {

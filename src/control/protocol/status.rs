@@ -106,6 +106,8 @@ pub struct OwncastStatus {
     pub version: Option<String>,
     /// How far its clock is ahead of ours, in seconds (negative: behind), while that is too far.
     pub clock_offset_seconds: Option<i64>,
+    /// Its row id of the agent's webhook, once that is made.
+    pub webhook: Option<i64>,
 }
 
 /// The stream.
