@@ -11,11 +11,11 @@ use super::protocol::{
 use super::{Control, wishes};
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::{Approval, Origin, Visibility};
-use crate::decide::delivered;
+use crate::decide::{delivered, hosts};
 use crate::model::View;
 use crate::model::delivery::Outgoing;
 use crate::model::follower::FollowerCounts;
-use crate::model::host::HostCounts;
+use crate::model::host::{HostCounts, Unreached};
 use crate::model::post::Post;
 use crate::model::record::kind;
 use crate::model::stream::{Phase, Session, Stream};
@@ -28,6 +28,7 @@ struct Stored {
     followers: FollowerCounts,
     waiting: u64,
     hosts: HostCounts,
+    unreached: Unreached,
     fan_outs: Vec<FanOut>,
     blocks: u64,
     reports: u64,
@@ -50,6 +51,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
             followers: view.meta(),
             waiting: delivered::open(view),
             hosts: view.meta(),
+            unreached: hosts::unreached(view),
             fan_outs: fan_outs(view, &ours),
             blocks: count(view, kind::BLOCK),
             reports: count(view, kind::REPORT),
@@ -93,7 +95,12 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         sources: board.sources,
         notices: board.notices,
         followers: stored.followers,
-        deliveries: Deliveries { waiting: stored.waiting, hosts: stored.hosts, fan_outs: stored.fan_outs },
+        deliveries: Deliveries {
+            waiting: stored.waiting,
+            hosts: stored.hosts,
+            unreached: stored.unreached,
+            fan_outs: stored.fan_outs,
+        },
         blocks: stored.blocks,
         reports: stored.reports,
         listen: ListenStatus {
