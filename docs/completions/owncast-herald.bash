@@ -679,12 +679,16 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__check__subcmd__config)
-            opts="-i -h --config --instance --socket --json --help"
+            opts="-i -h --socket --config --instance --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -694,10 +698,6 @@ _owncast__herald() {
                     return 0
                     ;;
                 -i)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2527,7 +2527,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__proxy__subcmd__config)
-            opts="-i -h --public-url --username --owncast --agent --certificate --certificate-key --config --instance --socket --json --help nginx caddy apache traefik"
+            opts="-i -h --public-url --username --owncast --agent --certificate --certificate-key --json --config --instance --socket --help nginx caddy apache traefik"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2787,7 +2787,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__run)
-            opts="-i -h --owncast --store --new-identity --abandon-followers --replace --observe --config --instance --socket --json --help"
+            opts="-i -h --owncast --store --new-identity --abandon-followers --replace --observe --socket --json --config --instance --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2798,6 +2798,10 @@ _owncast__herald() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2813,10 +2817,6 @@ _owncast__herald() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --socket)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2825,7 +2825,7 @@ _owncast__herald() {
             return 0
             ;;
         owncast__subcmd__herald__subcmd__setup)
-            opts="-i -h --owncast --admin-user --admin-password-file --public-url --username --public --webhook --metrics --yes --force --no-start --config --instance --socket --json --help"
+            opts="-i -h --owncast --admin-user --admin-password-file --public-url --username --public --webhook --metrics --yes --force --no-start --socket --json --config --instance --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2863,6 +2863,10 @@ _owncast__herald() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2872,10 +2876,6 @@ _owncast__herald() {
                     return 0
                     ;;
                 -i)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -56,9 +56,9 @@ complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "man" 
 complete -c owncast-herald -n "__fish_owncast_herald_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l owncast -d 'Owncast\'s own address; wins over the file, and without --config no file is read' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l store -d 'Folder of the database; wins over the file' -r -F
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l new-identity -d 'Make a new key although this actor has lived before: servers that pinned the old key will not accept it'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l abandon-followers -d 'Become another actor where the public URL or username is another one now: all followers are given up'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand run" -l replace -d 'Take Owncast over from another agent, whose webhook is found in it'
@@ -353,9 +353,9 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -s
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand reload" -s h -l help -d 'Print help'
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -l json -d 'Print JSON for machines'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand check-config" -s h -l help -d 'Print help'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l owncast -d 'Owncast\'s own address, as this machine reaches it [default: the one that is configured already, or http://127.0.0.1:8080]' -r
@@ -366,9 +366,9 @@ complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l 
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l public -d 'Where the agent listens for the proxy [default: 127.0.0.1:8585, or the next that is free; with --force the one it has]' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l webhook -d 'Where the agent listens for Owncast\'s webhook [default: 127.0.0.1:8586, or the next that is free; with --force the one it has]; for an Owncast in a container this machine\'s address in its network' -r
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l metrics -d 'Where the agent listens for probes and metrics [default: 127.0.0.1:8587, or the next that is free; with --force the one it has]' -r
+complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l config -d 'Configuration file [default: /etc/owncast-herald/agent.toml]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -s i -l instance -d 'Which of several agents on this host: the NAME of owncast-herald@NAME.service, configured in NAME.toml' -r
-complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l socket -d 'Administration socket of the running agent [default: found through the configuration]' -r -F
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l yes -d 'Ask nothing, take what is named or usual'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l force -d 'Change a configuration and a password that are there'
 complete -c owncast-herald -n "__fish_owncast_herald_using_subcommand setup" -l no-start -d 'Do not start the service'

@@ -128,8 +128,9 @@ pub enum AdoptError {
     },
     /// Not everybody's open files can be looked at.
     #[error(
-        "whether anybody has {} open cannot be told as user {}; run this as root, and not inside of a container. Nothing \
-         has changed",
+        "whether anybody has {} open cannot be told as user {}; run this as root, and not inside of a container. Who cannot \
+         do so switches Owncast's federation off in its admin pages (Configuration, Social) in place of --finish, and gives \
+         followers back by --give-back with --to. Nothing has changed",
         path.display(),
         super::copy::current_user()
     )]
@@ -249,4 +250,17 @@ pub(super) fn of_the_disk(error: &rusqlite::Error) -> Option<io::Error> {
         _ => return None,
     };
     Some(io::Error::new(kind, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_not_root_of_the_whole_machine_is_told_another_way() {
+        let told = AdoptError::CannotTell { path: "/srv/owncast/data/owncast.db".into() }.to_string();
+        for part in ["Configuration, Social", "--give-back with --to", "Nothing has changed"] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+    }
 }

@@ -1,9 +1,8 @@
 //! `completions`: a shell's completion script, made from the table of arguments.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Failure, Outcome};
+use super::{Failure, Outcome, table};
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -15,6 +14,6 @@ pub struct Args {
 
 pub(super) fn completions(args: &Args) -> Outcome {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "owncast-herald", &mut script);
+    clap_complete::generate(args.shell, &mut table(), "owncast-herald", &mut script);
     String::from_utf8(script).map_err(|error| Failure::new(format!("the script is not text: {error}")))
 }

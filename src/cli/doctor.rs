@@ -43,8 +43,7 @@ pub(super) fn examined(places: &Places) -> Result<Report, Failure> {
         // The configuration is wrong and does not tell where the socket is.
         Err(failure) => Agent::Silent(failure.message),
     };
-    let password_file = file.as_deref().map(beside);
-    let patient = Patient { config: file.as_deref().map(load), agent, password_file };
+    let patient = Patient { config: file.as_deref().map(load), agent };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -64,8 +64,9 @@ Examples:
   sudo owncast-herald adopt --data-dir /opt/owncast/data --give-back
 
 In this order: see what would move in, move in, lead the proxy to the agent, catch up with who followed in between, and, with \
-Owncast stopped for a moment, end its own federation. Nothing in Owncast changes before --finish. README.md tells it step by \
-step; docs/OPERATING.md has the way back.";
+Owncast stopped for a moment, end its own federation. Nothing in Owncast's database changes before --finish; once it has the \
+key, the agent takes over Owncast's go-live message, so that nobody gets two posts. README.md tells it step by step, OPERATING.md \
+the way back: both are in /usr/share/doc/owncast-herald, or with the sources.";
 
 pub(super) const DISCONNECT: &str = "\
 Examples:
@@ -80,7 +81,8 @@ Examples:
   sudo owncast-herald export /root/herald.backup
   owncast-herald export - --with-key
 
-With the key everything is in the file, and whoever has it can speak as this actor. docs/BACKUP.md tells how it is restored.";
+With the key everything is in the file, and whoever has it can speak as this actor. How it is restored is told in BACKUP.md, which \
+is in /usr/share/doc/owncast-herald, or with the sources.";
 
 pub(super) const IMPORT: &str = "\
 Examples:
@@ -95,7 +97,8 @@ Examples:
   sudo owncast-herald backup /var/backups/owncast-herald
   sudo systemctl enable --now owncast-herald-backup.timer
 
-The timer makes one every night. A copy on another machine outlives this one; docs/BACKUP.md tells how it is restored.";
+The timer makes one every night. A copy on another machine outlives this one. How it is restored is told in BACKUP.md, which is in \
+/usr/share/doc/owncast-herald, or with the sources.";
 
 pub(super) const KEY: &str = "\
 Examples:
@@ -122,9 +125,7 @@ The packages have these in place already.";
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
-
-    use crate::cli::Cli;
+    use crate::cli::{Cli, table};
 
     /// Words as a shell sees them.
     fn words(line: &str) -> Vec<String> {
@@ -140,16 +141,30 @@ mod tests {
     #[test]
     fn every_example_is_understood() {
         let mut examples = 0;
-        for command in Cli::command().get_subcommands() {
+        for command in table().get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let lines = help.lines().filter_map(|line| line.strip_prefix("  "));
             for line in lines.filter(|line| !line.contains("systemctl")) {
                 let words = words(line.strip_prefix("sudo ").unwrap_or(line));
-                let parsed = Cli::try_parse_from(words).and_then(Cli::checked);
+                let parsed = Cli::read(words);
                 assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
                 examples += 1;
             }
         }
         assert!(examples > 45, "{examples} examples");
+    }
+
+    #[test]
+    fn whatever_is_to_be_read_is_named_with_the_place_where_it_is_installed() {
+        let (mut table, mut named) = (table(), 0);
+        table.build();
+        for mut command in table.get_subcommands().cloned() {
+            let help = command.render_long_help().to_string();
+            if help.contains(".md") {
+                assert!(help.contains("/usr/share/doc/owncast-herald"), "{help}");
+                named += 1;
+            }
+        }
+        assert!(named >= 4, "{named} commands name something to be read");
     }
 }

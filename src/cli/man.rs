@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
-
-use super::{Cli, Failure, Outcome};
+use super::{Failure, Outcome, table};
 
 /// Arguments of `man`.
 #[derive(Debug, clap::Args)]
@@ -15,7 +13,7 @@ pub struct Args {
 }
 
 pub(super) fn man(args: &Args) -> Outcome {
-    let written = clap_mangen::generate_to(Cli::command(), &args.folder);
+    let written = clap_mangen::generate_to(table(), &args.folder);
     written.map_err(|error| {
         let folder = args.folder.display();
         Failure::new(format!(

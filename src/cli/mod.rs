@@ -32,10 +32,11 @@ mod status;
 mod table;
 mod text;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use outcome::{Failure, Outcome};
 
@@ -143,8 +144,8 @@ pub enum Command {
     Setup(setup::Args),
     /// Examine everything, from Owncast to what the fediverse sees, and say the cure
     ///
-    /// Exit codes: 0 all is well, 3 something should not stay so, 4 something does not work. docs/DOCTOR.md explains each
-    /// line.
+    /// Exit codes: 0 all is well, 3 something should not stay so, 4 something does not work. DOCTOR.md, which is in
+    /// /usr/share/doc/owncast-herald or with the sources, explains each line.
     #[command(after_help = examples::DOCTOR)]
     Doctor,
     /// Print what a reverse proxy in front of Owncast has to be told
@@ -157,41 +158,42 @@ pub enum Command {
     Man(man::Args),
 }
 
-impl Command {
-    /// The command's name, and which of `--config` (and `--instance`), `--socket` and `--json` mean something to it.
-    fn takes(&self) -> (&'static str, [bool; 3]) {
-        match self {
-            Command::Run(_) => ("run", [true, false, false]),
-            Command::Demo(_) => ("demo", [false, false, false]),
-            Command::Adopt(_) => ("adopt", [true, true, true]),
-            Command::Disconnect(_) => ("disconnect", [true, true, true]),
-            Command::Status(_) => ("status", [true, true, true]),
-            Command::Followers(_) => ("followers", [true, true, true]),
-            Command::Block(_) => ("block", [true, true, true]),
-            Command::Reports(_) => ("reports", [true, true, true]),
-            Command::GoLive(_) => ("go-live", [true, true, true]),
-            Command::Deliveries(_) => ("deliveries", [true, true, true]),
-            Command::Pause(_) => ("pause", [true, true, true]),
-            Command::Resume(_) => ("resume", [true, true, true]),
-            Command::Export(_) => ("export", [true, true, true]),
-            Command::Import(_) => ("import", [true, true, true]),
-            Command::Backup(_) => ("backup", [true, true, true]),
-            Command::Key(_) => ("key", [true, true, true]),
-            Command::Reload => ("reload", [true, true, true]),
-            Command::CheckConfig => ("check-config", [true, false, true]),
-            Command::Setup(_) => ("setup", [true, false, false]),
-            Command::Doctor => ("doctor", [true, true, true]),
-            Command::ProxyConfig(_) => ("proxy-config", [true, true, false]),
-            Command::Completions(_) => ("completions", [false, false, false]),
-            Command::Man(_) => ("man", [false, false, false]),
-        }
+/// The commands to which not all of `--config` (and `--instance`), `--socket` and `--json` mean something, and which do.
+const NOT_ALL: [(&str, [bool; 3]); 7] = [
+    ("run", [true, false, false]),
+    ("demo", [false, false, false]),
+    ("check-config", [true, false, true]),
+    ("setup", [true, false, false]),
+    ("proxy-config", [true, true, false]),
+    ("completions", [false, false, false]),
+    ("man", [false, false, false]),
+];
+
+/// Whether a common option means something to a command.
+fn takes(command: &str, option: &str) -> bool {
+    let known = NOT_ALL.iter().find(|(name, _)| *name == command);
+    let [file, socket, json] = known.map_or([true; 3], |(_, takes)| *takes);
+    match option {
+        "socket" => socket,
+        "json" => json,
+        _ => file,
     }
+}
+
+/// The table of arguments, where no command offers an option that it refuses.
+fn table() -> clap::Command {
+    let table = Cli::command();
+    let common: Vec<_> = table.get_arguments().filter(|option| option.is_global_set()).cloned().collect();
+    table.mut_subcommands(|command| {
+        let name = command.get_name().to_owned();
+        let refused = common.iter().filter(|option| !takes(&name, option.get_id().as_str()));
+        command.args(refused.map(|option| option.clone().hide(true)))
+    })
 }
 
 /// Reads the arguments, carries the command out, prints.
 pub fn main() -> ExitCode {
-    let parsed = Cli::try_parse().and_then(Cli::checked);
-    let cli = match parsed {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Nothing can be done when the terminal has gone away.
@@ -203,24 +205,34 @@ pub fn main() -> ExitCode {
 }
 
 impl Cli {
-    /// Refuses an option that the command would ignore.
-    fn checked(self) -> Result<Self, clap::Error> {
-        let (name, takes) = self.command.takes();
-        let [file, socket, json] = takes;
+    /// Reads these words, of which the first is the program's name.
+    fn read<W: Into<OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error> {
+        let mut table = table();
+        let matches = table.try_get_matches_from_mut(words)?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut table))?;
+        let name = matches.subcommand_name().unwrap_or_default();
+        match cli.refused(name) {
+            Some(why) => Err(table.error(clap::error::ErrorKind::ArgumentConflict, why)),
+            None => Ok(cli),
+        }
+    }
+
+    /// Why not: an option that the command would ignore.
+    fn refused(&self, command: &str) -> Option<String> {
         let given = [
-            ("--config", self.config.is_some(), file),
-            ("--instance", self.instance.is_some(), file),
-            ("--socket", self.socket.is_some(), socket),
-            ("--json", self.json, json),
+            ("config", self.config.is_some()),
+            ("instance", self.instance.is_some()),
+            ("socket", self.socket.is_some()),
+            ("json", self.json),
         ];
-        let refused = match given.iter().find(|(_, given, takes)| *given && !takes) {
-            Some((option, ..)) => format!("{option} means nothing to {name}"),
+        let ignored = given.iter().find(|(option, given)| *given && !takes(command, option));
+        match ignored {
+            Some((option, _)) => Some(format!("--{option} means nothing to {command}")),
             None if self.config.is_some() && self.instance.is_some() => {
-                "--config and --instance both name a configuration; give one".to_owned()
+                Some("--config and --instance both name a configuration; give one".to_owned())
             }
-            None => return Ok(self),
-        };
-        Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, refused))
+            None => None,
+        }
     }
 
     fn carry_out(self) -> Outcome {
@@ -268,7 +280,21 @@ mod tests {
 
     #[test]
     fn the_table_is_sound() {
-        Cli::command().debug_assert();
+        table().debug_assert();
+    }
+
+    #[test]
+    fn no_command_offers_an_option_that_it_refuses() {
+        let mut table = table();
+        table.build();
+        for (name, takes) in NOT_ALL {
+            let command = table.find_subcommand(name).unwrap();
+            let offered = |option: &str| {
+                command.get_arguments().any(|argument| argument.get_id() == option && !argument.is_hide_set())
+            };
+            assert_eq!(["config", "socket", "json"].map(offered), takes, "{name}");
+            assert_eq!(offered("instance"), takes[0], "{name}");
+        }
     }
 
     #[test]
@@ -277,7 +303,7 @@ mod tests {
             ["owncast-herald", "--socket", "/s", "--json", "block", "list"],
             ["owncast-herald", "block", "list", "--json", "--socket", "/s"],
         ] {
-            let cli = Cli::try_parse_from(line).and_then(Cli::checked).unwrap();
+            let cli = Cli::read(line).unwrap();
             assert!(cli.json && cli.socket == Some("/s".into()), "{line:?}");
         }
     }
@@ -292,7 +318,7 @@ mod tests {
             &["owncast-herald", "-i", "one", "--config", "/c", "status"],
             &["owncast-herald", "-i", "../one", "status"],
         ] {
-            let error = Cli::try_parse_from(line).and_then(Cli::checked).unwrap_err();
+            let error = Cli::read(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line:?}");
         }
     }

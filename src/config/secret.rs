@@ -61,6 +61,8 @@ pub enum AdminPassword {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// This user may not read it; another may.
+        denied: bool,
     },
 }
 
@@ -115,7 +117,10 @@ impl AdminPassword {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             // The error of a file that is not UTF-8 does not repeat its bytes.
-            Err(error) => return Self::Unusable { path, reason: error.to_string() },
+            Err(error) => {
+                let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+                return Self::Unusable { path, reason: error.to_string(), denied };
+            }
         };
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let password = line.strip_suffix('\r').unwrap_or(line);
@@ -152,12 +157,16 @@ impl AdminPassword {
             ))
             .field("owncast.admin-password-file")
             .allowed(format!("a restart of the service: {}", here().service("restart")))),
-            Self::Unusable { path, reason } => Err(ConfigError::new(format!(
+            Self::Unusable { path, reason, denied } => Err(ConfigError::new(format!(
                 "Owncast's admin password cannot be read from {}: {reason}",
                 path.display()
             ))
             .field("owncast.admin-password-file")
-            .allowed("a file that this user may read (try sudo), holding the password on one line")),
+            .allowed(if *denied {
+                "a file that this user may read (try sudo), holding the password on one line"
+            } else {
+                "a file of text that holds the password on one line"
+            })),
         }
     }
 }
@@ -359,7 +368,9 @@ mod tests {
                 "admin-password-file = {:?}\nadmin-password = \"older\"",
                 path.display().to_string()
             ));
-            let message = AdminPassword::resolve(&spec, None, &|_| None).get().unwrap_err().to_string();
+            let found = AdminPassword::resolve(&spec, None, &|_| None);
+            assert!(!matches!(found, AdminPassword::Unusable { denied: true, .. }), "{found:?}");
+            let message = found.get().unwrap_err().to_string();
             assert!(message.contains(said) && message.contains(&path.display().to_string()), "{message}");
         }
     }

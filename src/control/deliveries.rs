@@ -19,7 +19,7 @@ use crate::model::View;
 use crate::model::delivery::{
     Attempt, CHUNK_SIZE, InboxState, Outgoing, Target, activity_of_attempt, chunk_key,
 };
-use crate::model::follower::{DeliveryInbox, InboxNumber};
+use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
 use crate::model::host::{Host, Resting, activity_of_resting, resting_prefix};
 use crate::model::post::Post;
@@ -336,16 +336,11 @@ pub(super) async fn host(
 fn host_report(view: &dyn View, host: String, limit: usize, now: Timestamp) -> Result<HostReport, Refusal> {
     let record: Option<Host> = view.get(host.as_bytes());
     let (mut inboxes, mut followers, mut numbers) = (0, 0, Vec::new());
-    for scheme in ["https", "http"] {
-        view.scan::<InboxNumber>(format!("{scheme}://{host}/").as_bytes(), &mut |known| {
-            numbers.push(known.number);
-            if let Some(inbox) = view.get::<DeliveryInbox>(&known.number.to_be_bytes()) {
-                inboxes += u64::from(inbox.followers > 0);
-                followers += inbox.followers;
-            }
-            true
-        });
-    }
+    hosts::inboxes_of(view, &host, &mut |number, through| {
+        numbers.push(number);
+        inboxes += u64::from(through > 0);
+        followers += through;
+    });
     let mut pending = Pending { rows: Vec::new(), more: 0, limit };
     view.scan_bytes(&[kind::ATTEMPT], &[kind::ATTEMPT], &mut |key, value| {
         let inbox = key.get(25..).and_then(|inbox| str::from_utf8(inbox).ok());

@@ -11,11 +11,11 @@ use super::protocol::{
 use super::{Control, wishes};
 use crate::agent::effective::{Effective, IdentityState};
 use crate::config::{Approval, Origin, Visibility};
-use crate::decide::delivered;
+use crate::decide::{delivered, hosts};
 use crate::model::View;
 use crate::model::delivery::Outgoing;
 use crate::model::follower::FollowerCounts;
-use crate::model::host::HostCounts;
+use crate::model::host::{HostCounts, Unreached};
 use crate::model::post::Post;
 use crate::model::record::kind;
 use crate::model::stream::{Phase, Session, Stream};
@@ -30,6 +30,7 @@ struct Stored {
     waiting: u64,
     hosts: HostCounts,
     webhook: Option<i64>,
+    unreached: Unreached,
     fan_outs: Vec<FanOut>,
     blocks: u64,
     reports: u64,
@@ -53,6 +54,7 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
             waiting: delivered::open(view),
             hosts: view.meta(),
             webhook: view.meta::<Footprint>().provisioned.webhook.map(|ours| ours.id),
+            unreached: hosts::unreached(view),
             fan_outs: fan_outs(view, &ours),
             blocks: count(view, kind::BLOCK),
             reports: count(view, kind::REPORT),
@@ -97,7 +99,12 @@ pub(super) async fn status(control: &Control, now: Timestamp) -> Result<Status, 
         sources: board.sources,
         notices: board.notices,
         followers: stored.followers,
-        deliveries: Deliveries { waiting: stored.waiting, hosts: stored.hosts, fan_outs: stored.fan_outs },
+        deliveries: Deliveries {
+            waiting: stored.waiting,
+            hosts: stored.hosts,
+            unreached: stored.unreached,
+            fan_outs: stored.fan_outs,
+        },
         blocks: stored.blocks,
         reports: stored.reports,
         listen: ListenStatus {

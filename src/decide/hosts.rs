@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use super::schedule;
 use super::seen::later;
 use crate::model::delivery::Attempt;
+use crate::model::follower::{DeliveryInbox, InboxNumber};
 use crate::model::handle::host_of;
-use crate::model::host::{Host, HostCounts, Resting, alarm_key, resting_prefix};
+use crate::model::host::{Host, HostCounts, Resting, Unreached, alarm_key, resting_prefix};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, Record, View};
 
@@ -264,6 +265,34 @@ fn save(draft: &mut Draft<'_>, mut host: Host, now: Timestamp) -> Option<Host> {
     }
     recount(draft, before.as_ref(), host.as_ref());
     host
+}
+
+/// Calls `each` with the inboxes of a host: the number of each, and how many followers are reached through it.
+pub fn inboxes_of(view: &dyn View, host: &str, each: &mut dyn FnMut(u32, u64)) {
+    for scheme in ["https", "http"] {
+        view.scan::<InboxNumber>(format!("{scheme}://{host}/").as_bytes(), &mut |known| {
+            let inbox = view.get::<DeliveryInbox>(&known.number.to_be_bytes());
+            each(known.number, inbox.map_or(0, |inbox| inbox.followers));
+            true
+        });
+    }
+}
+
+/// How many followers are on hosts that are left alone.
+pub fn unreached(view: &dyn View) -> Unreached {
+    let mut shut = Vec::new();
+    view.scan::<Host>(b"", &mut |host| {
+        shut.extend(Some(host).filter(|host| host.failures >= OPEN_AT));
+        true
+    });
+    let mut unreached = Unreached::default();
+    for host in shut {
+        inboxes_of(view, &host.host, &mut |_, followers| {
+            unreached.followers += followers;
+            unreached.parked += if host.parked.is_some() { followers } else { 0 };
+        });
+    }
+    unreached
 }
 
 fn recount(draft: &mut Draft<'_>, before: Option<&Host>, after: Option<&Host>) {

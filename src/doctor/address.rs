@@ -44,8 +44,15 @@ pub(super) fn dns(host: &str, found: &Result<Vec<SocketAddr>, String>, allow: &[
     Finding::green(Code::Dns, format!("{host} leads to {}{missing}", list(&all)))
 }
 
-/// Whether somebody answers at an address.
-pub(super) fn reach(at: SocketAddr, outcome: &Result<Seen, NetError>) -> Finding {
+/// Whether somebody answers at an address, asked from this address of ours.
+pub(super) fn reach(at: SocketAddr, from: Option<IpAddr>, outcome: &Result<Seen, NetError>) -> Finding {
+    // Behind a router that translates addresses, its public one may lead nowhere from within.
+    let within = from.is_some_and(|from| from.is_ipv4() && !guard::allowed(from, &[]));
+    let elsewhere = if within && guard::allowed(at.ip(), &[]) {
+        "; if that is the address of your own router, it may just not lead its own network there: ask from elsewhere, such as a phone without Wi-Fi"
+    } else {
+        ""
+    };
     match outcome {
         Ok(_) => Finding::green(Code::Reach, format!("{at} answers")),
         Err(NetError::Ourselves(why)) => Finding::unchecked(
@@ -55,13 +62,15 @@ pub(super) fn reach(at: SocketAddr, outcome: &Result<Seen, NetError>) -> Finding
         Err(NetError::Tls(why)) => Finding::red(
             Code::Reach,
             format!("{at}: the certificate is not accepted ({why})"),
-            "let the proxy show a certificate of this host, with its chain, from an authority that everybody trusts",
+            format!(
+                "let the proxy show a certificate of this host, with its chain, from an authority that everybody trusts{elsewhere}"
+            ),
         ),
         Err(error) => Finding::red(
             Code::Reach,
             format!("{at}: {error}"),
             format!(
-                "let the proxy listen there and the firewall let it through; if the server has no {}, remove that address from DNS",
+                "let the proxy listen there and the firewall let it through; if the server has no {}, remove that address from DNS{elsewhere}",
                 family(at)
             ),
         ),

@@ -3,7 +3,7 @@
 use super::{Agent, Code, Finding, Level, Patient};
 use crate::agent::board::{Source, Way};
 use crate::config::here;
-use crate::control::protocol::{IdentityWord, Status};
+use crate::control::protocol::{Deliveries, IdentityWord, Status};
 
 /// While it may still be the old machine's.
 pub(super) const MADE_LATER: &str = "left as it is in Owncast until resume --restored";
@@ -34,7 +34,8 @@ pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
 
 fn of_status(status: &Status) -> Vec<Finding> {
     let held = status.wishes.restored.is_some();
-    let mut findings = vec![release(status), identity(status), self::held(held), followers(status)];
+    let followers = followers(&status.deliveries, status.followers.approved);
+    let mut findings = vec![release(status), identity(status), self::held(held), followers];
     findings.push(match &status.sources.webhook.way {
         Way::Untried if held => Finding::unchecked(Code::Webhook, MADE_LATER),
         _ => way(Code::Webhook, "Owncast's webhook", &status.sources.webhook, Level::Red),
@@ -104,26 +105,31 @@ fn way(code: Code, what: &str, source: &Source, broken: Level) -> Finding {
     }
 }
 
-fn followers(status: &Status) -> Finding {
-    let hosts = &status.deliveries.hosts;
-    let cure = format!(
-        "{} names them and why; what is dead for good is left alone by itself",
-        here().typed("deliveries --failed")
-    );
-    let total = status.followers.approved;
-    match (hosts.shut, hosts.parked) {
-        (0, 0) => Finding::green(
+/// Some server is always away, and what is dead for good stays so: only where it is many does somebody have to look.
+fn followers(Deliveries { hosts, unreached, .. }: &Deliveries, total: u64) -> Finding {
+    if hosts.shut == 0 {
+        return Finding::green(
             Code::Followers,
             format!("{total} followers, and every server of theirs takes what is sent"),
-        ),
-        (shut, parked) => Finding::yellow(
-            Code::Followers,
-            format!(
-                "{shut} servers do not take what is sent (dead for a week: {parked}); followers: {total}"
-            ),
-            cure,
-        ),
+        );
     }
+    let text = format!(
+        "{} servers do not take what is sent (dead for a week: {}); of {total} followers {} are there",
+        hosts.shut, hosts.parked, unreached.followers
+    );
+    let failing = unreached.followers.saturating_sub(unreached.parked);
+    let many = failing * 10 > total.saturating_sub(unreached.parked) || unreached.parked * 2 > total;
+    if !many {
+        return Finding::green(Code::Followers, text);
+    }
+    Finding::yellow(
+        Code::Followers,
+        text,
+        format!(
+            "{} names them and why; what is dead for good is left alone by itself",
+            here().typed("deliveries --failed")
+        ),
+    )
 }
 
 /// What the agent wants looked at is often what was found as well.
@@ -137,4 +143,40 @@ pub(super) fn drop_what_is_said(findings: &mut Vec<Finding>) {
             || text.contains("announces each stream as well")
     };
     findings.retain(|finding| finding.code != Code::Attention || !covered(&finding.text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::host::{HostCounts, Unreached};
+
+    #[test]
+    fn a_few_followers_out_of_reach_are_as_it_should_be() {
+        for (total, [shut, parked], [there, dead], level) in [
+            (300, [0, 0], [0, 0], Level::Green),
+            (300, [1, 1], [1, 1], Level::Green),
+            (300, [12, 4], [30, 5], Level::Green),
+            (300, [12, 4], [40, 5], Level::Yellow),
+            // The one large server.
+            (300, [1, 0], [150, 0], Level::Yellow),
+            // Dead for good, in a small circle.
+            (5, [1, 1], [2, 2], Level::Green),
+            (5, [2, 1], [3, 2], Level::Yellow),
+            (5, [3, 3], [3, 3], Level::Yellow),
+            // Somebody who liked once, and does not follow.
+            (0, [1, 0], [0, 0], Level::Green),
+        ] {
+            let found = followers(
+                &Deliveries {
+                    waiting: 0,
+                    hosts: HostCounts { shut, parked },
+                    unreached: Unreached { followers: there, parked: dead },
+                    fan_outs: Vec::new(),
+                },
+                total,
+            );
+            assert_eq!((found.level, found.cure.is_some()), (level, level == Level::Yellow), "{found:?}");
+            assert!(shut == 0 || found.text.contains(&format!("{shut} servers")), "{found:?}");
+        }
+    }
 }

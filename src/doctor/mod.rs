@@ -12,7 +12,6 @@ mod paths;
 mod public;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -232,8 +231,6 @@ pub struct Patient {
     pub config: Option<Result<Config, ConfigError>>,
     /// The agent.
     pub agent: Agent,
-    /// A file in which the admin password may be, where this process has no credential.
-    pub password_file: Option<PathBuf>,
 }
 
 impl Patient {

@@ -1,12 +1,10 @@
 //! Owncast, asked as the agent asks it; nothing is changed there.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 
 use super::{Code, Finding, Level, Patient, address};
 use crate::agent::board::{Source, Sources, Way};
-use crate::config::{Config, Secret, here};
+use crate::config::{AdminPassword, Config, ConfigError, Secret, here};
 use crate::owncast::provision::{SCOPES, TOKEN_NAME};
 use crate::owncast::types::{ServerConfig, Token};
 use crate::owncast::{Api, OwncastError};
@@ -37,8 +35,7 @@ pub(super) async fn look(patient: &Patient) -> Told {
             .push(Finding::unchecked(Code::Owncast, "without a configuration its address is not known"));
         return told;
     };
-    let password = config.owncast.admin_password.get().ok().cloned();
-    let given = password.clone().unwrap_or_else(|| Secret::new(""));
+    let given = config.owncast.admin_password.get().cloned().unwrap_or_else(|_| Secret::new(""));
     let api = match Api::read_only(config.owncast.url.url().clone(), config.owncast.admin_user.clone(), given)
     {
         Ok(api) => api,
@@ -63,9 +60,12 @@ pub(super) async fn look(patient: &Patient) -> Told {
             return told;
         }
     }
-    match password {
-        Some(_) => settings(patient, config, &api, &mut told).await,
-        None => told.findings.push(unknown_password(patient, config)),
+    match config.owncast.admin_password.get() {
+        Ok(_) => settings(patient, config, &api, &mut told).await,
+        Err(error) => {
+            let agents = patient.status().map(|status| &status.sources.admin.way);
+            told.findings.push(unknown_password(agents, &config.owncast.admin_password, &error));
+        }
     }
     told
 }
@@ -114,26 +114,22 @@ fn password(agents: Option<&Sources>) -> Finding {
     }
 }
 
-/// The agent has one, as a credential: whether it is right shows in what it can do.
-fn unknown_password(patient: &Patient, config: &Config) -> Finding {
-    let file = patient.password_file.as_deref().filter(|file| file.exists());
-    match patient.status().map(|status| &status.sources.admin.way) {
-        Some(Way::Works) => Finding::green(Code::Password, "Owncast takes the agent's admin password"),
-        Some(Way::Broken(why)) => Finding::told(Code::Password, Level::Red, why.as_str()),
-        _ => match (config.owncast.admin_password.get(), file.map(Path::display)) {
-            (_, Some(file)) => Finding::unchecked(
-                Code::Password,
-                format!("{file} cannot be read by this user; ask with sudo"),
-            ),
-            (Err(error), None) => Finding {
-                cure: Some(format!(
-                    "{} asks for it and keeps it where the service finds it",
-                    here().typed("setup --force")
-                )),
-                ..Finding::red(Code::Password, error.one_line(), "")
-            },
-            (Ok(_), None) => Finding::unchecked(Code::Password, "not asked"),
-        },
+/// Here is none, for this reason. The agent may have one, as a credential: whether it is right shows in what it can do.
+fn unknown_password(agents: Option<&Way>, ours: &AdminPassword, why: &ConfigError) -> Finding {
+    match (agents, ours) {
+        (Some(Way::Works), _) => Finding::green(Code::Password, "Owncast takes the agent's admin password"),
+        (Some(Way::Broken(why)), _) => Finding::told(Code::Password, Level::Red, why.as_str()),
+        (_, AdminPassword::Unusable { path, denied: true, .. }) => Finding::unchecked(
+            Code::Password,
+            format!("{} cannot be read by this user; ask with sudo", path.display()),
+        ),
+        (_, AdminPassword::Missing) => Finding::red(
+            Code::Password,
+            why.one_line(),
+            format!("{} asks for it and keeps it where the service finds it", here().typed("setup --force")),
+        ),
+        // The error names its cure.
+        _ => Finding::told(Code::Password, Level::Red, why.one_line()),
     }
 }
 
@@ -288,6 +284,26 @@ mod tests {
                 way.map(|way| Sources { admin: admin(way), password_refused, ..Sources::default() });
             let found = password(sources.as_ref());
             assert_eq!((found.level, found.cure.is_some()), (level, level == Level::Red), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_password_that_this_user_may_not_read_is_left_to_another() {
+        let path = || "/etc/owncast-herald/admin-password".into();
+        let unusable =
+            |denied| AdminPassword::Unusable { path: path(), reason: "no text".to_owned(), denied };
+        let broken = Way::Broken("it says so".to_owned());
+        for (agents, ours, level, said) in [
+            (None, unusable(true), Level::Unchecked, "ask with sudo"),
+            (Some(&Way::Untried), unusable(true), Level::Unchecked, "ask with sudo"),
+            (None, unusable(false), Level::Red, "admin-password: no text"),
+            (None, AdminPassword::Empty { path: path() }, Level::Red, "admin-password is empty"),
+            (None, AdminPassword::Missing, Level::Red, "is not set"),
+            (Some(&Way::Works), unusable(false), Level::Green, "takes the agent's"),
+            (Some(&broken), AdminPassword::Empty { path: path() }, Level::Red, "it says so"),
+        ] {
+            let found = unknown_password(agents, &ours, &ours.get().unwrap_err());
+            assert!(found.level == level && found.text.contains(said), "{found:?}");
         }
     }
 

@@ -197,7 +197,7 @@ pub(super) fn judge(
         ),
         Who::Unreached => red(
             format!("the proxy does not reach the agent ({})", seen.status),
-            "let the proxy send it to the address of [listen] public; from another machine or container that has to be one it reaches",
+            "let the proxy send it to the address of [listen] public; from another machine or container that has to be one it reaches. Where SELinux rules (Fedora, Enterprise Linux), nginx and httpd reach nobody before: setsebool -P httpd_can_network_connect 1",
         ),
         Who::Forbidden => red(
             format!("somebody in between lets nobody in ({})", seen.status),

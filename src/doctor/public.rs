@@ -101,7 +101,7 @@ async fn enter(
             Ok(asker) => asker.ask(&page, None).await,
             Err(error) => Err(error.clone()),
         };
-        viewed.findings.push(address::reach(at, &outcome));
+        viewed.findings.push(address::reach(at, ask::source_towards(at), &outcome));
         let (Ok(asker), Ok(seen)) = (asker, outcome) else { continue };
         if let Some(der) = &seen.certificate
             && !certificates.contains(der)

@@ -79,6 +79,10 @@ fn only_what_the_agent_itself_answers_is_green() {
         assert!(found.level == Level::Red && found.text.contains(said), "{found:?}");
         assert!(found.text.contains("/nodeinfo/2.0 (IPv4)") && found.cure.is_some(), "{found:?}");
     }
+    let unreached = judge(&at, "IPv4", &Ok(seen(502, &[HTML], "")), Some(&agents)).cure.unwrap();
+    for part in ["[listen] public", "httpd_can_network_connect"] {
+        assert!(unreached.contains(part), "{part} is not in {unreached}");
+    }
     let stopped = judge(&at, "IPv6", &Ok(seen(502, &[HTML], "")), None);
     assert_eq!(stopped.level, Level::Yellow, "as it has to be while no agent runs: {stopped:?}");
     let problem = |code: &str| {
@@ -163,7 +167,7 @@ fn names_addresses_and_clocks_are_judged() {
     );
 
     let six: SocketAddr = "[2600::1]:443".parse().unwrap();
-    let reach = |outcome| address::reach(six, &outcome);
+    let reach = |outcome| address::reach(six, None, &outcome);
     assert_eq!(reach(Err(NetError::Ourselves("Network is unreachable".into()))).level, Level::Unchecked);
     let refused = reach(Err(NetError::Connect("Connection refused".into())));
     assert!(
@@ -171,6 +175,19 @@ fn names_addresses_and_clocks_are_judged() {
         "the cure names the family"
     );
     assert_eq!(reach(Err(NetError::Tls("certificate has expired".into()))).level, Level::Red);
+
+    let refused = |at: &str, from: &str| {
+        let (at, from) = (at.parse().unwrap(), Some(from.parse().unwrap()));
+        address::reach(at, from, &Err(NetError::Connect("Connection refused".into()))).cure.unwrap()
+    };
+    for (at, from, own_router) in [
+        ("192.0.1.1:443", "192.168.1.7", true),
+        ("192.0.1.1:443", "192.0.1.1", false),
+        ("127.0.0.1:443", "127.0.0.1", false),
+        ("[2600::1]:443", "2600::7", false),
+    ] {
+        assert_eq!(refused(at, from).contains("ask from elsewhere"), own_router, "{at} from {from}");
+    }
 
     for (ahead, level) in
         [(0, Level::Green), (-9, Level::Green), (10, Level::Yellow), (-119, Level::Yellow), (120, Level::Red)]

@@ -127,3 +127,12 @@ pub struct HostCounts {
 impl Meta for HostCounts {
     const NAME: &'static str = "host-counts";
 }
+
+/// Followers on such servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreached {
+    /// On those that are left alone after failures.
+    pub followers: u64,
+    /// Of these, on those that have been dead for long.
+    pub parked: u64,
+}

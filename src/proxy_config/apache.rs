@@ -12,6 +12,11 @@ pub(super) fn render(site: &Site) -> String {
         &format!("/etc/apache2/sites-available/{name}.conf"),
         &apply,
     ));
+    text.push_str(&format!(
+        "#\n# On Fedora and Enterprise Linux into /etc/httpd/conf.d/{name}.conf, with mod_ssl installed, then: apachectl configtest \
+         && systemctl reload httpd\n"
+    ));
+    text.push_str(super::SELINUX);
     text.push_str(
         "#\n# In place of the <VirtualHost> you may have for this host already: of two, httpd would use one only.\n\n",
     );
@@ -81,6 +86,17 @@ fn virtual_host(site: &Site) -> String {
     }
     for path in site.folders() {
         text.push_str(&format!("    ProxyPass \"{path}\" \"http://{agent}{path}\" nocanon\n"));
+    }
+    if site.owncast_is_secure() {
+        text.push_str(&format!(
+            "
+    # Owncast's own https. Since the host arrives unchanged, httpd names {host} in the handshake, too, and would take no
+    # certificate of another name. Who signed it is not looked at; SSLProxyVerify and SSLProxyCACertificateFile change that.
+    SSLProxyEngine on
+    SSLProxyCheckPeerName off
+    SSLProxyCheckPeerCN off
+"
+        ));
     }
     text.push_str(&format!(
         "

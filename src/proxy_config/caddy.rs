@@ -14,6 +14,7 @@ pub(super) fn render(site: &Site) -> String {
         (true, false) => format!("https://{host}:{}", site.port()),
         (false, _) => format!("http://{host}:{}", site.port()),
     };
+    text.push_str(super::SELINUX);
     text.push_str("#\n# In place of the site block you may have for this host already.\n\n");
     text.push_str(&format!("{address} {{\n"));
     match (&site.certificate, site.secure()) {
@@ -41,12 +42,23 @@ pub(super) fn render(site: &Site) -> String {
     } else {
         format!("\tredir {prefix} {prefix}/\n\thandle_path {prefix}/* {{\n")
     };
+    // Newer Caddys would name Owncast's host to whoever serves it over TLS.
+    let to_owncast = if site.owncast_is_secure() {
+        format!(
+            "\t\t# Owncast's own https: this machine has to trust its certificate, or `transport http` names an authority.
+\t\treverse_proxy {owncast} {{
+\t\t\theader_up Host {{hostport}}
+\t\t}}
+"
+        )
+    } else {
+        format!("\t\treverse_proxy {owncast}\n")
+    };
     text.push_str(&format!(
         "\t# Everything else is Owncast's: its page, chat (a websocket), video (/hls/), API and admin pages.
 {handle}\t\t# The page itself says who its actor is: the stream's address, pasted into a search of the fediverse, finds it.
 \t\theader / +Link `{link}`
-\t\treverse_proxy {owncast}
-\t}}
+{to_owncast}\t}}
 }}
 "
     ));

@@ -181,6 +181,11 @@ impl Site {
         self.owncast.as_str().trim_end_matches('/')
     }
 
+    /// Whether the proxy speaks TLS with Owncast, or with whoever stands before it there.
+    fn owncast_is_secure(&self) -> bool {
+        self.owncast.scheme() == "https"
+    }
+
     /// Value of the `Link` header by which a pasted address of the stream leads to the actor.
     fn link(&self) -> String {
         format!("<{}>; rel=\"alternate\"; type=\"application/activity+json\"", self.ours.actor())
@@ -196,6 +201,13 @@ impl Site {
             "If the proxy runs on another machine or in a container, both have to be addresses that it reaches, and".to_owned(),
             "the proxy's own address belongs into [listen] trusted-proxies of agent.toml.".to_owned(),
         ];
+        if self.owncast_is_secure() {
+            head.push(format!(
+                "Whoever serves {} is asked for the host {}, and has to lead that to Owncast.",
+                self.owncast(),
+                self.host()
+            ));
+        }
         if !self.prefix().is_empty() {
             head.push(format!(
                 "Owncast does not know that it is below {}: try its page before you count on that.",
@@ -205,6 +217,9 @@ impl Site {
         head
     }
 }
+
+/// What proxies of distributions with SELinux need, as a comment.
+const SELINUX: &str = "# Where SELinux rules (Fedora, Enterprise Linux), it reaches nobody before: setsebool -P httpd_can_network_connect 1\n";
 
 /// Lines as comments.
 fn comment(lines: &[String]) -> String {

@@ -2,8 +2,9 @@
 
 use super::Site;
 
-const ACME: &str = "\
-    # Certificates are renewed through here: certbot certonly --webroot -w /var/www/html -d HOST, or another client.
+const WITHOUT_IPV6: &str = "    # Without IPv6 on this machine: not this line.\n";
+
+const ACME: &str = "    # Certificates are renewed through here: certbot certonly --webroot -w /var/www/html -d HOST, or another client.
     location ^~ /.well-known/acme-challenge/ {
         root /var/www/html;
     }
@@ -15,6 +16,7 @@ pub(super) fn render(site: &Site) -> String {
         &format!("/etc/nginx/conf.d/owncast-{}.conf", site.word()),
         "nginx -t && systemctl reload nginx",
     ));
+    text.push_str(super::SELINUX);
     text.push_str(
         "#\n# In place of the `server` you may have for this host already: of two, nginx would use one only.\n\n",
     );
@@ -27,7 +29,7 @@ pub(super) fn render(site: &Site) -> String {
     }
     if site.secure() && site.usual_port() {
         text.push_str(&format!(
-            "server {{\n    listen 80;\n    listen [::]:80;\n    server_name {host};\n\n{acme}\n    location / {{\n        \
+            "server {{\n    listen 80;\n{WITHOUT_IPV6}    listen [::]:80;\n    server_name {host};\n\n{acme}\n    location / {{\n        \
              return 301 https://{host}$request_uri;\n    }}\n}}\n\n",
             host = site.host()
         ));
@@ -41,7 +43,7 @@ fn server(site: &Site, acme: &str) -> String {
     let mut text = String::from("server {\n");
     let tls = if site.secure() { " ssl http2" } else { "" };
     text.push_str(&format!(
-        "    listen {port}{tls};\n    # Without IPv6 on this machine: not this line.\n    listen [::]:{port}{tls};\n    server_name {host};\n\n"
+        "    listen {port}{tls};\n{WITHOUT_IPV6}    listen [::]:{port}{tls};\n    server_name {host};\n\n"
     ));
     if site.secure() {
         let (chain, key) = match &site.certificate {
@@ -62,7 +64,19 @@ fn server(site: &Site, acme: &str) -> String {
     proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Forwarded-Proto $scheme;
-
+",
+    );
+    if site.owncast_is_secure() {
+        text.push_str(
+            "
+    # Owncast's own https: many servers show a certificate only to who names them. Whose it is is not looked at;
+    # proxy_ssl_verify and proxy_ssl_trusted_certificate change that.
+    proxy_ssl_server_name on;
+",
+        );
+    }
+    text.push_str(
+        "
     # The fediverse's addresses, and no more of /.well-known/ than these. `=` and `^~` win over every other location,
     # also over one for Owncast's /api/.
 ",

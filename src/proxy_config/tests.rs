@@ -83,6 +83,7 @@ fn where_a_certificate_has_to_be_got_first_the_first_piece_stands_alone() {
         let text = site("https://live.example").render(proxy);
         assert!(text.contains("# No certificate yet?"), "{text}");
         let (first, _) = text.split_once(end).unwrap();
+        assert!(first.contains("\n    # Certificates are renewed"), "it stands where it belongs: {first}");
         assert!(first.contains("certbot") && !first.contains("privkey"), "{first}");
         for base in ["http://live.example", "https://live.example:8443"] {
             assert!(!site(base).render(proxy).contains("No certificate yet?"), "{base}");
@@ -101,6 +102,38 @@ fn a_certificate_that_is_named_is_used() {
         assert!(text.contains("/c/chain.pem") && text.contains("/c/key.pem"), "{text}");
         assert!(!text.contains("letsencrypt"), "{text}");
     }
+}
+
+#[test]
+fn an_owncast_behind_tls_is_spoken_to_as_each_proxy_wants_it() {
+    let over = |owncast: &str, proxy| {
+        let ours = Addresses::new("https://live.example", "ana");
+        Site::new(ours, "127.0.0.1:8585".parse().unwrap(), owncast, None).unwrap().render(proxy)
+    };
+    for (proxy, lines) in [
+        (Proxy::Nginx, &["proxy_ssl_server_name on;"][..]),
+        (Proxy::Apache, &["SSLProxyEngine on", "SSLProxyCheckPeerName off", "SSLProxyCheckPeerCN off"]),
+        (Proxy::Caddy, &["header_up Host {hostport}"]),
+        (Proxy::Traefik, &["url = \"https://owncast.internal.example\""]),
+    ] {
+        let text = over("https://owncast.internal.example", proxy);
+        assert!(text.contains("is asked for the host live.example"), "{text}");
+        let without = over("http://owncast.internal.example", proxy);
+        assert!(!without.contains("is asked for the host"), "{without}");
+        for line in lines {
+            assert!(said(&text).contains(line), "{proxy:?} lacks {line}:\n{text}");
+            assert!(!without.contains(line), "{proxy:?} has {line} for plain http:\n{without}");
+        }
+    }
+}
+
+#[test]
+fn every_line_about_ipv6_says_that_it_can_go() {
+    let text = site("https://live.example").render(Proxy::Nginx);
+    let lines: Vec<&str> = text.lines().collect();
+    let about = lines.windows(2).filter(|pair| pair[1].trim_start().starts_with("listen [::]:"));
+    let remarks: Vec<&str> = about.map(|pair| pair[0].trim()).collect();
+    assert_eq!(remarks, ["# Without IPv6 on this machine: not this line."; 2], "{text}");
 }
 
 #[test]
@@ -147,6 +180,9 @@ fn two_streams_behind_one_proxy_have_no_name_in_common() {
         (Proxy::Nginx, "/etc/nginx/conf.d/owncast-radio-example.conf"),
         (Proxy::Apache, "/etc/apache2/sites-available/owncast-radio-example.conf"),
         (Proxy::Apache, "a2ensite owncast-radio-example &&"),
+        (Proxy::Apache, "/etc/httpd/conf.d/owncast-radio-example.conf"),
+        (Proxy::Apache, "setsebool -P httpd_can_network_connect 1"),
+        (Proxy::Nginx, "setsebool -P httpd_can_network_connect 1"),
         (Proxy::Traefik, " owncast-radio-example.toml"),
     ] {
         let text = two.render(proxy);

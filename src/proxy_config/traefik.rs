@@ -53,6 +53,11 @@ pub(super) fn render(site: &Site) -> String {
     }
     text.push_str(&service(&herald, &format!("http://{}", site.agent)));
     text.push('\n');
+    if site.owncast_is_secure() {
+        text.push_str(
+            "# Owncast's own https: this machine has to trust its certificate, or a serversTransport names an authority.\n",
+        );
+    }
     text.push_str(&service(&owncast, site.owncast()));
     if let (Some(given), true) = (&site.certificate, site.secure()) {
         text.push_str(&format!(

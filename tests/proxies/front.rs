@@ -14,6 +14,7 @@ use crate::authority::Authority;
 use crate::support::port::free_port;
 use crate::support::stage::{ACTIVITY, Stage, quick};
 use crate::support::wait::{LONG, eventually};
+use crate::tls;
 
 /// Which proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,15 @@ pub struct Front {
 impl Front {
     /// Starts everything, and waits until the proxy answers for the agent.
     pub async fn start(kind: Kind) -> Front {
+        Front::before(kind, false).await
+    }
+
+    /// As [`Front::start`], and the proxy reaches Owncast over TLS alone.
+    pub async fn over_tls(kind: Kind) -> Front {
+        Front::before(kind, true).await
+    }
+
+    async fn before(kind: Kind, tls: bool) -> Front {
         let folder = TempDir::with_prefix("front-").unwrap();
         // nginx and httpd drop root's rights before they write.
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -72,13 +82,17 @@ impl Front {
         stage.agent.wait_ready().await;
         stage.settled().await;
         let (chain, key) = (authority.chain.display().to_string(), authority.key.display().to_string());
-        let printed = stage
-            .agent
-            .cli(&["proxy-config", kind.name(), "--certificate", &chain, "--certificate-key", &key])
-            .await;
+        let owncast = if tls {
+            format!("https://{}", tls::before(&authority, stage.owncast.address()).await)
+        } else {
+            stage.owncast.url()
+        };
+        let printed = ["proxy-config", kind.name(), "--owncast", &owncast];
+        let printed = [&printed[..], &["--certificate", &chain, "--certificate-key", &key]].concat();
+        let printed = stage.agent.cli(&printed).await;
         let snippet = String::from_utf8(printed.stdout).unwrap();
         assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-        let child = launch(kind, folder.path(), &snippet);
+        let child = launch(kind, folder.path(), &authority, &snippet);
         let trusted = reqwest::Certificate::from_pem(&authority.pem).unwrap();
         let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let http = http.tls_certs_merge([trusted]).timeout(LONG).build().unwrap();
@@ -159,7 +173,7 @@ impl Drop for Front {
     }
 }
 
-fn launch(kind: Kind, folder: &Path, snippet: &str) -> Child {
+fn launch(kind: Kind, folder: &Path, authority: &Authority, snippet: &str) -> Child {
     // A machine without IPv6 has no such address.
     let six = TcpListener::bind("[::1]:0").is_ok();
     let lines = snippet.lines().filter(|line| six || !line.contains("listen [::]:"));
@@ -183,6 +197,8 @@ fn launch(kind: Kind, folder: &Path, snippet: &str) -> Child {
             let text = format!("{{\n\tadmin off\n\tstorage file_system {shown}/storage\n}}\nimport {site}\n");
             let mut command = Command::new("caddy");
             command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&main);
+            // What the machine trusts.
+            command.env("SSL_CERT_FILE", &authority.file);
             (text, command)
         }
         Kind::Apache => {

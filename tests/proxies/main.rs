@@ -8,6 +8,7 @@ pub mod support;
 
 pub mod authority;
 pub mod front;
+pub mod tls;
 
 use owncast_herald::sim::fediverse::{Flavour, PostSeen};
 use reqwest::Response;
@@ -31,6 +32,29 @@ async fn real_peer_caddy_sends_every_address_where_it_belongs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn real_peer_apache_sends_every_address_where_it_belongs() {
     everything(Kind::Apache).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_peer_nginx_reaches_an_owncast_over_tls() {
+    owncast_over_tls(Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_peer_caddy_reaches_an_owncast_over_tls() {
+    owncast_over_tls(Kind::Caddy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_peer_apache_reaches_an_owncast_over_tls() {
+    owncast_over_tls(Kind::Apache).await;
+}
+
+async fn owncast_over_tls(kind: Kind) {
+    let front = Front::over_tls(kind).await;
+    let page = front.get(&front.url("/")).await;
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("<title>Ana"));
+    front.chat_opens().await;
 }
 
 async fn everything(kind: Kind) {

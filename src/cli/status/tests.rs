@@ -7,7 +7,7 @@ use crate::control::protocol::{
 };
 use crate::model::delivery::OutgoingKind;
 use crate::model::follower::FollowerCounts;
-use crate::model::host::HostCounts;
+use crate::model::host::{HostCounts, Unreached};
 
 fn seconds(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -64,7 +64,12 @@ fn example() -> Status {
         sources,
         notices: Shown::default(),
         followers: FollowerCounts { approved: 1, pending: 2, rejected: 0, parked: 3 },
-        deliveries: Deliveries { waiting: 12, hosts: HostCounts::default(), fan_outs: Vec::new() },
+        deliveries: Deliveries {
+            waiting: 12,
+            hosts: HostCounts::default(),
+            unreached: Unreached::default(),
+            fan_outs: Vec::new(),
+        },
         blocks: 4,
         reports: 0,
         listen: ListenStatus {
@@ -188,7 +193,8 @@ fn what_goes_out_to_everybody_is_a_bar() {
     let activity = "01J".to_owned();
     let created = seconds(99_990);
     let fan_out = FanOut { activity, kind: OutgoingKind::Create, post: None, created, inboxes };
-    status.deliveries = Deliveries { waiting: 425, hosts: HostCounts::default(), fan_outs: vec![fan_out] };
+    status.deliveries.waiting = 425;
+    status.deliveries.fan_outs = vec![fan_out];
     let text = told(&status, false, seconds(100_000));
     let want = "
 Deliveries  425 waiting

@@ -7,7 +7,7 @@ use super::WishList;
 use crate::agent::board::{Shown, Sources};
 use crate::model::delivery::{OutgoingKind, Tally};
 use crate::model::follower::FollowerCounts;
-use crate::model::host::HostCounts;
+use crate::model::host::{HostCounts, Unreached};
 use crate::model::post::{Audience, PostState};
 use crate::model::stream::Phase;
 
@@ -175,6 +175,8 @@ pub struct Deliveries {
     pub waiting: u64,
     /// Servers that do not take what is sent.
     pub hosts: HostCounts,
+    /// Followers on those servers.
+    pub unreached: Unreached,
     /// Activities of which some inboxes have not been tried yet, the newest few, newest first.
     pub fan_outs: Vec<FanOut>,
 }

@@ -85,6 +85,28 @@ fn a_host_is_left_alone_after_repeated_failure_asked_once_and_believed() {
 }
 
 #[test]
+fn followers_on_a_host_that_is_left_alone_are_counted() {
+    let mut world = World::default();
+    for (name, host) in [("ana", HOST), ("bo", HOST), ("cy", "well.example"), ("di", "ill.example.org")] {
+        world.befriend(at(0), &person(name, host));
+    }
+    let counted = |world: &World| {
+        let found = hosts::unreached(world.view());
+        (found.followers, found.parked)
+    };
+    world.fail(1, OPEN_AT - 1);
+    assert_eq!(counted(&world), (0, 0));
+    world.fail(2, 1);
+    assert_eq!(counted(&world), (2, 0));
+    for day in 1..=10 {
+        world.fail(day * DAY, 1);
+    }
+    assert_eq!(counted(&world), (2, 2));
+    world.heard(11 * DAY, Contact::Answered);
+    assert_eq!(counted(&world), (0, 0));
+}
+
+#[test]
 fn what_a_host_asks_for_holds_until_then_whatever_else_it_says() {
     let mut world = World::default();
     assert_eq!(world.heard(0, Contact::Busy(at(100))), Gate::Shut(at(100)));
