@@ -5,16 +5,18 @@ use ulid::Ulid;
 
 use super::{blocks, hosts};
 use crate::model::delivery::{
-    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, Tally, Target, WHY, activity_of_attempt, chunk_key,
+    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, Tally, Target, WHY, chunk_key,
 };
 use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
-use crate::model::host::{Resting, activity_of_resting, resting_prefix};
+use crate::model::host::Resting;
 use crate::model::record::{decode, encode, full_key, kind};
 use crate::model::{Draft, Record, View};
 
+mod anew;
 mod worth;
 
+pub use anew::Anew;
 pub use worth::{Worth, over, worth, worth_there};
 use worth::{overtaken, still_true};
 
@@ -175,7 +177,7 @@ fn taken_back(view: &dyn View, job: &Job) -> bool {
 
 /// Writes how the attempt of a job ended that was taken back meanwhile: nothing, but that the activity arrived, or may
 /// have.
-fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mut Anew<'_>) {
     let state = match ending {
         Ending::Reached => InboxState::Reached,
         Ending::Retry { uncertain: true, .. } => InboxState::Doubtful,
@@ -186,7 +188,6 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
         // Whose block recalled it gets nothing more either.
         return;
     }
-    // All attempts are looked at for it.
     let may_be_anew = match known {
         Some(known) => matches!(known, InboxState::Retrying | InboxState::Uncertain),
         None => {
@@ -194,11 +195,12 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
             outgoing.is_some_and(|outgoing| outgoing.given_up.is_none())
         }
     };
-    let anew = if may_be_anew { made_anew(draft.view(), job) } else { Vec::new() };
-    for (kind, key, attempt) in anew {
+    let anew = if may_be_anew { anew.at(draft, job) } else { Vec::new() };
+    for (key, attempt) in anew {
+        let Some((kind, key)) = key.split_first() else { continue };
         match state {
-            InboxState::Reached => draft.delete_raw(kind, &key),
-            _ => draft.put_raw(kind, &key, encode(&Attempt { uncertain: true, ..attempt })),
+            InboxState::Reached => draft.delete_raw(*kind, key),
+            _ => draft.put_raw(*kind, key, encode(&Attempt { uncertain: true, ..attempt })),
         }
     }
     if state == InboxState::Reached && job.number.is_none() {
@@ -216,23 +218,6 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
     }
 }
 
-/// What there is to do for the activity and the inbox of a job that was taken back: kinds, keys and records.
-fn made_anew(view: &dyn View, job: &Job) -> Vec<(u8, Vec<u8>, Attempt)> {
-    let mut found = Vec::new();
-    let resting = full_key(Resting::KIND, &resting_prefix(&host_of(&job.inbox)));
-    for place in [&[kind::ATTEMPT][..], &resting] {
-        view.scan_bytes(place, place, &mut |key, value| {
-            let Some((&kind, below)) = key.split_first() else { return true };
-            let of =
-                if kind == kind::ATTEMPT { activity_of_attempt(below) } else { activity_of_resting(below) };
-            let attempt = of.filter(|of| *of == job.outgoing).and_then(|_| decode::<Attempt>(value));
-            found.extend(attempt.filter(|one| one.inbox == job.inbox).map(|one| (kind, below.to_vec(), one)));
-            true
-        });
-    }
-    found
-}
-
 /// What is to be written of a job whose time seemed to be over at that moment; nothing if it is to be sent after all.
 fn expired(view: &dyn View, job: &Job, at: Timestamp) -> Option<Ending> {
     let Some(outgoing) = view.get::<Outgoing>(&job.outgoing.to_bytes()) else { return Some(Ending::Failed) };
@@ -247,8 +232,13 @@ fn expired(view: &dyn View, job: &Job, at: Timestamp) -> Option<Ending> {
 
 /// Writes how an attempt ended. False if it had been taken back meanwhile, or is to be made after all.
 pub fn settle(draft: &mut Draft<'_>, job: &Job, ending: Ending) -> bool {
+    settle_one_of(draft, job, ending, &mut Anew::of([job]))
+}
+
+/// As [`settle`], for one of many jobs, which share what may have to be looked for.
+pub fn settle_one_of(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mut Anew<'_>) -> bool {
     if taken_back(draft.view(), job) {
-        settle_taken_back(draft, job, ending);
+        settle_taken_back(draft, job, ending, anew);
         return false;
     }
     let ending = match ending {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::outcome::{Held, Outcome};
-use crate::decide::delivered::{self, Ending, Job};
+use crate::decide::delivered::{self, Anew, Ending, Job};
 use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{self, Gate};
 use crate::decide::refusals;
@@ -54,20 +54,22 @@ impl Batch {
         for (at, host) in &self.idle {
             hosts::tidy(draft, host, *at, now);
         }
-        let (mut settled, mut taken_back, mut not_over) =
+        let (mut gates, mut taken_back, mut not_over) =
             (Vec::with_capacity(self.done.len()), false, Vec::new());
-        for (count, outcome) in (0u64..).zip(self.done) {
+        let mut anew = Anew::of(self.done.iter().map(|outcome| &outcome.held.job));
+        for (count, outcome) in (0u64..).zip(&self.done) {
             let Outcome { held, ending, contact, at, .. } = outcome;
-            let written = delivered::settle(draft, &held.job, ending);
+            let (ending, contact, at) = (*ending, *contact, *at);
+            let written = delivered::settle_one_of(draft, &held.job, ending, &mut anew);
             taken_back |= !written;
             if !written && matches!(ending, Ending::Expired { .. }) && held.job.attempt.is_none() {
                 not_over.extend(held.job.number.map(|number| (held.job.outgoing, number)));
             }
             refusals::heard(draft, &held.job, ending, contact, at);
             let jitter = entropy.wrapping_add(count);
-            let gate = contact.map(|contact| hosts::heard(draft, &held.host, contact, at, jitter));
-            settled.push((held, gate));
+            gates.push(contact.map(|contact| hosts::heard(draft, &held.host, contact, at, jitter)));
         }
+        let settled = self.done.into_iter().map(|outcome| outcome.held).zip(gates).collect();
         for host in &self.forgiven {
             hosts::spoke(draft, host, now);
         }

@@ -7,6 +7,7 @@ use super::*;
 use crate::decide::delivered::{self, Ending, Job, Worth, state_of};
 use crate::decide::hosts::{self, Contact, Gate, OPEN_AT};
 use crate::decide::redeliver::{self, Cursor, Dropped, Retried, Selection};
+use crate::decide::sweep;
 use crate::model::host::Resting;
 
 /// One step is enough.
@@ -233,6 +234,53 @@ fn what_comes_of_a_request_that_was_made_due_meanwhile() {
         assert_eq!(world.all::<Attempt>().len(), left, "{ending:?}");
         assert_eq!(world.all::<Outgoing>().len(), left, "{ending:?}");
     }
+}
+
+/// Counts how often all attempts are walked through.
+struct Walks<'v> {
+    view: &'v MemoryView,
+    walks: std::cell::Cell<usize>,
+}
+
+impl View for Walks<'_> {
+    fn get_bytes(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.view.get_bytes(key)
+    }
+
+    fn scan_bytes(&self, prefix: &[u8], from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
+        self.walks.set(self.walks.get() + usize::from(prefix == [kind::ATTEMPT]));
+        self.view.scan_bytes(prefix, from, each);
+    }
+}
+
+#[test]
+fn what_comes_of_many_requests_that_a_clock_made_due_is_found_in_one_walk() {
+    let mut world = World::default();
+    crowd(&mut world, 40);
+    let create = world.announce(1).create;
+    for number in 0..40 {
+        world.settle(&numbered(&world, create, number), Ending::Retry { due: at(4000), uncertain: false });
+    }
+    let under_way: Vec<Job> = world.all::<Attempt>().into_iter().map(Job::of).collect();
+    // The clock is set back, and what is due too far ahead is due now.
+    let back = at(-4000);
+    world.act(back, |draft, _| sweep::sweep(draft, &Vec::new(), back, 1000, &Default::default()));
+    assert!(world.all::<Attempt>().iter().all(|attempt| attempt.due == back));
+    // One of them rests by now.
+    let moved = Job::of(world.attempt_at(7));
+    world.settle(&moved, Ending::SetAside { at: back });
+    let view = Walks { view: &world.view, walks: std::cell::Cell::new(0) };
+    let mut draft = Draft::new(&view);
+    let mut anew = delivered::Anew::of(&under_way);
+    for job in &under_way {
+        assert!(!delivered::settle_one_of(&mut draft, job, Ending::Reached, &mut anew));
+    }
+    let changes = draft.into_changes();
+    assert_eq!(view.walks.get(), 1);
+    world.view.apply(changes);
+    assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
+    assert_eq!(states(&world, create), [InboxState::Reached; 5]);
+    assert_eq!(delivered::tally(world.view(), &world.outgoing(create)).reached, 40);
 }
 
 /// The same, and the operator changes their mind before it ends.
