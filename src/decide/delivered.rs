@@ -5,7 +5,7 @@ use ulid::Ulid;
 
 use super::{blocks, hosts};
 use crate::model::delivery::{
-    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, Tally, Target, WHY, chunk_key,
+    Attempt, CHUNK_SIZE, Claim, InboxState, Outgoing, Tally, Target, WHY, chunk_key, due_of_attempt,
 };
 use crate::model::follower::DeliveryInbox;
 use crate::model::handle::host_of;
@@ -17,7 +17,7 @@ mod anew;
 mod worth;
 
 pub use anew::Anew;
-pub use worth::{Worth, over, worth, worth_there};
+pub use worth::{Worth, over, owed, worth, worth_there};
 use worth::{overtaken, still_true};
 
 /// One inbox that is to get one activity.
@@ -46,6 +46,17 @@ impl Job {
     /// it has afterwards decides who gets the edits.
     pub fn to_begin(&self) -> bool {
         self.attempt.is_some() && self.number.is_some() && !self.uncertain
+    }
+
+    /// Whether it was to be done before that time, by whoever was there: a first attempt is due when its activity is made. What
+    /// rests is due when its server is well.
+    fn was_due_before(&self, time: Timestamp) -> bool {
+        let due = match self.attempt.as_deref().and_then(<[u8]>::split_first) {
+            None => return true,
+            Some((&kind::ATTEMPT, key)) => due_of_attempt(key),
+            Some(_) => None,
+        };
+        due.is_some_and(|due| due < time)
     }
 
     /// The job of a stored attempt.

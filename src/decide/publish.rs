@@ -17,7 +17,7 @@ use crate::model::{Draft, View};
 
 /// The language posts are marked with: Mastodon and GoToSocial take it from the content map.
 pub const LANGUAGE: &str = "en";
-/// A go-live post is not worth sending longer than this, even if the stream still runs.
+/// A go-live post is not worth sending for longer than this after its stream was last seen to run.
 const CREATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Edits and removals are tried for this long.
 const EDIT_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
@@ -199,6 +199,17 @@ pub fn resume(
     edit(draft, moment, rules, post);
 }
 
+/// The stream of a post was seen to run: the life of its Create is counted anew, in halves, so that little is written. Where it
+/// was over, our clock was set or nobody has looked for long, and whom that has kept it from gets it after all.
+pub fn runs_still(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
+    let Some(record) = draft.view().get::<Outgoing>(&create.to_bytes()) else { return };
+    if record.expires <= moment.now {
+        reopen(draft, moment, create);
+    } else if record.expires < later(moment.now, CREATE_LIFE / 2) {
+        draft.put(&Outgoing { expires: later(moment.now, CREATE_LIFE), ..record });
+    }
+}
+
 /// Lets a Create go out to those whom the end of the stream kept it from. Who refused it is asked once more, and whoever may
 /// have it or not gets it for sure. What the operator gave up stays given up.
 fn reopen(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
@@ -223,8 +234,9 @@ fn reopen(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
     let opening = u32::try_from(moment.now.as_millisecond() & i64::from(u32::MAX)).unwrap_or(1).max(1);
     if open(draft, create, chunks, opening) > 0 {
         record.cursor = 0;
-        draft.put(&record);
     }
+    record.expires = later(moment.now, CREATE_LIFE);
+    draft.put(&record);
 }
 
 /// Deletes a post everywhere it may have come to.

@@ -21,7 +21,7 @@ const PATIENT: [Duration; 9] = [
 ];
 /// Longest pause of a go-live post: it helps nobody who learns of the stream hours later.
 const PROMPT: Duration = Duration::from_secs(30 * 60);
-/// Attempts of a go-live post, which ends with its stream and lives for a day at most.
+/// Attempts of a go-live post, which ends with its stream: those of a day.
 const PROMPT_TRIES: u32 = 50;
 
 /// What waits for something else is looked at no less often.

@@ -35,7 +35,10 @@ pub(super) fn last_look<'j>(
                 activity.is_none_or(|activity| delivered::over(view, &activity.outgoing, now))
             });
             match activities.get(&job.outgoing) {
-                Some(activity) if !over && !blocks::host_blocked(view, host) => {
+                Some(activity)
+                    if (!over || delivered::owed(view, &activity.outgoing, job))
+                        && !blocks::host_blocked(view, host) =>
+                {
                     delivered::worth_there(view, &activity.outgoing, job, now)
                 }
                 _ => Worth::Expired,

@@ -271,6 +271,12 @@ impl Record for Attempt {
     }
 }
 
+/// When an attempt is due, by its key.
+pub fn due_of_attempt(key: &[u8]) -> Option<Timestamp> {
+    let (millis, _) = key.split_first_chunk::<8>()?;
+    Timestamp::from_millisecond(i64::try_from(u64::from_be_bytes(*millis)).ok()?).ok()
+}
+
 /// Which activity an attempt is for, by its key.
 pub fn activity_of_attempt(key: &[u8]) -> Option<Ulid> {
     let id = key.get(8..24).and_then(|id| <[u8; 16]>::try_from(id).ok())?;

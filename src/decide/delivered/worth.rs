@@ -33,7 +33,19 @@ pub enum Worth {
 
 /// Decides, at the last moment, whether a job is still to be done. `blocked` is the answer for the inbox's host.
 pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now: Timestamp) -> Worth {
-    if blocked || over(view, outgoing, now) { Worth::Expired } else { worth_there(view, outgoing, job, now) }
+    if blocked || over(view, outgoing, now) && !owed(view, outgoing, job) {
+        Worth::Expired
+    } else {
+        worth_there(view, outgoing, job, now)
+    }
+}
+
+/// Whether a job is to be done though the time of its activity is over. It was due before: we were not there to do it, or our
+/// clock has jumped ahead. Whatever is true is told once more then; only of a stream nobody knows any more whether it runs.
+pub fn owed(view: &dyn View, outgoing: &Outgoing, job: &Job) -> bool {
+    outgoing.kind != OutgoingKind::Create
+        && job.was_due_before(outgoing.expires)
+        && still_true(view, outgoing)
 }
 
 /// Whether an activity's time is over, whoever it is for: asked once for many jobs.

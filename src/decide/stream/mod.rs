@@ -190,6 +190,7 @@ impl Machine<'_, '_> {
                 session.seen = now;
             }
             self.stream.clocks = Some(self.clocks());
+            self.runs_still();
         }
     }
 

@@ -111,6 +111,15 @@ impl Machine<'_, '_> {
         skipped
     }
 
+    /// What is said to be live, and is seen to be, is worth telling, whatever the clock says.
+    pub(super) fn runs_still(&mut self) {
+        let session = self.stream.session.as_ref().filter(|_| self.sight.connected.is_some());
+        let post = session.and_then(|session| self.post_of(session));
+        if let Some(post) = post.filter(|post| post.state == PostState::Live) {
+            publish::runs_still(self.draft, self.moment, post.create);
+        }
+    }
+
     /// Settles the post of a session that is over. Answers it if it said live until now.
     pub(super) fn end_post(&mut self, session: &mut Session, lasted: Duration) -> Option<Ulid> {
         session.skipped = self.fulfilled(session);

@@ -140,8 +140,10 @@ fn an_edit_that_a_later_one_has_overtaken_did_not_fail() {
         world.settle(&job, Ending::Reached);
     }
     let edit = world.retitle(2, post.id, "B");
-    let late = numbered(&world, edit, 0);
-    world.settle(&late, Ending::Expired { at: at(2 + 4 * 24 * 3600) });
+    let late = 2 + 4 * 24 * 3600;
+    world.settle(&numbered(&world, edit, 0), Ending::Retry { due: at(late), uncertain: false });
+    let again = Job::of(world.all::<Attempt>().remove(0));
+    world.settle(&again, Ending::Expired { at: at(late) });
     assert_eq!(state_of(world.view(), edit, 0), InboxState::Failed, "three days are over");
     let overtaken = Job { uncertain: true, ..numbered(&world, edit, 1) };
     world.retitle(3, post.id, "C");

@@ -2,6 +2,7 @@
 
 use super::stream::{Show, announced, real};
 use super::*;
+use crate::decide::delivered::{Ending, Job, Worth};
 use crate::decide::stream::{Did, Offer};
 use crate::model::post::PostState;
 use crate::model::stream::Stream;
@@ -200,4 +201,102 @@ fn long_after_the_end_a_clock_set_back_makes_nothing_recent() {
     stepped.connect(2000);
     let did: Vec<Did> = stepped.watch(2000..=2100).into_iter().map(|(_, did)| did).collect();
     assert_eq!(announced(&did).len(), 1, "{did:?}");
+}
+
+#[test]
+fn a_clock_set_far_ahead_keeps_nobody_from_what_is_live() {
+    const DAYS: i64 = 30 * 24 * HOUR;
+    // A machine that starts without knowing the time; Owncast is beside us, or is not.
+    for (ours, owncasts) in [(DAYS, DAYS), (DAYS, 0)] {
+        let mut stepped = Stepped::new(rules());
+        let [bo, cy, di, ed] = ["bo", "cy", "di", "ed"].map(|name| person(name, &format!("{name}.example")));
+        for who in [&bo, &cy, &di, &ed] {
+            stepped.show.world.befriend(at(-86_400), who);
+        }
+        stepped.connect(0);
+        stepped.watch(0..=100);
+        let create = stepped.show.posts()[0].create;
+        let world = &mut stepped.show.world;
+        for (who, uncertain) in [(&bo, false), (&cy, true)] {
+            world.settle(&world.job(create, who), Ending::Retry { due: at(130), uncertain });
+        }
+        world.settle(&world.job(create, &ed), Ending::Reached);
+        (stepped.ours, stepped.owncasts) = (ours, owncasts);
+        // The first pass and the retries are looked at before the stream is.
+        let jobs = [world.job(create, &di)].into_iter().chain(world.all().into_iter().map(Job::of));
+        for job in jobs.filter(|job| job.outgoing == create).collect::<Vec<_>>() {
+            world.settle(&job, Ending::Expired { at: at(102 + ours) });
+        }
+        assert!(stepped.watch(105..=105).is_empty());
+        let states = [&bo, &cy, &di, &ed].map(|who| stepped.show.world.inbox_state(create, who));
+        use InboxState::{Claimed, Reached, Waiting};
+        assert_eq!(states, [Waiting, Claimed, Waiting, Reached], "{owncasts}");
+        assert!(stepped.show.world.fan_outs().contains(&create));
+        assert_eq!(stepped.show.world.worth(create, &bo, 106 + ours), Worth::Send);
+        // That is done once.
+        let world = &mut stepped.show.world;
+        world.settle(&world.job(create, &bo), Ending::Failed);
+        stepped.watch(110..=600);
+        assert_eq!(stepped.show.world.inbox_state(create, &bo), InboxState::Failed);
+        stepped.leave(605);
+        stepped.watch(605..=700);
+        assert_eq!(stepped.show.world.worth(create, &di, 700 + ours), Worth::Expired);
+    }
+}
+
+#[test]
+fn a_post_is_worth_telling_while_its_stream_is_seen_to_run() {
+    let mut show = Show::new(rules());
+    let bo = person("bo", "bo.example");
+    show.world.befriend(at(-86_400), &bo);
+    show.connect(0);
+    show.watch(0..=100);
+    let create = show.posts()[0].create;
+    let mut ends = std::collections::BTreeSet::new();
+    let last = 5 * 24 * HOUR;
+    for now in (100..=last).step_by(900) {
+        show.look(now);
+        assert_eq!(show.world.worth(create, &bo, now), Worth::Send, "{now}");
+        ends.insert(show.world.outgoing(create).expires);
+    }
+    assert!(ends.len() <= 11, "written {} times", ends.len());
+    // Nobody sees it any more.
+    assert_eq!(show.world.worth(create, &bo, last + 24 * HOUR), Worth::Expired);
+}
+
+#[test]
+fn what_is_true_is_told_once_more_however_late_it_is_but_not_that_a_stream_runs() {
+    let mut world = World::default();
+    let [ana, bo, cy] = ["ana", "bo", "cy"].map(|name| person(name, &format!("{name}.example")));
+    for who in [&ana, &bo, &cy] {
+        world.befriend(at(0), who);
+    }
+    let post = world.announce(1);
+    for who in [&ana, &bo, &cy] {
+        world.settle(&world.job(post.create, who), Ending::Reached);
+    }
+    let edit = world.end(5, post.id);
+    world.settle(&world.job(edit, &bo), Ending::Retry { due: at(100), uncertain: false });
+    world.settle(&world.job(edit, &cy), Ending::SetAside { at: at(100) });
+    let late = 30 * 24 * HOUR;
+    let worth = |world: &World, job: &Job, now: i64| {
+        crate::decide::delivered::worth(world.view(), &world.outgoing(job.outgoing), job, false, at(now))
+    };
+    // It was not tried, or was to be tried again long ago.
+    assert_eq!(world.worth(edit, &ana, late), Worth::Send);
+    let again = Job::of(world.all::<Attempt>().remove(0));
+    assert_eq!(worth(&world, &again, late), Worth::Send);
+    world.settle(&again, Ending::Expired { at: at(late) });
+    assert_eq!(world.inbox_state(edit, &bo), InboxState::Retrying);
+    // That is done once; and what rests for a server that fails is no business of ours.
+    world.settle(&again, Ending::Retry { due: at(late + 5), uncertain: false });
+    let once_more = Job::of(world.all::<Attempt>().remove(0));
+    assert_eq!(worth(&world, &once_more, late + 5), Worth::Expired);
+    let rests = Job::resting(world.all().remove(0));
+    assert_eq!(worth(&world, &rests, late), Worth::Expired);
+    // What a later edit tells, too, or a stream that nobody has seen for so long.
+    let another = world.announce(6);
+    assert_eq!(world.worth(another.create, &ana, late), Worth::Expired);
+    world.resume(7, post.id);
+    assert_eq!(world.worth(edit, &ana, late), Worth::Expired);
 }
