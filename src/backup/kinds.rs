@@ -2,7 +2,7 @@
 
 use crate::model::record::kind;
 
-const NAMES: [(u8, &str); 25] = [
+const NAMES: [(u8, &str); 26] = [
     (kind::FOLLOWER, "follower"),
     (kind::NEWCOMERS, "newcomers"),
     (kind::OWNERS_INBOXES, "owners-inboxes"),
@@ -19,6 +19,7 @@ const NAMES: [(u8, &str); 25] = [
     (kind::FURTHER, "further"),
     (kind::ATTEMPT, "attempt"),
     (kind::HOST, "host"),
+    (kind::SCHEME, "scheme"),
     (kind::RESTING, "resting"),
     (kind::ALARM, "alarm"),
     (kind::NOTICE, "notice"),

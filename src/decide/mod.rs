@@ -21,6 +21,7 @@ pub mod refusals;
 pub mod reports;
 pub mod rules;
 pub mod schedule;
+pub mod schemes;
 pub mod seen;
 pub mod shares;
 pub mod stream;

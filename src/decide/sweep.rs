@@ -8,12 +8,12 @@ use ulid::Ulid;
 
 use super::delivered::{self, Ending, Job};
 use super::shares::{Shares, Tally};
-use super::{engage, follow, followers, hosts, refusals, schedule, waiting};
+use super::{engage, follow, followers, hosts, refusals, schedule, schemes, waiting};
 use crate::decide::seen::later;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
 use crate::model::engagement::{Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, Newcomers};
-use crate::model::host::{Host, Resting};
+use crate::model::host::{Host, Resting, Rfc9421Only};
 use crate::model::notices::{Said, Waiting};
 use crate::model::owner::owner_of;
 use crate::model::post::{Post, PostState};
@@ -248,11 +248,14 @@ fn older(since: Timestamp, now: Timestamp, life: Duration) -> bool {
     age.is_positive() && age.unsigned_abs() > life
 }
 
-/// Memories of strangers that stand alone.
+/// What stands alone, and its time is over.
 fn is_over(kind: u8, value: &[u8], now: Timestamp) -> bool {
     match kind {
         Seen::KIND => decode::<Seen>(value).is_some_and(|seen| seen.expires <= now),
         Said::KIND => decode::<Said>(value).is_some_and(|said| older(said.at, now, told_life(said.post))),
+        Rfc9421Only::KIND => {
+            decode::<Rfc9421Only>(value).is_some_and(|known| !schemes::holds(known.until, now))
+        }
         Report::KIND => {
             decode::<Report>(value).is_some_and(|report| older(report.at, now, super::reports::LIFE))
         }

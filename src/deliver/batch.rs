@@ -8,6 +8,7 @@ use crate::decide::delivered::{self, Anew, Ending, Job};
 use crate::decide::engaged::{self, Page};
 use crate::decide::hosts::{self, Gate};
 use crate::decide::refusals;
+use crate::decide::schemes::{self, Known};
 use crate::model::Draft;
 use crate::model::delivery::Claim;
 
@@ -25,6 +26,8 @@ pub(super) struct Batch {
     pub(super) beginning: Vec<Job>,
     /// What is to be queued to those who liked, shared or answered a post.
     pub(super) further: Vec<Page>,
+    /// Which servers verify RFC 9421 only, if that has changed.
+    pub(super) schemes: Option<Known>,
 }
 
 /// What was written.
@@ -48,6 +51,7 @@ impl Batch {
             && self.claims.is_empty()
             && self.beginning.is_empty()
             && self.further.is_empty()
+            && self.schemes.is_none()
     }
 
     pub(super) fn write(self, draft: &mut Draft<'_>, now: Timestamp, entropy: u64) -> Written {
@@ -82,6 +86,9 @@ impl Batch {
         }
         for page in &self.further {
             engaged::go_on(draft, page, now);
+        }
+        if let Some(known) = &self.schemes {
+            schemes::keep(draft, known);
         }
         Written { settled, claimed, taken_back, not_over }
     }

@@ -30,8 +30,9 @@ use super::send::{Letter, Sender};
 use crate::decide::delivered::{Ending, Worth};
 use crate::decide::engaged::Page;
 use crate::decide::hosts::{Contact, Gate};
-use crate::decide::schedule;
 use crate::decide::seen::later;
+use crate::decide::{schedule, schemes};
+use crate::fetch::Schemes;
 use crate::model::delivery::OutgoingKind;
 use crate::model::{Draft, View};
 use crate::net::{After, Client};
@@ -48,6 +49,8 @@ const GATHER: Duration = Duration::from_millis(10);
 const GATHERED: usize = 32;
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// What is learnt of the servers' ways of signing is written no more often: all of it is compared each time.
+const KEEP_AGAIN: Duration = Duration::from_secs(60);
 
 enum Event {
     Done(Box<Outcome>),
@@ -103,6 +106,10 @@ pub(super) struct Pump {
     writing: Option<JoinHandle<Result<Written, StoreError>>>,
     /// The store holds more than there was room for.
     more: bool,
+    /// Which way of signing each server takes,
+    schemes: Arc<Schemes>,
+    /// and when a change of that was last written.
+    schemes_kept: Option<Instant>,
     /// Something was written that may be work.
     look: bool,
     /// When the store was last looked at.
@@ -155,6 +162,8 @@ impl Pump {
             idle: Vec::new(),
             writing: None,
             more: false,
+            schemes: Arc::clone(options.fetcher.schemes()),
+            schemes_kept: None,
             look: true,
             looked: Instant::now(),
         }
@@ -168,6 +177,7 @@ impl Pump {
 
     async fn work(&mut self, cancel: CancellationToken) -> Result<(), StoreError> {
         let mut written = self.store.outgoing_written();
+        self.schemes.remember(self.store.look(schemes::known)?);
         loop {
             if self.look || (self.more && self.held.len() <= WINDOW / 2) {
                 written.mark_unchanged();
@@ -343,6 +353,13 @@ impl Pump {
         if self.writing.is_some() {
             return;
         }
+        let schemes = match self.schemes_kept {
+            Some(kept) if kept.elapsed() < KEEP_AGAIN => None,
+            _ => self.schemes.changed(Timestamp::now()),
+        };
+        if schemes.is_some() {
+            self.schemes_kept = Some(Instant::now());
+        }
         let claims = self.passes.iter().filter_map(|(id, pass)| Some((*id, pass.claim, pass.to_claim()?)));
         let batch = Batch {
             claims: claims.collect(),
@@ -351,6 +368,7 @@ impl Pump {
             idle: self.idle.drain(..self.idle.len().min(OUTCOMES)).collect(),
             beginning: self.asking.iter().map(|(held, _)| held.job.clone()).collect(),
             further: std::mem::take(&mut self.further),
+            schemes,
         };
         if batch.is_empty() {
             return;

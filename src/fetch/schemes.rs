@@ -1,14 +1,14 @@
 //! Which way of signing each server takes: most take the one that is tried first, the others are remembered.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::activitypub::signature::Scheme;
 use crate::bounded::Bounded;
+use crate::decide::schemes::{BELIEVED_FOR, Known, holds};
+use crate::model::owner::owner_of_host;
 
-/// How long a server is asked in the other scheme first. Then it is asked as everybody is: it may have been updated.
-const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Servers remembered.
 const SERVERS: usize = 4096;
 
@@ -19,43 +19,73 @@ pub fn refuses_scheme(status: u16) -> bool {
     matches!(status, 400 | 401)
 }
 
-/// The servers that take RFC 9421 and refuse cavage, as far as they were met lately. Forgotten at the end of the
-/// process, which costs one request more at each of them.
+/// The servers that take RFC 9421 and refuse cavage, as far as they were met lately. Whoever has the store keeps them there,
+/// since each that is forgotten costs one request more.
 #[derive(Debug)]
 pub struct Schemes {
-    rfc9421: Mutex<Bounded<String, Timestamp>>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    rfc9421: Bounded<String, Timestamp>,
+    /// Since this was asked for last.
+    changed: bool,
 }
 
 impl Default for Schemes {
     fn default() -> Self {
-        Schemes { rfc9421: Mutex::new(Bounded::new(SERVERS)) }
+        Schemes { memory: Mutex::new(Memory { rfc9421: Bounded::new(SERVERS), changed: false }) }
+    }
+}
+
+impl Memory {
+    fn insert(&mut self, host: String, until: Timestamp) {
+        self.rfc9421.insert_of(&owner_of_host(&host), 1, host, until);
     }
 }
 
 impl Schemes {
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The scheme to try first at `host`.
     #[must_use]
     pub fn first(&self, host: &str, now: Timestamp) -> Scheme {
-        let mut known = self.rfc9421.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get(host) {
-            Some(until) if now < *until => Scheme::Rfc9421,
-            Some(_) => {
-                known.remove(host);
-                Scheme::Cavage
-            }
-            None => Scheme::Cavage,
+        match self.memory().rfc9421.get(host) {
+            Some(until) if holds(*until, now) => Scheme::Rfc9421,
+            _ => Scheme::Cavage,
         }
     }
 
     /// Remembers which scheme `host` took, after it had refused the other one.
     pub fn took(&self, host: &str, scheme: Scheme, now: Timestamp) {
-        let mut known = self.rfc9421.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
         match scheme {
-            Scheme::Cavage => known.remove(host),
+            Scheme::Cavage => memory.rfc9421.remove(host),
             Scheme::Rfc9421 => {
-                known.insert(host.to_owned(), now.checked_add(REMEMBERED_FOR).unwrap_or(Timestamp::MAX));
+                memory.insert(host.to_owned(), now.checked_add(BELIEVED_FOR).unwrap_or(Timestamp::MAX));
             }
         }
+        memory.changed = true;
+    }
+
+    /// Takes in what was kept.
+    pub fn remember(&self, known: Known) {
+        let mut memory = self.memory();
+        known.into_iter().for_each(|(host, until)| memory.insert(host, until));
+    }
+
+    /// All that is known, to be kept, if it has changed since it was asked for.
+    #[must_use]
+    pub fn changed(&self, now: Timestamp) -> Option<Known> {
+        let mut memory = self.memory();
+        if !std::mem::take(&mut memory.changed) {
+            return None;
+        }
+        let all = memory.rfc9421.iter().filter(|(_, until)| holds(**until, now));
+        Some(all.map(|(host, until)| (host.clone(), *until)).collect())
     }
 }
 
@@ -70,11 +100,37 @@ mod tests {
         schemes.took("new.example", Scheme::Rfc9421, now);
         assert_eq!(schemes.first("new.example", now), Scheme::Rfc9421);
         assert_eq!(schemes.first("other.example", now), Scheme::Cavage);
-        let later = now + REMEMBERED_FOR;
+        let later = now + BELIEVED_FOR;
         assert_eq!(schemes.first("new.example", later), Scheme::Cavage, "it may have been updated");
         schemes.took("new.example", Scheme::Rfc9421, later);
         schemes.took("new.example", Scheme::Cavage, later);
         assert_eq!(schemes.first("new.example", later), Scheme::Cavage);
+    }
+
+    #[test]
+    fn what_was_kept_is_known_to_the_next_process() {
+        let (schemes, now) = (Schemes::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!(schemes.changed(now), None, "nothing is to be written");
+        for number in 0..SERVERS + 1 {
+            schemes.took(&format!("s{number}.example"), Scheme::Rfc9421, now);
+        }
+        schemes.took("s4096.example", Scheme::Cavage, now);
+        let known = schemes.changed(now).unwrap();
+        assert!(known.len() < SERVERS && known.contains_key("s4095.example"), "{}", known.len());
+        assert_eq!(schemes.changed(now), None, "it is written once");
+        let next = Schemes::default();
+        next.remember(known.clone());
+        assert_eq!(next.first("s4095.example", now), Scheme::Rfc9421);
+        assert_eq!(next.first("s4096.example", now), Scheme::Cavage);
+        assert_eq!(next.changed(now), None, "it stands there");
+        next.took("new.example", Scheme::Rfc9421, now);
+        assert_eq!(next.changed(now).unwrap().len(), known.len() + 1);
+        // Of a clock that was ahead, or over.
+        for now in [now - BELIEVED_FOR, now + BELIEVED_FOR] {
+            next.took("s4096.example", Scheme::Cavage, now);
+            assert_eq!(next.first("s4095.example", now), Scheme::Cavage);
+            assert_eq!(next.changed(now), Some(Known::new()));
+        }
     }
 
     #[test]

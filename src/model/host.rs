@@ -1,4 +1,5 @@
-//! Other servers that are not well, and what is set aside for them. A server that is well has no record here.
+//! Other servers that are not well, and what is set aside for them; and those that are signed to in another way. A server that
+//! is well and verifies what all do has no record here.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,22 @@ impl Host {
 
 impl Record for Host {
     const KIND: u8 = kind::HOST;
+    fn key(&self) -> Vec<u8> {
+        self.host.as_bytes().to_vec()
+    }
+}
+
+/// A server that verifies RFC 9421 and refuses cavage, which nearly all verify and which is therefore tried first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rfc9421Only {
+    /// As that of [`Host`].
+    pub host: String,
+    /// Until when that is believed: it may be updated.
+    pub until: Timestamp,
+}
+
+impl Record for Rfc9421Only {
+    const KIND: u8 = kind::SCHEME;
     fn key(&self) -> Vec<u8> {
         self.host.as_bytes().to_vec()
     }

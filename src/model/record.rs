@@ -43,6 +43,8 @@ pub mod kind {
     pub const ATTEMPT: u8 = b'Q';
     /// Other servers that are not well, by host.
     pub const HOST: u8 = b'H';
+    /// Servers that verify RFC 9421 only, by host.
+    pub const SCHEME: u8 = b'h';
     /// Attempts set aside until their host is well again, by host.
     pub const RESTING: u8 = b'R';
     /// When to look at what rests: the key is the time (8 bytes, big-endian milliseconds) and the host, the value empty.
@@ -190,6 +192,7 @@ mod tests {
             kind::FURTHER,
             kind::ATTEMPT,
             kind::HOST,
+            kind::SCHEME,
             kind::RESTING,
             kind::ALARM,
             kind::NOTICE,

@@ -156,7 +156,7 @@ fn knocks(server: &Server) -> Vec<(bool, bool)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
-    let stage = Stage::start(quick(), &[("go-live.repost-after", "\"0s\"")]).await;
+    let mut stage = Stage::start(quick(), &[("go-live.repost-after", "\"0s\"")]).await;
     let (strict, _) = stage.follower(Flavour::Fedify).await;
     assert_eq!(knocks(&strict), [(false, true)], "cavage goes first");
     strict.set_rfc9421_only(true);
@@ -168,6 +168,8 @@ async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
         [(false, false), (true, true), (true, true)],
         "Create twice, Update once"
     );
+    stage.agent.restart().await;
+    stage.settled().await;
     // One who refuses both is asked in both, and no more than that at a time.
     let (sour, _) = stage.follower(Flavour::Mastodon).await;
     sour.set_answer(Answer::Status(401)).await;
@@ -176,6 +178,7 @@ async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
     creates(&sour, 2).await;
     let schemes: Vec<bool> = knocks(&sour).iter().rev().take(2).map(|knock| knock.0).collect();
     assert_eq!(schemes, [true, false]);
+    assert!(knocks(&strict)[2..].iter().all(|knock| *knock == (true, true)), "nor by the next process");
     sour.set_answer(Answer::Ok).await;
     no_complaints(&sour);
 }

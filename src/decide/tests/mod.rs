@@ -16,6 +16,7 @@ mod redeliver;
 mod refusals;
 mod reports;
 mod schedule;
+mod schemes;
 mod stream;
 mod stream_clocks;
 mod stream_gaps;

@@ -1,11 +1,13 @@
 //! The end: what is under way may come to its own, and what was not begun is given back.
 
+use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::super::DRAIN;
 use super::super::outcome::Held;
 use super::{Pump, finished};
 use crate::decide::delivered::{self, Job};
+use crate::decide::schemes;
 use crate::model::delivery::Claim;
 use crate::model::{Draft, View};
 use crate::store::StoreError;
@@ -33,6 +35,7 @@ impl Pump {
         let quiet = self.busy.is_empty();
         let unclaim: Vec<(Ulid, Claim, u32)> =
             self.passes.iter().map(|(id, pass)| (*id, pass.claim, pass.tried_below(quiet))).collect();
+        let schemes = self.schemes.changed(Timestamp::now());
         let unclaimed = move |view: &dyn View| {
             let mut draft = Draft::new(view);
             for job in &not_begun {
@@ -40,6 +43,9 @@ impl Pump {
             }
             for (outgoing, claim, below) in unclaim {
                 delivered::claim(&mut draft, outgoing, claim, below);
+            }
+            if let Some(known) = schemes {
+                schemes::keep(&mut draft, &known);
             }
             (draft.into_changes(), ())
         };
