@@ -12,6 +12,8 @@ use crate::model::follower::FollowerState;
 
 /// Characters of a display name that are shown.
 const NAME: usize = 40;
+/// Characters of a reason that are shown.
+const WHY: usize = 60;
 
 /// What to do with followers.
 #[derive(Debug, clap::Subcommand)]
@@ -163,13 +165,16 @@ fn shown(page: &FollowerPage, state: Option<FollowerState>, now: Timestamp) -> S
     }
     // The name comes last: letters read from right to left would turn around what stands behind them.
     let mut table = Table::new(["STATE", "WHO", "SINCE", "NAME"]);
-    for FollowerRow { handle, name, state, since, moved_to, parked, .. } in &page.followers {
+    for FollowerRow { handle, name, state, since, moved_to, parked, untold, .. } in &page.followers {
         let mut name = short(name.as_deref().unwrap_or_default(), NAME);
         if let Some(target) = moved_to {
             name = format!("{name} (moved to {})", line(target)).trim_start().to_owned();
         }
         if let Some(parked) = parked {
             name = format!("{name} (not reached, set aside {})", ago(now, *parked)).trim_start().to_owned();
+        }
+        if let Some(why) = untold {
+            name = format!("{name} (our answer did not arrive: {})", short(why, WHY)).trim_start().to_owned();
         }
         table.row([word(*state).to_owned(), format!("@{}", line(handle)), ago(now, *since), name]);
     }
@@ -212,6 +217,7 @@ mod tests {
             state: FollowerState::Approved,
             moved_to: None,
             parked: None,
+            untold: None,
             since,
             changed: since,
         }
@@ -254,6 +260,11 @@ The newest 2 of 120; --all shows every one.
         let page = FollowerPage { total: 1, followers: vec![parked], next: None };
         let text = shown(&page, None, Timestamp::UNIX_EPOCH);
         assert!(text.ends_with("(not reached, set aside 3 days ago)\n"), "{text}");
+        let untold =
+            FollowerRow { untold: Some("status 403\n".to_owned()), ..row("a@b.example", Some("Ana"), 0) };
+        let page = FollowerPage { total: 1, followers: vec![untold], next: None };
+        let text = shown(&page, None, Timestamp::UNIX_EPOCH);
+        assert!(text.ends_with("Ana (our answer did not arrive: status 403)\n"), "{text}");
         let none = FollowerPage { total: 0, followers: Vec::new(), next: None };
         assert_eq!(shown(&none, None, Timestamp::UNIX_EPOCH), "Nobody follows yet.\n");
         let pending = shown(&none, Some(FollowerState::Pending), Timestamp::UNIX_EPOCH);

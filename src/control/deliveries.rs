@@ -289,7 +289,7 @@ fn given_up_of(view: &dyn View, limit: usize, now: Timestamp) -> GivenUp {
                 delivered::tally(view, &outgoing).given_up() + u64::from(outgoing.given_up.is_some());
             continue;
         }
-        let can_be_retried = !delivered::over(view, &outgoing, now);
+        let can_be_retried = delivered::worth_a_retry(view, &outgoing, now);
         if let (Some(why), Target::Inbox(inbox)) = (&outgoing.given_up, &outgoing.target) {
             found.deliveries.push(GivenUpRow {
                 activity: outgoing.id.to_string(),

@@ -17,6 +17,7 @@ use crate::config::reload::ReloadError;
 use crate::decide::follow::{NotAnswered, Verdict, judge};
 use crate::decide::{Moment, blocks, hosts, refusals, reports};
 use crate::model::block::{Block, BlockOwner, BlockTarget};
+use crate::model::delivery::{Outgoing, OutgoingKind};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::record::full_key;
 use crate::model::report::Report;
@@ -129,6 +130,7 @@ fn page(view: &dyn View, state: Option<FollowerState>, limit: u32, after: Option
     let mut followers: Vec<FollowerRow> = kept.into_values().collect();
     for row in &mut followers {
         row.parked = not_reached(view, &row.actor);
+        row.untold = untold(view, &row.actor);
     }
     FollowerPage { total, followers, next }
 }
@@ -137,6 +139,18 @@ fn page(view: &dyn View, state: Option<FollowerState>, limit: u32, after: Option
 fn not_reached(view: &dyn View, actor: &str) -> Option<Timestamp> {
     let inbox = refusals::inbox_of(view, actor)?;
     hosts::parked(view, &inbox.url).or(refusals::parked(&inbox))
+}
+
+/// Why a follower does not know what was answered to it, if it does not.
+fn untold(view: &dyn View, actor: &str) -> Option<String> {
+    let follower: Follower = view.get(actor.as_bytes())?;
+    let answer: Outgoing = view.get(&follower.answer?.to_bytes())?;
+    let says_so = match follower.state {
+        FollowerState::Approved => answer.kind == OutgoingKind::Accept,
+        FollowerState::Rejected => answer.kind == OutgoingKind::Reject,
+        _ => false,
+    };
+    answer.given_up.filter(|_| says_so)
 }
 
 fn row_of_follower(follower: Follower) -> FollowerRow {
@@ -148,6 +162,7 @@ fn row_of_follower(follower: Follower) -> FollowerRow {
         state: follower.state,
         moved_to: follower.moved_to,
         parked: None,
+        untold: None,
         since: follower.since,
         changed: follower.changed,
     }

@@ -285,6 +285,8 @@ pub struct FollowerRow {
     pub moved_to: Option<String>,
     /// Since when nothing new is sent there, because its server is dead or its inbox refuses.
     pub parked: Option<Timestamp>,
+    /// Why our answer to it did not arrive, if it was given up: it does not know that it follows, or that it may not.
+    pub untold: Option<String>,
     /// When it came.
     pub since: Timestamp,
     /// When its state last changed.

@@ -11,14 +11,15 @@ use super::*;
 use crate::agent::effective::IdentityState;
 use crate::config::reload::Reloader;
 use crate::config::{Config, Overrides};
+use crate::decide::delivered::{Ending, Job, settle};
 use crate::decide::{blocks, followers};
 use crate::model::block::BlockOwner;
-use crate::model::delivery::{Outgoing, OutgoingKind};
+use crate::model::delivery::{Attempt, Outgoing, OutgoingKind};
 use crate::model::facts::{Facts, Identity};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::handle::Person;
 use crate::model::wishes::{Skip, Wishes};
-use crate::model::{Addresses, Draft};
+use crate::model::{Addresses, Draft, View};
 
 struct Agent {
     folder: tempfile::TempDir,
@@ -205,6 +206,29 @@ async fn followers_come_newest_first_in_pages() {
     let ask = Ask::Followers { state: Some(FollowerState::Pending), limit: 1, after: None };
     let Answer::Followers(page) = agent.ask(ask).await.unwrap() else { panic!() };
     assert_eq!((page.total, page.followers.len()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_told_that_it_follows_is_marked() {
+    let agent = Agent::start(settled());
+    agent.have(PEOPLE).await;
+    agent.ask(Ask::Approve { who: who(ANA) }).await.unwrap();
+    let untold = async || {
+        let ask = Ask::Followers { state: None, limit: 10, after: None };
+        let Answer::Followers(page) = agent.ask(ask).await.unwrap() else { panic!() };
+        let rows = page.followers.into_iter().filter_map(|row| Some((row.actor, row.untold?)));
+        rows.collect::<Vec<_>>()
+    };
+    assert!(untold().await.is_empty());
+    let fails = |view: &dyn View| {
+        let mut draft = Draft::new(view);
+        let accept = Job::of(draft.view().all::<Attempt>(b"").remove(0));
+        let accept = Job { why: Some("status 403".into()), ..accept };
+        settle(&mut draft, &accept, Ending::Failed);
+        (draft.into_changes(), ())
+    };
+    agent.store.commit(fails).await.unwrap();
+    assert_eq!(untold().await, [(ANA.to_owned(), "status 403".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

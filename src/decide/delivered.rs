@@ -17,7 +17,7 @@ mod anew;
 mod worth;
 
 pub use anew::Anew;
-pub use worth::{Worth, over, owed, worth, worth_there};
+pub use worth::{Worth, over, owed, worth, worth_a_retry, worth_there};
 use worth::{overtaken, still_true};
 
 /// One inbox that is to get one activity.
@@ -92,6 +92,9 @@ impl Job {
         Attempt { due, outgoing: self.outgoing, inbox, number, tries, unauthorised, uncertain, why }
     }
 }
+
+/// Why something was given up whose time was over before it was tried.
+const NOT_IN_TIME: &str = "not tried in time";
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +218,7 @@ fn settle_taken_back(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mu
         }
     }
     if state == InboxState::Reached && job.number.is_none() {
-        end_single(draft, job, Ending::Reached);
+        end_single(draft, job, Ending::Reached, None);
     }
     if let Some(number) = job.number
         && let Some(state) = match (state, known) {
@@ -252,9 +255,9 @@ pub fn settle_one_of(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mu
         settle_taken_back(draft, job, ending, anew);
         return false;
     }
-    let ending = match ending {
-        Ending::Expired { at } => expired(draft.view(), job, at),
-        ending => Some(ending),
+    let (ending, why) = match ending {
+        Ending::Expired { at } => (expired(draft.view(), job, at), Some(NOT_IN_TIME)),
+        ending => (Some(ending), None),
     };
     let Some(ending) = ending else { return false };
     if let Some((kind, key)) = job.attempt.as_ref().and_then(|key| key.split_first()) {
@@ -287,19 +290,19 @@ pub fn settle_one_of(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mu
     }
     match job.number {
         Some(number) => mark(draft, job.outgoing, number, state),
-        None => end_single(draft, job, ending),
+        None => end_single(draft, job, ending, job.why.as_deref().or(why)),
     }
     true
 }
 
 /// A single delivery that is settled leaves nothing behind, but what the operator should see: that an answer to a
 /// follower did not arrive.
-fn end_single(draft: &mut Draft<'_>, job: &Job, ending: Ending) {
+fn end_single(draft: &mut Draft<'_>, job: &Job, ending: Ending, why: Option<&str>) {
     let outgoing: Option<Outgoing> = draft.view().get(&job.outgoing.to_bytes());
     let Some(outgoing) = outgoing.filter(|outgoing| matches!(outgoing.target, Target::Inbox(_))) else {
         return;
     };
-    match (ending, &job.why) {
+    match (ending, why) {
         (Ending::Failed | Ending::Dropped, Some(why)) if still_true(draft.view(), &outgoing) => {
             draft.put(&Outgoing { given_up: Some(why.chars().take(WHY).collect()), ..outgoing });
         }

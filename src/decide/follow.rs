@@ -15,7 +15,7 @@ use crate::model::owner::owner_of;
 use crate::model::{Addresses, Draft, View};
 
 /// An Accept or Reject is worth sending for this long.
-const ANSWER_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
+pub(super) const ANSWER_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// New followers taken within [`DAY`] from the servers of one owner. Most streams have fewer in all.
 pub const OF_AN_OWNER: u32 = 3000;

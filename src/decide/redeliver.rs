@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::delivered::{self, Ending, Job};
+use super::follow::ANSWER_LIFE;
+use super::seen::later;
 use super::{hosts, refusals};
 use crate::model::delivery::{
     Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, activity_of_attempt, read_chunk_key,
@@ -137,13 +139,13 @@ fn answer_anew(
     if !selection.of_host(inbox) {
         return;
     }
-    if delivered::over(draft.view(), &outgoing, now) {
+    if !delivered::worth_a_retry(draft.view(), &outgoing, now) {
         retried.over += 1;
         return;
     }
     servers.insert(host_of(inbox));
     draft.put(&Attempt::personal(now, outgoing.id, inbox.clone()));
-    draft.put(&Outgoing { given_up: None, ..outgoing });
+    draft.put(&Outgoing { given_up: None, expires: later(now, ANSWER_LIFE), ..outgoing });
     retried.anew += 1;
 }
 

@@ -27,6 +27,8 @@ pub const PARKED_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 const LEFT_LIFE: Duration = super::seen::SIGNATURE_MEMORY;
 /// Who was reached by a post is kept this long behind its stream, for a removal by the operator.
 const FANOUT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// That an answer to a follower did not arrive is shown for this long behind its time.
+const UNANSWERED_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A delivery inbox without followers is kept for longer than any fan-out that went there.
 const UNUSED_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -316,8 +318,9 @@ fn nobody_follows(inbox: &DeliveryInbox, now: Timestamp) -> bool {
 fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u8>> {
     let post: Option<Post> = outgoing.post.and_then(|id| draft.view().get(&id.to_bytes()));
     let needed_from = match (&outgoing.target, post) {
-        // A single delivery: gone with its last attempt, at the latest when it expires.
-        (Target::Inbox(_), _) | (_, None) => outgoing.expires,
+        // A single delivery is gone when it was made. If it was not, the operator is to see that.
+        (Target::Inbox(_), _) => later(outgoing.expires, UNANSWERED_LIFE),
+        (_, None) => outgoing.expires,
         // A fan-out of a running stream is always needed.
         (_, Some(post)) if post.state == PostState::Live => return Vec::new(),
         (_, Some(post)) => later(post.over.unwrap_or(post.published), FANOUT_LIFE),

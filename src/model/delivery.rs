@@ -58,7 +58,7 @@ pub struct Outgoing {
     pub chunks: u32,
     /// The first chunk that may still hold waiting inboxes; equal to `chunks` when the first pass is done.
     pub cursor: u32,
-    /// Why its single delivery was given up; kept for the operator to see until it expires.
+    /// Why its single delivery was given up; kept for the operator to see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<String>,
 }

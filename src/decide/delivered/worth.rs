@@ -53,6 +53,15 @@ pub fn over(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
     outgoing.expires <= now || !still_true(view, outgoing)
 }
 
+/// Whether what was given up of an activity is worth another try if the operator wants that. An answer to a follower is for as
+/// long as it says what is so: until then the follower does not know.
+pub fn worth_a_retry(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bool {
+    match outgoing.target {
+        Target::Inbox(_) => still_true(view, outgoing),
+        Target::Everybody | Target::ReachedBy(_) => !over(view, outgoing, now),
+    }
+}
+
 /// Whether an activity whose time is not over has any business at the inbox of `job`.
 pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -> Worth {
     if taken_back(view, job) {

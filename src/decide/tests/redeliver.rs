@@ -185,6 +185,45 @@ fn an_answer_to_one_person_that_is_given_up_is_gone() {
     assert!(world.all::<Attempt>().is_empty() && world.all::<Outgoing>().is_empty());
 }
 
+#[test]
+fn an_answer_that_did_not_arrive_in_time_is_kept_to_be_seen_and_tried_again() {
+    const DAY: i64 = 24 * 3600;
+    let again = |due| Ending::Retry { due: at(due), uncertain: false };
+    for (why, before) in [
+        ("status 503", again(3 * DAY + 10)),
+        ("status 503", Ending::SetAside { at: at(1) }),
+        ("not tried in time", Ending::SetAside { at: at(1) }),
+    ] {
+        let (mut world, ana) = (World::default(), person("ana", "peer.example"));
+        world.follow(at(0), &ana);
+        let tried = (why != "not tried in time").then(|| why.into());
+        let accept = Job { why: tried, ..Job::of(world.all::<Attempt>().remove(0)) };
+        world.settle(&accept, before);
+        world.sweep(3 * DAY, 100);
+        for attempt in world.all::<Attempt>() {
+            world.settle(&Job::of(attempt), Ending::Expired { at: at(3 * DAY + 10) });
+        }
+        assert!(world.all::<Attempt>().is_empty() && world.all::<Resting>().is_empty());
+        world.sweep(33 * DAY - 1, 100);
+        assert_eq!(world.outgoing(accept.outgoing).given_up.as_deref(), Some(why), "{before:?}");
+        // It is true still, and worth telling.
+        let mut late = world.view.clone();
+        assert_eq!(world.retry(&any_of(), true, 9 * DAY, ALL).anew, 1);
+        let job = Job::of(world.all::<Attempt>().remove(0));
+        let outgoing = world.outgoing(accept.outgoing);
+        assert_eq!(delivered::worth(world.view(), &outgoing, &job, false, at(9 * DAY)), Worth::Send);
+        world.settle(&job, Ending::Reached);
+        assert!(world.all::<Outgoing>().is_empty());
+        // Not so if she has left meanwhile; and some day it is forgotten.
+        std::mem::swap(&mut world.view, &mut late);
+        world.act(at(4 * DAY), |draft, moment| crate::decide::follow::undo(draft, moment, &ana, at(4 * DAY)));
+        let retried = world.retry(&any_of(), true, 9 * DAY, ALL);
+        assert_eq!((retried.anew, retried.over), (0, 1));
+        world.sweep(33 * DAY, 100);
+        assert!(world.all::<Outgoing>().is_empty());
+    }
+}
+
 /// A request is under way while the operator decides otherwise.
 #[test]
 fn what_comes_of_a_request_that_was_given_up_meanwhile() {

@@ -18,7 +18,7 @@ const ANA: &str = "https://a.example/users/ana";
 
 impl World {
     /// Looks at everything, so many entries at a time. Returns how often it had to.
-    fn sweep(&mut self, now: i64, look: usize) -> usize {
+    pub(super) fn sweep(&mut self, now: i64, look: usize) -> usize {
         let entries = self.view.len();
         let mut cursor = Cursor::new();
         for round in 1.. {
