@@ -169,6 +169,7 @@ async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
         "Create twice, Update once"
     );
     stage.agent.restart().await;
+    stage.settled().await;
     // One who refuses both is asked in both, and no more than that at a time.
     let (sour, _) = stage.follower(Flavour::Mastodon).await;
     sour.set_answer(Answer::Status(401)).await;

@@ -17,9 +17,11 @@ use crate::model::{Draft, View};
 #[derive(Debug)]
 pub struct Anew<'j> {
     jobs: Vec<&'j Job>,
-    /// By activity and inbox: full keys.
-    found: Option<HashMap<(Ulid, String), Vec<Vec<u8>>>>,
+    found: Option<Found>,
 }
+
+/// Full keys by activity and inbox.
+type Found = HashMap<(Ulid, String), Vec<Vec<u8>>>;
 
 impl<'j> Anew<'j> {
     /// For these jobs, and no others.
@@ -37,9 +39,9 @@ impl<'j> Anew<'j> {
     }
 }
 
-fn find(view: &dyn View, jobs: &[&Job]) -> HashMap<(Ulid, String), Vec<Vec<u8>>> {
+fn find(view: &dyn View, jobs: &[&Job]) -> Found {
     let wanted: HashSet<(Ulid, &str)> = jobs.iter().map(|job| (job.outgoing, job.inbox.as_str())).collect();
-    let mut found: HashMap<(Ulid, String), Vec<Vec<u8>>> = HashMap::new();
+    let mut found = Found::new();
     let mut take = |key: &[u8], activity: Option<Ulid>, inbox: Option<&[u8]>| {
         let inbox = inbox.and_then(|inbox| str::from_utf8(inbox).ok());
         if let Some((activity, inbox)) = activity.zip(inbox).filter(|of| wanted.contains(of)) {
