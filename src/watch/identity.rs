@@ -177,7 +177,7 @@ fn lived_before(addresses: &Addresses, trace: &Trace) -> String {
     let (actor, until) = (addresses.actor(), "the identity is settled");
     match trace {
         Trace::OfAnAgent => format!(
-            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or bring key and followers here: stop it and say 'owncast-herald [-i ITS-NAME] export FILE --with-key' there, stop this one and say '{}' here, start this one, and say '{}' once it is where the proxy leads (docs/BACKUP.md); or give up the old followers with {}",
+            "{actor} has lived before: another owncast-herald is registered in Owncast, and other servers know the actor by the key in its store. A new key would lock it out of servers that remember the old one. Either run that one with its own store; or bring key and followers here: stop it and say 'owncast-herald [-i ITS-NAME] export FILE --with-key' there, stop this one and say '{}' here, start this one, and say '{}' once it is where the proxy leads (/usr/share/doc/owncast-herald/BACKUP.md); or give up the old followers with {}",
             here().typed("import --replace FILE"),
             here().typed("resume --restored"),
             run_once("--replace --new-identity", until)
