@@ -36,6 +36,8 @@ pub enum Reply {
     NotConnected,
     /// Nothing was sent, for a reason on our own side.
     NotSent,
+    /// Nothing was sent, since the program stops.
+    Stopped,
     /// The request went out and no answer came: may have been received.
     NoAnswer,
     /// It is no address, not https, or our own. No retry helps.
@@ -105,6 +107,7 @@ pub fn meaning(reply: &Reply, about: About, now: Timestamp, entropy: u64) -> Mea
         Reply::Status(..) => (Ending::Failed, answered),
         Reply::OtherTime(_) => (once_more(), answered),
         Reply::NotSent => (once_more(), None),
+        Reply::Stopped => (Ending::Later { due: now }, None),
         Reply::NotConnected => (again(false, None), no_answer),
         Reply::NoAnswer => (again(true, None), no_answer),
         Reply::Refused => (Ending::Failed, None),
@@ -276,6 +279,8 @@ mod tests {
                     let got = meaning(&reply, about, now, 7);
                     assert_eq!((got.ending, got.contact), (Ending::Later { due }, contact));
                 }
+                let stopped = meaning(&Reply::Stopped, about, now, 7);
+                assert_eq!((stopped.ending, stopped.contact), (Ending::Later { due: now }, None));
             }
         }
     }

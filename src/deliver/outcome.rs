@@ -95,13 +95,13 @@ pub(super) fn concluded(
     }
     let reach = match sent.reply {
         // The first knock was answered, whatever became of the second.
-        Reply::NotConnected | Reply::NotSent | Reply::NoAnswer if sent.answered => {
+        Reply::NotConnected | Reply::NotSent | Reply::NoAnswer | Reply::Stopped if sent.answered => {
             Reach::Answered { ahead: None }
         }
         Reply::Status(..) => Reach::Answered { ahead: None },
         Reply::OtherTime(ahead) => Reach::Answered { ahead: Some(ahead) },
         Reply::NotConnected | Reply::NotSent => Reach::NoWay { began: sent.began },
-        Reply::NoAnswer | Reply::Refused => Reach::Unknown,
+        Reply::NoAnswer | Reply::Refused | Reply::Stopped => Reach::Unknown,
     };
     Outcome { ending, contact, reach, at, held }
 }

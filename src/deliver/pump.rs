@@ -328,7 +328,15 @@ impl Pump {
         self.outage.begins();
         tokio::spawn(async move {
             let (inbox, host) = (held.job.inbox.clone(), held.host.clone());
-            let mut request = std::pin::pin!(sender.send(&inbox, &host, &letter, after));
+            // Waiting for a signature makes no server slow.
+            let signed = sender.sign(&inbox, &host, &letter).await;
+            let send = async {
+                match signed {
+                    Ok(signed) => sender.send(signed, &host, &letter, after).await,
+                    Err(unsigned) => unsigned,
+                }
+            };
+            let mut request = std::pin::pin!(send);
             let (sent, _lane) = tokio::select! {
                 sent = &mut request => (sent, Some(permit)),
                 lane = slow_lane(slow) => {

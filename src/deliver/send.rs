@@ -1,11 +1,12 @@
-//! One request: signed at the moment of sending, sent, its answer sorted.
+//! One request: signed when it is about to be sent, sent, its answer sorted.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderValue;
+
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use url::Url;
 
@@ -56,6 +57,13 @@ enum Knock {
     Broken(NetError),
 }
 
+/// A request that is signed and not sent yet.
+pub(super) struct Signed {
+    url: Url,
+    scheme: Scheme,
+    headers: HeaderMap,
+}
+
 /// What came back, with a word for the log.
 pub(super) struct Sent {
     pub(super) began: Instant,
@@ -66,20 +74,33 @@ pub(super) struct Sent {
 }
 
 impl Sender {
-    /// Signs and sends one request, and once more in the other scheme if the answer may mean that the first is not
-    /// verified there. `host` is that of the inbox; `after`: whether the connection will be wanted again.
-    pub(super) async fn send(&self, inbox: &str, host: &str, letter: &Letter, after: After) -> Sent {
-        let began = Instant::now();
+    /// Signs a request in the scheme that `host`, that of the inbox, is thought to verify. Waits for its turn, which tells nothing
+    /// of the server.
+    pub(super) async fn sign(&self, inbox: &str, host: &str, letter: &Letter) -> Result<Signed, Sent> {
         let Ok(url) = Url::parse(inbox) else {
-            return Sent::unasked(began, Reply::Refused, "the inbox is not an address".into());
+            return Err(Sent::unasked(Reply::Refused, "the inbox is not an address".into()));
         };
         let scheme = self.schemes.first(host, Timestamp::now());
-        let first = self.knock(&url, letter, scheme, after).await;
+        match self.headers(&url, letter, scheme).await {
+            Ok(headers) => Ok(Signed { url, scheme, headers }),
+            Err(cause) => Err(told(Instant::now(), Knock::Unsigned(cause))),
+        }
+    }
+
+    /// Sends it, and once more in the other scheme if the answer may mean that the first is not verified there. `after`: whether
+    /// the connection will be wanted again.
+    pub(super) async fn send(&self, signed: Signed, host: &str, letter: &Letter, after: After) -> Sent {
+        let began = Instant::now();
+        let Signed { url, scheme, headers } = signed;
+        let first = self.knock(&url, letter, headers, after).await;
         match &first {
             Knock::Answered(answer) if refuses_scheme(answer.status.as_u16()) => {}
             _ => return told(began, first),
         }
-        let second = self.knock(&url, letter, scheme.other(), after).await;
+        let second = match self.headers(&url, letter, scheme.other()).await {
+            Ok(headers) => self.knock(&url, letter, headers, after).await,
+            Err(cause) => Knock::Unsigned(cause),
+        };
         if let (Knock::Answered(one), Knock::Answered(other)) = (&first, &second) {
             let (one, other) = (one.status.as_u16(), other.status.as_u16());
             if (200..300).contains(&other) {
@@ -91,12 +112,13 @@ impl Sender {
         Sent { answered: true, ..told(began, second) }
     }
 
-    async fn knock(&self, url: &Url, letter: &Letter, scheme: Scheme, after: After) -> Knock {
-        let mut headers = match self.signing.post(scheme, url, letter.digest(scheme), ACTIVITY).await {
-            Ok(headers) => headers,
-            Err(cause) => return Knock::Unsigned(cause),
-        };
+    async fn headers(&self, url: &Url, letter: &Letter, scheme: Scheme) -> Result<HeaderMap, Unsigned> {
+        let mut headers = self.signing.post(scheme, url, letter.digest(scheme), ACTIVITY).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ACTIVITY));
+        Ok(headers)
+    }
+
+    async fn knock(&self, url: &Url, letter: &Letter, headers: HeaderMap, after: After) -> Knock {
         match self.client.post(url, headers, letter.body.clone(), after).await {
             Ok(answer) => Knock::Answered(answer),
             Err(cause) => Knock::Broken(cause),
@@ -112,8 +134,8 @@ fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
 }
 
 impl Sent {
-    fn unasked(began: Instant, reply: Reply, why: String) -> Self {
-        Sent { began, answered: false, reply, why }
+    fn unasked(reply: Reply, why: String) -> Self {
+        Sent { began: Instant::now(), answered: false, reply, why }
     }
 }
 
@@ -122,9 +144,9 @@ fn told(began: Instant, knock: Knock) -> Sent {
         Knock::Unsigned(cause) => {
             let reply = match cause {
                 Unsigned::Impossible(_) => Reply::Refused,
-                Unsigned::Gone => Reply::NotSent,
+                Unsigned::Gone => Reply::Stopped,
             };
-            Sent::unasked(began, reply, cause.to_string())
+            Sent::unasked(reply, cause.to_string())
         }
         Knock::Answered(answer) => {
             let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());

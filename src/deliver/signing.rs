@@ -1,5 +1,6 @@
 //! Signatures on threads of their own: while one request is signed, others are on their way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, Method};
@@ -10,7 +11,7 @@ use url::Url;
 use super::lower_priority;
 use crate::activitypub::signature::{PrivateKey, Scheme, SignError};
 
-/// Requests that wait to be signed at most; as many are under way in all only if somebody changed what is usual.
+/// Requests that wait to be signed at most; more wait for a place here.
 const WAITING: usize = 1024;
 /// What waits is handed back together, so many at once: the thread that sends then wakes up less often, which costs as much as
 /// a good part of the sending.
@@ -40,6 +41,7 @@ struct Unsent {
 #[derive(Clone, Debug)]
 pub(super) struct Signing {
     unsent: mpsc::Sender<Unsent>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Signing {
@@ -49,15 +51,21 @@ impl Signing {
     /// The system gives no thread.
     pub(super) fn start(threads: usize, key_id: &str, key: &PrivateKey) -> std::io::Result<Self> {
         let (unsent, waiting) = mpsc::channel(WAITING);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let (waiting, ended) = (Arc::new(Mutex::new(waiting)), Arc::new(AtomicBool::new(false)));
         for _ in 0..threads.max(1) {
-            let (waiting, key_id, key) = (Arc::clone(&waiting), key_id.to_owned(), key.clone());
+            let (waiting, ended) = (Arc::clone(&waiting), Arc::clone(&ended));
+            let (key_id, key) = (key_id.to_owned(), key.clone());
             std::thread::Builder::new().name("sign".into()).spawn(move || {
                 lower_priority();
-                sign_all(&waiting, &key_id, &key);
+                sign_all(&waiting, &ended, &key_id, &key);
             })?;
         }
-        Ok(Signing { unsent })
+        Ok(Signing { unsent, ended })
+    }
+
+    /// Signs nothing more: what waits is told that we are gone.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// The headers of a POST that is signed at the moment its turn comes, with the digest of its body in the scheme's form.
@@ -78,7 +86,7 @@ impl Signing {
     }
 }
 
-fn sign_all(waiting: &Mutex<mpsc::Receiver<Unsent>>, key_id: &str, key: &PrivateKey) {
+fn sign_all(waiting: &Mutex<mpsc::Receiver<Unsent>>, ended: &AtomicBool, key_id: &str, key: &PrivateKey) {
     let mut turn = Vec::with_capacity(TOGETHER);
     loop {
         let mut next = waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,7 +94,8 @@ fn sign_all(waiting: &Mutex<mpsc::Receiver<Unsent>>, key_id: &str, key: &Private
             return;
         }
         drop(next);
-        let done: Vec<_> = turn.drain(..).map(|unsent| sign(unsent, key_id, key)).collect();
+        let wanted = turn.drain(..).filter(|_| !ended.load(Ordering::Relaxed));
+        let done: Vec<_> = wanted.map(|unsent| sign(unsent, key_id, key)).collect();
         for (signed, headers) in done {
             // Nobody waits any longer if the program stops.
             let _ = signed.send(headers);
@@ -137,5 +146,8 @@ mod tests {
         let unsigned = signing.post(Scheme::Cavage, &none, "SHA-256=x".into(), "text/plain").await;
         assert!(matches!(unsigned, Err(Unsigned::Impossible(_))), "{unsigned:?}");
         signing.post(Scheme::Cavage, &url, "SHA-256=x".into(), "text/plain").await.unwrap();
+        signing.end();
+        let unsigned = signing.post(Scheme::Cavage, &url, "SHA-256=x".into(), "text/plain").await;
+        assert!(matches!(unsigned, Err(Unsigned::Gone)), "{unsigned:?}");
     }
 }

@@ -38,8 +38,8 @@ pub struct Kept {
     pub few: u32,
     /// and so many of one [`Network`].
     pub few_of_network: u32,
-    /// Fetches of a minute, for clients and networks that have caused none in it: many clients with two each leave nothing to
-    /// anybody new otherwise.
+    /// Fetches of a minute, for clients and networks that have caused none in it: many clients with two each, or searches of
+    /// many requests, leave nothing to anybody new otherwise.
     pub per_minute: u32,
 }
 
@@ -146,6 +146,8 @@ struct State {
     minute: Window,
     /// Turns alone: how many requests they made must not show in what is left to whom.
     turns: Window,
+    /// Of these, what was begun of what is kept.
+    of_kept: Window,
     hosts: Lanes<String>,
     owners: Lanes<String>,
     sources: Lanes<Source>,
@@ -328,6 +330,7 @@ impl Budget {
             slow: 0,
             minute: Window::default(),
             turns: Window::default(),
+            of_kept: Window::default(),
             hosts: Lanes::new(limits.host),
             owners: Lanes::new(limits.owner),
             sources: Lanes::new(limits.source),
@@ -414,7 +417,7 @@ impl Budget {
         let first = source.is_none_or(|source| {
             state.sources.begun(&source, minute) == 0 && state.networks.begun(&source.network(), minute) == 0
         });
-        let most = all.per_minute.saturating_sub(if first { 0 } else { kept.per_minute });
+        let common = state.minute.begun(minute) < all.per_minute.saturating_sub(kept.per_minute);
         let whole =
             Part { left: all.per_minute.saturating_sub(state.turns.begun(minute)), of: all.per_minute };
         let at_host = Part { left: state.hosts.left(&host, minute), of: of_host.per_minute };
@@ -422,7 +425,7 @@ impl Budget {
         let room = state.total < all.queue
             && (!many || state.many < all.queue.saturating_sub(kept.queue))
             && (!slow || state.slow < self.limits.slow_queue)
-            && state.minute.begun(minute) < most
+            && (common || first && state.of_kept.begun(minute) < kept.per_minute)
             && state.hosts.has_room(&host, minute)
             && state.owners.has_room(&owner, minute)
             && source.is_none_or(|source| {
@@ -442,6 +445,9 @@ impl Budget {
         state.slow += usize::from(slow);
         state.minute.count(minute);
         state.turns.count(minute);
+        if !common {
+            state.of_kept.count(minute);
+        }
         let mut lanes = Vec::with_capacity(7);
         lanes.extend(source.filter(|_| slow).map(|source| state.slow_sources.enter(&source, minute)));
         lanes.extend(pair.map(|pair| state.pairs.enter(&pair, minute)));

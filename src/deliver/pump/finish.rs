@@ -17,6 +17,8 @@ impl Pump {
     /// again after a restart.
     pub(super) async fn finish(&mut self) -> Result<(), StoreError> {
         let deadline = tokio::time::Instant::now() + DRAIN;
+        // What is not on its way yet is begun by the next process.
+        self.sender.signing.end();
         let mut not_begun: Vec<Job> = Vec::new();
         let never = [&mut self.asking, &mut self.asked, &mut self.begun].map(std::mem::take);
         for (Held { job, .. }, _) in never.into_iter().flatten() {
