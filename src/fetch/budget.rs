@@ -417,9 +417,9 @@ impl Budget {
         let first = source.is_none_or(|source| {
             state.sources.begun(&source, minute) == 0 && state.networks.begun(&source.network(), minute) == 0
         });
-        let common = state.minute.begun(minute) < all.per_minute.saturating_sub(kept.per_minute);
-        let whole =
-            Part { left: all.per_minute.saturating_sub(state.turns.begun(minute)), of: all.per_minute };
+        let of_all = all.per_minute.saturating_sub(kept.per_minute);
+        let common = state.minute.begun(minute) < of_all;
+        let whole = Part { left: of_all.saturating_sub(state.turns.begun(minute)), of: of_all };
         let at_host = Part { left: state.hosts.left(&host, minute), of: of_host.per_minute };
         let at_owner = Part { left: state.owners.left(&owner, minute), of: of_owner.per_minute };
         let room = state.total < all.queue
