@@ -29,7 +29,8 @@ const {
   Update,
 } = require("@fedify/fedify/vocab");
 
-const [port, scheme] = process.argv.slice(2);
+const [port, atFirst] = process.argv.slice(2);
+let scheme = atFirst;
 const base = `http://127.0.0.1:${port}`;
 const me = "bo";
 
@@ -138,6 +139,11 @@ const deeds = {
       ...audience(actor),
     });
     return send(context, actor, new Create({ ...mine(context), object: note, ...audience(actor) }));
+  },
+  // Understands another scheme from now on, as after an upgrade.
+  demand(_, { scheme: other }) {
+    scheme = other;
+    return {};
   },
   // Takes back what an earlier deed sent.
   undo: (context, { actor, id }) => send(context, actor, new Undo({ ...mine(context), object: sent.get(id) })),
