@@ -41,10 +41,11 @@ pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now
 }
 
 /// Whether a job is to be done though the time of its activity is over. It was due before: we were not there to do it, or our
-/// clock has jumped ahead. Whatever is true is told once more then; only of a stream nobody knows any more whether it runs.
+/// clock has jumped ahead. Whatever is true is told once more then, also when that has to be put off; only of a stream nobody
+/// knows any more whether it runs. It ends with its activity, which is kept for a month longer at most.
 pub fn owed(view: &dyn View, outgoing: &Outgoing, job: &Job) -> bool {
     outgoing.kind != OutgoingKind::Create
-        && job.was_due_before(outgoing.expires)
+        && (job.owed || job.was_due_before(outgoing.expires))
         && still_true(view, outgoing)
 }
 
@@ -108,7 +109,7 @@ pub(super) fn overtaken(view: &dyn View, outgoing: &Outgoing) -> bool {
 }
 
 /// Whether an activity still says what is so. A retry must not undo what a later activity has told.
-pub(super) fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
+pub fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
     let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
     match outgoing.kind {
         OutgoingKind::Create => post.is_some_and(|post| post.state == PostState::Live),
