@@ -139,7 +139,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         if !dialogue.agrees("Do this")? {
             return Err(Failure::new("nothing was written"));
         }
-        layout.write(&text, &wanted.password, args.force)?;
+        layout.write(&dialogue.in_order(), &text, &wanted.password, args.force)?;
         remark(&format!("Wrote {}.\n", listed(&to_write)));
     }
     let written = Places { config: Some(layout.config.clone()), ..places.clone() };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
+use super::dialogue::InOrder;
 use super::service::{is_stopped, known_unit};
 use super::{Args, USUAL_USER, Wanted};
 use crate::config::{Config, Overrides, Secret, here};
@@ -181,7 +182,13 @@ impl Layout {
     ///
     /// # Errors
     /// What could not be written.
-    pub(super) fn write(&self, text: &str, password: &Secret, force: bool) -> Result<(), Failure> {
+    pub(super) fn write(
+        &self,
+        _in_order: &InOrder<'_>,
+        text: &str,
+        password: &Secret,
+        force: bool,
+    ) -> Result<(), Failure> {
         let folder =
             self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |path: &Path, error: io::Error| {
@@ -309,9 +316,14 @@ fn put(table: &mut toml::Table, section: &str, key: &str, value: String) {
 mod tests {
     use std::net::SocketAddr;
 
+    use super::super::dialogue::Dialogue;
     use super::*;
     use crate::config::HttpUrl;
     use crate::config::value::from_argument;
+
+    fn write(layout: &Layout, text: &str, password: &Secret, force: bool) -> Result<(), Failure> {
+        layout.write(&Dialogue::new(true)?.in_order(), text, password, force)
+    }
 
     #[test]
     fn a_value_is_set_where_its_key_stands() {
@@ -403,7 +415,7 @@ mod tests {
         let wanted = "[owncast]\nurl = \"http://a\"\n[media]\n";
         let both = [layout.config.as_path(), &layout.password];
         assert_eq!(layout.to_write(wanted, &password, false), both, "nothing is there");
-        layout.write(wanted, &password, false).unwrap();
+        write(&layout, wanted, &password, false).unwrap();
         for force in [false, true] {
             assert!(layout.to_write(wanted, &password, force).is_empty());
         }
@@ -411,10 +423,10 @@ mod tests {
         assert_eq!(layout.to_write(wanted, &other, false), both[1..]);
         assert_eq!(layout.to_write(wanted, &other, true), both);
         let more = "# mine\n[owncast]\nurl = \"http://a\"\nadmin-user = \"ana\"\n";
-        layout.write(more, &password, true).unwrap();
+        write(&layout, more, &password, true).unwrap();
         assert!(layout.to_write(wanted, &password, false).is_empty());
         assert_eq!(layout.to_write(wanted, &password, true), both, "by force it is to be exactly that");
-        layout.write("[owncast]\nurl = \"http://b\"\n", &password, true).unwrap();
+        write(&layout, "[owncast]\nurl = \"http://b\"\n", &password, true).unwrap();
         assert_eq!(layout.to_write(wanted, &password, false), both[..1]);
     }
 
@@ -426,7 +438,7 @@ mod tests {
         std::fs::write(&layout.password, "hunter2").unwrap();
         let to_write = layout.to_write("[owncast]\n", &password, false);
         layout.refuse_to_replace(&to_write, false).unwrap();
-        layout.write("[owncast]\n", &password, false).unwrap();
+        write(&layout, "[owncast]\n", &password, false).unwrap();
         assert_eq!(std::fs::read_to_string(&layout.password).unwrap(), "hunter2");
         assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "[owncast]\n");
         std::fs::remove_file(&layout.config).unwrap();
@@ -458,15 +470,15 @@ mod tests {
         let layout = Layout::at(folder.path().join("deeper/agent.toml"));
         let both = [layout.config.as_path(), &layout.password];
         layout.refuse_to_replace(&both, false).unwrap();
-        layout.write("x", &Secret::new("hunter2"), false).unwrap();
+        write(&layout, "x", &Secret::new("hunter2"), false).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&layout.config), mode(&layout.password)), (0o644, 0o600));
         assert_eq!(std::fs::read_to_string(&layout.password).unwrap(), "hunter2\n");
         assert!(layout.refuse_to_replace(&both, false).unwrap_err().message.contains("--force"));
-        assert!(layout.write("y", &Secret::new("x"), false).is_err());
+        assert!(write(&layout, "y", &Secret::new("x"), false).is_err());
         assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "x");
-        layout.write("y", &Secret::new("x"), true).unwrap();
-        layout.write("z", &Secret::new("x"), true).unwrap();
+        write(&layout, "y", &Secret::new("x"), true).unwrap();
+        write(&layout, "z", &Secret::new("x"), true).unwrap();
         for (kept, text) in [("agent.toml.old", "x"), ("agent.toml.old.1", "y")] {
             let kept = folder.path().join("deeper").join(kept);
             assert_eq!(std::fs::read_to_string(&kept).unwrap(), text, "settings made by hand are not lost");
