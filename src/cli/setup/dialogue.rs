@@ -23,6 +23,12 @@ pub(super) struct Dialogue {
 #[derive(Clone, Default)]
 struct Terminal(Arc<Mutex<Option<Termios>>>);
 
+/// While this is there, no signal ends the program.
+#[must_use]
+pub(super) struct InOrder<'a> {
+    _held: MutexGuard<'a, Option<Termios>>,
+}
+
 /// What a question may be answered with.
 pub(super) trait Reply: Sized {
     /// Reads an answer, or says what would be one.
@@ -75,10 +81,9 @@ impl Dialogue {
         self.asks
     }
 
-    /// Does something that is not left half done when a signal ends the program.
-    pub(super) fn in_order<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _not_yet = self.terminal.changed();
-        work()
+    /// For what is not to be left half done when a signal ends the program.
+    pub(super) fn in_order(&self) -> InOrder<'_> {
+        InOrder { _held: self.terminal.changed() }
     }
 
     /// Asks until the answer can be used; nothing typed, or nobody there, means `usual`.
@@ -248,6 +253,9 @@ mod tests {
     fn a_signal_waits_for_what_is_done_in_order() {
         let dialogue = Dialogue { asks: true, terminal: Terminal::default() };
         let ends = || dialogue.terminal.0.try_lock().is_ok();
-        assert!(!dialogue.in_order(ends) && ends());
+        let in_order = dialogue.in_order();
+        assert!(!ends());
+        drop(in_order);
+        assert!(ends());
     }
 }

@@ -44,7 +44,9 @@ fn moves_in(places: &Places, server_url: &str, dialogue: &mut Dialogue) -> Resul
     if !dialogue.agrees_usually("Owncast's own followers and key can move in now. See what that would be")? {
         return Ok(false);
     }
-    let usual = dialogue.in_order(|| usual(server_url));
+    let in_order = dialogue.in_order();
+    let usual = usual(server_url);
+    drop(in_order);
     let question = "Owncast's data folder, which holds owncast.db (in a container /app/data), or - for none";
     let Some(DataDir(data_dir)) = dialogue.asks_unless_dash(question, usual.unwrap_or("-"))? else {
         return Ok(false);
