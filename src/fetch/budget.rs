@@ -78,7 +78,7 @@ pub struct Budgets {
 impl Default for Budgets {
     fn default() -> Self {
         Self {
-            all: Share { at_once: 16, queue: 256, per_minute: 1200 },
+            all: Share { at_once: 16, queue: 256, per_minute: 1500 },
             host: Share { at_once: 2, queue: 32, per_minute: 120 },
             owner: Share { at_once: 4, queue: 64, per_minute: 400 },
             source: Share { at_once: 4, queue: 64, per_minute: 240 },
@@ -98,7 +98,7 @@ impl Default for Budgets {
 impl Budgets {
     /// For what is looked into beside the answers: less of everything.
     pub(super) fn aside() -> Self {
-        let all = Share { at_once: 8, queue: 64, per_minute: 300 };
+        let all = Share { at_once: 8, queue: 64, per_minute: 375 };
         let kept = Kept { at_once: 2, queue: 16, per_minute: 75, ..Self::default().kept };
         Self { all, kept, slow_at_once: 2, slow_queue: 16, ..Self::default() }
     }
@@ -417,7 +417,8 @@ impl Budget {
         let first = source.is_none_or(|source| {
             state.sources.begun(&source, minute) == 0 && state.networks.begun(&source.network(), minute) == 0
         });
-        let of_all = all.per_minute.saturating_sub(kept.per_minute);
+        let kept_of_minute = kept.per_minute.min(all.per_minute / 4);
+        let of_all = all.per_minute - kept_of_minute;
         let common = state.minute.begun(minute) < of_all;
         let whole = Part { left: of_all.saturating_sub(state.turns.begun(minute)), of: of_all };
         let at_host = Part { left: state.hosts.left(&host, minute), of: of_host.per_minute };
@@ -425,7 +426,7 @@ impl Budget {
         let room = state.total < all.queue
             && (!many || state.many < all.queue.saturating_sub(kept.queue))
             && (!slow || state.slow < self.limits.slow_queue)
-            && (common || first && state.of_kept.begun(minute) < kept.per_minute)
+            && (common || first && state.of_kept.begun(minute) < kept_of_minute)
             && state.hosts.has_room(&host, minute)
             && state.owners.has_room(&owner, minute)
             && source.is_none_or(|source| {

@@ -166,6 +166,7 @@ impl Peers {
                 unauthorised: 0,
                 uncertain: number < inherited || state.may_have_it(),
                 attempt: None,
+                owed: false,
                 why: None,
             }));
         }
