@@ -241,6 +241,7 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
             since: row.since,
             stamp: row.since,
             changed: terms.now,
+            given: None,
         },
     );
     state

@@ -139,11 +139,11 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     assert_eq!((world.state(&cy), adopt::not_given_back(world.view(), None)), (Some(Parked), 3));
     world.act(at(2), |draft, moment| {
         for (who, state) in [(&ana, Approved), (&bo, Approved), (&cy, Rejected)] {
-            adopt::given(draft, &who.actor, state);
+            adopt::given(draft, &who.actor, state, at(2), true);
         }
         // It became another one while it was given back.
         follow::judge(draft, moment, &rules().addresses, &di.actor, follow::Verdict::Reject).unwrap();
-        adopt::given(draft, &di.actor, Approved);
+        adopt::given(draft, &di.actor, Approved, at(2), true);
     });
     assert_eq!(adopt::not_given_back(world.view(), None), 0);
     // What Owncast itself says counts for more: an older copy may have been put back.
@@ -172,44 +172,86 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     world.assert_consistent();
 }
 
+/// Who of them is gone after a run that sees these rows, by that roll; and of how many. A dry run says the same.
+fn gone_of(world: &World, rows: &[Row], roll: &Roll<'_>, names: &[&'static str]) -> (Vec<&'static str>, u64) {
+    let mut world = world.clone();
+    world.adopt(100, 2, batch(rows));
+    let seen = rows.iter().map(|row| Taken::name_of(&row.actor)[..adopt::SHORT].to_owned()).collect();
+    let dry = world.clone().missing(100, 9, 1, &Roll { seen: Seen::Among(&seen), ..*roll });
+    let left = world.missing(100, 2, 1, roll);
+    assert_eq!(dry, left, "a dry run says the same");
+    world.assert_consistent();
+    let gone: Vec<&str> =
+        names.iter().copied().filter(|name| world.state(&hermit(name, "a.example")).is_none()).collect();
+    assert_eq!(gone.len() as u64, left.left);
+    (gone, left.of)
+}
+
 #[test]
 fn whoever_was_given_back_and_is_not_in_that_table_any_more_has_left() {
-    let names = ["ana", "bo", "cy", "di", "el"];
-    let [ana, _, cy, di, el] = names.map(|name| hermit(name, "a.example"));
-    let mut world = World::default();
-    world.adopt(0, 1, batch(&[row("ana", "a.example", Approved, -5), row("bo", "a.example", Approved, -5)]));
-    world.follow(at(5), &cy);
-    world.follow(at(5), &di);
-    // Given back at 10, all but the one who comes in between. That bo was is remembered by Owncast's database alone, as when it
-    // was given to a copy that was put into place later.
-    world.act(at(11), |draft, _| {
-        [&ana, &cy, &di].iter().for_each(|who| adopt::given(draft, &who.actor, Approved));
-    });
-    world.follow(at(12), &el);
-    // Then cy follows here once more, and of all of them only ana is still in Owncast's table.
-    world.follow(at(90), &cy);
-    let here = [row("ana", "a.example", Approved, -5)];
-    let left = |given_back, taken| {
-        let mut world = world.clone();
-        world.adopt(100, 2, batch(&here));
-        let roll = Roll { given_back, taken, ..EARLIER };
-        let names_seen =
-            here.iter().map(|row| Taken::name_of(&row.actor)[..adopt::SHORT].to_owned()).collect();
-        let dry = world.clone().missing(100, 9, 1, &Roll { seen: Seen::Among(&names_seen), ..roll });
-        let left = world.missing(100, 2, 1, &roll);
-        assert_eq!(dry, left, "a dry run says the same");
-        world.assert_consistent();
-        let gone: Vec<&str> =
-            names.into_iter().filter(|name| world.state(&hermit(name, "a.example")).is_none()).collect();
-        assert_eq!(gone.len() as u64, left.left);
-        (gone, left.of)
-    };
-    assert_eq!(left(Some(at(10)), false), (vec!["bo", "di"], 3));
-    assert_eq!(left(Some(at(10)), true), (vec!["bo", "di"], 3));
-    // An older copy in its place: nobody who came since can be missing in it.
-    assert_eq!(left(Some(at(3)), true), (vec!["bo"], 2));
-    assert_eq!(left(None, true), (vec!["bo"], 2));
-    assert_eq!(left(None, false), (vec![], 1));
+    let names = ["ana", "bo", "cy", "di", "el", "fy"];
+    let [ana, bo, cy, di, el, fy] = names.map(|name| hermit(name, "a.example"));
+    for in_place in [true, false] {
+        let mut world = World::default();
+        world.adopt(
+            0,
+            1,
+            batch(&[row("ana", "a.example", Approved, -5), row("bo", "a.example", Approved, -5)]),
+        );
+        for who in [&cy, &di, &fy] {
+            world.follow(at(5), who);
+        }
+        // Given back at 10, all but the one who comes in between.
+        let everybody = [&ana, &bo, &cy, &di, &fy];
+        world.act(at(11), |draft, moment| {
+            everybody.iter().for_each(|who| adopt::given(draft, &who.actor, Approved, at(10), in_place));
+            // Refused here and let in again: that is another one than the one in the table.
+            for verdict in [follow::Verdict::Reject, follow::Verdict::Approve] {
+                follow::judge(draft, moment, &rules().addresses, &fy.actor, verdict).unwrap();
+            }
+        });
+        world.follow(at(12), &el);
+        // Then cy follows here once more, and of all of them only ana is still in Owncast's table.
+        world.follow(at(90), &cy);
+        let here = [row("ana", "a.example", Approved, -5)];
+        let left = |given_back, taken| gone_of(&world, &here, &Roll { given_back, taken, ..EARLIER }, &names);
+        assert_eq!(left(Some(at(10)), false), (vec!["bo", "di"], 3));
+        assert_eq!(left(Some(at(10)), true), (vec!["bo", "di"], 3));
+        // Another table in its place may never have had whoever it was not read from.
+        let taken_from = if in_place { (vec![], 1) } else { (vec!["bo"], 2) };
+        assert_eq!(left(Some(at(3)), true), taken_from);
+        assert_eq!(left(None, true), taken_from);
+        assert_eq!(left(None, false), (vec![], 1));
+    }
+}
+
+#[test]
+fn whoever_was_not_written_into_a_table_has_not_left_it_whatever_the_clocks_say() {
+    let names = ["ana", "bo", "cy", "di"];
+    let [ana, bo, cy, di] = names.map(|name| hermit(name, "a.example"));
+    let here = [row("ana", "a.example", Approved, 5)];
+    // The second clock is ahead, and set right afterwards.
+    for named in [10, 10_000] {
+        for in_place in [true, false] {
+            let mut world = World::default();
+            world.follow(at(5), &ana);
+            world.follow(at(5), &bo);
+            world.act(at(11), |draft, _| {
+                [&ana, &bo]
+                    .iter()
+                    .for_each(|who| adopt::given(draft, &who.actor, Approved, at(named), in_place));
+            });
+            // It came just before, and was written behind what was read.
+            world.follow(at(9), &cy);
+            world.follow(at(12), &di);
+            // Its server's clock is slow.
+            world.act(at(30), |draft, moment| {
+                follow::follow(draft, moment, &rules(), bo.clone(), None, at(6));
+            });
+            let roll = Roll { given_back: Some(at(named)), taken: true, ..EARLIER };
+            assert_eq!(gone_of(&world, &here, &roll, &names), (vec![], 1), "{named} {in_place}");
+        }
+    }
 }
 
 #[test]
