@@ -52,6 +52,7 @@ pub fn given(draft: &mut Draft<'_>, actor: &str, state: FollowerState, at: Times
     if !in_place {
         return;
     }
+    let taken = taken_of(draft.view(), actor);
     draft.put(&Taken {
         who: Taken::name_of(actor),
         row: rows::said(state, follower.since),
@@ -59,6 +60,7 @@ pub fn given(draft: &mut Draft<'_>, actor: &str, state: FollowerState, at: Times
         stamp: follower.stamp,
         left: None,
         run: 0,
+        own: taken.is_none_or(|taken| taken.own || !untouched(&follower, &taken)),
     });
 }
 

@@ -125,7 +125,7 @@ impl Seen<'_> {
 pub struct Roll<'a> {
     /// Whom the run has seen in Owncast's table.
     pub seen: Seen<'a>,
-    /// Whoever was taken earlier should be in it.
+    /// Whoever was taken earlier should be in it, but for who came here by itself.
     pub taken: bool,
     /// The moment that names the last giving back to this very table: whoever it wrote there should be in it, too.
     pub given_back: Option<Timestamp>,
@@ -181,7 +181,7 @@ pub fn leavers(
         let taken = taken_of(view, &follower.person.actor);
         let here = roll.seen.saw(&follower.person.actor, taken.as_ref(), terms);
         let given = roll.was_given(&follower);
-        let earlier = taken.filter(|taken| roll.taken && taken.run != 0);
+        let earlier = taken.filter(|taken| roll.taken && taken.run != 0 && !taken.own);
         count.of += u64::from(here || given || earlier.is_some());
         if !here && (given || earlier.is_some_and(|taken| untouched(&follower, &taken))) {
             gone.push(follower.person.actor);

@@ -163,11 +163,12 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     assert_eq!((dry, world.leavers(100, 1, 10)), (Leavers { left: 0, of: 2 }, Leavers { left: 0, of: 2 }));
     let states = [&ana, &bo, &cy, &di].map(|who| world.state(who));
     assert_eq!(states, [Some(Approved), Some(Approved), Some(Parked), Some(Rejected)]);
-    // Who has been seen there and is gone has left.
+    // Who was given to that table and is gone has left.
     let rows = [there("ana", Approved), there("cy", Rejected), there("di", Approved)];
     let tally = world.adopt(200, 2, batch(&rows));
     assert_eq!((tally.known, tally.kept), (2, 1));
-    assert_eq!(world.leavers(200, 2, 10), Leavers { left: 1, of: 3 });
+    let roll = Roll { given_back: Some(at(2)), ..EARLIER };
+    assert_eq!(world.missing(200, 2, 10, &roll), Leavers { left: 1, of: 3 });
     assert_eq!((world.state(&ana), world.state(&bo)), (Some(Approved), None));
     world.assert_consistent();
 }
@@ -222,6 +223,37 @@ fn whoever_was_given_back_and_is_not_in_that_table_any_more_has_left() {
         assert_eq!(left(Some(at(3)), true), taken_from);
         assert_eq!(left(None, true), taken_from);
         assert_eq!(left(None, false), (vec![], 1));
+    }
+}
+
+#[test]
+fn whoever_came_here_by_itself_is_not_owncasts_once_it_was_given_back() {
+    let [ana, bo, cy] = ["ana", "bo", "cy"].map(|name| hermit(name, "a.example"));
+    let there = |name: &str, since| row(name, "a.example", Approved, since);
+    let mut world = World::default();
+    world.adopt(0, 1, batch(&[there("ana", -5), there("cy", -5)]));
+    world.follow(at(1), &bo);
+    // Of what was taken of cy nothing is left.
+    world.act(at(2), |draft, moment| follow::undo(draft, moment, &cy, at(2)));
+    world.follow(at(3), &cy);
+    world.act(at(10), |draft, _| {
+        [&ana, &bo, &cy].iter().for_each(|who| adopt::given(draft, &who.actor, Approved, at(10), true));
+    });
+    let back = [there("ana", -5), there("bo", 1), there("cy", 3)];
+    assert_eq!(world.adopt(20, 2, batch(&back)).known, 3);
+    // And once more, when bo has followed anew there.
+    let mut anew = world.clone();
+    assert_eq!(anew.adopt(30, 3, batch(&[there("bo", 25)])).changed, 1);
+    for world in [&world, &anew] {
+        // A copy from before, in which neither of them ever was.
+        let mut older = world.clone();
+        assert_eq!(older.adopt(40, 4, batch(&back[..1])).known, 1);
+        assert_eq!(older.leavers(40, 4, 10), Leavers { left: 0, of: 1 });
+        let mut undone = world.clone();
+        let done = undone.act(at(40), |draft, _| adopt::undo(draft, "", 100, at(40)).1);
+        assert_eq!(done, Undone { followers: 1, kept: 2, posts: 0 });
+        let states = [&ana, &bo, &cy].map(|who| undone.state(who));
+        assert_eq!(states, [None, Some(Approved), Some(Approved)]);
     }
 }
 
