@@ -406,19 +406,7 @@ fn follower(handle: &str, name: &str) -> Follower {
         icon: None,
         url: None,
     };
-    let state = FollowerState::Pending;
-    Follower {
-        person,
-        state,
-        parked_from: None,
-        moved_to: None,
-        follow_id: None,
-        spelt: None,
-        answer: None,
-        since,
-        stamp: since,
-        changed: since,
-    }
+    Follower { state: FollowerState::Pending, ..Follower::left(person, since, since) }
 }
 
 #[tokio::test(flavor = "multi_thread")]

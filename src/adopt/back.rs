@@ -217,7 +217,7 @@ pub struct Giving {
     pub go_live_message: Option<String>,
     /// The private and public key, where Owncast's are others.
     pub key: Option<(Secret, String)>,
-    /// When it began: every follower of before that moment is among the rows, or has left.
+    /// When it began, which is its name: it stands there, and here with every follower who is among the rows.
     pub now: Timestamp,
 }
 

@@ -44,7 +44,7 @@ pub struct Found {
     pub unreadable: Vec<String>,
     /// The latest changes may be missing, and with them followers.
     pub wal_is_missing: bool,
-    /// When followers were last given back to this very database.
+    /// The moment that names the last giving back to this very database.
     pub given_back: Option<Timestamp>,
 }
 

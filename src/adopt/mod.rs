@@ -36,7 +36,7 @@ const LONGEST_VALUE: usize = 64 * 1024;
 const BLOCKED_DOMAINS: &str = "federation_blocked_domains";
 /// Its bytes at most.
 const LONGEST_LIST: usize = 4 * 1024 * 1024;
-/// Ours: when followers were given back, which tells the database that has them from an older copy of it.
+/// Ours: the moment that names the last giving back, which tells the database that has it from any other copy.
 const GIVEN_BACK: &str = "herald_given_back";
 
 /// Who Owncast's own federation was.

@@ -116,9 +116,9 @@ pub async fn carry_out(hands: &Hands<'_>, step: Adopting, now: Timestamp) -> Res
             };
             Adopted::Left(hands.store.read(left).await?)
         }
-        Adopting::Given { followers } => {
+        Adopting::Given { followers, at, in_place } => {
             let mark = move |draft: &mut Draft<'_>| {
-                followers.iter().for_each(|(actor, state)| adopt::given(draft, actor, *state));
+                followers.iter().for_each(|(actor, state)| adopt::given(draft, actor, *state, at, in_place));
             };
             decide(hands.store, false, mark).await?;
             Adopted::Given

@@ -138,6 +138,7 @@ fn follower(actor: &str, handle: &str, state: FollowerState, second: i64) -> Fol
         since,
         stamp: since,
         changed: since,
+        given: None,
     }
 }
 

@@ -252,6 +252,7 @@ mod tests {
             since: now,
             stamp: now,
             changed: now,
+            given: None,
         }
     }
 

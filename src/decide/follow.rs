@@ -107,6 +107,7 @@ pub fn follow(
         since: again.map_or(moment.now, |known| known.since),
         stamp,
         changed: again.map_or(moment.now, |known| known.changed),
+        given: None,
     };
     let addresses = &rules.addresses;
     let followed = match (state, before) {
@@ -231,6 +232,7 @@ pub fn judge(
     }
     follower.state = state;
     follower.changed = moment.now;
+    follower.given = None;
     match verdict {
         Verdict::Approve => {
             answer(draft, moment, addresses, &mut follower, OutgoingKind::Accept);

@@ -197,6 +197,10 @@ pub struct Taken {
     pub left: Option<Timestamp>,
     /// The last run that saw the row; 0 once it was given back, until a run sees it there.
     pub run: u64,
+    /// The follower came here by itself, and its row, if there is one, was made of it by giving it back. So it is not undone, and
+    /// an older copy of that table may never have had it.
+    #[serde(default)]
+    pub own: bool,
 }
 
 impl Taken {

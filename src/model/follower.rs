@@ -50,6 +50,10 @@ pub struct Follower {
     pub stamp: Timestamp,
     /// When the state last changed, by our clock: parked and left records expire from here.
     pub changed: Timestamp,
+    /// The moment that names the last giving back which wrote it into a table of Owncast's. Forgotten as soon as it follows, or
+    /// is answered, here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Timestamp>,
 }
 
 impl Follower {
@@ -66,6 +70,7 @@ impl Follower {
             since: now,
             stamp,
             changed: now,
+            given: None,
         }
     }
 }

@@ -132,6 +132,7 @@ proptest! {
             since: times.0,
             stamp: times.1,
             changed: times.2,
+            given: answer.map(|_| times.0),
         })?;
         let refusals = answer.map(|_| super::follower::Refusals { count: number, since: times.0, last: times.1, why: url.clone() });
         back(DeliveryInbox {

@@ -343,6 +343,7 @@ mod tests {
             since: at,
             stamp: at,
             changed: at,
+            given: None,
         }
     }
 

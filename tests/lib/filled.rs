@@ -90,5 +90,6 @@ fn follower(actor: String, inbox: String, now: Timestamp) -> Follower {
         since: now,
         stamp: now,
         changed: now,
+        given: None,
     }
 }

@@ -76,10 +76,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let update = match args.dry_run {
         true => None,
         false => {
-            // A copy is not in its place yet, and may never be.
-            if args.to.is_none() {
-                mark(&hand, &giving.rows)?;
-            }
+            mark(&hand, &giving, args.to.is_none())?;
             match hand.step(Adopting::GivenBack)? {
                 Adopted::GivenBack(update) => update,
                 _ => return Err(unexpected()),
@@ -172,10 +169,10 @@ fn left(hand: &Hand<'_>, known: &[String]) -> Result<Vec<String>, Failure> {
 }
 
 /// What becomes of them in Owncast counts again, should they come back.
-fn mark(hand: &Hand<'_>, rows: &[Row]) -> Result<(), Failure> {
-    for rows in rows.chunks(ACTORS) {
+fn mark(hand: &Hand<'_>, giving: &Giving, in_place: bool) -> Result<(), Failure> {
+    for rows in giving.rows.chunks(ACTORS) {
         let followers = rows.iter().map(|row| (row.actor.clone(), row.state)).collect();
-        let Adopted::Given = hand.step(Adopting::Given { followers })? else {
+        let Adopted::Given = hand.step(Adopting::Given { followers, at: giving.now, in_place })? else {
             return Err(unexpected());
         };
     }

@@ -31,7 +31,8 @@ pub enum Adopting {
         run: u64,
         /// Whoever was taken earlier and not seen in this run has left.
         leavers: bool,
-        /// When followers were given back to the very table that was read: who is not in it any more has left, too.
+        /// The moment that names the last giving back to the very table that was read: whoever it gave there and is not in it
+        /// any more has left, too.
         given_back: Option<Timestamp>,
         /// For a dry run, which leaves no mark: names of everybody seen, as [`short_name`] makes them.
         present: Vec<String>,
@@ -66,10 +67,14 @@ pub enum Adopting {
         /// Actor ids.
         actors: Vec<String>,
     },
-    /// These stand in Owncast's table by now.
+    /// These were written into Owncast's table, or into that of a copy.
     Given {
         /// Actor ids, each with the state of its row.
         followers: Vec<(String, FollowerState)>,
+        /// What names this giving back, there and here.
+        at: Timestamp,
+        /// It is the table that Owncast uses.
+        in_place: bool,
     },
     /// Everything was given back: tell followers of the profile a last time.
     GivenBack,

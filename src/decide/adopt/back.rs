@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::{rows, taken_of, untouched};
 use crate::model::adopted::{SetAside, Taken};
 use crate::model::follower::{Follower, FollowerState};
@@ -40,11 +42,17 @@ pub fn state_there(state: FollowerState) -> Option<FollowerState> {
     }
 }
 
-/// A follower was given back in this state: what becomes of its row there counts again, as of any row that was taken.
-pub fn given(draft: &mut Draft<'_>, actor: &str, state: FollowerState) {
+/// A follower was given back in this state, by the giving back of that moment. What becomes of its row there counts again, as
+/// of any row that was taken; of a copy that is not in its place yet, and may never be, nothing but who is missing in it.
+pub fn given(draft: &mut Draft<'_>, actor: &str, state: FollowerState, at: Timestamp, in_place: bool) {
     let known: Option<Follower> = draft.view().get(actor.as_bytes());
     // What has become of it since is newer than its row.
     let Some(follower) = known.filter(|known| state_there(known.state) == Some(state)) else { return };
+    draft.put(&Follower { given: Some(at), ..follower.clone() });
+    if !in_place {
+        return;
+    }
+    let taken = taken_of(draft.view(), actor);
     draft.put(&Taken {
         who: Taken::name_of(actor),
         row: rows::said(state, follower.since),
@@ -52,6 +60,7 @@ pub fn given(draft: &mut Draft<'_>, actor: &str, state: FollowerState) {
         stamp: follower.stamp,
         left: None,
         run: 0,
+        own: taken.is_none_or(|taken| taken.own || !untouched(&follower, &taken)),
     });
 }
 

@@ -125,18 +125,17 @@ impl Seen<'_> {
 pub struct Roll<'a> {
     /// Whom the run has seen in Owncast's table.
     pub seen: Seen<'a>,
-    /// Whoever was taken earlier should be in it.
+    /// Whoever was taken earlier should be in it, but for who came here by itself.
     pub taken: bool,
-    /// When everybody who followed here was given back to this very table; they should be in it, too.
+    /// The moment that names the last giving back to this very table: whoever it wrote there should be in it, too.
     pub given_back: Option<Timestamp>,
 }
 
 impl Roll<'_> {
-    /// It was written into this table, and nothing has become of it here since. Another table, such as an older copy in its
-    /// place, may never have had it.
-    fn was_given(&self, follower: &Follower, taken: Option<&Taken>) -> bool {
-        self.given_back.is_some_and(|at| follower.changed < at && follower.stamp < at)
-            && taken.is_none_or(|taken| taken.run != 0 || untouched(follower, taken))
+    /// It was written into this table, and has done nothing here since. Another table, such as an older copy in its place, may
+    /// never have had it. Moments are names here and are not compared: clocks are set, and a Follow may be under way.
+    fn was_given(&self, follower: &Follower) -> bool {
+        self.given_back.is_some() && follower.given == self.given_back
     }
 }
 
@@ -181,8 +180,8 @@ pub fn leavers(
         }
         let taken = taken_of(view, &follower.person.actor);
         let here = roll.seen.saw(&follower.person.actor, taken.as_ref(), terms);
-        let given = roll.was_given(&follower, taken.as_ref());
-        let earlier = taken.filter(|taken| roll.taken && taken.run != 0);
+        let given = roll.was_given(&follower);
+        let earlier = taken.filter(|taken| roll.taken && taken.run != 0 && !taken.own);
         count.of += u64::from(here || given || earlier.is_some());
         if !here && (given || earlier.is_some_and(|taken| untouched(&follower, &taken))) {
             gone.push(follower.person.actor);

@@ -142,7 +142,7 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, row: &Row, tally: &mut 
     }
     let checked = check(row, terms);
     let mut row = Row { actor: one_spelling(&row.actor), since: row.since.min(terms.now), ..row.clone() };
-    let (mut state, mut since) = (row.state, row.since);
+    let (mut state, mut since, mut own) = (row.state, row.since, false);
     match verdict(draft.view(), &row) {
         Verdict::New => match checked {
             Ok(person) => {
@@ -159,6 +159,7 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, row: &Row, tally: &mut 
         },
         Verdict::Change(known) => {
             let known = *known;
+            own = taken_of(draft.view(), &row.actor).is_some_and(|taken| taken.own);
             // Owncast's API does not tell the Follow, and may not tell since when.
             if since == Timestamp::UNIX_EPOCH {
                 since = known.stamp;
@@ -189,6 +190,7 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, row: &Row, tally: &mut 
         stamp: since,
         left: None,
         run: terms.run,
+        own,
     });
 }
 
@@ -211,6 +213,7 @@ fn seen(draft: &mut Draft<'_>, row: &Row, left: Option<Timestamp>, terms: &Terms
         stamp: row.since,
         left,
         run: terms.run,
+        own: true,
     });
     draft.put(&Taken { run: terms.run, ..taken });
 }
@@ -241,6 +244,7 @@ pub(super) fn let_in(draft: &mut Draft<'_>, row: &Row, person: Person, terms: &T
             since: row.since,
             stamp: row.since,
             changed: terms.now,
+            given: None,
         },
     );
     state

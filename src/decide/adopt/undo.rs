@@ -1,4 +1,5 @@
-//! Taking it back: what was taken and has not changed since goes, and nothing else.
+//! Taking it back: what was taken and has not changed since goes, and nothing else. Whoever came here by itself was not taken,
+//! though it was given back since.
 
 use jiff::Timestamp;
 
@@ -41,8 +42,7 @@ pub fn undo(draft: &mut Draft<'_>, from: &str, look: usize, now: Timestamp) -> (
     let mut undone = Undone::default();
     for (follower, taken) in found {
         let actor = &follower.person.actor;
-        // Whoever was given back was not taken since, and may have come here by itself.
-        if taken.run == 0 || !untouched(&follower, &taken) {
+        if taken.own || !untouched(&follower, &taken) {
             undone.kept += u64::from(follower.state != FollowerState::Left);
             continue;
         }

@@ -139,11 +139,11 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     assert_eq!((world.state(&cy), adopt::not_given_back(world.view(), None)), (Some(Parked), 3));
     world.act(at(2), |draft, moment| {
         for (who, state) in [(&ana, Approved), (&bo, Approved), (&cy, Rejected)] {
-            adopt::given(draft, &who.actor, state);
+            adopt::given(draft, &who.actor, state, at(2), true);
         }
         // It became another one while it was given back.
         follow::judge(draft, moment, &rules().addresses, &di.actor, follow::Verdict::Reject).unwrap();
-        adopt::given(draft, &di.actor, Approved);
+        adopt::given(draft, &di.actor, Approved, at(2), true);
     });
     assert_eq!(adopt::not_given_back(world.view(), None), 0);
     // What Owncast itself says counts for more: an older copy may have been put back.
@@ -163,53 +163,127 @@ fn what_becomes_in_owncast_of_those_given_back_counts_again() {
     assert_eq!((dry, world.leavers(100, 1, 10)), (Leavers { left: 0, of: 2 }, Leavers { left: 0, of: 2 }));
     let states = [&ana, &bo, &cy, &di].map(|who| world.state(who));
     assert_eq!(states, [Some(Approved), Some(Approved), Some(Parked), Some(Rejected)]);
-    // Who has been seen there and is gone has left.
+    // Who was given to that table and is gone has left.
     let rows = [there("ana", Approved), there("cy", Rejected), there("di", Approved)];
     let tally = world.adopt(200, 2, batch(&rows));
     assert_eq!((tally.known, tally.kept), (2, 1));
-    assert_eq!(world.leavers(200, 2, 10), Leavers { left: 1, of: 3 });
+    let roll = Roll { given_back: Some(at(2)), ..EARLIER };
+    assert_eq!(world.missing(200, 2, 10, &roll), Leavers { left: 1, of: 3 });
     assert_eq!((world.state(&ana), world.state(&bo)), (Some(Approved), None));
     world.assert_consistent();
 }
 
+/// Who of them is gone after a run that sees these rows, by that roll; and of how many. A dry run says the same.
+fn gone_of(world: &World, rows: &[Row], roll: &Roll<'_>, names: &[&'static str]) -> (Vec<&'static str>, u64) {
+    let mut world = world.clone();
+    world.adopt(100, 2, batch(rows));
+    let seen = rows.iter().map(|row| Taken::name_of(&row.actor)[..adopt::SHORT].to_owned()).collect();
+    let dry = world.clone().missing(100, 9, 1, &Roll { seen: Seen::Among(&seen), ..*roll });
+    let left = world.missing(100, 2, 1, roll);
+    assert_eq!(dry, left, "a dry run says the same");
+    world.assert_consistent();
+    let gone: Vec<&str> =
+        names.iter().copied().filter(|name| world.state(&hermit(name, "a.example")).is_none()).collect();
+    assert_eq!(gone.len() as u64, left.left);
+    (gone, left.of)
+}
+
 #[test]
 fn whoever_was_given_back_and_is_not_in_that_table_any_more_has_left() {
-    let names = ["ana", "bo", "cy", "di", "el"];
-    let [ana, _, cy, di, el] = names.map(|name| hermit(name, "a.example"));
+    let names = ["ana", "bo", "cy", "di", "el", "fy"];
+    let [ana, bo, cy, di, el, fy] = names.map(|name| hermit(name, "a.example"));
+    for in_place in [true, false] {
+        let mut world = World::default();
+        world.adopt(
+            0,
+            1,
+            batch(&[row("ana", "a.example", Approved, -5), row("bo", "a.example", Approved, -5)]),
+        );
+        for who in [&cy, &di, &fy] {
+            world.follow(at(5), who);
+        }
+        // Given back at 10, all but the one who comes in between.
+        let everybody = [&ana, &bo, &cy, &di, &fy];
+        world.act(at(11), |draft, moment| {
+            everybody.iter().for_each(|who| adopt::given(draft, &who.actor, Approved, at(10), in_place));
+            // Refused here and let in again: that is another one than the one in the table.
+            for verdict in [follow::Verdict::Reject, follow::Verdict::Approve] {
+                follow::judge(draft, moment, &rules().addresses, &fy.actor, verdict).unwrap();
+            }
+        });
+        world.follow(at(12), &el);
+        // Then cy follows here once more, and of all of them only ana is still in Owncast's table.
+        world.follow(at(90), &cy);
+        let here = [row("ana", "a.example", Approved, -5)];
+        let left = |given_back, taken| gone_of(&world, &here, &Roll { given_back, taken, ..EARLIER }, &names);
+        assert_eq!(left(Some(at(10)), false), (vec!["bo", "di"], 3));
+        assert_eq!(left(Some(at(10)), true), (vec!["bo", "di"], 3));
+        // Another table in its place may never have had whoever it was not read from.
+        let taken_from = if in_place { (vec![], 1) } else { (vec!["bo"], 2) };
+        assert_eq!(left(Some(at(3)), true), taken_from);
+        assert_eq!(left(None, true), taken_from);
+        assert_eq!(left(None, false), (vec![], 1));
+    }
+}
+
+#[test]
+fn whoever_came_here_by_itself_is_not_owncasts_once_it_was_given_back() {
+    let [ana, bo, cy] = ["ana", "bo", "cy"].map(|name| hermit(name, "a.example"));
+    let there = |name: &str, since| row(name, "a.example", Approved, since);
     let mut world = World::default();
-    world.adopt(0, 1, batch(&[row("ana", "a.example", Approved, -5), row("bo", "a.example", Approved, -5)]));
-    world.follow(at(5), &cy);
-    world.follow(at(5), &di);
-    // Given back at 10, all but the one who comes in between. That bo was is remembered by Owncast's database alone, as when it
-    // was given to a copy that was put into place later.
-    world.act(at(11), |draft, _| {
-        [&ana, &cy, &di].iter().for_each(|who| adopt::given(draft, &who.actor, Approved));
+    world.adopt(0, 1, batch(&[there("ana", -5), there("cy", -5)]));
+    world.follow(at(1), &bo);
+    // Of what was taken of cy nothing is left.
+    world.act(at(2), |draft, moment| follow::undo(draft, moment, &cy, at(2)));
+    world.follow(at(3), &cy);
+    world.act(at(10), |draft, _| {
+        [&ana, &bo, &cy].iter().for_each(|who| adopt::given(draft, &who.actor, Approved, at(10), true));
     });
-    world.follow(at(12), &el);
-    // Then cy follows here once more, and of all of them only ana is still in Owncast's table.
-    world.follow(at(90), &cy);
-    let here = [row("ana", "a.example", Approved, -5)];
-    let left = |given_back, taken| {
-        let mut world = world.clone();
-        world.adopt(100, 2, batch(&here));
-        let roll = Roll { given_back, taken, ..EARLIER };
-        let names_seen =
-            here.iter().map(|row| Taken::name_of(&row.actor)[..adopt::SHORT].to_owned()).collect();
-        let dry = world.clone().missing(100, 9, 1, &Roll { seen: Seen::Among(&names_seen), ..roll });
-        let left = world.missing(100, 2, 1, &roll);
-        assert_eq!(dry, left, "a dry run says the same");
-        world.assert_consistent();
-        let gone: Vec<&str> =
-            names.into_iter().filter(|name| world.state(&hermit(name, "a.example")).is_none()).collect();
-        assert_eq!(gone.len() as u64, left.left);
-        (gone, left.of)
-    };
-    assert_eq!(left(Some(at(10)), false), (vec!["bo", "di"], 3));
-    assert_eq!(left(Some(at(10)), true), (vec!["bo", "di"], 3));
-    // An older copy in its place: nobody who came since can be missing in it.
-    assert_eq!(left(Some(at(3)), true), (vec!["bo"], 2));
-    assert_eq!(left(None, true), (vec!["bo"], 2));
-    assert_eq!(left(None, false), (vec![], 1));
+    let back = [there("ana", -5), there("bo", 1), there("cy", 3)];
+    assert_eq!(world.adopt(20, 2, batch(&back)).known, 3);
+    // And once more, when bo has followed anew there.
+    let mut anew = world.clone();
+    assert_eq!(anew.adopt(30, 3, batch(&[there("bo", 25)])).changed, 1);
+    for world in [&world, &anew] {
+        // A copy from before, in which neither of them ever was.
+        let mut older = world.clone();
+        assert_eq!(older.adopt(40, 4, batch(&back[..1])).known, 1);
+        assert_eq!(older.leavers(40, 4, 10), Leavers { left: 0, of: 1 });
+        let mut undone = world.clone();
+        let done = undone.act(at(40), |draft, _| adopt::undo(draft, "", 100, at(40)).1);
+        assert_eq!(done, Undone { followers: 1, kept: 2, posts: 0 });
+        let states = [&ana, &bo, &cy].map(|who| undone.state(who));
+        assert_eq!(states, [None, Some(Approved), Some(Approved)]);
+    }
+}
+
+#[test]
+fn whoever_was_not_written_into_a_table_has_not_left_it_whatever_the_clocks_say() {
+    let names = ["ana", "bo", "cy", "di"];
+    let [ana, bo, cy, di] = names.map(|name| hermit(name, "a.example"));
+    let here = [row("ana", "a.example", Approved, 5)];
+    // The second clock is ahead, and set right afterwards.
+    for named in [10, 10_000] {
+        for in_place in [true, false] {
+            let mut world = World::default();
+            world.follow(at(5), &ana);
+            world.follow(at(5), &bo);
+            world.act(at(11), |draft, _| {
+                [&ana, &bo]
+                    .iter()
+                    .for_each(|who| adopt::given(draft, &who.actor, Approved, at(named), in_place));
+            });
+            // It came just before, and was written behind what was read.
+            world.follow(at(9), &cy);
+            world.follow(at(12), &di);
+            // Its server's clock is slow.
+            world.act(at(30), |draft, moment| {
+                follow::follow(draft, moment, &rules(), bo.clone(), None, at(6));
+            });
+            let roll = Roll { given_back: Some(at(named)), taken: true, ..EARLIER };
+            assert_eq!(gone_of(&world, &here, &roll, &names), (vec![], 1), "{named} {in_place}");
+        }
+    }
 }
 
 #[test]
