@@ -300,3 +300,20 @@ fn what_is_true_is_told_once_more_however_late_it_is_but_not_that_a_stream_runs(
     world.resume(7, post.id);
     assert_eq!(world.worth(edit, &ana, late), Worth::Expired);
 }
+
+#[test]
+fn a_life_that_a_clock_ahead_has_written_is_taken_back() {
+    let mut stepped = Stepped::new(rules());
+    let bo = person("bo", "bo.example");
+    stepped.show.world.befriend(at(-86_400), &bo);
+    stepped.connect(0);
+    stepped.watch(0..=100);
+    let create = stepped.show.posts()[0].create;
+    stepped.ours = 30 * 24 * HOUR;
+    stepped.watch(105..=200);
+    stepped.ours = 0;
+    stepped.watch(205..=300);
+    // From then on nobody sees whether it runs.
+    assert_eq!(stepped.show.world.worth(create, &bo, 300), Worth::Send);
+    assert_eq!(stepped.show.world.worth(create, &bo, 300 + 24 * HOUR), Worth::Expired);
+}
