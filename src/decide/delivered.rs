@@ -39,6 +39,8 @@ pub struct Job {
     pub attempt: Option<Vec<u8>>,
     /// What came of the last attempt.
     pub why: Option<Box<str>>,
+    /// It was owed when it was put off.
+    pub owed: bool,
 }
 
 impl Job {
@@ -81,6 +83,7 @@ impl Job {
             uncertain: attempt.uncertain,
             attempt: Some(key),
             why: attempt.why.map(String::into_boxed_str),
+            owed: attempt.owed,
         }
     }
 
@@ -89,7 +92,15 @@ impl Job {
         let why = self.why.as_ref().map(|why| why.chars().take(WHY).collect());
         let (inbox, number) = (self.inbox.clone(), self.number);
         let unauthorised = self.unauthorised;
-        Attempt { due, outgoing: self.outgoing, inbox, number, tries, unauthorised, uncertain, why }
+        let (outgoing, owed) = (self.outgoing, false);
+        Attempt { due, outgoing, inbox, number, tries, unauthorised, uncertain, why, owed }
+    }
+
+    /// The attempt that is made of this job when it is put off, which takes nothing away from what it is owed.
+    fn put_off(&self, view: &dyn View, to: Timestamp) -> Attempt {
+        let outgoing: Option<Outgoing> = view.get(&self.outgoing.to_bytes());
+        let owed = outgoing.is_some_and(|outgoing| outgoing.expires <= to && owed(view, &outgoing, self));
+        Attempt { owed, ..self.again(to, self.tries, self.uncertain) }
     }
 }
 
@@ -284,8 +295,8 @@ pub fn settle_one_of(draft: &mut Draft<'_>, job: &Job, ending: Ending, anew: &mu
         Ending::Retry { due, uncertain } => {
             draft.put(&job.again(due, job.tries + 1, job.uncertain || uncertain));
         }
-        Ending::Later { due } => draft.put(&job.again(due, job.tries, job.uncertain)),
-        Ending::SetAside { at } => hosts::set_aside(draft, job.again(at, job.tries, job.uncertain), at),
+        Ending::Later { due } => draft.put(&job.put_off(draft.view(), due)),
+        Ending::SetAside { at } => hosts::set_aside(draft, job.put_off(draft.view(), at), at),
         Ending::Reached | Ending::Failed | Ending::Dropped | Ending::Expired { .. } | Ending::Skipped => {}
     }
     match job.number {

@@ -295,9 +295,13 @@ fn long_gone(follower: &Follower, now: Timestamp) -> bool {
 }
 
 /// True if what waits for a server to be well is not worth telling any more.
-fn too_late(draft: &Draft<'_>, Resting(attempt): &Resting, now: Timestamp) -> bool {
-    let outgoing: Option<Outgoing> = draft.view().get(&attempt.outgoing.to_bytes());
-    outgoing.is_none_or(|outgoing| delivered::over(draft.view(), &outgoing, now))
+fn too_late(draft: &Draft<'_>, resting: &Resting, now: Timestamp) -> bool {
+    let view = draft.view();
+    let outgoing: Option<Outgoing> = view.get(&resting.0.outgoing.to_bytes());
+    outgoing.is_none_or(|outgoing| {
+        delivered::over(view, &outgoing, now)
+            && !delivered::owed(view, &outgoing, &Job::resting(resting.clone()))
+    })
 }
 
 /// True if an attempt was made due by a clock that was ahead: it would wait until that time.

@@ -323,6 +323,7 @@ pub(super) fn first_passes(
                 uncertain: number < inherited || state.may_have_it(),
                 attempt: None,
                 why: None,
+                owed: false,
             },
             host,
             aside,

@@ -252,6 +252,9 @@ pub struct Attempt {
     pub uncertain: bool,
     /// What came of the last attempt, in [`WHY`] characters at most; `None` before the first.
     pub why: Option<String>,
+    /// Its activity's time was over when it was put off, though it came due before and was not tried since: it is owed still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owed: bool,
 }
 
 /// Characters of the reason that an attempt keeps.
@@ -260,7 +263,17 @@ pub const WHY: usize = 160;
 impl Attempt {
     /// The first attempt at the inbox of one person.
     pub fn personal(due: Timestamp, outgoing: Ulid, inbox: String) -> Self {
-        Attempt { due, outgoing, inbox, number: None, tries: 0, unauthorised: 0, uncertain: false, why: None }
+        Attempt {
+            due,
+            outgoing,
+            inbox,
+            number: None,
+            tries: 0,
+            unauthorised: 0,
+            uncertain: false,
+            why: None,
+            owed: false,
+        }
     }
 }
 

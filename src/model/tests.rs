@@ -149,7 +149,7 @@ proptest! {
     fn deliveries_come_back(
         ids in (id(), prop::option::of(id()), id()), what in 0..6usize, to in 0..3u8, body in text(),
         times in (time(), time()), number in prop::option::of(any::<u32>()), tries in any::<u32>(),
-        uncertain in any::<bool>(), inbox in text(), why in prop::option::of(text()),
+        uncertain in any::<bool>(), inbox in text(), why in prop::option::of(text()), owed in any::<bool>(),
     ) {
         let target = match to {
             0 => Target::Inbox(inbox.clone()),
@@ -160,7 +160,7 @@ proptest! {
             id: ids.0, kind: OUTGOING[what], post: ids.1, body, target,
             created: times.0, expires: times.1, chunks: tries, cursor: number.unwrap_or(0), given_up: None,
 })?;
-        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, unauthorised: tries / 2, uncertain, why };
+        let attempt = Attempt { due: times.0, outgoing: ids.0, inbox, number, tries, unauthorised: tries / 2, uncertain, why, owed };
         back(Resting(attempt.clone()))?;
         back(attempt)?;
     }

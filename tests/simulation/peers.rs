@@ -167,6 +167,7 @@ impl Peers {
                 uncertain: number < inherited || state.may_have_it(),
                 attempt: None,
                 why: None,
+                owed: false,
             }));
         }
         self.held.extend(found);

@@ -41,10 +41,11 @@ pub fn worth(view: &dyn View, outgoing: &Outgoing, job: &Job, blocked: bool, now
 }
 
 /// Whether a job is to be done though the time of its activity is over. It was due before: we were not there to do it, or our
-/// clock has jumped ahead. Whatever is true is told once more then; only of a stream nobody knows any more whether it runs.
+/// clock has jumped ahead. Whatever is true is told once more then, also when that has to be put off; only of a stream nobody
+/// knows any more whether it runs. It ends with its activity, which is kept for a month longer at most.
 pub fn owed(view: &dyn View, outgoing: &Outgoing, job: &Job) -> bool {
     outgoing.kind != OutgoingKind::Create
-        && job.was_due_before(outgoing.expires)
+        && (job.owed || job.was_due_before(outgoing.expires))
         && still_true(view, outgoing)
 }
 

@@ -37,6 +37,7 @@ pub(super) fn numbered(world: &World, outgoing: Ulid, number: u32) -> Job {
         uncertain: false,
         attempt: None,
         why: None,
+        owed: false,
     }
 }
 
@@ -233,6 +234,7 @@ impl Worker {
                 uncertain: false,
                 attempt: None,
                 why: None,
+                owed: false,
             })
         });
         let rested = world.all::<Resting>().into_iter().map(Job::resting);

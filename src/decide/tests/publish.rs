@@ -63,7 +63,17 @@ impl World {
     pub(super) fn job(&self, outgoing: Ulid, person: &Person) -> Job {
         let inbox = person.delivery_inbox().to_owned();
         let number = Some(self.number(&inbox));
-        Job { outgoing, inbox, number, tries: 0, unauthorised: 0, uncertain: false, attempt: None, why: None }
+        Job {
+            outgoing,
+            inbox,
+            number,
+            tries: 0,
+            unauthorised: 0,
+            uncertain: false,
+            attempt: None,
+            why: None,
+            owed: false,
+        }
     }
 
     pub(super) fn settle(&mut self, job: &Job, ending: Ending) {

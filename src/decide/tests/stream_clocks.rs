@@ -317,3 +317,35 @@ fn a_life_that_a_clock_ahead_has_written_is_taken_back() {
     assert_eq!(stepped.show.world.worth(create, &bo, 300), Worth::Send);
     assert_eq!(stepped.show.world.worth(create, &bo, 300 + 24 * HOUR), Worth::Expired);
 }
+
+#[test]
+fn what_is_owed_and_was_not_tried_stays_owed() {
+    for aside in [false, true] {
+        let mut world = World::default();
+        let ana = person("ana", "ana.example");
+        world.befriend(at(0), &ana);
+        let post = world.announce(1);
+        world.settle(&world.job(post.create, &ana), Ending::Reached);
+        let edit = world.end(5, post.id);
+        world.settle(&world.job(edit, &ana), Ending::Retry { due: at(100), uncertain: false });
+        let mut job = Job::of(world.all::<Attempt>().remove(0));
+        // Our network is down, other servers tell of another time, or this one is to be asked something else.
+        for late in (4 * 24..5 * 24).map(|hours| hours * HOUR) {
+            world.settle(&job, Ending::Expired { at: at(late) });
+            let put_off = if aside {
+                Ending::SetAside { at: at(late) }
+            } else {
+                Ending::Later { due: at(late + HOUR) }
+            };
+            world.settle(&job, put_off);
+            world.sweep(late + 1, 100);
+            let again = world.all().into_iter().map(Job::of);
+            job = again.chain(world.all().into_iter().map(Job::resting)).next().unwrap();
+        }
+        assert_eq!(world.inbox_state(edit, &ana), InboxState::Retrying, "{aside}");
+        // It is tried once.
+        world.settle(&job, Ending::Retry { due: at(5 * 24 * HOUR), uncertain: false });
+        world.settle(&Job::of(world.all().remove(0)), Ending::Expired { at: at(5 * 24 * HOUR) });
+        assert_eq!(world.inbox_state(edit, &ana), InboxState::Failed, "{aside}");
+    }
+}

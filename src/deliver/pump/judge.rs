@@ -60,7 +60,7 @@ impl Pump {
             target: "herald::deliver",
             host, ahead_of_us_seconds = ahead,
             "a server refuses our signatures, and its clock is not ours: if this machine's clock is wrong, set it (see \
-             timedatectl); nothing is given up meanwhile"
+             timedatectl); nothing is given up for that within a month"
         );
     }
 }
