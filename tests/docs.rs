@@ -70,6 +70,7 @@ fn the_examples_have_the_shape_of_what_is_sent() {
         state: PostState::Live,
         over: None,
         create: Ulid(78),
+        last: None,
         edits: 0,
         likes: 0,
         shares: 0,

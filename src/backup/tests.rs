@@ -71,7 +71,7 @@ fn post(id: u128, audience: Audience, picture: &str) -> Post {
     serde_json::from_value(serde_json::json!({
         "id": id, "session": Ulid::nil(), "published": NOW, "updated": null, "content": "", "live_content": "",
         "template": "", "tags": [], "title": "", "sensitive": false, "audience": audience, "alt": "", "state": "ended",
-        "over": null, "create": Ulid::nil(), "edits": 0, "likes": 0, "shares": 0,
+        "over": null, "create": Ulid::nil(), "last": null, "edits": 0, "likes": 0, "shares": 0,
         "picture": {
             "name": picture, "media_type": "image/jpeg", "width": 1, "height": 1, "blurhash": null, "shows": "still",
         },

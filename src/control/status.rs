@@ -356,6 +356,7 @@ mod tests {
             state: PostState::Live,
             over: None,
             create: Ulid(id + 1),
+            last: None,
             edits: 0,
             likes: 2,
             shares: 1,

@@ -17,8 +17,8 @@ mod anew;
 mod worth;
 
 pub use anew::Anew;
-pub use worth::{Worth, over, owed, worth, worth_a_retry, worth_there};
-use worth::{overtaken, still_true};
+use worth::overtaken;
+pub use worth::{Worth, over, owed, still_true, worth, worth_a_retry, worth_there};
 
 /// One inbox that is to get one activity.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,21 +72,21 @@ pub fn begin(draft: &mut Draft<'_>, outgoing: Ulid, inboxes: BTreeSet<String>, n
 
 /// The next page of every activity that is not queued to all of them. Looks at all engagements of a post, so it is made
 /// outside the writer.
-pub fn next_pages(view: &dyn View, now: Timestamp) -> Vec<Page> {
+pub fn next_pages(view: &dyn View) -> Vec<Page> {
     let mut open = Vec::new();
     view.scan_bytes(&[kind::FURTHER], &[kind::FURTHER], &mut |key, after| {
         let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok()).map(Ulid::from_bytes);
         open.extend(id.map(|id| (id, String::from_utf8_lossy(after).into_owned())));
         true
     });
-    open.into_iter().map(|(id, after)| next_page(view, id, after, now)).collect()
+    open.into_iter().map(|(id, after)| next_page(view, id, after)).collect()
 }
 
-fn next_page(view: &dyn View, id: Ulid, after: String, now: Timestamp) -> Page {
+fn next_page(view: &dyn View, id: Ulid, after: String) -> Page {
     let mut page = Page { outgoing: id, after, inboxes: Vec::new(), more: false };
-    // Of what is over, as an edit that a later one overtook, nothing more is queued.
+    // Of an edit that a later one overtook nothing more is queued. Of one whose time is over the rest is owed.
     let outgoing: Option<Outgoing> = view.get(&id.to_bytes());
-    let outgoing = outgoing.filter(|outgoing| !delivered::over(view, outgoing, now));
+    let outgoing = outgoing.filter(|outgoing| delivered::still_true(view, outgoing));
     let Some(post) = outgoing.and_then(|outgoing| outgoing.post) else { return page };
     let mut first = BTreeSet::new();
     each(view, post, &mut |inbox| {
@@ -120,8 +120,10 @@ pub fn go_on(draft: &mut Draft<'_>, page: &Page, now: Timestamp) {
 
 fn queue(draft: &mut Draft<'_>, page: &Page, now: Timestamp) {
     let id = page.outgoing.to_bytes();
+    let outgoing: Option<Outgoing> = draft.view().get(&id);
+    let owed = outgoing.is_some_and(|outgoing| outgoing.expires <= now);
     for inbox in &page.inboxes {
-        draft.put(&Attempt::personal(now, page.outgoing, inbox.clone()));
+        draft.put(&Attempt { owed, ..Attempt::personal(now, page.outgoing, inbox.clone()) });
     }
     match page.inboxes.last().filter(|_| page.more) {
         Some(last) => draft.put_raw(kind::FURTHER, &id, last.clone().into_bytes()),

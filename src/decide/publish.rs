@@ -80,6 +80,7 @@ pub fn announce(
         state: PostState::Live,
         over: None,
         create,
+        last: None,
         edits: 0,
         likes: 0,
         shares: 0,
@@ -203,9 +204,9 @@ pub fn resume(
 /// was over, our clock was set or nobody has looked for long, and whom that has kept it from gets it after all.
 pub fn runs_still(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
     let Some(record) = draft.view().get::<Outgoing>(&create.to_bytes()) else { return };
-    if record.expires <= moment.now {
     // Further ahead than a whole life it was put by a clock that was ahead.
     let well = later(moment.now, CREATE_LIFE / 2)..=later(moment.now, CREATE_LIFE);
+    if record.expires <= moment.now {
         reopen(draft, moment, create);
     } else if !well.contains(&record.expires) {
         draft.put(&Outgoing { expires: later(moment.now, CREATE_LIFE), ..record });
@@ -247,6 +248,7 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
     post.over = Some(moment.now);
     let at = edited_at(&post, moment.now);
     let id = moment.ulid_at(at);
+    post.last = Some(id);
     let body = vocab::note::delete(&rules.addresses, &post, id);
     draft.put(&post);
     let made = Made { id, kind: OutgoingKind::Delete, at, body: body.to_string() };
@@ -256,14 +258,14 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
 /// Stores an edited post and queues its Update. What has not been sent of the Create yet is sent in the new words.
 fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
     let updated = edited_at(&post, moment.now);
-    post.updated = Some(updated);
+    // Whatever our clock was set to, it is sent behind what was told before.
+    let id = moment.ulid_at(updated);
+    (post.updated, post.last) = (Some(updated), Some(id));
     draft.put(&post);
     if let Some(mut create) = draft.view().get::<Outgoing>(&post.create.to_bytes()) {
         create.body = vocab::note::create(&rules.addresses, &post, LANGUAGE).to_string();
         draft.put(&create);
     }
-    // Whatever our clock was set to, it is sent behind what was told before.
-    let id = moment.ulid_at(updated);
     let body = vocab::note::update(&rules.addresses, &post, id, updated, LANGUAGE);
     // Dated as the post is, so that an edit that was overtaken by a later one can be told from the last.
     let made = Made { id, kind: OutgoingKind::Update, at: updated, body: body.to_string() };

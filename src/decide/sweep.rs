@@ -1,5 +1,7 @@
 //! Forgetting: every record about a stranger ends some day, a bounded number at a time.
 
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +12,16 @@ use super::delivered::{self, Ending, Job};
 use super::shares::{Shares, Tally};
 use super::{engage, follow, followers, hosts, refusals, schedule, schemes, waiting};
 use crate::decide::seen::later;
-use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
+use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target, activity_of_attempt};
 use crate::model::engagement::{Engagement, Seen};
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState, Newcomers};
-use crate::model::host::{Host, Resting, Rfc9421Only};
+use crate::model::host::{Host, Resting, Rfc9421Only, activity_of_resting};
 use crate::model::notices::{Said, Waiting};
 use crate::model::owner::owner_of;
 use crate::model::post::{Post, PostState};
 use crate::model::record::{decode, full_key, kind};
 use crate::model::report::Report;
-use crate::model::{Draft, Record};
+use crate::model::{Draft, Record, View};
 
 /// A blocked follower can be restored for this long.
 pub const PARKED_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -27,8 +29,8 @@ pub const PARKED_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 const LEFT_LIFE: Duration = super::seen::SIGNATURE_MEMORY;
 /// Who was reached by a post is kept this long behind its stream, for a removal by the operator.
 const FANOUT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// That an answer to a follower did not arrive is shown for this long behind its time.
-const UNANSWERED_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// What is still true is kept for this long behind its time while somebody is to get it, or to be shown that it did not arrive.
+const LATE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A delivery inbox without followers is kept for longer than any fan-out that went there.
 const UNUSED_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -139,7 +141,7 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
     let mut over = Vec::new();
     let (mut left, mut unused, mut untold) = (Vec::new(), Vec::new(), Vec::new());
     let (mut late, mut servers, mut engaged) = (Vec::new(), Vec::new(), Vec::new());
-    let mut ahead = Vec::new();
+    let (mut ahead, unsettled) = (Vec::new(), OnceCell::new());
     let mut seen = 0;
     draft.view().scan_bytes(b"", cursor, &mut |key, value| {
         if seen == look {
@@ -164,7 +166,9 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
                 }));
             }
             Some(&Outgoing::KIND) => {
-                over.extend(decode(value).iter().flat_map(|outgoing| finished(draft, outgoing, now)));
+                over.extend(
+                    decode(value).iter().flat_map(|outgoing| finished(draft, outgoing, now, &unsettled)),
+                );
             }
             Some(&DeliveryInbox::KIND) => {
                 unused.extend(decode(value).filter(|inbox| nobody_follows(inbox, now)));
@@ -319,17 +323,22 @@ fn nobody_follows(inbox: &DeliveryInbox, now: Timestamp) -> bool {
 }
 
 /// Keys of an outgoing activity and its chunks, if nothing will ever ask for them again.
-fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u8>> {
+fn finished(
+    draft: &Draft<'_>,
+    outgoing: &Outgoing,
+    now: Timestamp,
+    unsettled: &OnceCell<BTreeSet<Ulid>>,
+) -> Vec<Vec<u8>> {
     let post: Option<Post> = outgoing.post.and_then(|id| draft.view().get(&id.to_bytes()));
-    let needed_from = match (&outgoing.target, post) {
-        // A single delivery is gone when it was made. If it was not, the operator is to see that.
-        (Target::Inbox(_), _) => later(outgoing.expires, UNANSWERED_LIFE),
-        (_, None) => outgoing.expires,
+    let needed_until = match &post {
         // A fan-out of a running stream is always needed.
-        (_, Some(post)) if post.state == PostState::Live => return Vec::new(),
-        (_, Some(post)) => later(post.over.unwrap_or(post.published), FANOUT_LIFE),
+        Some(post) if post.state == PostState::Live => return Vec::new(),
+        Some(post) => later(post.over.unwrap_or(post.published), FANOUT_LIFE),
+        None => outgoing.expires,
     };
-    if needed_from > now {
+    let may_be_late = || later(needed_until, LATE_LIFE) > now;
+    if needed_until > now || may_be_late() && is_to_be_told(draft.view(), outgoing, post.as_ref(), unsettled)
+    {
         return Vec::new();
     }
     let own = [kind::OUTGOING, kind::FANOUT, kind::FURTHER];
@@ -339,4 +348,43 @@ fn finished(draft: &Draft<'_>, outgoing: &Outgoing, now: Timestamp) -> Vec<Vec<u
             .map(|chunk| full_key(kind::CHUNK, &crate::model::delivery::chunk_key(outgoing.id, chunk))),
     );
     keys
+}
+
+/// Whether what an activity says is still to be told, or to be shown not to have been. A Create says who is to get what was
+/// made of its post last.
+fn is_to_be_told(
+    view: &dyn View,
+    outgoing: &Outgoing,
+    post: Option<&Post>,
+    unsettled: &OnceCell<BTreeSet<Ulid>>,
+) -> bool {
+    if matches!(outgoing.target, Target::Inbox(_)) {
+        return delivered::still_true(view, outgoing);
+    }
+    let newest = match post {
+        Some(post) if outgoing.id == post.create => post.last.and_then(|last| view.get(&last.to_bytes())),
+        _ => Some(outgoing.clone()),
+    };
+    newest.is_some_and(|newest| {
+        delivered::still_true(view, &newest)
+            && unsettled.get_or_init(|| unsettled_in(view)).contains(&newest.id)
+    })
+}
+
+/// Activities of which something is to be sent still: their first pass is open, not all who liked a post have theirs queued, or
+/// an attempt is due some time or rests.
+fn unsettled_in(view: &dyn View) -> BTreeSet<Ulid> {
+    let mut unsettled = BTreeSet::new();
+    for place in [kind::FANOUT, kind::FURTHER, kind::ATTEMPT, kind::RESTING] {
+        view.scan_bytes(&[place], &[place], &mut |key, _| {
+            let key = key.get(1..).unwrap_or_default();
+            unsettled.extend(match place {
+                kind::ATTEMPT => activity_of_attempt(key),
+                kind::RESTING => activity_of_resting(key),
+                _ => <[u8; 16]>::try_from(key).ok().map(Ulid::from_bytes),
+            });
+            true
+        });
+    }
+    unsettled
 }

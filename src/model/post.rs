@@ -93,6 +93,8 @@ pub struct Post {
     pub over: Option<Timestamp>,
     /// The outgoing Create, whose fan-out knows who was reached.
     pub create: Ulid,
+    /// The outgoing edit or removal that was made last.
+    pub last: Option<Ulid>,
     /// Title edits made so far.
     pub edits: u32,
     /// Likes standing. They and the shares are the last fields: they are counted without a look at the others.

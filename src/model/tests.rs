@@ -194,7 +194,7 @@ proptest! {
             sensitive: one, audience: if one { Audience::Public } else { Audience::Followers },
             picture, alt: words.1.clone(),
             state: [PostState::Live, PostState::Ended, PostState::Deleted][which],
-            over: times.1, create: ids.2, edits: counts.2, likes: counts.0, shares: counts.1,
+            over: times.1, create: ids.2, last: times.1.map(|_| ids.1), edits: counts.2, likes: counts.0, shares: counts.1,
         };
         let Post { published, state, .. } = post;
         prop_assert_eq!(decode::<Standing>(&encode(&post)), Some(Standing { published, state }));

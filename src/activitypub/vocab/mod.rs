@@ -119,6 +119,7 @@ pub(crate) mod samples {
             state: PostState::Live,
             over: None,
             create: Ulid(78),
+            last: None,
             edits: 0,
             likes: 3,
             shares: 2,

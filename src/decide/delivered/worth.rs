@@ -109,7 +109,7 @@ pub(super) fn overtaken(view: &dyn View, outgoing: &Outgoing) -> bool {
 }
 
 /// Whether an activity still says what is so. A retry must not undo what a later activity has told.
-pub(super) fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
+pub fn still_true(view: &dyn View, outgoing: &Outgoing) -> bool {
     let post: Option<Post> = outgoing.post.and_then(|id| view.get(&id.to_bytes()));
     match outgoing.kind {
         OutgoingKind::Create => post.is_some_and(|post| post.state == PostState::Live),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::decide::delivered::{Ending, Job};
+use crate::decide::delivered::{Ending, Job, Worth, worth};
 use crate::decide::engage::{Ours, engage};
 use crate::decide::engaged::{self, OF_AN_OWNER, PAGE};
 use crate::model::engagement::EngagementKind;
@@ -26,7 +26,7 @@ impl World {
                 *sent.entry(attempt.inbox.clone()).or_default() += 1;
                 self.settle(&Job::of(attempt), Ending::Reached);
             }
-            let pages = engaged::next_pages(self.view(), at(9));
+            let pages = engaged::next_pages(self.view());
             if pages.is_empty() {
                 return sent;
             }
@@ -79,7 +79,34 @@ fn what_was_swept_meanwhile_is_not_gone_on_with() {
     let edit = world.end(4, post.id);
     world.act(at(5), |draft, _| draft.delete::<Outgoing>(&edit.to_bytes()));
     assert_eq!(world.send_all().len(), PAGE);
-    assert!(engaged::next_pages(world.view(), at(9)).is_empty());
+    assert!(engaged::next_pages(world.view()).is_empty());
+}
+
+#[test]
+fn nobody_is_left_out_because_the_clock_has_jumped_between_two_pages() {
+    let mut world = World::default();
+    let post = world.announce(1);
+    for number in 0..PAGE + 3 {
+        world.likes(post.id, &hermit("fan", &format!("s{number}.example")));
+    }
+    let edit = world.end(4, post.id);
+    for attempt in world.all::<Attempt>() {
+        world.settle(&Job::of(attempt), Ending::Reached);
+    }
+    let late = 30 * 24 * 3600;
+    world.sweep(late, 100);
+    let pages = engaged::next_pages(world.view());
+    world.act(at(late), |draft, _| engaged::go_on(draft, &pages[0], at(late)));
+    world.sweep(late, 100);
+    let rest = world.all::<Attempt>();
+    assert_eq!(rest.len(), 3);
+    for job in rest.into_iter().map(Job::of) {
+        let outgoing = world.outgoing(edit);
+        assert_eq!(worth(world.view(), &outgoing, &job, false, at(late + 1)), Worth::Send);
+        world.settle(&job, Ending::Reached);
+    }
+    world.sweep(late, 100);
+    assert!(world.all::<Outgoing>().is_empty());
 }
 
 #[test]

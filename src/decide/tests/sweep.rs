@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::delivered::Ending;
+use crate::decide::delivered::{Ending, Job, Worth, worth};
 use crate::decide::engage::{Ours, engage, undo};
 use crate::decide::shares::{Shares, Tally};
 use crate::decide::sweep::{Cursor, PARKED_LIFE};
@@ -58,7 +58,7 @@ fn only_those_who_left_or_are_parked_are_forgotten() {
     for who in [&ana, &bo, &cy] {
         world.follow(at(0), who);
     }
-    for job in world.all::<Attempt>().into_iter().map(crate::decide::delivered::Job::of) {
+    for job in world.all::<Attempt>().into_iter().map(Job::of) {
         world.settle(&job, Ending::Reached);
     }
     world.act(at(0), |draft, moment| crate::decide::follow::undo(draft, moment, &bo, at(0)));
@@ -96,7 +96,8 @@ fn fan_outs_go_a_week_after_their_stream_with_all_that_is_theirs() {
     assert_eq!(world.sent(OutgoingKind::Create).len(), 1);
     let job = world.job(post.create, &ana);
     world.settle(&job, Ending::Reached);
-    world.end(30 * DAY, post.id);
+    let edit = world.end(30 * DAY, post.id);
+    world.settle(&world.job(edit, &ana), Ending::Reached);
     world.sweep(37 * DAY - 1, 7);
     assert_eq!((world.sent(OutgoingKind::Create).len(), world.sent(OutgoingKind::Update).len()), (1, 2));
     world.sweep(37 * DAY, 7);
@@ -116,14 +117,80 @@ fn answers_and_news_of_the_actor_go_when_they_expire() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
     world.follow(at(0), &ana);
     let document = |id: Ulid| id.to_string();
-    world.act(at(0), |draft, moment| crate::decide::publish::actor_changed(draft, moment, document));
+    let news =
+        world.act(at(0), |draft, moment| crate::decide::publish::actor_changed(draft, moment, document));
+    world.settle(&world.job(news, &ana), Ending::Reached);
     world.sweep(3 * DAY - 1, 100);
     assert_eq!(world.all::<Outgoing>().len(), 2);
     // The attempt finds its activity gone, and goes with it.
-    let job = crate::decide::delivered::Job::of(world.all::<Attempt>().remove(0));
+    let job = Job::of(world.all::<Attempt>().remove(0));
     world.settle(&job, Ending::Failed);
     world.sweep(3 * DAY, 100);
     assert!(world.all::<Outgoing>().is_empty() && world.fan_outs().is_empty());
+}
+
+#[test]
+fn what_somebody_is_to_get_still_is_kept_however_far_the_clock_jumps_within_a_month() {
+    let (ana, bo) = (person("ana", "a.example"), person("bo", "b.example"));
+    let again = Ending::Retry { due: at(100), uncertain: false };
+    // The first pass of each is open, or something is to be tried again.
+    for ending in [None, Some(again)] {
+        for removed in [false, true] {
+            let mut world = World::default();
+            world.befriend(at(0), &ana);
+            world.befriend(at(0), &bo);
+            let document = |id: Ulid| id.to_string();
+            let news = world
+                .act(at(0), |draft, moment| crate::decide::publish::actor_changed(draft, moment, document));
+            let post = world.announce(1);
+            for who in [&ana, &bo] {
+                world.settle(&world.job(post.create, who), Ending::Reached);
+            }
+            let overtaken = world.retitle(2, post.id, "B");
+            let told = if removed { world.delete(3, post.id) } else { world.end(3, post.id) };
+            for activity in [news, told] {
+                world.settle(&world.job(activity, &ana), ending.unwrap_or(Ending::Reached));
+                if ending.is_some() {
+                    world.settle(&world.job(activity, &bo), Ending::Reached);
+                }
+            }
+            let mut never = world.view.clone();
+            world.sweep(30 * DAY, 7);
+            let kept: Vec<Ulid> = world.all::<Outgoing>().into_iter().map(|outgoing| outgoing.id).collect();
+            assert_eq!(kept, [news, post.create, told], "{ending:?} {removed}");
+            let who = if ending.is_some() { &ana } else { &bo };
+            for activity in [news, told] {
+                let attempt = world.all::<Attempt>().into_iter().find(|attempt| attempt.outgoing == activity);
+                let job = attempt.map_or_else(|| world.job(activity, who), Job::of);
+                let looked = worth(world.view(), &world.outgoing(activity), &job, false, at(30 * DAY));
+                assert_eq!(looked, Worth::Send);
+                world.settle(&job, Ending::Reached);
+            }
+            assert!(world.view().get::<Outgoing>(&overtaken.to_bytes()).is_none());
+            world.sweep(30 * DAY + 1, 7);
+            assert!(world.all::<Outgoing>().is_empty(), "everybody has it");
+            std::mem::swap(&mut world.view, &mut never);
+            world.sweep(37 * DAY + 3, 7);
+            assert!(world.all::<Outgoing>().is_empty(), "nobody ever gets it");
+        }
+    }
+}
+
+#[test]
+fn that_an_answer_did_not_arrive_is_kept_for_who_still_follows() {
+    let (mut world, ana, bo) = (World::default(), person("ana", "a.example"), person("bo", "b.example"));
+    for who in [&ana, &bo] {
+        world.follow(at(0), who);
+    }
+    for attempt in world.all::<Attempt>() {
+        let job = Job { why: Some("status 403".into()), ..Job::of(attempt) };
+        world.settle(&job, Ending::Failed);
+    }
+    world.act(at(1), |draft, moment| crate::decide::follow::undo(draft, moment, &ana, at(1)));
+    for (now, left) in [(3 * DAY - 1, 2), (3 * DAY, 1), (33 * DAY - 1, 1), (33 * DAY, 0)] {
+        world.sweep(now, 100);
+        assert_eq!(world.all::<Outgoing>().len(), left, "{now}");
+    }
 }
 
 #[test]

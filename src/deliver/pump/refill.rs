@@ -42,7 +42,7 @@ impl Pump {
             first_passes(held, &mut shares, passes, room, &mut jobs);
             let next = [next_due, next_alarm].into_iter().flatten().min();
             let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
-            Some((jobs, full, idle, next, counts, further.then(|| engaged::next_pages(view, now))))
+            Some((jobs, full, idle, next, counts, further.then(|| engaged::next_pages(view))))
         })?;
         let Some((found, full, idle, next, (hosts, inboxes), further)) = found else {
             self.more = true;
