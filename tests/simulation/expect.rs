@@ -1,6 +1,6 @@
 //! What must be so, told from what really happened and not from what the program remembers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use owncast_herald::decide::Rules;
@@ -90,24 +90,22 @@ impl Expect {
     pub fn written(&mut self, writes: &Writes) {
         self.before.clear();
         self.queued.clear();
-        let mut written = HashSet::new();
+        let mut made = BTreeSet::new();
         for (_, value) in writes.iter().filter(|(key, _)| key[0] == Post::KIND) {
             let post: Post = decode(value.as_ref().expect("posts are kept")).unwrap();
-            written.insert(post.id);
             if let Some(before) = self.posts.insert(post.id, post.clone()) {
                 assert_eq!(before.audience, post.audience, "an audience never changes");
                 assert_eq!(before.published, post.published);
                 self.before.insert(post.id, before);
+            } else {
+                made.insert(post.id);
             }
         }
         for (_, value) in writes.iter().filter(|(key, _)| key[0] == Outgoing::KIND) {
             let Some(outgoing) = value.as_ref().and_then(|value| decode::<Outgoing>(value)) else { continue };
             let Some(post) = outgoing.post else { continue };
-            // A Create that is there already is written again in newer words; or without its post, to live on with a stream
-            // that runs.
-            let known = self.before.contains_key(&post);
-            let lives_on = !written.contains(&post) && self.posts[&post].state == PostState::Live;
-            if outgoing.kind != OutgoingKind::Create || !known && !lives_on {
+            // A Create that is there already is written again in newer words, or because its stream still runs.
+            if outgoing.kind != OutgoingKind::Create || made.contains(&post) {
                 self.queued.push(outgoing);
             }
         }

@@ -168,6 +168,7 @@ impl Peers {
                 attempt: None,
                 owed: false,
                 why: None,
+                owed: false,
             }));
         }
         self.held.extend(found);
