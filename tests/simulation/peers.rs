@@ -168,7 +168,6 @@ impl Peers {
                 attempt: None,
                 owed: false,
                 why: None,
-                owed: false,
             }));
         }
         self.held.extend(found);
