@@ -2,6 +2,7 @@
 
 mod dialogue;
 mod found;
+mod kept;
 mod layout;
 mod move_in;
 mod own;
@@ -115,14 +116,15 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         .build()
         .map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
     let (wanted, found) = runtime.block_on(agree(places, args, &layout, &mut dialogue))?;
-    let text = layout.configuration(args, &wanted)?;
+    let configuration = layout.configuration(args, &wanted)?;
     // Somebody has stopped it, and has not said since that it is to run.
     let starts = !args.no_start
         && (!stopped || dialogue.agrees("The service is stopped. Start it when all is written")?);
-    let to_write = layout.to_write(&text, &wanted.password, args.force);
+    let to_write = layout.to_write(&configuration, &wanted.password, args.force);
     let nothing_new = to_write.is_empty();
     if nothing_new {
-        let files = listed(&[&layout.config, &layout.password]);
+        let files = layout.holding();
+        let files = listed(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>());
         remark(&format!("Nothing to change: all of this is in {files} already.\n"));
     } else {
         layout.refuse_to_replace(&to_write, args.force)?;
@@ -139,7 +141,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         if !dialogue.agrees("Do this")? {
             return Err(Failure::new("nothing was written"));
         }
-        layout.write(&dialogue.in_order(), &text, &wanted.password, args.force)?;
+        layout.write(&dialogue.in_order(), &to_write, &configuration.text, &wanted.password, args.force)?;
         remark(&format!("Wrote {}.\n", listed(&to_write)));
     }
     let written = Places { config: Some(layout.config.clone()), ..places.clone() };

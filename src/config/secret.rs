@@ -113,7 +113,8 @@ impl AdminPassword {
         }
     }
 
-    fn from_file(path: PathBuf, origin: Origin) -> Self {
+    /// What a file says that has nothing else in it.
+    pub(crate) fn from_file(path: PathBuf, origin: Origin) -> Self {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             // The error of a file that is not UTF-8 does not repeat its bytes.

@@ -275,6 +275,23 @@ async fn what_is_written_already_is_only_examined() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_wrote_that_means_the_same_is_only_examined() {
+    let fresh = Fresh::start().await;
+    let given = fresh.path("given");
+    fs::write(&given, PASSWORD).unwrap();
+    let named = format!("url = \"{}/\"\nadmin-password-file = {given:?}", fresh.owncast.url());
+    let written = include_str!("../../agent.toml").replace("url = \"http://127.0.0.1:8080\"", &named);
+    fs::create_dir(fresh.path("etc")).unwrap();
+    fs::write(fresh.config(), &written).unwrap();
+    let given = given.to_str().unwrap();
+    let mut setup = fresh.command(&["setup", "--yes", "--no-start", "--admin-password-file", given]);
+    let text = said(&setup.output().await.unwrap(), 0);
+    says(&text, &["Nothing to change", &format!(" and {given} already")]);
+    assert_eq!(fs::read_to_string(fresh.config()).unwrap(), written);
+    assert_eq!(fs::read_dir(fresh.path("etc")).unwrap().count(), 1, "there is no second password");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_lies_there_is_left_there_unless_it_is_another() {
     let fresh = Fresh::start().await;
     fs::create_dir(fresh.path("etc")).unwrap();

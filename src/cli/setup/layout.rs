@@ -9,6 +9,7 @@ use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
 use super::dialogue::InOrder;
+use super::kept::Configuration;
 use super::service::{is_stopped, known_unit};
 use super::{Args, USUAL_USER, Wanted};
 use crate::config::{Config, Overrides, Secret, here};
@@ -24,12 +25,6 @@ pub(super) struct Layout {
     pub(super) password: PathBuf,
     /// The unit that reads both; `None` where systemd has none, or the configuration is in a place of its own.
     pub(super) unit: Option<String>,
-}
-
-/// A configuration that an agent could run with.
-pub(super) struct There {
-    text: String,
-    pub(super) config: Config,
 }
 
 impl Layout {
@@ -59,13 +54,6 @@ impl Layout {
         old
     }
 
-    /// The configuration that is there, if it can be used.
-    pub(super) fn there(&self) -> Option<There> {
-        let text = std::fs::read_to_string(&self.config).ok()?;
-        let config = Config::load(Some(&self.config), Overrides::default(), &|_| None).ok()?;
-        Some(There { text, config })
-    }
-
     /// Whether its service is to run whenever the machine starts, and does not run now: somebody has stopped it.
     pub(super) fn is_stopped(&self) -> bool {
         self.config.exists() && self.unit.as_deref().is_some_and(is_stopped)
@@ -86,39 +74,12 @@ impl Layout {
         }
     }
 
-    /// Which of the two files are to be written: those that do not hold this already; by force both or none.
-    pub(super) fn to_write(&self, text: &str, password: &Secret, force: bool) -> Vec<&Path> {
-        let missing = [
-            (self.config.as_path(), !self.holds_configuration(text, force)),
-            (self.password.as_path(), !self.holds_password(password)),
-        ];
-        let all = force && missing.iter().any(|(_, missing)| *missing);
-        missing.into_iter().filter(|(_, missing)| all || *missing).map(|(file, _)| file).collect()
-    }
-
-    /// Unless `force` is to make it exactly that, settings that somebody has added are no difference.
-    fn holds_configuration(&self, text: &str, force: bool) -> bool {
-        let read = |text: &str| toml::from_str::<toml::Table>(text).ok();
-        let there = std::fs::read_to_string(&self.config).ok().and_then(|text| read(&text));
-        match (there, read(text)) {
-            (Some(there), Some(wanted)) if force => there == wanted,
-            (Some(there), Some(wanted)) => holds(&there, &wanted),
-            _ => false,
-        }
-    }
-
-    fn holds_password(&self, password: &Secret) -> bool {
-        let kept = std::fs::read_to_string(&self.password).unwrap_or_default();
-        // Whoever wrote it without an end of line wrote the same.
-        kept.strip_suffix('\n').unwrap_or(&kept) == password.expose()
-    }
-
-    /// The text of the configuration, which has been read back: the shipped one, or by force the one that is there, with what
+    /// The configuration, which has been read back: the shipped one, or by force the one that is there, with what
     /// is wanted set in it.
     ///
     /// # Errors
     /// What cannot be used.
-    pub(super) fn configuration(&self, args: &Args, wanted: &Wanted) -> Result<String, Failure> {
+    pub(super) fn configuration(&self, args: &Args, wanted: &Wanted) -> Result<Configuration, Failure> {
         let there =
             self.there().filter(|_| args.force).map_or_else(|| SHIPPED.to_owned(), |there| there.text);
         let table = |text: &str| toml::from_str::<toml::Table>(text);
@@ -171,7 +132,7 @@ impl Layout {
         let mut trial = tempfile::NamedTempFile::new().map_err(failed)?;
         trial.write_all(text.as_bytes()).map_err(failed)?;
         match Config::load(Some(trial.path()), Overrides::default(), &|_| None) {
-            Ok(_) => Ok(text),
+            Ok(config) => Ok(Configuration { text, config }),
             Err(error) => {
                 Err(Failure::new(format!("{}\nNothing was written", error.tried_for(&self.config))))
             }
@@ -185,6 +146,7 @@ impl Layout {
     pub(super) fn write(
         &self,
         _in_order: &InOrder<'_>,
+        to_write: &[&Path],
         text: &str,
         password: &Secret,
         force: bool,
@@ -201,7 +163,6 @@ impl Layout {
             .mode(0o755)
             .create(folder)
             .map_err(|error| failed(folder, error))?;
-        let to_write = self.to_write(text, password, force);
         if force && let Ok(replaced) = std::fs::read(&self.config) {
             let old = self.old();
             // Somebody may have written the password into it.
@@ -220,15 +181,6 @@ impl Layout {
         }
         Ok(())
     }
-}
-
-/// Whether every value of one is in the other.
-fn holds(there: &toml::Table, wanted: &toml::Table) -> bool {
-    wanted.iter().all(|(key, value)| match (there.get(key), value) {
-        (Some(toml::Value::Table(there)), toml::Value::Table(wanted)) => holds(there, wanted),
-        (None, toml::Value::Table(wanted)) => wanted.is_empty(),
-        (there, value) => there == Some(value),
-    })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -322,7 +274,8 @@ mod tests {
     use crate::config::value::from_argument;
 
     fn write(layout: &Layout, text: &str, password: &Secret, force: bool) -> Result<(), Failure> {
-        layout.write(&Dialogue::new(true)?.in_order(), text, password, force)
+        let both = [layout.config.as_path(), &layout.password];
+        layout.write(&Dialogue::new(true)?.in_order(), &both, text, password, force)
     }
 
     #[test]
@@ -371,7 +324,7 @@ mod tests {
                     [store]\npath = \"/srv/herald\"\n";
         std::fs::write(&layout.config, mine).unwrap();
         let args = Args { force: true, ..Args::default() };
-        let text = layout.configuration(&args, &wanted("ana")).unwrap();
+        let text = layout.configuration(&args, &wanted("ana")).unwrap().text;
         let mut expected: toml::Table =
             toml::from_str(&mine.replace("admin-password = \"old\"\n", "")).unwrap();
         for (section, key, value) in [
@@ -392,58 +345,33 @@ mod tests {
             "[owncast] # it\n  admin-password=\"old\"\nurl = \"http://10.0.0.1:8080\"\n[store]\npath = \"/srv/herald\"\n",
         ] {
             std::fs::write(&layout.config, mine).unwrap();
-            let text = layout.configuration(&args, &wanted("ana")).unwrap();
+            let text = layout.configuration(&args, &wanted("ana")).unwrap().text;
             assert!(!text.contains("old") && text.contains("admin-password-file"), "{text}");
         }
         std::fs::write(&layout.config, mine).unwrap();
-        let text = layout.configuration(&args, &wanted("admin")).unwrap();
+        let text = layout.configuration(&args, &wanted("admin")).unwrap().text;
         assert!(text.contains("admin-user = \"admin\""), "{text}");
         // What cannot be edited is refused, not thrown away.
         std::fs::write(&layout.config, "owncast = { url = \"http://10.0.0.1:8080\" }\n").unwrap();
-        let refused = layout.configuration(&args, &wanted("admin")).unwrap_err().message;
+        let refused = layout.configuration(&args, &wanted("admin")).err().unwrap().message;
         assert!(refused.contains("agent.toml as that is written"), "{refused}");
         // What no agent could run with has no settings to keep.
         std::fs::write(&layout.config, "[owncast]\nurl = 7\n").unwrap();
-        assert!(layout.configuration(&args, &wanted("admin")).unwrap().contains("# Text of the post."));
+        assert!(layout.configuration(&args, &wanted("admin")).unwrap().text.contains("# Text of the post."));
     }
 
     #[test]
-    fn what_is_there_already_is_not_to_be_written() {
+    fn what_is_not_to_be_written_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::at(folder.path().join("agent.toml"));
-        let password = Secret::new("hunter2");
-        let wanted = "[owncast]\nurl = \"http://a\"\n[media]\n";
-        let both = [layout.config.as_path(), &layout.password];
-        assert_eq!(layout.to_write(wanted, &password, false), both, "nothing is there");
-        write(&layout, wanted, &password, false).unwrap();
-        for force in [false, true] {
-            assert!(layout.to_write(wanted, &password, force).is_empty());
-        }
-        let other = Secret::new("hunter3");
-        assert_eq!(layout.to_write(wanted, &other, false), both[1..]);
-        assert_eq!(layout.to_write(wanted, &other, true), both);
-        let more = "# mine\n[owncast]\nurl = \"http://a\"\nadmin-user = \"ana\"\n";
-        write(&layout, more, &password, true).unwrap();
-        assert!(layout.to_write(wanted, &password, false).is_empty());
-        assert_eq!(layout.to_write(wanted, &password, true), both, "by force it is to be exactly that");
-        write(&layout, "[owncast]\nurl = \"http://b\"\n", &password, true).unwrap();
-        assert_eq!(layout.to_write(wanted, &password, false), both[..1]);
-    }
-
-    #[test]
-    fn a_password_that_is_there_already_is_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::at(folder.path().join("agent.toml"));
-        let password = Secret::new("hunter2");
         std::fs::write(&layout.password, "hunter2").unwrap();
-        let to_write = layout.to_write("[owncast]\n", &password, false);
+        let to_write = [layout.config.as_path()];
         layout.refuse_to_replace(&to_write, false).unwrap();
-        write(&layout, "[owncast]\n", &password, false).unwrap();
+        let nobody = Dialogue::new(true).unwrap();
+        layout.write(&nobody.in_order(), &to_write, "x", &Secret::new("hunter2"), false).unwrap();
         assert_eq!(std::fs::read_to_string(&layout.password).unwrap(), "hunter2");
-        assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "[owncast]\n");
-        std::fs::remove_file(&layout.config).unwrap();
-        let to_write = layout.to_write("[owncast]\n", &Secret::new("hunter3"), false);
-        let refused = layout.refuse_to_replace(&to_write, false).unwrap_err().message;
+        assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "x");
+        let refused = layout.refuse_to_replace(&[&layout.password], false).unwrap_err().message;
         assert!(refused.contains("admin-password is there already"), "{refused}");
     }
 
@@ -457,7 +385,7 @@ mod tests {
             password: Secret::new("hunter2"),
             listen: ["127.0.0.1:1", "0.0.0.0:2", "127.0.0.1:3"].map(|address| address.parse().unwrap()),
         };
-        let refused = layout.configuration(&Args::default(), &wanted).unwrap_err();
+        let refused = layout.configuration(&Args::default(), &wanted).err().unwrap();
         let begins = format!("{}: listen.webhook-url: ", layout.config.display());
         assert!(refused.message.starts_with(&begins), "{}", refused.message);
         assert!(refused.message.ends_with("\nNothing was written"), "{}", refused.message);

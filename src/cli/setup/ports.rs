@@ -17,10 +17,11 @@ const MOST: u16 = 200;
 
 /// Public, webhook, metrics, as this agent's configuration has them, which the proxy and Owncast know already.
 pub(super) fn own(layout: &Layout) -> Option<[SocketAddr; 3]> {
-    Config::load(Some(&layout.config), Overrides::default(), &|_| None).ok().map(listened)
+    Config::load(Some(&layout.config), Overrides::default(), &|_| None).ok().map(|config| listened(&config))
 }
 
-fn listened(config: Config) -> [SocketAddr; 3] {
+/// Public, webhook, metrics.
+pub(super) fn listened(config: &Config) -> [SocketAddr; 3] {
     [config.listen.public, config.listen.webhook, config.listen.metrics]
 }
 
@@ -110,7 +111,7 @@ fn claimed(layout: &Layout) -> BTreeSet<u16> {
     let others =
         files.filter(|file| *file != layout.config && file.extension().is_some_and(|kind| kind == "toml"));
     let configs = others.filter_map(|file| Config::load(Some(&file), Overrides::default(), &|_| None).ok());
-    configs.flat_map(listened).map(|address| address.port()).collect()
+    configs.flat_map(|config| listened(&config)).map(|address| address.port()).collect()
 }
 
 #[cfg(test)]
