@@ -283,9 +283,10 @@ async fn what_somebody_wrote_that_means_the_same_is_only_examined() {
     let written = include_str!("../../agent.toml").replace("url = \"http://127.0.0.1:8080\"", &named);
     fs::create_dir(fresh.path("etc")).unwrap();
     fs::write(fresh.config(), &written).unwrap();
-    let mut setup = fresh.command(&["setup", "--yes", "--no-start", "--admin-password-file"]);
-    let text = said(&setup.arg(&given).output().await.unwrap(), 0);
-    says(&text, &["Nothing to change", given.to_str().unwrap()]);
+    let given = given.to_str().unwrap();
+    let mut setup = fresh.command(&["setup", "--yes", "--no-start", "--admin-password-file", given]);
+    let text = said(&setup.output().await.unwrap(), 0);
+    says(&text, &["Nothing to change", &format!(" and {given} already")]);
     assert_eq!(fs::read_to_string(fresh.config()).unwrap(), written);
     assert_eq!(fs::read_dir(fresh.path("etc")).unwrap().count(), 1, "there is no second password");
 }

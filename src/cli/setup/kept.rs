@@ -226,6 +226,6 @@ mod tests {
         place.write("agent.toml", &format!("{WANTED}{}", file("given")));
         assert_eq!(place.layout.holding(), [place.layout.config.clone(), secrets.path().join("given")]);
         place.write("agent.toml", &format!("{WANTED}{}", inline("hunter2")));
-        assert_eq!(place.layout.holding(), [place.layout.config.clone()]);
+        assert_eq!(place.layout.holding(), std::slice::from_ref(&place.layout.config));
     }
 }
