@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::delivered::numbered;
 use super::*;
 use crate::decide::delivered::{Ending, Job, Worth, settle, worth};
 use crate::decide::engage::{Engaged, Ours, engage, replied};
@@ -61,19 +62,7 @@ impl World {
     }
 
     pub(super) fn job(&self, outgoing: Ulid, person: &Person) -> Job {
-        let inbox = person.delivery_inbox().to_owned();
-        let number = Some(self.number(&inbox));
-        Job {
-            outgoing,
-            inbox,
-            number,
-            tries: 0,
-            unauthorised: 0,
-            uncertain: false,
-            attempt: None,
-            why: None,
-            owed: false,
-        }
+        numbered(self, outgoing, self.number(person.delivery_inbox()))
     }
 
     pub(super) fn settle(&mut self, job: &Job, ending: Ending) {
