@@ -145,7 +145,7 @@ async fn our_pings_are_answered_and_keep_a_quiet_connection() {
         }
     })
     .await;
-    socket.silence = Duration::from_millis(300);
+    socket.silence = Duration::from_secs(1);
     let (sender, mut receiver) = mpsc::channel(100);
     let cancel = CancellationToken::new();
     let inner = cancel.clone();

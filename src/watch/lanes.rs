@@ -64,6 +64,9 @@ impl Watcher {
         if version == memory.version {
             return;
         }
+        if let Some(version) = version {
+            self.door.require_signature(version.signs_webhooks());
+        }
         match (memory.version, version) {
             (Some(before), Some(now)) => {
                 tracing::info!(target: "herald::owncast", %before, %now, "Owncast's version changed");
@@ -73,9 +76,6 @@ impl Watcher {
                 tracing::info!(target: "herald::owncast", url, version = status.version_number, "found Owncast");
             }
             (Some(_), None) => {}
-        }
-        if let Some(version) = version {
-            self.door.require_signature(version.signs_webhooks());
         }
         memory.version = version;
         memory.facts_read = None;

@@ -37,6 +37,7 @@ fn page(owncast: &SimOwncast, line: &ChatLine) -> (String, Vec<String>) {
 async fn follow_like_and_share_each_look_as_they_should() {
     let stage = Stage::start(quick(), &ONE_BY_ONE).await;
     let (server, fan) = stage.follower(Flavour::Mastodon).await;
+    withheld(&stage, 1).await;
     let note = stage.post(&server).await.note;
     let ana = server.person("ana");
     ana.set_display_name("Ana");
@@ -76,6 +77,7 @@ async fn a_hostile_name_is_text_in_every_style() {
         settings.extend(["notices.follow", "notices.like", "notices.announce"].map(|key| (key, style)));
         let stage = Stage::start(quick(), &settings).await;
         let (server, _) = stage.follower(Flavour::Mastodon).await;
+        withheld(&stage, 1).await;
         let note = stage.post(&server).await.note;
         let evil = server.person("evil");
         evil.set_display_name(HOSTILE);

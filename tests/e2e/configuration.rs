@@ -12,7 +12,8 @@ use crate::support::stage::{Stage, no_complaints, quick};
 use crate::support::wait::{LONG, eventually};
 
 /// Waits until the agent has seen these settings change so many times.
-async fn seen(stage: &Stage, what: &str, times: usize) {
+/// Waits until the agent has seen such a change of Owncast's configuration, so many times.
+pub async fn seen(stage: &Stage, what: &str, times: usize) {
     let line = |line: &&str| line.contains("configuration changed") && line.contains(what);
     eventually(what, LONG, async || (stage.agent.log().lines().filter(line).count() >= times).then_some(()))
         .await;
@@ -65,6 +66,8 @@ fn picture(shade: u8) -> (Bytes, String) {
 async fn a_new_logo_has_a_new_address_and_one_that_cannot_be_shown_changes_nothing() {
     let stage = Stage::start(quick(), &[("go-live.enabled", "false")]).await;
     let icon = async || stage.document(&stage.actor()).await["icon"]["url"].as_str().unwrap().to_owned();
+    // Only its call says that the logo may be another.
+    stage.wait_log("the webhook works").await;
     let first = icon().await;
     stage.owncast.configure(|config| config.logo = Some(picture(1)));
     stage.owncast.go_live_with(Timeline::by_hand());
@@ -149,7 +152,6 @@ async fn with_notices_or_chat_off_nothing_is_said_then_or_later() {
     let stage = Stage::start(quick(), &one_by_one).await;
     stage.wait_log("the webhook works").await;
     let (server, _) = stage.follower(Flavour::Mastodon).await;
-    let note = stage.post(&server).await.note;
     let withheld = async |count: usize| {
         let address = format!("{}/metrics", stage.agent.metrics_url());
         let line = format!("herald_chat_notices_total{{outcome=\"withheld\"}} {count}");
@@ -162,6 +164,7 @@ async fn with_notices_or_chat_off_nothing_is_said_then_or_later() {
     // The follow of before the stream is counted as well.
     let follows = 1;
     withheld(follows).await;
+    let note = stage.post(&server).await.note;
     stage.owncast.configure(|config| config.show_engagement = false);
     stage.hint();
     seen(&stage, "show engagement", 1).await;

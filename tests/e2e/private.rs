@@ -4,6 +4,7 @@ use owncast_herald::sim::fediverse::Flavour;
 use owncast_herald::sim::owncast::Options;
 use serde_json::Value;
 
+use crate::configuration::seen;
 use crate::support::stage::{SOON, Stage, no_complaints, quick};
 use crate::support::wait::{LONG, eventually};
 
@@ -59,6 +60,8 @@ async fn what_was_private_stays_so_when_owncast_is_public_again() {
     stage.owncast.end_stream();
     stage.wait_log("the stream is over").await;
     stage.owncast.configure(|config| config.private = false);
+    stage.hint();
+    seen(&stage, "private", 1).await;
     let open = stage.post(&server).await.note;
     assert_eq!(stage.get(&secret).await.status(), 404);
     assert_eq!(stage.get(&open).await.status(), 200);
@@ -70,6 +73,8 @@ async fn what_was_private_stays_so_when_owncast_is_public_again() {
     })
     .await;
     stage.owncast.configure(|config| config.private = true);
+    stage.hint();
+    seen(&stage, "private", 2).await;
     stage.post(&server).await;
     assert_eq!(stage.get(&open).await.status(), 200);
     assert_eq!(stage.total(&format!("{}/outbox", stage.actor())).await, 1);

@@ -27,11 +27,11 @@ async fn a_host_that_takes_long_is_a_slow_one_whatever_it_says() {
         path => document(&actor(base, path, &format!("{path}#main-key"))),
     })
     .await;
+    rig.key("/u/a#main-key").await.unwrap();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(2500)).await;
         gate.add_permits(1);
     });
-    rig.key("/u/a#main-key").await.unwrap();
     rig.key("/slow#main-key").await.unwrap_err();
     assert_eq!(rig.key("/u/b#main-key").await.unwrap_err(), FetchError::Busy);
     rig.pass(SignedDuration::from_mins(1));
