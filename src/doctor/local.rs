@@ -21,7 +21,7 @@ pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
                 .map(|warning| Finding::told(Code::Config, Level::Yellow, warning.as_str())),
         );
         findings.extend([
-            key_file(&config.identity.key_file, patient.is_settled()),
+            key_file(&config.identity.key_file, &config.store.path, patient.is_settled()),
             store(&config.store.path),
             space(config),
         ]);
@@ -45,10 +45,10 @@ fn configuration(patient: &Patient) -> Finding {
     }
 }
 
-/// `settled`: an agent runs, and has a key.
-fn key_file(path: &Path, settled: bool) -> Finding {
+/// `agents`: its store. `settled`: an agent runs, and has a key.
+fn key_file(path: &Path, agents: &Path, settled: bool) -> Finding {
     match keyfile::read(path) {
-        Ok(found) => match found.warning {
+        Ok(_) => match keyfile::warning(path, agents) {
             None => Finding::green(Code::KeyFile, format!("{} holds the actor's key", path.display())),
             Some(warning) => Finding::told(Code::KeyFile, Level::Yellow, warning),
         },
@@ -168,11 +168,11 @@ mod tests {
     fn a_key_that_is_gone_under_a_running_agent_is_no_key_to_be_made() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("actor-key.pem");
-        assert_eq!(key_file(&file, false).level, Level::Unchecked);
-        let gone = key_file(&file, true);
+        assert_eq!(key_file(&file, folder.path(), false).level, Level::Unchecked);
+        let gone = key_file(&file, folder.path(), true);
         assert!(gone.level == Level::Red && gone.cure.unwrap().contains("key import"));
         std::fs::write(&file, "nonsense").unwrap();
-        assert_eq!(key_file(&file, true).level, Level::Red);
+        assert_eq!(key_file(&file, folder.path(), true).level, Level::Red);
     }
 
     #[test]
