@@ -24,6 +24,7 @@ mod offline;
 mod outcome;
 mod pause;
 mod proxy_config;
+mod reader;
 mod reload;
 mod reports;
 mod run;

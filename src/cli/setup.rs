@@ -7,7 +7,7 @@ mod layout;
 mod move_in;
 mod own;
 mod ports;
-mod service;
+pub(super) mod service;
 mod words;
 
 use std::net::SocketAddr;

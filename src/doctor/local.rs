@@ -4,9 +4,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
-use super::{Agent, Code, Finding, Level, Patient};
+use super::{Agent, Closed, Code, Finding, Level, Patient};
 use crate::config::keyfile::{self, KeyFileError};
-use crate::config::{Config, here};
+use crate::config::{Config, here, quoted};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -38,11 +38,27 @@ fn configuration(patient: &Patient) -> Finding {
             format!("{} makes one; or name it with --config FILE", here().typed("setup")),
         ),
         Some(Err(error)) => Finding::told(Code::Config, Level::Red, error.one_line()),
-        Some(Ok(config)) => {
-            let file = config.file().map_or_else(String::new, |file| file.display().to_string());
-            Finding::green(Code::Config, format!("{file} is good"))
-        }
+        Some(Ok(config)) => match patient.closed(config.file()) {
+            Some(closed) => closed_to_the_service(closed),
+            None => {
+                let file = config.file().map_or_else(String::new, |file| file.display().to_string());
+                Finding::green(Code::Config, format!("{file} is good"))
+            }
+        },
     }
+}
+
+/// A running agent has read it when that could still be done.
+fn closed_to_the_service(Closed { file, group }: &Closed) -> Finding {
+    let quoted = quoted(file.as_os_str());
+    Finding::red(
+        Code::Config,
+        format!("{} is good, but the service's user may not read it", file.display()),
+        format!(
+            "chgrp {group} {quoted} && chmod 640 {quoted}, and let that group into the folders that it is in; below /home and \
+             /root the service sees nothing"
+        ),
+    )
 }
 
 /// `agents`: its store. `settled`: an agent runs, and has a key.

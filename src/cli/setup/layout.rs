@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
+use super::super::reader::Reader;
 use super::dialogue::InOrder;
 use super::kept::Configuration;
 use super::service::{is_stopped, known_unit};
@@ -25,17 +26,21 @@ pub(super) struct Layout {
     pub(super) password: PathBuf,
     /// The unit that reads both; `None` where systemd has none, or the configuration is in a place of its own.
     pub(super) unit: Option<String>,
+    /// Whom its service runs as, where that can be told.
+    pub(super) reader: Option<Reader>,
 }
 
 impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
-        Layout { unit: known_unit(places), ..Layout::at(places.config_path()) }
+        let unit = known_unit(places);
+        let reader = unit.as_ref().and_then(|_| Reader::of_service(places));
+        Layout { unit, reader, ..Layout::at(places.config_path()) }
     }
 
     /// Beside this configuration.
     pub(super) fn at(config: PathBuf) -> Layout {
-        Layout { password: beside(&config), config, unit: None }
+        Layout { password: beside(&config), config, unit: None, reader: None }
     }
 
     /// Where a configuration that is replaced is kept: no earlier one is lost for it.
@@ -66,7 +71,11 @@ impl Layout {
     pub(super) fn refuse_to_replace(&self, files: &[&Path], force: bool) -> Result<(), Failure> {
         match files.iter().find(|file| file.symlink_metadata().is_ok()) {
             Some(there) if !force => Err(Failure::new(format!(
-                "{} is there already, and stays as it is; to change configuration and password, say --force ({} examines what is there)",
+                "{}{} is there already, and stays as it is; to change configuration and password, say --force ({} examines what is there)",
+                self.closed()
+                    .iter()
+                    .map(|file| format!("the service may not read {}.\n", file.display()))
+                    .collect::<String>(),
                 there.display(),
                 here().typed("doctor")
             ))),
