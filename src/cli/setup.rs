@@ -122,6 +122,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         && (!stopped || dialogue.agrees("The service is stopped. Start it when all is written")?);
     let to_write = layout.to_write(&configuration, &wanted.password, args.force);
     let nothing_new = to_write.is_empty();
+    let identity = layout.identity(&configuration);
     if nothing_new {
         let files = layout.holding();
         let files = listed(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>());
@@ -133,6 +134,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
             args,
             wanted: &wanted,
             found: &found,
+            identity: &identity,
             to_write: &to_write,
             starts,
             has_key: own::has_key(places),
@@ -159,7 +161,9 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     let runs = written.agent_runs();
     let is_done = starts && layout.unit.is_some() || runs && nothing_new;
     let start = (!is_done).then(|| words::start(places, &layout, runs));
-    let next = words::next(places, start, to_adopt && !moved_in);
+    // An agent that runs is asked by proxy-config itself.
+    let named = found.ours(&identity).filter(|_| !runs).as_ref().map(words::named).unwrap_or_default();
+    let next = words::next(places, start, to_adopt && !moved_in, &named);
     let text = format!("{}\n{next}", doctor::told(&report, doctor::colours()));
     // Who wants nothing started knows that nothing runs.
     if report.verdict == Level::Red && starts {

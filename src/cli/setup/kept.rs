@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::Layout;
 use super::ports::listened;
-use crate::config::{AdminPassword, Config, Origin, Overrides, Secret};
+use crate::config::{AdminPassword, Config, IdentityConfig, Origin, Overrides, Secret};
 
 /// A configuration that an agent could run with: as it is written, and what that means.
 pub(super) struct Configuration {
@@ -64,6 +64,14 @@ impl Layout {
         let held = [(self.config.as_path(), configuration), (self.password.as_path(), password)];
         let all = force && held.iter().any(|(_, held)| !held);
         held.into_iter().filter(|(_, held)| all || !held).map(|(file, _)| file).collect()
+    }
+
+    /// What a configuration says of who the agent is, and where it says nothing, the one that is there.
+    pub(super) fn identity(&self, wanted: &Configuration) -> IdentityConfig {
+        let wanted = wanted.config.identity.clone();
+        let Some(there) = self.there().map(|there| there.config.identity) else { return wanted };
+        let public_url = wanted.public_url.or(there.public_url);
+        IdentityConfig { public_url, username: wanted.username.or(there.username), key_file: there.key_file }
     }
 
     /// What is there that the service has to read and cannot.
