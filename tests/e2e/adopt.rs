@@ -165,7 +165,7 @@ async fn lived_in_owncast() -> (Stage, DataDir, Person, Person) {
 }
 
 /// The same, and the agent has taken over the two that follow.
-async fn moved_in() -> (Stage, DataDir, Person, Person) {
+pub async fn moved_in() -> (Stage, DataDir, Person, Person) {
     let (mut stage, data, bo, cy) = lived_in_owncast().await;
     stage.agent.launch();
     stage.wait_log("has lived before (Owncast").await;
