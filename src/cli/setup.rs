@@ -109,6 +109,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     if !args.yes {
         layout.refuse_to_replace(&[&layout.config], args.force)?;
     }
+    layout.must_be_usable()?;
     let mut dialogue = Dialogue::new(args.yes)?;
     let stopped = layout.is_stopped();
     let runtime = tokio::runtime::Builder::new_current_thread()

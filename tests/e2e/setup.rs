@@ -190,18 +190,19 @@ async fn nothing_is_written_before_owncast_agrees() {
 async fn what_is_there_stays_unless_forced() {
     let fresh = Fresh::start().await;
     fs::create_dir(fresh.path("etc")).unwrap();
-    fs::write(fresh.config(), "# mine\n").unwrap();
+    let mine = format!("# mine\n[owncast]\nurl = {:?}\n", fresh.owncast.url());
+    fs::write(fresh.config(), &mine).unwrap();
     let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 1);
     says(&text, &["agent.toml is there already", "--force"]);
-    assert_eq!(fs::read_to_string(fresh.config()).unwrap(), "# mine\n");
+    assert_eq!(fs::read_to_string(fresh.config()).unwrap(), mine);
     said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
-    assert!(fs::read_to_string(fresh.config()).unwrap().contains(&fresh.owncast.url()));
-    assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(), "# mine\n");
+    says(&fs::read_to_string(fresh.config()).unwrap(), &["# mine\n", &fresh.public]);
+    assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(), mine);
     let names = fs::read_dir(fresh.path("etc")).unwrap().count();
     assert_eq!(names, 3, "nothing is left behind");
 
     // What setup does not ask for stays, also where somebody has written it otherwise than the shipped file.
-    let password = fresh.path("etc/admin-password");
+    let (password, first) = (fresh.path("etc/admin-password"), mine);
     let mine = format!(
         "# mine\nstore.path = {:?}\n\n[owncast]\nurl = {:?}\nadmin-password-file = {password:?}\n\n[listen]\npublic = {:?}\n\
          trusted-proxies = [\n    \"10.0.0.0/8\",\n]\n",
@@ -221,7 +222,7 @@ async fn what_is_there_stays_unless_forced() {
     assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old.1")).unwrap(), mine);
     assert_eq!(
         fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(),
-        "# mine\n",
+        first,
         "and the first one is there still"
     );
     assert_eq!(fs::read_to_string(&password).unwrap(), format!("{PASSWORD}\n"));
@@ -354,4 +355,21 @@ async fn one_of_several_has_files_and_ports_of_its_own() {
     assert_eq!(mode(&second.path("etc/radio.admin-password")), 0o600);
     let written = fs::read_to_string(second.path("etc/radio.toml")).unwrap();
     says(&written, &[&at(public), &at(webhook), &at(metrics)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_with_a_mistake_is_named_with_its_line_and_left_alone() {
+    let fresh = Fresh::start().await;
+    fs::create_dir(fresh.path("etc")).unwrap();
+    fs::write(fresh.path("given"), PASSWORD).unwrap();
+    let given = fresh.path("given");
+    let mine = format!("[owncast]\nurl = {:?}\n[go-live]\ndelay = \"sixty\"\n", fresh.owncast.url());
+    fs::write(fresh.config(), &mine).unwrap();
+    for more in [&[][..], &["--force"]] {
+        let setup = ["setup", "--yes", "--no-start", "--admin-password-file", given.to_str().unwrap()];
+        let text = said(&fresh.command(&[&setup, more].concat()).output().await.unwrap(), 1);
+        says(&text, &["agent.toml, line 4: go-live.delay", "Nothing was written"]);
+        assert_eq!(fs::read_to_string(fresh.config()).unwrap(), mine);
+    }
+    assert_eq!(fs::read_dir(fresh.path("etc")).unwrap().count(), 1, "nor is anything beside it");
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::Failure;
 use super::layout::Layout;
 use super::ports::listened;
 use crate::config::{AdminPassword, Config, IdentityConfig, Origin, Overrides, Secret};
@@ -37,6 +38,19 @@ impl Layout {
         let text = std::fs::read_to_string(&self.config).ok()?;
         let config = Config::load(Some(&self.config), Overrides::default(), &|_| None).ok()?;
         Some(Configuration { text, config })
+    }
+
+    /// Refuses a configuration that no agent could run with: it has settings to keep, and which, only people can tell.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn must_be_usable(&self) -> Result<(), Failure> {
+        match Config::load(Some(&self.config), Overrides::default(), &|_| None) {
+            Err(error) if self.config.symlink_metadata().is_ok() => Err(Failure::new(format!(
+                "{error}\nMend this in the file first, or move the file away: its other settings are to stay. Nothing was written"
+            ))),
+            Err(_) | Ok(_) => Ok(()),
+        }
     }
 
     /// Which of the two files are to be written: those without which the agent would not have this; by force both or none.

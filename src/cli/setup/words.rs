@@ -6,7 +6,7 @@ use super::super::files::Places;
 use super::found::Found;
 use super::layout::Layout;
 use super::{Args, Wanted};
-use crate::config::{IdentityConfig, here, quoted};
+use crate::config::{IdentityConfig, quoted};
 use crate::model::Addresses;
 
 /// What will be done.
@@ -32,17 +32,12 @@ impl Plan<'_> {
         let [public, webhook, metrics] = wanted.listen;
         let mut text = String::from("\nOn this machine:\n");
         text.push_str(&self.file(&layout.config, "may be read by all; no secret is in it"));
-        let there = layout.there();
-        match (&there, layout.old().display()) {
-            _ if !args.force => {}
-            (Some(_), old) => {
-                text.push_str(&format!("  keep all other settings in it, and the file as it was as {old}\n"));
-            }
-            (None, old) if layout.config.exists() => text.push_str(&format!(
-                "  keep what it replaces as {old}; that cannot be read ({} says why), and none of its settings stays\n",
-                here().typed("check-config")
-            )),
-            (None, _) => {}
+        if args.force && layout.there().is_some() {
+            let old = layout.old();
+            text.push_str(&format!(
+                "  keep all other settings in it, and the file as it was as {}\n",
+                old.display()
+            ));
         }
         text.push_str(&self.file(&layout.password, "the password; for root alone"));
         text.push_str(&format!(
