@@ -148,6 +148,7 @@ async fn lived_in_owncast() -> (Stage, DataDir, Person, Person) {
         "deleted an access token",
         "external action \"Follow\"",
         "2 followers were not given back",
+        "Owncast's own federation is off",
         "/federation/*",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");

@@ -116,5 +116,6 @@ async fn giving_back_is_whole_once_it_is_written_or_says_what_is_missing() {
     });
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!((output.status.code(), given()), (Some(0), 1), "{said}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("The changed copy is"), "{said}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("The changed copy is") && said.contains("see that its federation is on"), "{said}");
 }

@@ -280,7 +280,8 @@ fn what_was_done(done: &Done, places: &Places, data_dir: &Path) -> String {
     }
     text.push_str(&format!(
         "Next: take the agent's lines out of the proxy, so that nobody follows here any more, and run this once more: it \
-         gives back who followed meanwhile. Then stop the agent, start Owncast, and take out of it what the agent made there:\n  \
+         gives back who followed meanwhile. Then stop the agent, start Owncast, see that its federation is on (Configuration, Social), \
+         without which nobody answers for the actor, and take out of it what the agent made there:\n  \
          {}\n  {}\n",
         places.systemctl("disable --now"),
         places.command("disconnect")
