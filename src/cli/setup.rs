@@ -108,6 +108,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     // Whoever asks nothing may want what is there already.
     if !args.yes {
         layout.refuse_to_replace(&[&layout.config], args.force)?;
+        layout.must_be_writable()?;
     }
     layout.must_be_usable()?;
     let mut dialogue = Dialogue::new(args.yes)?;
@@ -196,8 +197,17 @@ async fn agree(
                 remark(&format!("Owncast {} answers at {address}.", status.version_number));
                 break address;
             }
-            Err(error) if args.owncast.is_none() && dialogue.asks_at_all() => remark(&format!("{error}\n")),
-            Err(error) => return Err(Failure::new(error.to_string())),
+            Err(error) => {
+                let mut error = error.to_string();
+                if there.is_none() {
+                    // Nowhere is anything written yet.
+                    error = error.replace("`[owncast] url`", "`--owncast`");
+                }
+                if args.owncast.is_some() || !dialogue.asks_at_all() {
+                    return Err(Failure::new(error));
+                }
+                remark(&format!("{error}\n"));
+            }
         }
     };
     let given = given_password(args)?;

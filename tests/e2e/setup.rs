@@ -172,7 +172,10 @@ async fn nothing_is_written_before_owncast_agrees() {
     let text = said(&fresh.setup(&fresh.owncast.url(), "another-otter", &[]).await, 1);
     says(&text, &["refuses this admin password", "nothing was written"]);
     let nowhere = format!("http://127.0.0.1:{}", free_port());
-    says(&said(&fresh.setup(&nowhere, PASSWORD, &[]).await, 1), &["no answer from Owncast", &nowhere]);
+    says(
+        &said(&fresh.setup(&nowhere, PASSWORD, &[]).await, 1),
+        &["no answer from Owncast", &nowhere, "that `--owncast` points to it"],
+    );
     let taken = fresh.owncast.address().to_string();
     let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--metrics", &taken]).await, 1);
     says(&text, &[&taken, "cannot be listened on"]);

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
@@ -62,6 +64,21 @@ impl Layout {
     /// Whether its service is to run whenever the machine starts, and does not run now: somebody has stopped it.
     pub(super) fn is_stopped(&self) -> bool {
         self.config.exists() && self.unit.as_deref().is_some_and(is_stopped)
+    }
+
+    /// Refuses before anything is asked for that could not be written.
+    ///
+    /// # Errors
+    /// This user may not write here.
+    pub(super) fn must_be_writable(&self) -> Result<(), Failure> {
+        let folder = self.folder();
+        let folder = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| cannot_write(&self.config, &error.into()))
+    }
+
+    fn folder(&self) -> &Path {
+        self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
     /// Nothing that is there is replaced by mistake.
@@ -160,13 +177,8 @@ impl Layout {
         password: &Secret,
         force: bool,
     ) -> Result<(), Failure> {
-        let folder =
-            self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let failed = |path: &Path, error: io::Error| {
-            let cure =
-                if error.kind() == io::ErrorKind::PermissionDenied { "; run this with sudo" } else { "" };
-            Failure::new(format!("{} cannot be written: {error}{cure}", path.display()))
-        };
+        let folder = self.folder();
+        let failed = |path: &Path, error: io::Error| cannot_write(path, &error);
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -192,13 +204,20 @@ impl Layout {
     }
 }
 
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let cure = if error.kind() == io::ErrorKind::PermissionDenied { "; run this with sudo" } else { "" };
+    Failure::new(format!("{} cannot be written: {error}{cure}", path.display()))
+}
+
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
 /// A file that is there whole, with its mode, or not at all.
 fn place(folder: &Path, path: &Path, bytes: &[u8], mode: u32, force: bool) -> io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(".setup-").tempfile_in(folder)?;
+    let file = tempfile::Builder::new().prefix(".setup-").tempfile_in(folder);
+    // Its own name says nothing to anybody.
+    let mut file = file.map_err(|error| io::Error::from(error.kind()))?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
@@ -423,5 +442,27 @@ mod tests {
             4,
             "nothing is left behind"
         );
+    }
+
+    #[test]
+    fn nothing_is_asked_of_who_could_not_write_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path().join("deeper/agent.toml"));
+        layout.must_be_writable().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
+        let refused = std::thread::scope(|scope| {
+            let as_nobody = scope.spawn(|| {
+                if rustix::process::geteuid().is_root() {
+                    let nobody = rustix::fs::Uid::from_raw(65534);
+                    rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                }
+                let write = |name: &str| place(folder.path(), &folder.path().join(name), b"x", 0o600, false);
+                (layout.must_be_writable().unwrap_err().message, write("x").unwrap_err().to_string())
+            });
+            as_nobody.join().unwrap()
+        });
+        let (early, late) = refused;
+        assert!(early.contains("deeper/agent.toml cannot be written") && early.contains("sudo"), "{early}");
+        assert!(!late.contains(".setup-"), "{late}");
     }
 }
