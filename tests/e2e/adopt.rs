@@ -453,3 +453,14 @@ async fn root_of_the_whole_machine_finishes_and_gives_back_and_nobody_else() {
         data.texts("SELECT CAST(value AS TEXT) FROM datastore WHERE key = 'federation_blocked_domains'");
     assert!(blocked[0].ends_with("bad.example,worse.example,worst.example"), "{blocked:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_has_never_run_gives_nobody_back_and_says_what_it_takes() {
+    let (stage, data) = (Stage::prepare(quick(), &[PASSWORD]).await, DataDir::recorded());
+    stage.owncast.power_off().await;
+    let refused = says(&stage, &["adopt", "--give-back", "--data-dir", data.argument()], 1).await;
+    for part in ["who it is", "Start Owncast and the agent", "status` shows its actor", "Nothing has changed"]
+    {
+        assert!(refused.contains(part), "{part} is not in {refused}");
+    }
+}

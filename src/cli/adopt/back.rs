@@ -42,7 +42,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let config = places.own_files(args.store.as_deref())?;
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
     // Asked before the database is opened: what is refused leaves no copy of it.
-    let ours = ours(&hand, &read_identity(data_dir)?)?;
+    let ours = ours(&hand, places, &read_identity(data_dir)?)?;
     let mut live = match &args.to {
         Some(to) => Live::aside(data_dir, to),
         None if args.dry_run => Live::rehearse(data_dir),
@@ -87,12 +87,15 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
 }
 
 /// Who we are, which Owncast has to be as well: followers of one actor do not follow another.
-fn ours(hand: &Hand<'_>, identity: &AdoptedIdentity) -> Result<Addresses, Failure> {
+fn ours(hand: &Hand<'_>, places: &Places, identity: &AdoptedIdentity) -> Result<Addresses, Failure> {
     let Adopted::Whose(ours) = hand.step(Adopting::Whose)? else { return Err(unexpected()) };
     let Some(ours) = ours else {
-        return Err(Failure::new(
-            "the agent does not know yet who it is: it has nobody to give back. Nothing has changed",
-        ));
+        return Err(Failure::new(format!(
+            "the agent does not know yet who it is, and so not whether these are Owncast's followers. Start Owncast and the agent \
+             ({}), wait until `{}` shows its actor, stop Owncast, and run this once more. Nothing has changed",
+            places.systemctl("start"),
+            places.command("status")
+        )));
     };
     match another_in_owncast(&ours, identity) {
         Some(other) => Err(Failure::new(other)),
