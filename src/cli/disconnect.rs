@@ -40,6 +40,8 @@ struct Disconnected {
     not_given_back: u64,
     /// The go-live message stands in Owncast again.
     go_live_message_back: bool,
+    /// There is an actor, and Owncast does not answer for it either.
+    federation_off: bool,
     /// Paths that the proxy still leads to the agent.
     proxy_paths: Vec<String>,
 }
@@ -85,6 +87,8 @@ async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
     let taken = provision::remove(api, &footprint.provisioned).await.map_err(asked)?;
     done.removed.extend(taken.iter().map(ToString::to_string));
     let mut prefix = String::new();
+    let federation = api.server_config().await.map_err(asked)?.federation;
+    done.federation_off = identity.addresses.is_some() && !federation.enabled;
     if let Some(addresses) = &identity.addresses {
         addresses.path_prefix().clone_into(&mut prefix);
         let page = addresses.follow_page();
@@ -94,12 +98,11 @@ async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
             }
         }
     }
-    if let Some(text) = &identity.taken_message {
-        let field = api.server_config().await.map_err(asked)?.federation.go_live_message;
-        if field.trim().is_empty() {
-            api.set_go_live_message(text).await.map_err(asked)?;
-            done.go_live_message_back = true;
-        }
+    if let Some(text) = &identity.taken_message
+        && federation.go_live_message.trim().is_empty()
+    {
+        api.set_go_live_message(text).await.map_err(asked)?;
+        done.go_live_message_back = true;
     }
     let forget = store.commit(|view| {
         let mut draft = Draft::new(view);
@@ -147,6 +150,12 @@ fn told(done: &Disconnected, owncast: &str, places: &Places) -> String {
     if done.go_live_message_back {
         text.push_str("Its go-live message is back: it posts by itself again while its federation is on.\n");
     }
+    if done.federation_off {
+        text.push_str(
+            "Owncast's own federation is off: nobody answers for the actor once the proxy leads to Owncast. If it is to live on \
+             there, switch it on in Owncast's admin pages (Configuration, Social).\n",
+        );
+    }
     if done.not_given_back > 0 {
         text.push_str(&format!(
             "{} not given back: they are not in Owncast's own list, but in the agent's store alone. Keep it. If Owncast is to \
@@ -182,8 +191,11 @@ mod tests {
         done.removed.push("deleted webhook 3 in Owncast".to_owned());
         done.follow_actions.push("Follow".to_owned());
         (done.not_given_back, done.go_live_message_back) = (2, true);
+        assert!(!told(&done, "http://127.0.0.1:8080/", &radio).contains("federation is off"));
+        done.federation_off = true;
         let text = told(&done, "http://127.0.0.1:8080/", &radio);
         for part in [
+            "own federation is off",
             "deleted webhook 3",
             "external action \"Follow\"",
             "2 followers were not given back",

@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use super::files::{Places, unexpected};
+use super::reader::Reader;
+use super::setup::service::unit_of;
 use super::text::{inert, json, line};
 use super::{Failure, Outcome};
 pub(super) use crate::config::password_beside as beside;
@@ -43,7 +45,13 @@ pub(super) fn examined(places: &Places) -> Result<Report, Failure> {
         // The configuration is wrong and does not tell where the socket is.
         Err(failure) => Agent::Silent(failure.message),
     };
-    let patient = Patient { config: file.as_deref().map(load), agent };
+    let config = file.as_deref().map(load);
+    let reader = unit_of(places).and_then(|_| Reader::of_service(places));
+    let closed = match (reader, &config) {
+        (Some(reader), Some(Ok(config))) => reader.closed(config),
+        _ => Vec::new(),
+    };
+    let patient = Patient { config, agent, closed };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

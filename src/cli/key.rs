@@ -96,13 +96,17 @@ struct Told<'a> {
 pub(super) fn key(places: &Places, command: Command, as_json: bool) -> Outcome {
     let config = places.own_files(None)?;
     let file = &config.identity.key_file;
-    let (told, text) = match command {
+    let (mut told, mut text) = match command {
         Command::Export(args) => return export(places, file, &args, as_json),
         Command::Import(args) => import(places, file, &args)?,
         Command::Show => show(places, file)?,
         Command::Rotate(args) if args.finish => finish(places, file, args.force)?,
         Command::Rotate(args) => rotate(places, file, args.yes)?,
     };
+    told.warning = keyfile::warning(file, &config.store.path);
+    if let Some(warning) = &told.warning {
+        text.push_str(&format!("Warning       {warning}\n"));
+    }
     if as_json { json(&told) } else { Ok(text) }
 }
 
@@ -114,7 +118,7 @@ fn told<'a>(file: &'a Path, changed: bool, set_aside: Option<PathBuf>) -> Result
         Err(error) => return Err(error.into()),
     };
     let fingerprint = fingerprint(&key.pem)?;
-    Ok(Told { file, fingerprint, next_fingerprint, changed, set_aside, warning: key.warning })
+    Ok(Told { file, fingerprint, next_fingerprint, changed, set_aside, warning: None })
 }
 
 fn fingerprint(key: &Secret) -> Result<String, Failure> {
@@ -127,9 +131,6 @@ fn show<'a>(places: &Places, file: &'a Path) -> Result<(Told<'a>, String), Failu
     if let Some(next) = &told.next_fingerprint {
         let finish = places.command("key rotate --finish");
         text.push_str(&format!("Next key      SHA-256 {next} ({finish})\n"));
-    }
-    if let Some(warning) = &told.warning {
-        text.push_str(&format!("Warning       {warning}\n"));
     }
     Ok((told, text))
 }

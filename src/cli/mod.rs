@@ -24,6 +24,7 @@ mod offline;
 mod outcome;
 mod pause;
 mod proxy_config;
+mod reader;
 mod reload;
 mod reports;
 mod run;
@@ -237,7 +238,7 @@ impl Cli {
 
     fn carry_out(self) -> Outcome {
         let Cli { config, instance, socket, json, command } = self;
-        let places = files::Places { config, socket, instance };
+        let places = files::Places::named(config, socket, instance);
         // `run` knows more of where it is once it has read its configuration.
         if !matches!(command, Command::Run(_)) {
             places.settle();

@@ -43,6 +43,11 @@ impl Owner {
         self.uid
     }
 
+    /// The number of the user's group.
+    pub(super) fn gid(self) -> u32 {
+        self.gid
+    }
+
     /// Whether this user may read a file, as far as its mode tells and those of the folders that it is in.
     pub(super) fn may_read(self, file: &Path) -> bool {
         let may = |path: &Path, bit: u32| {

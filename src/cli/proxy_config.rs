@@ -17,7 +17,7 @@ Examples:
   owncast-herald proxy-config nginx
   owncast-herald proxy-config caddy --owncast http://10.0.0.7:8080
 
-What is not named is taken from the running agent, or else from agent.toml.";
+What is not named is taken from the running agent, or else from its store and agent.toml.";
 
 /// Arguments of `proxy-config`.
 #[derive(Debug, clap::Args)]
@@ -59,7 +59,7 @@ pub(super) fn proxy_config(places: &Places, args: &Args) -> Outcome {
     let known = known(places)?;
     let missing = |what: &str, option: &str| {
         Failure::new(format!(
-            "{what} is not known: no agent runs here that has settled it, and agent.toml does not say; name it with {option}"
+            "{what} is not known: no agent here has settled it yet, and agent.toml does not say; name it with {option}"
         ))
     };
     let base = args.public_url.clone().or(known.base);
@@ -78,7 +78,7 @@ pub(super) fn proxy_config(places: &Places, args: &Args) -> Outcome {
     Ok(site.render(args.proxy))
 }
 
-/// What the running agent says, else what its configuration says.
+/// What the running agent says, else its store, of who it is, and its configuration.
 fn known(places: &Places) -> Result<Known, Failure> {
     match places.try_ask(&Ask::Status)? {
         Ok(Answer::Status(status)) => return Ok(of_status(&status)),
@@ -86,8 +86,14 @@ fn known(places: &Places) -> Result<Known, Failure> {
         Err(ClientError::NoAgent { .. }) => {}
         Err(error) => remark(&format!("warning: the running agent cannot be asked: {error}\n")),
     }
-    let Some(file) = places.config_file() else { return Ok(Known::default()) };
-    Ok(of_config(&Config::load(Some(&file), Overrides::default(), &places.env())?))
+    let configured = match places.config_file() {
+        Some(file) => of_config(&Config::load(Some(&file), Overrides::default(), &places.env())?),
+        None => Known::default(),
+    };
+    // There may be no store yet.
+    let Ok(Answer::Status(status)) = places.ask(&Ask::Status) else { return Ok(configured) };
+    let Known { base, username, .. } = of_status(&status);
+    Ok(Known { base: base.or(configured.base), username: username.or(configured.username), ..configured })
 }
 
 fn of_status(status: &Status) -> Known {

@@ -63,7 +63,7 @@ pub(super) fn run(places: &Places, args: Args) -> Outcome {
     let config = Config::load(file.as_deref(), overrides.clone(), &places.env())?;
     // An agent that no file tells of is found by its socket.
     let socket = Some(&config.listen.admin_socket).filter(|socket| !places.lead_to(socket));
-    Places { socket: socket.cloned(), ..places.clone() }.settle();
+    Places::named(places.config.clone(), socket.cloned(), places.instance.clone()).settle();
     if let Some(log) = &log {
         log.apply(&config.log).map_err(|error| Failure::of_configuration(error.to_string()))?;
     }

@@ -7,7 +7,7 @@ mod layout;
 mod move_in;
 mod own;
 mod ports;
-mod service;
+pub(super) mod service;
 mod words;
 
 use std::net::SocketAddr;
@@ -108,7 +108,9 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     // Whoever asks nothing may want what is there already.
     if !args.yes {
         layout.refuse_to_replace(&[&layout.config], args.force)?;
+        layout.must_be_writable()?;
     }
+    layout.must_be_usable()?;
     let mut dialogue = Dialogue::new(args.yes)?;
     let stopped = layout.is_stopped();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -122,6 +124,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
         && (!stopped || dialogue.agrees("The service is stopped. Start it when all is written")?);
     let to_write = layout.to_write(&configuration, &wanted.password, args.force);
     let nothing_new = to_write.is_empty();
+    let identity = layout.identity(&configuration);
     if nothing_new {
         let files = layout.holding();
         let files = listed(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>());
@@ -133,6 +136,7 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
             args,
             wanted: &wanted,
             found: &found,
+            identity: &identity,
             to_write: &to_write,
             starts,
             has_key: own::has_key(places),
@@ -159,7 +163,9 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     let runs = written.agent_runs();
     let is_done = starts && layout.unit.is_some() || runs && nothing_new;
     let start = (!is_done).then(|| words::start(places, &layout, runs));
-    let next = words::next(places, start, to_adopt && !moved_in);
+    // An agent that runs is asked by proxy-config itself.
+    let named = found.ours(&identity).filter(|_| !runs).as_ref().map(words::named).unwrap_or_default();
+    let next = words::next(places, start, to_adopt && !moved_in, &named);
     let text = format!("{}\n{next}", doctor::told(&report, doctor::colours()));
     // Who wants nothing started knows that nothing runs.
     if report.verdict == Level::Red && starts {
@@ -191,8 +197,17 @@ async fn agree(
                 remark(&format!("Owncast {} answers at {address}.", status.version_number));
                 break address;
             }
-            Err(error) if args.owncast.is_none() && dialogue.asks_at_all() => remark(&format!("{error}\n")),
-            Err(error) => return Err(Failure::new(error.to_string())),
+            Err(error) => {
+                let mut error = error.to_string();
+                if there.is_none() {
+                    // Nowhere is anything written yet.
+                    error = error.replace("`[owncast] url`", "`--owncast`");
+                }
+                if args.owncast.is_some() || !dialogue.asks_at_all() {
+                    return Err(Failure::new(error));
+                }
+                remark(&format!("{error}\n"));
+            }
         }
     };
     let given = given_password(args)?;

@@ -86,21 +86,58 @@ pub(super) fn moment(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// Lines of so many characters at most, broken between words; a word that is longer stands on a line of its own.
+/// Lines of so many characters at most, broken between words; a word that is longer stands on a line of its own. What is to be
+/// typed is one word, with its blanks: broken, a shell would take it for two.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    for word in words(text) {
         let longest = lines.last().map_or(0, |line| line.chars().count());
         match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.is_empty() => line.push_str(&word),
             Some(line) if longest + 1 + word.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines
+}
+
+/// The words of a text, of which a command that it tells to type is one.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for word in text.split(' ') {
+        match words.last_mut() {
+            Some(command) if is_open && !word.starts_with('(') => {
+                command.push(' ');
+                command.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+        is_open = words.last().is_some_and(|word| is_open_command(word));
+    }
+    words
+}
+
+/// Whether this begins a command and does not end it. Commands stand in quotes or brackets, or before a mark.
+fn is_open_command(text: &str) -> bool {
+    const PROGRAMS: [&str; 4] = ["sudo", env!("CARGO_PKG_NAME"), "systemctl", "journalctl"];
+    let command = text.trim_start_matches(['(', '`', '\'']);
+    let ends = command.trim_end_matches([',', ';', '.', ':']);
+    let is_typed = PROGRAMS.iter().any(|program| {
+        command.strip_prefix(program).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    });
+    // A blank within quotes is of an argument.
+    let is_quoted = command.matches('\'').count() % 2 == 1;
+    is_typed
+        && match text.chars().next() {
+            Some('(') => is_quoted || !ends.ends_with(')'),
+            Some('`') => !ends.ends_with('`'),
+            Some('\'') => !(is_quoted && ends.ends_with('\'')),
+            _ => is_quoted || ends.len() == command.len() && !ends.ends_with(')'),
+        }
 }
 
 /// A number with its noun: "1 follower", "2 followers".
@@ -145,6 +182,24 @@ mod tests {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("https://live.example/ is it", 6), ["https://live.example/", "is it"]);
         assert_eq!(wrapped("", 6), [""]);
+    }
+
+    #[test]
+    fn what_is_to_be_typed_is_not_broken() {
+        for (text, lines) in [
+            ("it waits: owncast-herald adopt --undo", &["it", "waits:", "owncast-herald adopt --undo"][..]),
+            ("so it (sudo systemctl restart x). Then", &["so it", "(sudo systemctl restart x).", "Then"]),
+            ("Now: owncast-herald key show, and on", &["Now:", "owncast-herald key show,", "and on"]),
+            ("see `owncast-herald status` for it", &["see", "`owncast-herald status`", "for it"]),
+            ("or 'owncast-herald run --observe' (it", &["or", "'owncast-herald run --observe'", "(it"]),
+            ("owncast-herald reload (after a", &["owncast-herald reload", "(after", "a"]),
+            (
+                "do owncast-herald --config '/my stream/a.toml' run; or not",
+                &["do", "owncast-herald --config '/my stream/a.toml' run;", "or not"],
+            ),
+        ] {
+            assert_eq!(wrapped(text, 6), lines, "{text}");
+        }
     }
 
     #[test]

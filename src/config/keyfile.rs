@@ -1,5 +1,7 @@
 //! The actor's private key on disk. Whoever loses it loses the followers, so it is written whole or not at all.
 
+mod readers;
+
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,6 +11,8 @@ use openssl::pkey::{PKey, Private};
 use openssl::rsa::Rsa;
 
 use super::Secret;
+
+pub use readers::warning;
 
 /// Fewest bits of an RSA key: Owncast makes 2048, and Mastodon and GoToSocial refuse less.
 pub const LEAST_BITS: u32 = 2048;
@@ -82,8 +86,6 @@ pub enum KeyFileError {
 pub struct KeyFile {
     /// The private key, PEM as it stands in the file.
     pub pem: Secret,
-    /// Set when others on this machine may read the file; names the cure.
-    pub warning: Option<String>,
 }
 
 /// What [`write()`] did.
@@ -131,15 +133,7 @@ pub fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
     let bytes = std::fs::read(path).map_err(io)?;
     let text = String::from_utf8(bytes).map_err(|_| unusable(KeyProblem::NotPem))?;
     parse_private_key(&text).map_err(unusable)?;
-    let open_to_others = metadata.permissions().mode() & 0o077 != 0;
-    let warning = open_to_others.then(|| {
-        format!(
-            "{} may be read by others on this machine, who could then speak as this actor; cure: chmod 600 {}",
-            path.display(),
-            path.display()
-        )
-    });
-    Ok(KeyFile { pem: Secret::new(text), warning })
+    Ok(KeyFile { pem: Secret::new(text) })
 }
 
 /// Writes the key: a file beside it with mode 0600, synced, moved into place, folder synced.
@@ -361,7 +355,7 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(names(folder.path()), ["key.pem"], "no temporary file stays");
         let key = read(&path).unwrap();
-        assert_eq!((key.pem == first, key.warning), (true, None));
+        assert_eq!((key.pem == first, warning(&path, folder.path())), (true, None));
 
         assert_eq!(write(&path, &first, false).unwrap(), Written::AlreadyThere);
         assert!(matches!(write(&path, &second, false), Err(KeyFileError::AnotherKey { .. })));
@@ -405,16 +399,6 @@ mod tests {
         write(&link, &second, true).unwrap();
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(read(&real).unwrap().pem, second);
-    }
-
-    #[test]
-    fn an_open_file_is_read_with_a_warning() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key.pem");
-        write(&path, &rsa(2048), false).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let warning = read(&path).unwrap().warning.unwrap();
-        assert!(warning.contains("chmod 600"), "{warning}");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use toml::de::DeTable;
 use super::error::ConfigError;
 use super::file::Spec;
 use super::locate::Index;
-use super::secret::AdminPassword;
+use super::places::here;
+use super::secret::{AdminPassword, password_beside};
 use super::settings::Origin;
 use super::value::{Cidr, FromText, HttpUrl};
 use super::{
@@ -386,10 +387,13 @@ fn warn_about_password(owncast: &OwncastConfig, readable: Option<&Path>, warning
         );
     }
     if let Some(path) = readable {
+        // Taken from everybody, it may be taken from the service's user, too.
         warnings.push(format!(
-            "{} holds Owncast's admin password and everybody on this machine may read it; cure: chmod o-r {}",
+            "{} holds Owncast's admin password and everybody on this machine may read it; cure: `{}`, which asks for it and \
+             keeps it in {} instead",
             path.display(),
-            path.display()
+            here().command("setup --force"),
+            password_beside(path).display()
         ));
     }
     let known = matches!(owncast.admin_password, AdminPassword::Known { .. });

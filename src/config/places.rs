@@ -36,14 +36,20 @@ pub fn here() -> &'static Places {
 }
 
 impl Places {
-    /// Makes these [`here`], once per process. Whoever reads a text of it may be in another folder.
+    /// As the command line says it, with whole paths: whoever reads a text about them may be in another folder.
+    pub(crate) fn named(
+        config: Option<PathBuf>,
+        socket: Option<PathBuf>,
+        instance: Option<Instance>,
+    ) -> Places {
+        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Places { config: config.map(whole), socket: socket.map(whole), instance }
+    }
+
+    /// Makes these [`here`], once per process.
     pub(crate) fn settle(&self) {
-        let whole = |path: &Option<PathBuf>| {
-            path.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
-        };
-        let (config, socket) = (whole(&self.config), whole(&self.socket));
         // What was said first stands.
-        let _ = HERE.set(Places { config, socket, instance: self.instance.clone() });
+        let _ = HERE.set(self.clone());
     }
 
     /// Where the configuration is, or is to be.
@@ -178,6 +184,14 @@ mod tests {
         let socket = Places { socket: Some("/s".into()), ..radio() };
         assert_eq!(socket.typed("status"), "owncast-herald --socket /s --instance radio status");
         assert_eq!(socket.typed("setup --force"), "owncast-herald --instance radio setup --force");
+    }
+
+    #[test]
+    fn a_path_is_named_so_that_it_is_one_in_every_folder() {
+        let places = Places::named(Some("mine/agent.toml".into()), Some("s".into()), None);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(places.config, Some(here.join("mine/agent.toml")));
+        assert_eq!(places.socket, Some(here.join("s")));
     }
 
     #[test]

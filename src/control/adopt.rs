@@ -318,10 +318,11 @@ async fn find_leavers(
 }
 
 async fn finished(hands: &Hands<'_>, left: u64, dry_run: bool) -> Result<Finished, Refusal> {
-    let (here, set_aside, posts) = hands
+    let (here, set_aside, unaskable, posts) = hands
         .store
         .read(|view| {
-            (view.meta::<FollowerCounts>(), count(view, SetAside::KIND), count(view, Imported::KIND))
+            let set_aside = count(view, SetAside::KIND);
+            (view.meta::<FollowerCounts>(), set_aside, adopt::unaskable(view), count(view, Imported::KIND))
         })
         .await?;
     let counted = match hands.api {
@@ -340,7 +341,7 @@ async fn finished(hands: &Hands<'_>, left: u64, dry_run: bool) -> Result<Finishe
         Some(Err(error)) => (None, Some(error.to_string())),
         None => (None, None),
     };
-    Ok(Finished { left, here, set_aside, posts, owncast, owncast_problem })
+    Ok(Finished { left, here, set_aside, unaskable, posts, owncast, owncast_problem })
 }
 
 fn count(view: &dyn View, kind: u8) -> u64 {

@@ -4,9 +4,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
-use super::{Agent, Code, Finding, Level, Patient};
+use super::{Agent, Closed, Code, Finding, Level, Patient};
 use crate::config::keyfile::{self, KeyFileError};
-use crate::config::{Config, here};
+use crate::config::{Config, here, quoted};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -21,7 +21,7 @@ pub(super) fn findings(patient: &Patient) -> Vec<Finding> {
                 .map(|warning| Finding::told(Code::Config, Level::Yellow, warning.as_str())),
         );
         findings.extend([
-            key_file(&config.identity.key_file, patient.is_settled()),
+            key_file(&config.identity.key_file, &config.store.path, patient.is_settled()),
             store(&config.store.path),
             space(config),
         ]);
@@ -38,17 +38,33 @@ fn configuration(patient: &Patient) -> Finding {
             format!("{} makes one; or name it with --config FILE", here().typed("setup")),
         ),
         Some(Err(error)) => Finding::told(Code::Config, Level::Red, error.one_line()),
-        Some(Ok(config)) => {
-            let file = config.file().map_or_else(String::new, |file| file.display().to_string());
-            Finding::green(Code::Config, format!("{file} is good"))
-        }
+        Some(Ok(config)) => match patient.closed(config.file()) {
+            Some(closed) => closed_to_the_service(closed),
+            None => {
+                let file = config.file().map_or_else(String::new, |file| file.display().to_string());
+                Finding::green(Code::Config, format!("{file} is good"))
+            }
+        },
     }
 }
 
-/// `settled`: an agent runs, and has a key.
-fn key_file(path: &Path, settled: bool) -> Finding {
+/// A running agent has read it when that could still be done.
+fn closed_to_the_service(Closed { file, group }: &Closed) -> Finding {
+    let quoted = quoted(file.as_os_str());
+    Finding::red(
+        Code::Config,
+        format!("{} is good, but the service's user may not read it", file.display()),
+        format!(
+            "chgrp {group} {quoted} && chmod 640 {quoted}, and let that group into the folders that it is in; below /home and \
+             /root the service sees nothing"
+        ),
+    )
+}
+
+/// `agents`: its store. `settled`: an agent runs, and has a key.
+fn key_file(path: &Path, agents: &Path, settled: bool) -> Finding {
     match keyfile::read(path) {
-        Ok(found) => match found.warning {
+        Ok(_) => match keyfile::warning(path, agents) {
             None => Finding::green(Code::KeyFile, format!("{} holds the actor's key", path.display())),
             Some(warning) => Finding::told(Code::KeyFile, Level::Yellow, warning),
         },
@@ -168,11 +184,11 @@ mod tests {
     fn a_key_that_is_gone_under_a_running_agent_is_no_key_to_be_made() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("actor-key.pem");
-        assert_eq!(key_file(&file, false).level, Level::Unchecked);
-        let gone = key_file(&file, true);
+        assert_eq!(key_file(&file, folder.path(), false).level, Level::Unchecked);
+        let gone = key_file(&file, folder.path(), true);
         assert!(gone.level == Level::Red && gone.cure.unwrap().contains("key import"));
         std::fs::write(&file, "nonsense").unwrap();
-        assert_eq!(key_file(&file, true).level, Level::Red);
+        assert_eq!(key_file(&file, folder.path(), true).level, Level::Red);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod paths;
 mod public;
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -231,9 +232,25 @@ pub struct Patient {
     pub config: Option<Result<Config, ConfigError>>,
     /// The agent.
     pub agent: Agent,
+    /// What its service has to read and cannot.
+    pub closed: Vec<Closed>,
+}
+
+/// A file that whoever asks may read, and the service's user not.
+#[derive(Debug)]
+pub struct Closed {
+    /// The file.
+    pub file: PathBuf,
+    /// The group of that user.
+    pub group: u32,
 }
 
 impl Patient {
+    /// Whether this file is closed to the service: then what is to be said of it.
+    fn closed(&self, file: Option<&Path>) -> Option<&Closed> {
+        self.closed.iter().find(|closed| Some(closed.file.as_path()) == file)
+    }
+
     fn status(&self) -> Option<&Status> {
         match &self.agent {
             Agent::Runs(status) => Some(status),

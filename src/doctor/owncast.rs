@@ -1,5 +1,7 @@
 //! Owncast, asked as the agent asks it; nothing is changed there.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::{Code, Finding, Level, Patient, address};
@@ -78,7 +80,14 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
             return;
         }
     };
-    told.findings.push(password(patient.status().map(|status| &status.sources)));
+    let file = match &config.owncast.admin_password {
+        AdminPassword::Known { file, .. } => patient.closed(file.as_deref()).map(|closed| &closed.file),
+        _ => None,
+    };
+    told.findings.push(match file {
+        Some(file) => unread_password(file),
+        None => password(patient.status().map(|status| &status.sources)),
+    });
     told.findings.push(server_url(&settings.server_url, patient, config));
     let (tokens, followers) = (api.tokens().await, api.followers(0, 1).await);
     told.findings.push(match tokens {
@@ -112,6 +121,21 @@ fn password(agents: Option<&Sources>) -> Finding {
         }
         _ => Finding::green(Code::Password, "Owncast takes the admin password"),
     }
+}
+
+/// A running agent may have read it when that could still be done.
+fn unread_password(file: &Path) -> Finding {
+    Finding::red(
+        Code::Password,
+        format!(
+            "Owncast takes the admin password in {}, but the service's user may not read it there",
+            file.display()
+        ),
+        format!(
+            "{} asks for it and keeps it where systemd hands it to the service",
+            here().command("setup --force")
+        ),
+    )
 }
 
 /// Here is none, for this reason. The agent may have one, as a credential: whether it is right shows in what it can do.
@@ -305,6 +329,13 @@ mod tests {
             let found = unknown_password(agents, &ours, &ours.get().unwrap_err());
             assert!(found.level == level && found.text.contains(said), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_password_that_the_service_may_not_read_is_not_well() {
+        let found = unread_password(Path::new("/root/pw"));
+        assert!(found.level == Level::Red && found.text.contains("/root/pw"), "{found:?}");
+        assert!(found.cure.unwrap().contains("setup --force"));
     }
 
     #[test]

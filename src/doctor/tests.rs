@@ -224,3 +224,23 @@ fn every_code_has_its_stable_name_and_its_paragraph() {
     sorted.sort();
     assert_eq!(sorted, Code::ALL, "the order of findings is that of the list");
 }
+
+#[test]
+fn what_the_service_may_not_read_is_not_well_though_root_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my agent.toml");
+    std::fs::write(
+        &file,
+        format!("owncast.url = \"http://127.0.0.1:8080\"\nstore.path = {:?}\n", folder.path()),
+    )
+    .unwrap();
+    let found = |closed: Vec<Closed>| {
+        let config = Config::load(Some(&file), crate::config::Overrides::default(), &|_| None);
+        let patient = Patient { config: Some(config), agent: Agent::Silent(String::new()), closed };
+        local::findings(&patient).into_iter().find(|finding| finding.code == Code::Config).unwrap()
+    };
+    assert_eq!(found(Vec::new()).level, Level::Green);
+    let closed = found(vec![Closed { file: file.clone(), group: 998 }]);
+    let cure = format!("chgrp 998 '{0}' && chmod 640 '{0}'", file.display());
+    assert!(closed.level == Level::Red && closed.cure.unwrap().starts_with(&cure), "{:?}", closed.text);
+}

@@ -136,8 +136,10 @@ pub struct Tally {
     pub accepted: u64,
     /// Blocked domains that are new here.
     pub blocks: u64,
-    /// Why rows are set aside, by reason.
+    /// Why rows are set aside until their servers were asked, by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// Why rows are set aside of which nobody can be asked, by reason.
+    pub unaskable: BTreeMap<String, u64>,
     /// What could not be taken, each with its reason; at most [`PROBLEMS`].
     pub problems: Vec<String>,
 }
@@ -155,9 +157,11 @@ impl Tally {
 
     /// Adds what became of another batch.
     pub fn add(&mut self, other: Tally) {
-        let Tally { reasons, problems, .. } = &other;
-        for (reason, count) in reasons {
-            *self.reasons.entry(reason.clone()).or_default() += count;
+        let Tally { reasons, unaskable, problems, .. } = &other;
+        for (mine, theirs) in [(&mut self.reasons, reasons), (&mut self.unaskable, unaskable)] {
+            for (reason, count) in theirs {
+                *mine.entry(reason.clone()).or_default() += count;
+            }
         }
         problems.iter().for_each(|problem| self.problem(problem.clone()));
         for (mine, theirs) in [

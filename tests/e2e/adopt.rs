@@ -148,6 +148,7 @@ async fn lived_in_owncast() -> (Stage, DataDir, Person, Person) {
         "deleted an access token",
         "external action \"Follow\"",
         "2 followers were not given back",
+        "Owncast's own federation is off",
         "/federation/*",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");
@@ -165,7 +166,7 @@ async fn lived_in_owncast() -> (Stage, DataDir, Person, Person) {
 }
 
 /// The same, and the agent has taken over the two that follow.
-async fn moved_in() -> (Stage, DataDir, Person, Person) {
+pub async fn moved_in() -> (Stage, DataDir, Person, Person) {
     let (mut stage, data, bo, cy) = lived_in_owncast().await;
     stage.agent.launch();
     stage.wait_log("has lived before (Owncast").await;
@@ -451,4 +452,15 @@ async fn root_of_the_whole_machine_finishes_and_gives_back_and_nobody_else() {
     let blocked =
         data.texts("SELECT CAST(value AS TEXT) FROM datastore WHERE key = 'federation_blocked_domains'");
     assert!(blocked[0].ends_with("bad.example,worse.example,worst.example"), "{blocked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_has_never_run_gives_nobody_back_and_says_what_it_takes() {
+    let (stage, data) = (Stage::prepare(quick(), &[PASSWORD]).await, DataDir::recorded());
+    stage.owncast.power_off().await;
+    let refused = says(&stage, &["adopt", "--give-back", "--data-dir", data.argument()], 1).await;
+    for part in ["who it is", "Start Owncast and the agent", "status` shows its actor", "Nothing has changed"]
+    {
+        assert!(refused.contains(part), "{part} is not in {refused}");
+    }
 }

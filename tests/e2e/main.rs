@@ -24,6 +24,7 @@ mod observe;
 mod operator;
 mod pictures;
 mod private;
+mod proxy_config;
 mod releases;
 mod reload;
 mod restarts;

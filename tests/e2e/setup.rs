@@ -1,22 +1,20 @@
 //! `setup` in a folder of its own: what it tries, shows, writes and leaves alone.
 
+mod terminal;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use owncast_herald::activitypub::signature::PrivateKey;
 use owncast_herald::config::Secret;
 use owncast_herald::owncast::Api;
 use owncast_herald::sim::owncast::{Follower, FollowerState, Options, SimOwncast};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, Command};
 
-use crate::support::data_dir::DataDir;
 use crate::support::port::free_port;
 use crate::support::wait::{LONG, eventually};
 
@@ -100,25 +98,6 @@ impl Fresh {
         agent
     }
 
-    /// An agent that waits for the key of an actor that has lived in Owncast, and `setup` said once more at a terminal, up to
-    /// the question whether it moves in.
-    async fn asks_to_move_in(&self) -> (Child, Terminal) {
-        self.lives_in_owncast();
-        said(&self.setup(&self.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
-        let agent = self.run(&[], |status| status["running"] == true).await;
-        let line = format!(
-            "NO_COLOR=1 {PROGRAM} setup --force --config {} --owncast {} --public {}; echo \"ended with $?\"",
-            self.config().display(),
-            self.owncast.url(),
-            self.public
-        );
-        let mut terminal = Terminal::of(self, &line);
-        terminal.sees("Password of Owncast").await;
-        terminal.types(&format!("{PASSWORD}\n")).await;
-        terminal.sees("can move in now. See what that would be? [Y/n]").await;
-        (agent, terminal)
-    }
-
     /// `setup` without questions, with the password in a file.
     async fn setup(&self, owncast: &str, password: &str, more: &[&str]) -> Output {
         self.finish(self.command(&["setup"]), owncast, password, more).await
@@ -168,7 +147,7 @@ async fn what_setup_wrote_is_what_an_agent_runs_with() {
             "become @streamer@127.0.0.1",
             "start nothing",
             "agent.toml",
-            "proxy-config",
+            &format!(" proxy-config nginx --public-url http://{} --username streamer (", fresh.public),
             "red       agent",
         ],
     );
@@ -193,7 +172,10 @@ async fn nothing_is_written_before_owncast_agrees() {
     let text = said(&fresh.setup(&fresh.owncast.url(), "another-otter", &[]).await, 1);
     says(&text, &["refuses this admin password", "nothing was written"]);
     let nowhere = format!("http://127.0.0.1:{}", free_port());
-    says(&said(&fresh.setup(&nowhere, PASSWORD, &[]).await, 1), &["no answer from Owncast", &nowhere]);
+    says(
+        &said(&fresh.setup(&nowhere, PASSWORD, &[]).await, 1),
+        &["no answer from Owncast", &nowhere, "that `--owncast` points to it"],
+    );
     let taken = fresh.owncast.address().to_string();
     let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--metrics", &taken]).await, 1);
     says(&text, &[&taken, "cannot be listened on"]);
@@ -211,18 +193,19 @@ async fn nothing_is_written_before_owncast_agrees() {
 async fn what_is_there_stays_unless_forced() {
     let fresh = Fresh::start().await;
     fs::create_dir(fresh.path("etc")).unwrap();
-    fs::write(fresh.config(), "# mine\n").unwrap();
+    let mine = format!("# mine\n[owncast]\nurl = {:?}\n", fresh.owncast.url());
+    fs::write(fresh.config(), &mine).unwrap();
     let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &[]).await, 1);
     says(&text, &["agent.toml is there already", "--force"]);
-    assert_eq!(fs::read_to_string(fresh.config()).unwrap(), "# mine\n");
+    assert_eq!(fs::read_to_string(fresh.config()).unwrap(), mine);
     said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
-    assert!(fs::read_to_string(fresh.config()).unwrap().contains(&fresh.owncast.url()));
-    assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(), "# mine\n");
+    says(&fs::read_to_string(fresh.config()).unwrap(), &["# mine\n", &fresh.public]);
+    assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(), mine);
     let names = fs::read_dir(fresh.path("etc")).unwrap().count();
     assert_eq!(names, 3, "nothing is left behind");
 
     // What setup does not ask for stays, also where somebody has written it otherwise than the shipped file.
-    let password = fresh.path("etc/admin-password");
+    let (password, first) = (fresh.path("etc/admin-password"), mine);
     let mine = format!(
         "# mine\nstore.path = {:?}\n\n[owncast]\nurl = {:?}\nadmin-password-file = {password:?}\n\n[listen]\npublic = {:?}\n\
          trusted-proxies = [\n    \"10.0.0.0/8\",\n]\n",
@@ -242,7 +225,7 @@ async fn what_is_there_stays_unless_forced() {
     assert_eq!(fs::read_to_string(fresh.path("etc/agent.toml.old.1")).unwrap(), mine);
     assert_eq!(
         fs::read_to_string(fresh.path("etc/agent.toml.old")).unwrap(),
-        "# mine\n",
+        first,
         "and the first one is there still"
     );
     assert_eq!(fs::read_to_string(&password).unwrap(), format!("{PASSWORD}\n"));
@@ -377,121 +360,19 @@ async fn one_of_several_has_files_and_ports_of_its_own() {
     says(&written, &[&at(public), &at(webhook), &at(metrics)]);
 }
 
-/// A terminal, made by script(1), at which a shell runs this.
-struct Terminal {
-    keys: ChildStdin,
-    screen: ChildStdout,
-    shown: String,
-    looked_at: usize,
-    _script: Child,
-}
-
-impl Terminal {
-    fn of(fresh: &Fresh, line: &str) -> Terminal {
-        let mut command = Command::new("script");
-        command.args(["--quiet", "--return", "--command", line, "/dev/null"]);
-        fresh.surround(&mut command);
-        let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (keys, screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
-        Terminal { keys, screen, shown: String::new(), looked_at: 0, _script: script }
-    }
-
-    /// Waits until this is shown after what was waited for before.
-    async fn sees(&mut self, awaited: &str) {
-        while !self.shown[self.looked_at..].contains(awaited) {
-            let mut bytes = [0; 4096];
-            let read = tokio::time::timeout(LONG, self.screen.read(&mut bytes)).await;
-            let read =
-                read.unwrap_or_else(|_| panic!("waited in vain for {awaited:?}: {}", self.shown)).unwrap();
-            assert!(read > 0, "it ended before {awaited:?}: {}", self.shown);
-            self.shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        }
-        self.looked_at += self.shown[self.looked_at..].find(awaited).unwrap() + awaited.len();
-    }
-
-    async fn types(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).await.unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_is_asked_and_the_password_is_not_shown() {
-    // A blank may be of a password.
-    const BLANK: &str = " abc 123 ";
+async fn a_configuration_with_a_mistake_is_named_with_its_line_and_left_alone() {
     let fresh = Fresh::start().await;
-    fresh.owncast.configure(|config| config.admin_password = BLANK.to_owned());
-    let line = format!("{PROGRAM} setup --config {} --public {}", fresh.config().display(), fresh.public);
-    let mut terminal = Terminal::of(&fresh, &line);
-    for (asked, typed) in [
-        ("Owncast's own address", Some(format!(" {} ", fresh.owncast.url()))),
-        ("Password of Owncast", Some("mistyped".to_owned())),
-        ("refuses this password", None),
-        ("Password of Owncast", Some(BLANK.to_owned())),
-        ("Do this? [y/n]", Some("y".to_owned())),
-        ("Next:", None),
-    ] {
-        terminal.sees(asked).await;
-        if let Some(typed) = typed {
-            terminal.types(&format!("{typed}\n")).await;
-        }
+    fs::create_dir(fresh.path("etc")).unwrap();
+    fs::write(fresh.path("given"), PASSWORD).unwrap();
+    let given = fresh.path("given");
+    let mine = format!("[owncast]\nurl = {:?}\n[go-live]\ndelay = \"sixty\"\n", fresh.owncast.url());
+    fs::write(fresh.config(), &mine).unwrap();
+    for more in [&[][..], &["--force"]] {
+        let setup = ["setup", "--yes", "--no-start", "--admin-password-file", given.to_str().unwrap()];
+        let text = said(&fresh.command(&[&setup, more].concat()).output().await.unwrap(), 1);
+        says(&text, &["agent.toml, line 4: go-live.delay", "Nothing was written"]);
+        assert_eq!(fs::read_to_string(fresh.config()).unwrap(), mine);
     }
-    let shown = &terminal.shown;
-    assert!(!shown.contains(BLANK.trim()) && !shown.contains("mistyped"), "{shown}");
-    assert_eq!(fs::read_to_string(fresh.path("etc/admin-password")).unwrap(), format!("{BLANK}\n"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_actor_that_has_lived_moves_in_when_asked() {
-    let fresh = Fresh::start().await;
-    let (_agent, mut terminal) = fresh.asks_to_move_in().await;
-    let key = PrivateKey::generate().unwrap().to_pem().unwrap();
-    let data = DataDir::of(&format!("http://{}", fresh.public), &key);
-    terminal.types("\n").await;
-    for (asked, typed) in [
-        ("Owncast's data folder", "/nowhere"),
-        ("no owncast.db", data.argument()),
-        ("Move in like this? [y/n]", "y"),
-    ] {
-        terminal.sees(asked).await;
-        // Until the agent knows who it is, it has to ask Owncast.
-        fresh.owncast.faults().delay_answers = Duration::from_millis(300);
-        terminal.types(&format!("{typed}\n")).await;
-    }
-    for seen in ["green     identity", "Next:", "proxy-config"] {
-        terminal.sees(seen).await;
-    }
-    assert!(!terminal.shown.contains("It can be done at any time"), "{}", terminal.shown);
-    let kept = fs::read_to_string(fresh.path("store/actor-key.pem")).unwrap();
-    assert_eq!(kept.trim(), key.trim(), "{}", terminal.shown);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_ends_the_input_when_all_is_written_has_said_later() {
-    let fresh = Fresh::start().await;
-    let (_agent, mut terminal) = fresh.asks_to_move_in().await;
-    terminal.types("\u{4}").await;
-    for seen in
-        ["It can be done at any time", "red       identity", "Next:", " adopt (it says", "ended with 4"]
-    {
-        terminal.sees(seen).await;
-    }
-    assert!(!terminal.shown.contains("nothing was written"), "{}", terminal.shown);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_gives_up_at_the_password_gets_the_terminal_back() {
-    let fresh = Fresh::start().await;
-    // The shell lives on, and says how the terminal is.
-    let line = format!(
-        "trap : INT; {PROGRAM} setup --config {} --owncast {}; echo \"ended with $?\"; stty -a; echo over",
-        fresh.config().display(),
-        fresh.owncast.url()
-    );
-    let mut terminal = Terminal::of(&fresh, &line);
-    terminal.sees("Password of Owncast").await;
-    terminal.types("\u{3}").await;
-    terminal.sees("ended with 130").await;
-    terminal.sees("over").await;
-    assert!(terminal.shown.contains(" echo ") && !terminal.shown.contains("-echo "), "{}", terminal.shown);
-    assert!(!fresh.config().exists());
+    assert_eq!(fs::read_dir(fresh.path("etc")).unwrap().count(), 1, "nor is anything beside it");
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::finish::owncast_is_stopped;
 use super::hand::Hand;
-use super::{Args, told};
+use super::{Args, command, data_dir, told};
 use crate::activitypub::signature::PrivateKey;
 use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
@@ -42,7 +42,7 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let config = places.own_files(args.store.as_deref())?;
     let hand = Hand::reach_unchanged(places, args.store.as_deref())?;
     // Asked before the database is opened: what is refused leaves no copy of it.
-    let ours = ours(&hand, &read_identity(data_dir)?)?;
+    let ours = ours(&hand, places, &read_identity(data_dir)?)?;
     let mut live = match &args.to {
         Some(to) => Live::aside(data_dir, to),
         None if args.dry_run => Live::rehearse(data_dir),
@@ -73,28 +73,29 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     let given = live.in_one(|database| back::give(database, &giving))?;
     let backup = live.backup().map(Path::to_owned);
     live.close()?;
+    let copy = args.to.as_ref().map(|to| to.join("owncast.db"));
     let update = match args.dry_run {
         true => None,
-        false => {
-            mark(&hand, &giving, args.to.is_none())?;
-            match hand.step(Adopting::GivenBack)? {
-                Adopted::GivenBack(update) => update,
-                _ => return Err(unexpected()),
-            }
-        }
+        false => mark(&hand, &giving, args.to.is_none()).map_err(|cause| {
+            let message =
+                format!("{}\n{}", cause.message, written(backup.as_deref(), copy.as_deref(), places, args));
+            Failure { message, ..cause }
+        })?,
     };
-    let copy = args.to.as_ref().map(|to| to.join("owncast.db"));
     let done = Done { given, dry_run: args.dry_run, backup, copy, update };
     if as_json { json(&done) } else { Ok(what_was_done(&done, places, data_dir)) }
 }
 
 /// Who we are, which Owncast has to be as well: followers of one actor do not follow another.
-fn ours(hand: &Hand<'_>, identity: &AdoptedIdentity) -> Result<Addresses, Failure> {
+fn ours(hand: &Hand<'_>, places: &Places, identity: &AdoptedIdentity) -> Result<Addresses, Failure> {
     let Adopted::Whose(ours) = hand.step(Adopting::Whose)? else { return Err(unexpected()) };
     let Some(ours) = ours else {
-        return Err(Failure::new(
-            "the agent does not know yet who it is: it has nobody to give back. Nothing has changed",
-        ));
+        return Err(Failure::new(format!(
+            "the agent does not know yet who it is, and so not whether these are Owncast's followers. Start Owncast and the agent \
+             ({}), wait until `{}` shows its actor, stop Owncast, and run this once more. Nothing has changed",
+            places.systemctl("start"),
+            places.command("status")
+        )));
     };
     match another_in_owncast(&ours, identity) {
         Some(other) => Err(Failure::new(other)),
@@ -168,15 +169,44 @@ fn left(hand: &Hand<'_>, known: &[String]) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
-/// What becomes of them in Owncast counts again, should they come back.
-fn mark(hand: &Hand<'_>, giving: &Giving, in_place: bool) -> Result<(), Failure> {
+/// What becomes of them in Owncast counts again, should they come back. Answers the last Update.
+fn mark(hand: &Hand<'_>, giving: &Giving, in_place: bool) -> Result<Option<String>, Failure> {
     for rows in giving.rows.chunks(ACTORS) {
         let followers = rows.iter().map(|row| (row.actor.clone(), row.state)).collect();
-        let Adopted::Given = hand.step(Adopting::Given { followers, at: giving.now, in_place })? else {
-            return Err(unexpected());
-        };
+        let given = Adopting::Given { followers, at: giving.now, in_place };
+        let Adopted::Given = hand.step_to_the_end(given)? else { return Err(unexpected()) };
     }
-    Ok(())
+    match hand.step_to_the_end(Adopting::GivenBack)? {
+        Adopted::GivenBack(update) => Ok(update),
+        _ => Err(unexpected()),
+    }
+}
+
+/// What has been done where the agent could not be told of it.
+fn written(backup: Option<&Path>, copy: Option<&Path>, places: &Places, args: &Args) -> String {
+    let done = match (copy, backup) {
+        (Some(copy), _) => {
+            let copy = copy.display();
+            format!("The changed copy {copy} is written all the same, and holds the key: remove it first")
+        }
+        (None, backup) => format!(
+            "Owncast's database is written all the same{}",
+            backup.map_or_else(String::new, |backup| format!(
+                ", and as it was it is in {}, which holds the key",
+                backup.display()
+            ))
+        ),
+    };
+    let to = args.to.as_ref().map_or_else(String::new, |to| {
+        let to = std::path::absolute(to).unwrap_or_else(|_| to.clone());
+        format!(" --to {}", quoted(to.as_os_str()))
+    });
+    let again = format!("--give-back {}{to}", data_dir(args.data_dir.as_deref()));
+    format!(
+        "{done}. The agent does not remember yet whom it gave back. Once it can be asked ({}), run this again:\n  {}",
+        places.command("status"),
+        command(places, args, &again)
+    )
 }
 
 /// Blocks and the go-live message, beside what Owncast has of them.
@@ -253,7 +283,8 @@ fn what_was_done(done: &Done, places: &Places, data_dir: &Path) -> String {
     }
     text.push_str(&format!(
         "Next: take the agent's lines out of the proxy, so that nobody follows here any more, and run this once more: it \
-         gives back who followed meanwhile. Then stop the agent, start Owncast, and take out of it what the agent made there:\n  \
+         gives back who followed meanwhile. Then stop the agent, start Owncast, see that its federation is on (Configuration, Social), \
+         without which nobody answers for the actor, and take out of it what the agent made there:\n  \
          {}\n  {}\n",
         places.systemctl("disable --now"),
         places.command("disconnect")

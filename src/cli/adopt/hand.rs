@@ -94,11 +94,16 @@ impl<'a> Hand<'a> {
             Hand::Agent(places) => {
                 let places = (*places).clone();
                 // An agent that is stuck keeps nobody from ending this.
-                match interrupted::unless(move || places.ask(&Ask::Adopt { step }))?? {
-                    Answer::Adopted(adopted) => Ok(*adopted),
-                    _ => Err(unexpected()),
-                }
+                adopted(interrupted::unless(move || places.ask(&Ask::Adopt { step }))??)
             }
+            Hand::Own(_) => self.step_to_the_end(step),
+        }
+    }
+
+    /// As [`Hand::step`], whatever signal comes: for what was begun and is to be whole.
+    pub(super) fn step_to_the_end(&self, step: Adopting) -> Result<Adopted, Failure> {
+        match self {
+            Hand::Agent(places) => adopted(places.ask(&Ask::Adopt { step })?),
             Hand::Own(own) => {
                 let Own { runtime, store, config, api } = &**own;
                 let hands = Hands { store, config, effective: None, api: api.as_ref() };
@@ -106,5 +111,12 @@ impl<'a> Hand<'a> {
                 done.map_err(|refusal| ClientError::Refused(refusal).into())
             }
         }
+    }
+}
+
+fn adopted(answer: Answer) -> Result<Adopted, Failure> {
+    match answer {
+        Answer::Adopted(adopted) => Ok(*adopted),
+        _ => Err(unexpected()),
     }
 }

@@ -27,9 +27,14 @@ pub(super) fn report(moved: &MovedIn<'_>, places: &Places) -> String {
     ));
     text.push_str(if *dry_run { "Would be taken over:\n" } else { "Taken over:\n" });
     text.push_str(&rows(found));
-    if !found.reasons.is_empty() {
-        text.push_str("Set aside until their own servers were asked; nothing is sent to them before:\n");
-        for (reason, count) in &found.reasons {
+    for (title, reasons) in [
+        ("Set aside until their own servers were asked; nothing is sent to them before:", &found.reasons),
+        ("Set aside for good, since no server can be asked; nothing is sent to them:", &found.unaskable),
+    ] {
+        if !reasons.is_empty() {
+            text.push_str(&format!("{title}\n"));
+        }
+        for (reason, count) in reasons {
             text.push_str(&format!("  {count:>6}  {}\n", line(reason)));
         }
     }
@@ -74,12 +79,16 @@ fn rows(found: &Tally) -> String {
 fn standing(now: &Finished) -> String {
     let here = now.here;
     let mut text = format!(
-        "Here now: {} approved, {} pending, {} rejected, {} set aside by blocks, {} to be asked for; {} of Owncast's\n",
+        "Here now: {} approved, {} pending, {} rejected, {} set aside by blocks, {} to be asked for{}; {} of Owncast's\n",
         here.approved,
         here.pending,
         here.rejected,
         here.parked,
-        now.set_aside,
+        now.set_aside.saturating_sub(now.unaskable),
+        match now.unaskable {
+            0 => String::new(),
+            many => format!(", {many} set aside for good"),
+        },
         counted(now.posts, "post")
     );
     match (&now.owncast, &now.owncast_problem) {
@@ -163,6 +172,22 @@ mod tests {
         assert!(warning.contains("6 approved here and 0 there, 2 rejected here and 0 there"), "{warning}");
         let warning = differing(&moved([5, 2, 2], [6, 2, 2], 1)).unwrap();
         assert!(warning.contains("the 1 follower set aside"), "{warning}");
+    }
+
+    #[test]
+    fn who_can_never_be_asked_for_is_told_apart() {
+        let now = Finished { set_aside: 3, unaskable: 1, ..Finished::default() };
+        let text = standing(&now);
+        assert!(text.contains(" 2 to be asked for, 1 set aside for good; 0 posts"), "{text}");
+        let mut moved = moved([0; 3], [0; 3], 3);
+        moved.found.reasons.insert("no inbox is known".to_owned(), 2);
+        moved.found.unaskable.insert("its id is on our own host".to_owned(), 1);
+        let text = report(&moved, &Places::default());
+        let [asked, for_good] = [
+            "were asked; nothing is sent to them before:\n       2  no inbox",
+            "can be asked; nothing is sent to them:\n       1  its id",
+        ];
+        assert!(text.contains(asked) && text.contains(for_good), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::own::Own;
-use crate::config::{HttpUrl, here};
+use crate::config::{HttpUrl, IdentityConfig, here};
 use crate::model::Addresses;
 use crate::owncast::provision::{HOOK_PREFIX, TOKEN_NAME};
 use crate::owncast::types::ServerConfig;
@@ -60,14 +60,16 @@ impl Found {
         deeds
     }
 
+    /// Who an agent with this configuration is, if Owncast or that says so.
+    pub(super) fn ours(&self, identity: &IdentityConfig) -> Option<Addresses> {
+        let base = identity.public_url.as_ref().map_or(self.settings.server_url.as_str(), HttpUrl::as_str);
+        let username = identity.username.as_deref().unwrap_or(&self.settings.federation.username);
+        (!base.is_empty()).then(|| Addresses::new(base, username))
+    }
+
     /// Who will be followed.
-    pub(super) fn identity(&self, public_url: Option<&HttpUrl>, username: Option<&str>) -> String {
-        let base = public_url.map_or(self.settings.server_url.as_str(), HttpUrl::as_str);
-        let username = username.unwrap_or(&self.settings.federation.username);
-        if base.is_empty() {
-            return "nothing yet, see below".to_owned();
-        }
-        let ours = Addresses::new(base, username);
+    pub(super) fn identity(&self, identity: &IdentityConfig) -> String {
+        let Some(ours) = self.ours(identity) else { return "nothing yet, see below".to_owned() };
         let word = if self.has_lived() { "go on as" } else { "become" };
         format!("{word} @{} ({})", ours.handle(), ours.actor())
     }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::Failure;
 use super::layout::Layout;
 use super::ports::listened;
-use crate::config::{AdminPassword, Config, Origin, Overrides, Secret};
+use crate::config::{AdminPassword, Config, IdentityConfig, Origin, Overrides, Secret};
 
 /// A configuration that an agent could run with: as it is written, and what that means.
 pub(super) struct Configuration {
@@ -39,13 +40,31 @@ impl Layout {
         Some(Configuration { text, config })
     }
 
+    /// Refuses a configuration that no agent could run with: it has settings to keep, and which, only people can tell.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn must_be_usable(&self) -> Result<(), Failure> {
+        match Config::load(Some(&self.config), Overrides::default(), &|_| None) {
+            Err(error) if self.config.symlink_metadata().is_ok() => Err(Failure::new(format!(
+                "{error}\nMend this in the file first, or move the file away: its other settings are to stay. Nothing was written"
+            ))),
+            Err(_) | Ok(_) => Ok(()),
+        }
+    }
+
     /// Which of the two files are to be written: those without which the agent would not have this; by force both or none.
     pub(super) fn to_write(&self, wanted: &Configuration, password: &Secret, force: bool) -> Vec<&Path> {
-        let there = self.there();
+        let (there, closed) = (self.there(), self.closed());
+        let is_open = |file: &PathBuf| !closed.contains(file);
         let (configuration, password) = match &there {
             Some(there) if !force => {
                 let kept = self.password_of(&there.config);
-                let is_same = is(&kept, password);
+                let is_same = is(&kept, password)
+                    && match &kept {
+                        AdminPassword::Known { file: Some(file), .. } => is_open(file),
+                        _ => true,
+                    };
                 // Beside a place that is named and holds another, one that is written would be a second password.
                 (there.holds(&wanted.config) && (is_same || self.is_own(&kept)), is_same)
             }
@@ -55,9 +74,24 @@ impl Layout {
                 is(&self.in_own_file(), password),
             ),
         };
+        let configuration = configuration && is_open(&self.config);
         let held = [(self.config.as_path(), configuration), (self.password.as_path(), password)];
         let all = force && held.iter().any(|(_, held)| !held);
         held.into_iter().filter(|(_, held)| all || !held).map(|(file, _)| file).collect()
+    }
+
+    /// What a configuration says of who the agent is, and where it says nothing, the one that is there.
+    pub(super) fn identity(&self, wanted: &Configuration) -> IdentityConfig {
+        let wanted = wanted.config.identity.clone();
+        let Some(there) = self.there().map(|there| there.config.identity) else { return wanted };
+        let public_url = wanted.public_url.or(there.public_url);
+        IdentityConfig { public_url, username: wanted.username.or(there.username), key_file: there.key_file }
+    }
+
+    /// What is there that the service has to read and cannot.
+    pub(super) fn closed(&self) -> Vec<PathBuf> {
+        let closed = self.reader.zip(self.there()).map(|(reader, there)| reader.closed(&there.config));
+        closed.into_iter().flatten().map(|closed| closed.file).collect()
     }
 
     /// The files that hold what an agent has with this configuration.
@@ -103,6 +137,10 @@ fn is(kept: &AdminPassword, given: &Secret) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::super::offline::Owner;
+    use super::super::super::reader::Reader;
     use super::*;
 
     /// An agent's folder, with a configuration as it is wanted.
@@ -227,5 +265,32 @@ mod tests {
         assert_eq!(place.layout.holding(), [place.layout.config.clone(), secrets.path().join("given")]);
         place.write("agent.toml", &format!("{WANTED}{}", inline("hunter2")));
         assert_eq!(place.layout.holding(), std::slice::from_ref(&place.layout.config));
+    }
+
+    #[test]
+    fn what_the_service_may_not_read_is_not_held() {
+        let somebody = Reader::new(Owner::new(4_000_000_001, 4_000_000_001));
+        let mut place = Place::new(Some("owncast-herald.service"), WANTED);
+        place.layout.reader = Some(somebody);
+        let given = place.folder.path().join("given");
+        let mode = |path: &Path, bits| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap();
+        };
+        place.write("agent.toml", &format!("{WANTED}admin-password-file = {given:?}\n"));
+        place.write("given", "hunter2\n");
+        mode(place.folder.path(), 0o755);
+        for (configuration, password, to_write) in
+            [(0o644, 0o644, &BOTH[..0]), (0o600, 0o644, &BOTH[..1]), (0o644, 0o600, &BOTH[..])]
+        {
+            mode(&place.layout.config, configuration);
+            mode(&given, password);
+            assert_eq!(place.to_write(false), to_write, "{configuration:o} {password:o}");
+        }
+        let refused = place.layout.refuse_to_replace(&[&place.layout.config], false).unwrap_err().message;
+        assert!(refused.contains(&format!("may not read {}.", given.display())), "{refused}");
+        place.write("agent.toml", WANTED);
+        place.write("admin-password", "hunter2\n");
+        mode(&place.layout.config, 0o600);
+        assert_eq!(place.to_write(true), BOTH, "by force it is to be read, too");
     }
 }

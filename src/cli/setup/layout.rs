@@ -5,9 +5,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use super::super::Failure;
 use super::super::doctor::beside;
 use super::super::files::Places;
+use super::super::reader::Reader;
 use super::dialogue::InOrder;
 use super::kept::Configuration;
 use super::service::{is_stopped, known_unit};
@@ -25,17 +28,21 @@ pub(super) struct Layout {
     pub(super) password: PathBuf,
     /// The unit that reads both; `None` where systemd has none, or the configuration is in a place of its own.
     pub(super) unit: Option<String>,
+    /// Whom its service runs as, where that can be told.
+    pub(super) reader: Option<Reader>,
 }
 
 impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
-        Layout { unit: known_unit(places), ..Layout::at(places.config_path()) }
+        let unit = known_unit(places);
+        let reader = unit.as_ref().and_then(|_| Reader::of_service(places));
+        Layout { unit, reader, ..Layout::at(places.config_path()) }
     }
 
     /// Beside this configuration.
     pub(super) fn at(config: PathBuf) -> Layout {
-        Layout { password: beside(&config), config, unit: None }
+        Layout { password: beside(&config), config, unit: None, reader: None }
     }
 
     /// Where a configuration that is replaced is kept: no earlier one is lost for it.
@@ -59,6 +66,21 @@ impl Layout {
         self.config.exists() && self.unit.as_deref().is_some_and(is_stopped)
     }
 
+    /// Refuses before anything is asked for that could not be written.
+    ///
+    /// # Errors
+    /// This user may not write here.
+    pub(super) fn must_be_writable(&self) -> Result<(), Failure> {
+        let folder = self.folder();
+        let folder = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| cannot_write(&self.config, &error.into()))
+    }
+
+    fn folder(&self) -> &Path {
+        self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
     /// Nothing that is there is replaced by mistake.
     ///
     /// # Errors
@@ -66,7 +88,11 @@ impl Layout {
     pub(super) fn refuse_to_replace(&self, files: &[&Path], force: bool) -> Result<(), Failure> {
         match files.iter().find(|file| file.symlink_metadata().is_ok()) {
             Some(there) if !force => Err(Failure::new(format!(
-                "{} is there already, and stays as it is; to change configuration and password, say --force ({} examines what is there)",
+                "{}{} is there already, and stays as it is; to change configuration and password, say --force ({} examines what is there)",
+                self.closed()
+                    .iter()
+                    .map(|file| format!("the service may not read {}.\n", file.display()))
+                    .collect::<String>(),
                 there.display(),
                 here().typed("doctor")
             ))),
@@ -151,13 +177,8 @@ impl Layout {
         password: &Secret,
         force: bool,
     ) -> Result<(), Failure> {
-        let folder =
-            self.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let failed = |path: &Path, error: io::Error| {
-            let cure =
-                if error.kind() == io::ErrorKind::PermissionDenied { "; run this with sudo" } else { "" };
-            Failure::new(format!("{} cannot be written: {error}{cure}", path.display()))
-        };
+        let folder = self.folder();
+        let failed = |path: &Path, error: io::Error| cannot_write(path, &error);
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -183,13 +204,20 @@ impl Layout {
     }
 }
 
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let cure = if error.kind() == io::ErrorKind::PermissionDenied { "; run this with sudo" } else { "" };
+    Failure::new(format!("{} cannot be written: {error}{cure}", path.display()))
+}
+
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
 /// A file that is there whole, with its mode, or not at all.
 fn place(folder: &Path, path: &Path, bytes: &[u8], mode: u32, force: bool) -> io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(".setup-").tempfile_in(folder)?;
+    let file = tempfile::Builder::new().prefix(".setup-").tempfile_in(folder);
+    // Its own name says nothing to anybody.
+    let mut file = file.map_err(|error| io::Error::from(error.kind()))?;
     file.write_all(bytes)?;
     file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
@@ -355,9 +383,6 @@ mod tests {
         std::fs::write(&layout.config, "owncast = { url = \"http://10.0.0.1:8080\" }\n").unwrap();
         let refused = layout.configuration(&args, &wanted("admin")).err().unwrap().message;
         assert!(refused.contains("agent.toml as that is written"), "{refused}");
-        // What no agent could run with has no settings to keep.
-        std::fs::write(&layout.config, "[owncast]\nurl = 7\n").unwrap();
-        assert!(layout.configuration(&args, &wanted("admin")).unwrap().text.contains("# Text of the post."));
     }
 
     #[test]
@@ -417,5 +442,27 @@ mod tests {
             4,
             "nothing is left behind"
         );
+    }
+
+    #[test]
+    fn nothing_is_asked_of_who_could_not_write_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path().join("deeper/agent.toml"));
+        layout.must_be_writable().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
+        let refused = std::thread::scope(|scope| {
+            let as_nobody = scope.spawn(|| {
+                if rustix::process::geteuid().is_root() {
+                    let nobody = rustix::fs::Uid::from_raw(65534);
+                    rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+                }
+                let write = |name: &str| place(folder.path(), &folder.path().join(name), b"x", 0o600, false);
+                (layout.must_be_writable().unwrap_err().message, write("x").unwrap_err().to_string())
+            });
+            as_nobody.join().unwrap()
+        });
+        let (early, late) = refused;
+        assert!(early.contains("deeper/agent.toml cannot be written") && early.contains("sudo"), "{early}");
+        assert!(!late.contains(".setup-"), "{late}");
     }
 }

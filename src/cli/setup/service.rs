@@ -11,8 +11,12 @@ const SYSTEMCTL: &str = "systemctl";
 
 /// The unit of this agent; `None` where systemd has none, or the configuration is in a place of its own.
 pub(super) fn known_unit(places: &Places) -> Option<String> {
-    let unit = places.unit().filter(|_| places.config.is_none());
-    let unit = unit.map(|unit| format!("{unit}.service"));
+    unit_of(places).filter(|_| places.config.is_none())
+}
+
+/// The unit that reads this agent's configuration, however that is named; `None` where systemd has none.
+pub(in crate::cli) fn unit_of(places: &Places) -> Option<String> {
+    let unit = places.unit().map(|unit| format!("{unit}.service"));
     unit.filter(|unit| systemd_runs() && is_known(SYSTEMCTL, unit))
 }
 

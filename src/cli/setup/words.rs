@@ -6,7 +6,8 @@ use super::super::files::Places;
 use super::found::Found;
 use super::layout::Layout;
 use super::{Args, Wanted};
-use crate::config::here;
+use crate::config::{IdentityConfig, quoted};
+use crate::model::Addresses;
 
 /// What will be done.
 pub(super) struct Plan<'a> {
@@ -14,6 +15,8 @@ pub(super) struct Plan<'a> {
     pub(super) args: &'a Args,
     pub(super) wanted: &'a Wanted,
     pub(super) found: &'a Found,
+    /// What the configuration says of it.
+    pub(super) identity: &'a IdentityConfig,
     /// Files.
     pub(super) to_write: &'a [&'a Path],
     /// The service is started.
@@ -29,17 +32,12 @@ impl Plan<'_> {
         let [public, webhook, metrics] = wanted.listen;
         let mut text = String::from("\nOn this machine:\n");
         text.push_str(&self.file(&layout.config, "may be read by all; no secret is in it"));
-        let there = layout.there();
-        match (&there, layout.old().display()) {
-            _ if !args.force => {}
-            (Some(_), old) => {
-                text.push_str(&format!("  keep all other settings in it, and the file as it was as {old}\n"));
-            }
-            (None, old) if layout.config.exists() => text.push_str(&format!(
-                "  keep what it replaces as {old}; that cannot be read ({} says why), and none of its settings stays\n",
-                here().typed("check-config")
-            )),
-            (None, _) => {}
+        if args.force && layout.there().is_some() {
+            let old = layout.old();
+            text.push_str(&format!(
+                "  keep all other settings in it, and the file as it was as {}\n",
+                old.display()
+            ));
         }
         text.push_str(&self.file(&layout.password, "the password; for root alone"));
         text.push_str(&format!(
@@ -62,11 +60,7 @@ impl Plan<'_> {
             text.push_str(&format!("  {deed}\n"));
         }
         text.push_str("In the fediverse:\n");
-        let kept = there.map(|there| there.config.identity);
-        let public_url = args.public_url.as_ref().or(kept.as_ref().and_then(|kept| kept.public_url.as_ref()));
-        let username = args.username.as_ref().map(|name| name.0.as_str());
-        let username = username.or(kept.as_ref().and_then(|kept| kept.username.as_deref()));
-        text.push_str(&format!("  {}\n", found.identity(public_url, username)));
+        text.push_str(&format!("  {}\n", found.identity(self.identity)));
         for warning in found.warnings(self.has_key) {
             text.push_str(&format!("\nBut: {warning}\n"));
         }
@@ -97,8 +91,13 @@ pub(super) fn start(places: &Places, layout: &Layout, runs: bool) -> String {
     format!("start the agent{anew}: {typed}")
 }
 
-/// What is left to do, said so that it can be typed.
-pub(super) fn next(places: &Places, start: Option<String>, to_adopt: bool) -> String {
+/// Who the agent is, for `proxy-config`, which without one does not know.
+pub(super) fn named(ours: &Addresses) -> String {
+    format!(" --public-url {} --username {}", quoted(ours.base.as_ref()), quoted(ours.username.as_ref()))
+}
+
+/// What is left to do, said so that it can be typed; `named` is what `proxy-config` does not know by itself.
+pub(super) fn next(places: &Places, start: Option<String>, to_adopt: bool, named: &str) -> String {
     let mut text = String::from("Next:\n");
     if let Some(start) = start {
         text.push_str(&format!("  {start}\n"));
@@ -111,7 +110,7 @@ pub(super) fn next(places: &Places, start: Option<String>, to_adopt: bool) -> St
     }
     text.push_str(&format!(
         "  tell your proxy: {} (or caddy, apache, traefik)\n",
-        places.typed("proxy-config nginx")
+        places.typed(&format!("proxy-config nginx{named}"))
     ));
     text.push_str(&format!("  look again: {}\n", places.typed("doctor")));
     text
@@ -134,8 +133,11 @@ mod tests {
             (unit, true, "start the agent anew: sudo systemctl restart owncast-herald@radio"),
             (None, false, "start the agent: owncast-herald --instance radio run"),
         ] {
-            let text = next(&radio, Some(start(&radio, &of(unit), runs)), false);
+            let named = named(&Addresses::new("https://live.example", "ana"));
+            let text = next(&radio, Some(start(&radio, &of(unit), runs)), false, &named);
             assert!(text.starts_with(&format!("Next:\n  {line}\n")), "{text}");
+            let proxy = "radio proxy-config nginx --public-url https://live.example --username ana (or";
+            assert!(text.contains(proxy), "{text}");
         }
     }
 }

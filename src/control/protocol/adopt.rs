@@ -141,6 +141,8 @@ pub struct Finished {
     pub here: FollowerCounts,
     /// Rows that are set aside.
     pub set_aside: u64,
+    /// Of those, the ones of which nobody can be asked.
+    pub unaskable: u64,
     /// Posts of Owncast's that answer here.
     pub posts: u64,
     /// What Owncast's API counts; `None` if it was not asked or did not answer.

@@ -35,6 +35,16 @@ pub fn due(view: &dyn View, now: Timestamp, most: usize) -> (Vec<String>, Option
     (actors, next)
 }
 
+/// How many are set aside for good, because nobody can be asked.
+pub fn unaskable(view: &dyn View) -> u64 {
+    let mut number = 0;
+    view.scan::<SetAside>(b"", &mut |aside| {
+        number += u64::from(aside.next.is_none());
+        true
+    });
+    number
+}
+
 /// The actor's document is there, and it is what the follower is made of. That somebody lives there does not show that it
 /// followed: where its Follow is in doubt, the operator is asked. Answers its state; `None` if the row was of nobody any more.
 pub fn refetched(draft: &mut Draft<'_>, terms: &Terms, person: &Person) -> Option<FollowerState> {

@@ -26,7 +26,7 @@ use crate::model::{Draft, Record, View};
 
 use super::{blocks, followers};
 
-pub use aside::{due, gave_up, in_vain, refetched};
+pub use aside::{due, gave_up, in_vain, refetched, unaskable};
 pub use back::{Standing, given, not_given_back, standing, state_there};
 pub use posts::place_of;
 pub use rows::{Misfit, check, one_spelling};

@@ -154,7 +154,8 @@ pub(super) fn take(draft: &mut Draft<'_>, terms: &Terms, row: &Row, tally: &mut 
             Err(misfit) => {
                 set_aside(draft, &row, misfit, terms);
                 tally.set_aside += 1;
-                *tally.reasons.entry(misfit.to_string()).or_default() += 1;
+                let reasons = if misfit.can_be_asked() { &mut tally.reasons } else { &mut tally.unaskable };
+                *reasons.entry(misfit.to_string()).or_default() += 1;
             }
         },
         Verdict::Change(known) => {

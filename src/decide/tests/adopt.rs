@@ -254,7 +254,8 @@ fn what_cannot_be_believed_waits_for_its_own_server() {
     ];
     let tally = world.adopt(0, 1, batch(&rows));
     assert_eq!((tally.set_aside, tally.taken), (5, 0));
-    assert_eq!(tally.reasons.get("no inbox is known"), Some(&4));
+    assert_eq!((tally.reasons.get("no inbox is known"), tally.reasons.len()), (Some(&4), 1));
+    assert_eq!((tally.unaskable.values().sum::<u64>(), adopt::unaskable(world.view())), (1, 1));
     assert!(world.all::<Follower>().is_empty() && world.all::<DeliveryInbox>().is_empty());
     let (due, next) = adopt::due(world.view(), at(0), 10);
     assert_eq!((due.len(), next), (4, None), "nobody is asked at an address that is none");
