@@ -58,6 +58,22 @@ async fn a_fan_out_is_watched_as_a_bar_that_grows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_watches_an_agent_that_ends_is_told_so() {
+    let mut stage = Stage::start(quick(), &[]).await;
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_owncast-herald"));
+    watch.arg("--config").arg(stage.agent.path("agent.toml")).args(["status", "--watch"]).env_clear();
+    watch.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+    let mut watch = watch.spawn().unwrap();
+    let first = tokio::time::timeout(LONG, watch.stdout.as_mut().unwrap().read_u8()).await;
+    first.expect("it tells something").unwrap();
+    stage.agent.kill9();
+    let ended = tokio::time::timeout(LONG, watch.wait_with_output()).await.expect("it ends").unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    // Though there is a store that could be asked.
+    assert!(ended.status.code() == Some(69) && said.contains("no agent is running"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deliveries_are_seen_tried_again_and_given_up() {
     let stage = Stage::start(quick(), &[]).await;
     let (well, _) = stage.follower(Flavour::Mastodon).await;
