@@ -195,6 +195,9 @@ pub(super) fn due(
     room: usize,
 ) -> (Vec<Taken>, Option<Timestamp>) {
     let (mut jobs, mut next, mut overdue) = (Vec::new(), None, None);
+    if room == 0 {
+        return (jobs, None);
+    }
     shares.view.scan::<Attempt>(b"", &mut |attempt| {
         if attempt.due > shares.now {
             next = Some(attempt.due);
@@ -223,6 +226,9 @@ pub(super) fn rested(
     jobs: &mut Vec<Taken>,
     idle: &mut Vec<(Timestamp, String)>,
 ) -> Option<Timestamp> {
+    if jobs.len() >= room {
+        return None;
+    }
     let (view, now) = (shares.view, shares.now);
     let mut next: Option<Timestamp> = None;
     let mut look_at = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
@@ -257,7 +263,7 @@ pub(super) fn rested(
         let (mut found, mut any) = (0, false);
         view.scan::<Resting>(&resting_prefix(host), &mut |resting| {
             any = true;
-            if found == share || jobs.len() == room {
+            if found == share || jobs.len() >= room {
                 return false;
             }
             if !held.contains(&(resting.0.outgoing, resting.0.inbox.clone())) {

@@ -56,6 +56,28 @@ fn what_rests_is_taken_when_its_host_may_be_asked() {
 }
 
 #[test]
+fn what_is_tried_again_leaves_room_to_what_is_new() {
+    let mut view = MemoryView::default();
+    resting(&mut view, 0..100, 0, 9);
+    let mut draft = Draft::new(&view);
+    for number in 100..110 {
+        draft.put(&attempt(number, format!("https://n{number}.example/inbox")));
+    }
+    let changes = draft.into_changes();
+    view.apply(changes);
+    for (room, want) in
+        [(0, (0, 0)), (1, (1, 1)), (9, (9, 9)), (10, (10, 10)), (12, (10, 12)), (200, (10, 74))]
+    {
+        let now = Timestamp::from_second(9).unwrap();
+        let mut shares = Shares::new(&view, now, &|_| (0, false), &|_| 0);
+        let (mut jobs, _) = due(&HashSet::new(), &mut shares, room);
+        let attempts = jobs.len();
+        rested(&HashSet::new(), &mut shares, room, &mut jobs, &mut Vec::new());
+        assert_eq!((attempts, jobs.len()), want, "{room}");
+    }
+}
+
+#[test]
 fn no_look_is_the_last_before_a_pause_is_over() {
     for (until, look) in [
         // Within the same millisecond.
