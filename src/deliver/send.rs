@@ -34,7 +34,7 @@ impl Letter {
         Letter { body, digest: digest.into(), content_digest: content_digest.into() }
     }
 
-    fn digest(&self, scheme: Scheme) -> Arc<str> {
+    pub(super) fn digest(&self, scheme: Scheme) -> Arc<str> {
         match scheme {
             Scheme::Cavage => Arc::clone(&self.digest),
             Scheme::Rfc9421 => Arc::clone(&self.content_digest),
