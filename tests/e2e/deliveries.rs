@@ -95,6 +95,11 @@ async fn deliveries_are_seen_tried_again_and_given_up() {
     let share = shares.iter().find(|share| share["host"] == json!(host(&busy))).unwrap();
     assert_eq!((&share["open"], &share["why"]), (&json!(1), &json!("status 503")), "{share}");
 
+    let share = shares.iter().find(|share| share["host"] == json!(host(&refusing))).unwrap();
+    assert_eq!((&share["why"], &share["refused"]), (&Value::Null, &json!("status 403")), "{share}");
+    let share = shares.iter().find(|share| share["host"] == json!(host(&ill))).unwrap();
+    assert!(share["failures"].as_u64() > Some(0), "{share}");
+
     let newest = stage.agent.cli_json(&["deliveries", "--limit", "1"]).await;
     assert_eq!(newest["activities"][0]["id"], json!(id));
     let older = stage.agent.cli_json(&["deliveries", "--before", &id]).await;
@@ -109,7 +114,8 @@ async fn deliveries_are_seen_tried_again_and_given_up() {
     assert_eq!((&retried["anew"], &retried["resting"]), (&json!(0), &json!(0)), "{retried}");
     assert!(busy.wait_post(LONG, |post| post.note == note).await.is_some());
     let failed = stage.agent.cli_json(&["deliveries", "--failed"]).await;
-    assert_eq!(failed["deliveries"][0]["can_be_retried"], json!(true), "{failed}");
+    let row = &failed["deliveries"][0];
+    assert_eq!((&row["can_be_retried"], &row["refused"]), (&json!(true), &json!("status 403")), "{failed}");
     let anew = ["deliveries", "retry", "--failed", "--host", &host(&refusing)];
     assert_eq!(stage.agent.cli_json(&anew).await["anew"], json!(1));
     assert!(refusing.wait_post(LONG, |post| post.note == note).await.is_some());
