@@ -94,7 +94,7 @@ impl Sender {
         let Signed { url, scheme, headers } = signed;
         let first = self.knock(&url, letter, headers, after).await;
         match &first {
-            Knock::Answered(answer) if refuses_scheme(answer.status.as_u16()) => {}
+            Knock::Answered(answer) if self.may_refuse_scheme(host, scheme, answer.status.as_u16()) => {}
             _ => return told(began, first),
         }
         let second = match self.headers(&url, letter, scheme.other()).await {
@@ -110,6 +110,10 @@ impl Sender {
             }
         }
         Sent { answered: true, ..told(began, second) }
+    }
+
+    fn may_refuse_scheme(&self, host: &str, scheme: Scheme, status: u16) -> bool {
+        refuses_scheme(status) || status == 403 && self.schemes.forbids(host, scheme, Timestamp::now())
     }
 
     async fn headers(&self, url: &Url, letter: &Letter, scheme: Scheme) -> Result<HeaderMap, Unsigned> {
@@ -128,7 +132,8 @@ impl Sender {
 
 /// Which of two refusals is the better word: a 401, since that may pass; of two of them, or none, that of the scheme that nearly
 /// all verify. Some break at the other one, or forbid it; but who cannot read the first at all has told of it in the second.
-/// Who is asked in RFC 9421 first is known to verify that, and may know of nothing that is asked otherwise.
+/// Who is asked in RFC 9421 first is known to verify that, and may know of nothing that is asked otherwise. Who forbids it
+/// means that, unless the other one is taken.
 fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
     let breaks = other == 403 || (500..600).contains(&other) && other != 503;
     match (first, one, other) {
@@ -136,6 +141,7 @@ fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
         (Scheme::Cavage, 400, 400) => true,
         (Scheme::Rfc9421, 401, 404) => true,
         (_, 401, _) => breaks,
+        (_, 403, _) => true,
         _ => false,
     }
 }
@@ -212,6 +218,9 @@ mod tests {
             (401, 503, false, false),
             (401, 410, false, false),
             (401, 429, false, false),
+            (403, 401, true, true),
+            (403, 404, true, true),
+            (403, 500, true, true),
         ] {
             for (first, want) in [(Scheme::Cavage, cavage), (Scheme::Rfc9421, rfc9421)] {
                 assert_eq!(first_tells(first, one, other), want, "{first:?} {one} {other}");
