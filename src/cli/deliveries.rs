@@ -208,7 +208,7 @@ fn activity_told(report: &ActivityReport, now: Timestamp) -> String {
     if report.hosts.is_empty() {
         return text;
     }
-    let mut table = Table::new(["HOST", "OPEN", "GIVEN UP", "TRIES", "NEXT", "LAST ANSWER"]);
+    let mut table = Table::new(["HOST", "OPEN", "GIVEN UP", "TRIES", "NEXT", "WHAT IS KNOWN"]);
     for share in &report.hosts {
         table.row([
             line(&share.host),
@@ -216,13 +216,21 @@ fn activity_told(report: &ActivityReport, now: Timestamp) -> String {
             share.given_up.to_string(),
             share.tries.to_string(),
             when(share.next, share.resting, share.open > 0, now),
-            short(share.why.as_deref().unwrap_or_default(), WHY),
+            known(share.why.as_deref(), share.refused.as_deref(), share.failures),
         ]);
     }
     text.push('\n');
     text.push_str(&table.to_string());
     text.push_str(&further(report.more, "host", "hosts"));
     text
+}
+
+/// What came of the last attempt, or else what may be why there will be no other.
+fn known(why: Option<&str>, refused: Option<&str>, failures: u32) -> String {
+    let refused = || refused.map(|refused| format!("last refused post: {}", short(refused, WHY)));
+    let said = why.map(|why| short(why, WHY)).or_else(refused);
+    let failed = (failures > 0).then(|| format!("its server failed {failures} times in a row"));
+    said.into_iter().chain(failed).collect::<Vec<_>>().join("; ")
 }
 
 fn counted_inboxes(number: u64) -> String {
@@ -304,7 +312,7 @@ fn given_up(found: &GivenUp, now: Timestamp) -> String {
         return "Nothing was given up, as far as is remembered.\n".to_owned();
     }
     let mut table =
-        Table::new(["ACTIVITY", "WHAT", "MADE", "ARRIVED", "WORTH A RETRY", "LAST SAID", "INBOX"]);
+        Table::new(["ACTIVITY", "WHAT", "MADE", "ARRIVED", "WORTH A RETRY", "WHAT IS KNOWN", "INBOX"]);
     for row in &found.deliveries {
         table.row([
             row.activity.clone(),
@@ -315,7 +323,7 @@ fn given_up(found: &GivenUp, now: Timestamp) -> String {
             if row.dropped {
                 "(dropped)".to_owned()
             } else {
-                short(row.why.as_deref().unwrap_or_default(), WHY)
+                known(row.why.as_deref(), row.refused.as_deref(), row.failures)
             },
             row.inbox.as_deref().map_or_else(|| "(forgotten)".to_owned(), line),
         ]);
@@ -360,5 +368,23 @@ fn dropped_told(dropped: &DroppedDeliveries) -> String {
         format!("Nothing was given up. It would be: {kinds}.\nTo do it, ask again with --yes.\n")
     } else {
         format!("Given up: {kinds}.\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_inbox_said_of_another_post_is_not_told_as_of_this() {
+        for (why, refused, failures, told) in [
+            (None, None, 0, ""),
+            (Some("status 503"), None, 0, "status 503"),
+            (Some("status 503"), Some("status 403"), 2, "status 503; its server failed 2 times in a row"),
+            (None, Some("status 403"), 0, "last refused post: status 403"),
+            (None, None, 50, "its server failed 50 times in a row"),
+        ] {
+            assert_eq!(known(why, refused, failures), told);
+        }
     }
 }

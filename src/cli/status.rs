@@ -56,7 +56,7 @@ pub(super) fn status(places: &Places, args: &Args, as_json: bool) -> Outcome {
     if args.watch {
         return watch(places, args);
     }
-    let status = ask(places)?;
+    let status = status_of(places.ask(&Ask::Status)?)?;
     let text = if as_json { json(&status)? } else { told(&status, args.settings, Timestamp::now()) };
     if status.running {
         return Ok(text);
@@ -66,20 +66,21 @@ pub(super) fn status(places: &Places, args: &Args, as_json: bool) -> Outcome {
     Err(Failure { code: if told.is_ok() { 69 } else { 1 }, ..Failure::new("no agent is running") })
 }
 
-fn ask(places: &Places) -> Result<Box<Status>, Failure> {
-    match places.ask(&Ask::Status)? {
+fn status_of(answer: Answer) -> Result<Box<Status>, Failure> {
+    match answer {
         Answer::Status(status) => Ok(status),
         _ => Err(unexpected()),
     }
 }
 
-/// Looks again and again. Ends with the first look that fails: an agent that is stopped does not come back unseen.
+/// Looks again and again. Ends with the first look that fails: an agent that is stopped does not come back unseen. Its store is
+/// left to the one that starts next.
 fn watch(places: &Places, args: &Args) -> Outcome {
     let mut out = std::io::stdout();
     let draws = out.is_terminal();
     let mut before = String::new();
     loop {
-        let (status, now) = (ask(places)?, Timestamp::now());
+        let (status, now) = (status_of(places.try_ask(&Ask::Status)??)?, Timestamp::now());
         let text = if draws {
             let text = told(&status, args.settings, now);
             // To the upper left corner, and what is left over of the look before is wiped: no flicker.

@@ -214,12 +214,16 @@ fn activity_report(
         let Some(inbox) = inbox else { return };
         if let Some(share) = shares.at(&inbox.url) {
             share.given_up += 1;
-            share.why = share.why.take().or(inbox.refusals.map(|refusals| refusals.why));
+            share.refused = share.refused.take().or(refused(&inbox));
         }
     });
     let mut hosts: Vec<HostShare> = shares.rows.into_values().collect();
-    for share in hosts.iter_mut().filter(|share| share.resting && share.next.is_none()) {
-        share.next = view.get::<Host>(share.host.as_bytes()).and_then(|host| hosts::ready(&host, now));
+    for share in &mut hosts {
+        let Some(host) = view.get::<Host>(share.host.as_bytes()) else { continue };
+        share.failures = host.failures;
+        if share.resting && share.next.is_none() {
+            share.next = hosts::ready(&host, now);
+        }
     }
     Ok(ActivityReport { activity: row, hosts, more: shares.beyond.len() as u64 })
 }
@@ -247,9 +251,16 @@ impl Shares {
             next: None,
             resting: false,
             why: None,
+            refused: None,
+            failures: 0,
         };
         Some(self.rows.entry(host).or_insert(empty))
     }
+}
+
+/// Why a part of a fan-out was given up is not kept; this is, and may be of another post.
+fn refused(inbox: &DeliveryInbox) -> Option<String> {
+    inbox.refusals.as_ref().map(|refusals| refusals.why.clone())
 }
 
 /// Every inbox of a fan-out that was given up, and how.
@@ -300,6 +311,8 @@ fn given_up_of(view: &dyn View, limit: usize, now: Timestamp) -> GivenUp {
                 dropped: false,
                 can_be_retried,
                 why: Some(why.clone()),
+                refused: None,
+                failures: hosts::failures(view, &host_of(inbox)),
             });
         }
         each_given_up(view, &outgoing, &mut |inbox, state| {
@@ -311,7 +324,9 @@ fn given_up_of(view: &dyn View, limit: usize, now: Timestamp) -> GivenUp {
                 activity: outgoing.id.to_string(),
                 kind: outgoing.kind,
                 created: outgoing.created,
-                why: inbox.as_ref().and_then(|inbox| Some(inbox.refusals.as_ref()?.why.clone())),
+                why: None,
+                refused: inbox.as_ref().and_then(refused),
+                failures: inbox.as_ref().map_or(0, |inbox| hosts::failures(view, &host_of(&inbox.url))),
                 inbox: inbox.map(|inbox| inbox.url),
                 doubtful: state.may_have_it(),
                 dropped: state.dropped(),

@@ -152,6 +152,17 @@ fn byte_of(view: &dyn View, outgoing: Ulid, number: u32) -> Option<u8> {
     chunk.get((number % CHUNK_SIZE) as usize).copied()
 }
 
+/// Whether the first pass of some fan-out has not come to the inbox of this number.
+pub fn waits_somewhere(view: &dyn View, number: u32) -> bool {
+    let mut waits = false;
+    view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, _| {
+        let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+        waits = id.is_some_and(|id| state_of(view, Ulid::from_bytes(id), number).waits());
+        !waits
+    });
+    waits
+}
+
 /// How many deliveries are not settled: attempts that are due at some time or rest, and inboxes that the first pass of a
 /// fan-out has not come to. An inbox with an attempt has another state byte than a waiting one, so none is counted twice.
 pub fn open(view: &dyn View) -> u64 {

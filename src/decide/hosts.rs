@@ -244,11 +244,15 @@ fn nothing_rests(view: &dyn View, host: &str) -> bool {
     nothing
 }
 
+/// The key of an alarm has milliseconds. Nobody looks before the host may be asked: that look would find it shut.
+fn whole(at: Timestamp) -> Timestamp {
+    let begun = i64::from(at.subsec_nanosecond() % 1_000_000 != 0);
+    Timestamp::from_millisecond(at.as_millisecond().saturating_add(begun)).unwrap_or(at)
+}
+
 /// Writes a host, moves its alarm to when it may be asked, and counts. A host that is well again has no record.
 fn save(draft: &mut Draft<'_>, mut host: Host, now: Timestamp) -> Option<Host> {
     let before: Option<Host> = draft.view().get(host.host.as_bytes());
-    // The key has milliseconds.
-    let whole = |at: Timestamp| Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
     host.alarm = host.alarm.map(|_| whole(ready(&host, now).unwrap_or(now)));
     if let Some(at) = before.as_ref().and_then(|before| before.alarm).filter(|at| host.alarm != Some(*at)) {
         draft.delete_raw(kind::ALARM, &alarm_key(at, &host.host));

@@ -224,11 +224,15 @@ fn reopen(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
         let key = full_key(kind::CHUNK, &chunk_key(create, chunk));
         let mut states = draft.view().get_bytes(&key).unwrap_or_default();
         for (byte, number) in states.iter_mut().zip(chunk * CHUNK_SIZE..) {
-            match InboxState::of(*byte) {
-                InboxState::Failed => *byte = InboxState::Waiting as u8,
-                InboxState::Waiting if number < claimed => *byte = InboxState::Claimed as u8,
-                InboxState::Doubtful => *byte = InboxState::Claimed as u8,
-                _ => {}
+            let anew = match InboxState::of(*byte) {
+                InboxState::Failed => InboxState::Waiting,
+                InboxState::Waiting if number < claimed => InboxState::Claimed,
+                InboxState::Doubtful => InboxState::Claimed,
+                _ => continue,
+            };
+            // Where nobody knows any more where to send it, nothing would ever come of it.
+            if draft.view().get::<DeliveryInbox>(&number.to_be_bytes()).is_some() {
+                *byte = anew as u8;
             }
         }
         chunks.push(states);

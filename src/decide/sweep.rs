@@ -215,7 +215,10 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
         followers::forget(draft, &actor, now);
     }
     for inbox in unused {
-        refusals::forget(draft, &inbox);
+        // What waits for it is given up first, by whoever comes to it.
+        if !delivered::waits_somewhere(draft.view(), inbox.number) {
+            refusals::forget(draft, &inbox);
+        }
     }
     for attempt in ahead {
         draft.delete::<Attempt>(&attempt.key());
@@ -317,7 +320,7 @@ fn too_far_ahead(draft: &Draft<'_>, attempt: &Attempt, now: Timestamp) -> bool {
         && attempt.due > later(now, most(kind().unwrap_or(OutgoingKind::Create)))
 }
 
-/// True if nobody follows through an inbox, and no fan-out asks for it any more.
+/// True if nobody has followed through an inbox for so long that no fan-out asks for it.
 fn nobody_follows(inbox: &DeliveryInbox, now: Timestamp) -> bool {
     inbox.followers == 0 && older(inbox.changed, now, UNUSED_LIFE)
 }

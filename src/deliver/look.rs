@@ -12,6 +12,9 @@ use crate::model::delivery::Outgoing;
 use crate::model::record::{decode, full_key};
 use crate::model::{Record, View};
 
+/// Activities that are kept though no job looked at is one of theirs: others will come.
+const KEPT: usize = 16;
+
 /// An activity as it was at the last look, and its letter.
 pub(super) struct Activity {
     stored: Vec<u8>,
@@ -19,7 +22,7 @@ pub(super) struct Activity {
     pub(super) letter: Letter,
 }
 
-/// Whether each job is still wanted. Leaves in `activities` those of the jobs, as they are now.
+/// Whether each job is still wanted. Leaves in `activities` those of the jobs, as they are now, and a few more.
 pub(super) fn last_look<'j>(
     view: &dyn View,
     jobs: impl Iterator<Item = (&'j Job, &'j str)>,
@@ -45,7 +48,9 @@ pub(super) fn last_look<'j>(
             }
         })
         .collect();
-    activities.retain(|id, _| over.contains_key(id));
+    if activities.len() > KEPT {
+        activities.retain(|id, _| over.contains_key(id));
+    }
     looks
 }
 
@@ -57,11 +62,59 @@ fn refresh(view: &dyn View, id: Ulid, activities: &mut HashMap<Ulid, Activity>) 
     }
     match decode::<Outgoing>(&stored) {
         Some(outgoing) => {
-            let letter = Letter::new(outgoing.body.clone());
+            // Its cursor has moved, or its time; seldom its words.
+            let known = activities.remove(&id).filter(|known| known.outgoing.body == outgoing.body);
+            let letter = known.map_or_else(|| Letter::new(outgoing.body.clone()), |known| known.letter);
             activities.insert(id, Activity { stored, outgoing, letter });
         }
         None => {
             activities.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::activitypub::signature::Scheme;
+    use crate::model::Draft;
+    use crate::model::delivery::{Attempt, OutgoingKind, Target};
+    use crate::model::view::MemoryView;
+
+    #[test]
+    fn a_letter_is_made_once_for_the_same_words() {
+        let (mut view, mut activities, now) = (MemoryView::default(), HashMap::new(), Timestamp::UNIX_EPOCH);
+        let inbox = "https://peer.example/inbox";
+        let mut look = |number: u128, cursor: u32, body: &str| {
+            let mut draft = Draft::new(&view);
+            draft.put(&Outgoing {
+                id: Ulid(number),
+                kind: OutgoingKind::Delete,
+                post: None,
+                body: body.to_owned(),
+                target: Target::Everybody,
+                created: now,
+                expires: crate::decide::seen::later(now, std::time::Duration::from_secs(60)),
+                chunks: 9,
+                cursor,
+                given_up: None,
+            });
+            let changes = draft.into_changes();
+            view.apply(changes);
+            let job = Job::of(Attempt::personal(now, Ulid(number), inbox.to_owned()));
+            last_look(&view, [(&job, "peer.example")].into_iter(), &mut activities, now);
+            assert!(activities.len() <= KEPT, "{}", activities.len());
+            activities[&Ulid(number)].letter.digest(Scheme::Cavage)
+        };
+        let first = look(1, 0, "words");
+        assert!(Arc::ptr_eq(&first, &look(1, 1, "words")), "the cursor moved");
+        look(2, 0, "others");
+        assert!(Arc::ptr_eq(&first, &look(1, 2, "words")), "another was looked at");
+        assert!(!Arc::ptr_eq(&first, &look(1, 2, "new words")));
+        for number in 3..40 {
+            look(number, 0, "more");
         }
     }
 }

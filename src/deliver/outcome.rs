@@ -62,7 +62,11 @@ pub(super) fn concluded(
     doubts: &mpsc::Sender<String>,
 ) -> Outcome {
     let (tries, unauthorised) = (held.job.tries, held.job.unauthorised);
-    held.job.why = Some(sent.why.as_str().into());
+    // Nothing was tried: what came of the last attempt stands.
+    let tried = sent.reply != Reply::Stopped;
+    if tried {
+        held.job.why = Some(sent.why.as_str().into());
+    }
     if matches!(sent.reply, Reply::Status(401, _)) {
         held.job.unauthorised += 1;
     }
@@ -80,7 +84,9 @@ pub(super) fn concluded(
         _ if look_up => (DeliveryOutcome::Gone, "not delivered, given up"),
         _ => (DeliveryOutcome::Refused, "not delivered, given up"),
     };
-    metrics.delivery(outcome);
+    if tried {
+        metrics.delivery(outcome);
+    }
     if ending == Ending::Reached {
         metrics.delivered(kind.into());
     }
@@ -104,4 +110,36 @@ pub(super) fn concluded(
         Reply::NoAnswer | Reply::Refused | Reply::Stopped => Reach::Unknown,
     };
     Outcome { ending, contact, reach, at, held }
+}
+
+#[cfg(test)]
+mod tests {
+    use ulid::Ulid;
+
+    use super::*;
+    use crate::model::delivery::Attempt;
+
+    #[test]
+    fn a_stop_says_nothing_of_what_was_tried() {
+        for (reply, before, why, counted) in [
+            (Reply::Status(503, None), None, Some("now"), 1),
+            (Reply::NotSent, Some("before"), Some("now"), 1),
+            (Reply::Stopped, Some("before"), Some("before"), 0),
+            (Reply::Stopped, None, None, 0),
+        ] {
+            let metrics = Metrics::new();
+            let (doubts, _told) = mpsc::channel(1);
+            let attempt =
+                Attempt::personal(Timestamp::UNIX_EPOCH, Ulid(1), "https://peer.example/inbox".to_owned());
+            let job = Job { why: before.map(Into::into), ..Job::of(attempt) };
+            let host = "peer.example".to_owned();
+            let held = Held { job, owner: host.clone(), host, started: true, left: false, begun: true };
+            let sent = Sent { began: Instant::now(), answered: false, reply, why: "now".to_owned() };
+            let outcome = concluded(held, OutgoingKind::Create, &sent, &metrics, &doubts);
+            assert_eq!(outcome.held.job.why.as_deref(), why, "{:?}", sent.reply);
+            let encoded = metrics.encode();
+            let line = format!("delivery_attempts_total{{outcome=\"retried\"}} {counted}");
+            assert!(encoded.contains(&line), "{:?}: {encoded}", sent.reply);
+        }
+    }
 }

@@ -195,6 +195,9 @@ pub(super) fn due(
     room: usize,
 ) -> (Vec<Taken>, Option<Timestamp>) {
     let (mut jobs, mut next, mut overdue) = (Vec::new(), None, None);
+    if room == 0 {
+        return (jobs, None);
+    }
     shares.view.scan::<Attempt>(b"", &mut |attempt| {
         if attempt.due > shares.now {
             next = Some(attempt.due);
@@ -215,7 +218,7 @@ pub(super) fn due(
 }
 
 /// What rests for hosts whose pause is over, oldest activity first: all of it if the host is well, one thing to try it
-/// with if not. Alarms for which there is nothing go to `idle`. Returns when the next alarm is.
+/// with if not. Alarms for which there is nothing go to `idle`. Returns when to look for the next.
 pub(super) fn rested(
     held: &HashSet<(Ulid, String)>,
     shares: &mut Shares<'_>,
@@ -223,12 +226,16 @@ pub(super) fn rested(
     jobs: &mut Vec<Taken>,
     idle: &mut Vec<(Timestamp, String)>,
 ) -> Option<Timestamp> {
+    if jobs.len() >= room {
+        return None;
+    }
     let (view, now) = (shares.view, shares.now);
-    let mut next = None;
+    let mut next: Option<Timestamp> = None;
+    let mut look_at = |at: Timestamp| next = Some(next.map_or(at, |next| next.min(at)));
     view.scan_bytes(&[kind::ALARM], &[kind::ALARM], &mut |key, _| {
         let Some((at, host)) = key.get(1..).and_then(read_alarm_key) else { return true };
         if at > now {
-            next = Some(at);
+            look_at(at);
             return false;
         }
         if (shares.in_memory)(host).1 {
@@ -238,19 +245,25 @@ pub(super) fn rested(
         let gate = hosts::gate_of(view, host, now);
         // What is in memory of a host that fails is its probe, or was sent before.
         let share = match gate {
-            Gate::Shut(_) => 0,
+            // What it asked for at a time that our clock had wrong may hold later than its alarm.
+            Gate::Shut(until) => {
+                look_at(until);
+                return true;
+            }
             Gate::Probe => 1usize.saturating_sub(in_memory),
             Gate::Line | Gate::Free => HOST_SHARE.saturating_sub(in_memory),
         };
         let share = share.min(shares.left_to_owner(host));
         if share == 0 {
+            // It comes to its turn when others are done, which nothing else tells.
+            look_at(now);
             return true;
         }
         let probe = gate == Gate::Probe;
         let (mut found, mut any) = (0, false);
         view.scan::<Resting>(&resting_prefix(host), &mut |resting| {
             any = true;
-            if found == share || jobs.len() == room {
+            if found == share || jobs.len() >= room {
                 return false;
             }
             if !held.contains(&(resting.0.outgoing, resting.0.inbox.clone())) {

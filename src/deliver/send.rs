@@ -34,7 +34,7 @@ impl Letter {
         Letter { body, digest: digest.into(), content_digest: content_digest.into() }
     }
 
-    fn digest(&self, scheme: Scheme) -> Arc<str> {
+    pub(super) fn digest(&self, scheme: Scheme) -> Arc<str> {
         match scheme {
             Scheme::Cavage => Arc::clone(&self.digest),
             Scheme::Rfc9421 => Arc::clone(&self.content_digest),
@@ -94,7 +94,7 @@ impl Sender {
         let Signed { url, scheme, headers } = signed;
         let first = self.knock(&url, letter, headers, after).await;
         match &first {
-            Knock::Answered(answer) if refuses_scheme(answer.status.as_u16()) => {}
+            Knock::Answered(answer) if self.may_refuse_scheme(host, scheme, answer.status.as_u16()) => {}
             _ => return told(began, first),
         }
         let second = match self.headers(&url, letter, scheme.other()).await {
@@ -112,6 +112,10 @@ impl Sender {
         Sent { answered: true, ..told(began, second) }
     }
 
+    fn may_refuse_scheme(&self, host: &str, scheme: Scheme, status: u16) -> bool {
+        refuses_scheme(status) || status == 403 && self.schemes.forbids(host, scheme, Timestamp::now())
+    }
+
     async fn headers(&self, url: &Url, letter: &Letter, scheme: Scheme) -> Result<HeaderMap, Unsigned> {
         let mut headers = self.signing.post(scheme, url, letter.digest(scheme), ACTIVITY).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ACTIVITY));
@@ -126,11 +130,20 @@ impl Sender {
     }
 }
 
-/// Which of two refusals is the better word: that of the scheme that nearly all verify. Some break at the other one, or forbid
-/// it, and what they said first may pass; but who cannot read the first at all has told of it in the second.
+/// Which of two refusals is the better word: a 401, since that may pass; of two of them, or none, that of the scheme that nearly
+/// all verify. Some break at the other one, or forbid it; but who cannot read the first at all has told of it in the second.
+/// Who is asked in RFC 9421 first is known to verify that, and may know of nothing that is asked otherwise. Who forbids it
+/// means that, unless the other one is taken.
 fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
-    let breaks = one == 401 && (other == 403 || (500..600).contains(&other) && other != 503);
-    first == Scheme::Cavage && (refuses_scheme(other) || breaks)
+    let breaks = other == 403 || (500..600).contains(&other) && other != 503;
+    match (first, one, other) {
+        (_, 401, 400 | 401) => true,
+        (Scheme::Cavage, 400, 400) => true,
+        (Scheme::Rfc9421, 401, 404) => true,
+        (_, 401, _) => breaks,
+        (_, 403, _) => true,
+        _ => false,
+    }
 }
 
 impl Sent {
@@ -190,23 +203,28 @@ mod tests {
 
     #[test]
     fn the_better_of_two_refusals() {
-        for (one, other, first) in [
-            (401, 401, true),
-            (400, 401, true),
-            (401, 400, true),
-            (401, 500, true),
-            (401, 502, true),
-            (401, 403, true),
-            (400, 500, false),
-            (400, 403, false),
-            (401, 503, false),
-            (401, 404, false),
-            (401, 410, false),
-            (401, 429, false),
+        for (one, other, cavage, rfc9421) in [
+            (401, 401, true, true),
+            // The first may not be verified there, and the second may be for want of our key.
+            (400, 401, false, false),
+            (400, 400, true, false),
+            (401, 400, true, true),
+            (401, 403, true, true),
+            (401, 500, true, true),
+            (401, 502, true, true),
+            (401, 404, false, true),
+            (400, 403, false, false),
+            (400, 500, false, false),
+            (401, 503, false, false),
+            (401, 410, false, false),
+            (401, 429, false, false),
+            (403, 401, true, true),
+            (403, 404, true, true),
+            (403, 500, true, true),
         ] {
-            assert_eq!(first_tells(Scheme::Cavage, one, other), first, "{one} {other}");
-            // Cavage is the second where it was not taken before.
-            assert!(!first_tells(Scheme::Rfc9421, one, other), "{one} {other}");
+            for (first, want) in [(Scheme::Cavage, cavage), (Scheme::Rfc9421, rfc9421)] {
+                assert_eq!(first_tells(first, one, other), want, "{first:?} {one} {other}");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::bounded::Bounded;
 use crate::decide::schemes::{BELIEVED_FOR, Known, holds};
 use crate::model::owner::owner_of_host;
 
-/// Servers remembered.
+/// Servers remembered of each kind.
 const SERVERS: usize = 4096;
 
 /// Whether an answer may mean that the request's signature is of a scheme which the server does not verify. One that
@@ -29,13 +29,16 @@ pub struct Schemes {
 #[derive(Debug)]
 struct Memory {
     rfc9421: Bounded<String, Timestamp>,
+    /// That were asked in the other scheme, too, since they forbade something.
+    forbade: Bounded<String, Timestamp>,
     /// Since this was asked for last.
     changed: bool,
 }
 
 impl Default for Schemes {
     fn default() -> Self {
-        Schemes { memory: Mutex::new(Memory { rfc9421: Bounded::new(SERVERS), changed: false }) }
+        let (rfc9421, forbade) = (Bounded::new(SERVERS), Bounded::new(SERVERS));
+        Schemes { memory: Mutex::new(Memory { rfc9421, forbade, changed: false }) }
     }
 }
 
@@ -71,6 +74,19 @@ impl Schemes {
         memory.changed = true;
     }
 
+    /// Whether a 403 of `host` to what was signed in this scheme is to be taken for a refusal of the scheme. Some answer so, but
+    /// most mean something else by it: so once in a while, and never where the scheme was taken before.
+    #[must_use]
+    pub fn forbids(&self, host: &str, scheme: Scheme, now: Timestamp) -> bool {
+        let mut memory = self.memory();
+        if scheme == Scheme::Rfc9421 || memory.forbade.get(host).is_some_and(|until| holds(*until, now)) {
+            return false;
+        }
+        let until = now.checked_add(BELIEVED_FOR).unwrap_or(Timestamp::MAX);
+        memory.forbade.insert_of(&owner_of_host(host), 1, host.to_owned(), until);
+        true
+    }
+
     /// Takes in what was kept.
     pub fn remember(&self, known: Known) {
         let mut memory = self.memory();
@@ -91,6 +107,8 @@ impl Schemes {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -131,6 +149,30 @@ mod tests {
             assert_eq!(next.first("s4095.example", now), Scheme::Cavage);
             assert_eq!(next.changed(now), Some(Known::new()));
         }
+    }
+
+    #[test]
+    fn who_forbids_is_asked_in_the_other_scheme_once_a_week() {
+        let (schemes, start) = (Schemes::default(), Timestamp::UNIX_EPOCH);
+        let (cavage, rfc9421, week) = (Scheme::Cavage, Scheme::Rfc9421, BELIEVED_FOR);
+        for (host, scheme, now, want) in [
+            ("a.example", rfc9421, start, false),
+            ("a.example", cavage, start, true),
+            ("a.example", cavage, start, false),
+            ("b.example", cavage, start, true),
+            ("a.example", cavage, start + week - SignedDuration::from_secs(1), false),
+            ("a.example", cavage, start + week, true),
+            ("a.example", cavage, start + week, false),
+            // A clock that was ahead.
+            ("a.example", cavage, start - week, true),
+        ] {
+            assert_eq!(schemes.forbids(host, scheme, now), want, "{host} {scheme:?} {now}");
+        }
+        for number in 0..2 * SERVERS {
+            assert!(schemes.forbids(&format!("s{number}.example"), cavage, start));
+        }
+        assert!(schemes.forbids("b.example", cavage, start), "it is forgotten when there are many");
+        assert_eq!(schemes.changed(start), None, "nothing of that is kept");
     }
 
     #[test]

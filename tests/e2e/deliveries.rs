@@ -58,6 +58,22 @@ async fn a_fan_out_is_watched_as_a_bar_that_grows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_watches_an_agent_that_ends_is_told_so() {
+    let mut stage = Stage::start(quick(), &[]).await;
+    let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_owncast-herald"));
+    watch.arg("--config").arg(stage.agent.path("agent.toml")).args(["status", "--watch"]).env_clear();
+    watch.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+    let mut watch = watch.spawn().unwrap();
+    let first = tokio::time::timeout(LONG, watch.stdout.as_mut().unwrap().read_u8()).await;
+    first.expect("it tells something").unwrap();
+    stage.agent.kill9();
+    let ended = tokio::time::timeout(LONG, watch.wait_with_output()).await.expect("it ends").unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    // Though there is a store that could be asked.
+    assert!(ended.status.code() == Some(69) && said.contains("no agent is running"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn deliveries_are_seen_tried_again_and_given_up() {
     let stage = Stage::start(quick(), &[]).await;
     let (well, _) = stage.follower(Flavour::Mastodon).await;
@@ -79,6 +95,11 @@ async fn deliveries_are_seen_tried_again_and_given_up() {
     let share = shares.iter().find(|share| share["host"] == json!(host(&busy))).unwrap();
     assert_eq!((&share["open"], &share["why"]), (&json!(1), &json!("status 503")), "{share}");
 
+    let share = shares.iter().find(|share| share["host"] == json!(host(&refusing))).unwrap();
+    assert_eq!((&share["why"], &share["refused"]), (&Value::Null, &json!("status 403")), "{share}");
+    let share = shares.iter().find(|share| share["host"] == json!(host(&ill))).unwrap();
+    assert!(share["failures"].as_u64() > Some(0), "{share}");
+
     let newest = stage.agent.cli_json(&["deliveries", "--limit", "1"]).await;
     assert_eq!(newest["activities"][0]["id"], json!(id));
     let older = stage.agent.cli_json(&["deliveries", "--before", &id]).await;
@@ -93,7 +114,8 @@ async fn deliveries_are_seen_tried_again_and_given_up() {
     assert_eq!((&retried["anew"], &retried["resting"]), (&json!(0), &json!(0)), "{retried}");
     assert!(busy.wait_post(LONG, |post| post.note == note).await.is_some());
     let failed = stage.agent.cli_json(&["deliveries", "--failed"]).await;
-    assert_eq!(failed["deliveries"][0]["can_be_retried"], json!(true), "{failed}");
+    let row = &failed["deliveries"][0];
+    assert_eq!((&row["can_be_retried"], &row["refused"]), (&json!(true), &json!("status 403")), "{failed}");
     let anew = ["deliveries", "retry", "--failed", "--host", &host(&refusing)];
     assert_eq!(stage.agent.cli_json(&anew).await["anew"], json!(1));
     assert!(refusing.wait_post(LONG, |post| post.note == note).await.is_some());

@@ -183,6 +183,31 @@ async fn who_demands_rfc_9421_gets_it_and_is_not_asked_otherwise_again() {
     no_complaints(&sour);
 }
 
+/// Some answer 403 to what they do not verify.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_forbids_the_one_scheme_gets_the_other_and_who_forbids_both_is_asked_once() {
+    let stage = Stage::start(quick(), &[("go-live.repost-after", "\"0s\"")]).await;
+    let (strict, _) = stage.follower(Flavour::PeerTube).await;
+    let (closed, _) = stage.follower(Flavour::Mastodon).await;
+    strict.set_rfc9421_only(true);
+    closed.set_answer(Answer::Status(403)).await;
+    let first = stage.post(&strict).await;
+    let schemes = |server: &Server| knocks(server).iter().map(|knock| knock.0).collect::<Vec<_>>();
+    assert_eq!(knocks(&strict)[1..], [(false, false), (true, true)]);
+    creates(&closed, 2).await;
+    stage.owncast.end_stream();
+    assert!(strict.wait_post(LONG, |post| post.html.contains("The stream is over")).await.is_some());
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    assert!(strict.wait_post(LONG, |post| post.note != first.note).await.is_some());
+    creates(&closed, 3).await;
+    assert_eq!(schemes(&strict), [false, false, true, true, true]);
+    eventually("the third is given up", LONG, async || {
+        (stage.agent.log().matches("not delivered, given up").count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(schemes(&closed), [false, false, true, false], "an Accept, a post twice, another once");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_replied_learns_how_the_post_ends_and_who_did_not_learns_nothing() {
     let stage = Stage::start(quick(), &[]).await;

@@ -65,8 +65,12 @@ pub struct HostShare {
     pub next: Option<Timestamp>,
     /// What is open rests until the host is well.
     pub resting: bool,
-    /// What came of the last attempt.
+    /// What came of the last attempt at what is open.
     pub why: Option<String>,
+    /// What an inbox there said of the post that it refused last, this one or another.
+    pub refused: Option<String>,
+    /// How often the host has failed since it last answered.
+    pub failures: u32,
 }
 
 /// How things stand with a host.
@@ -157,8 +161,12 @@ pub struct GivenUpRow {
     pub dropped: bool,
     /// It is still worth sending.
     pub can_be_retried: bool,
-    /// What its inbox said the last time that it refused something.
+    /// What came of the last attempt; kept of answers to followers only.
     pub why: Option<String>,
+    /// What the inbox said of the post that it refused last, this one or another.
+    pub refused: Option<String>,
+    /// How often its host has failed since it last answered.
+    pub failures: u32,
 }
 
 /// What was made due.

@@ -370,6 +370,42 @@ fn who_was_kept_from_a_post_by_its_end_gets_it_when_the_stream_comes_back() {
 }
 
 #[test]
+fn a_post_that_comes_back_does_not_wait_for_an_inbox_that_was_forgotten() {
+    let mut world = World::default();
+    let people = ["ana", "bo", "cy", "di"].map(|name| person(name, &format!("{name}.example")));
+    people.iter().for_each(|who| world.befriend(at(0), who));
+    let [ana, bo, cy, di] = &people;
+    let post = world.announce(1);
+    let job = world.job(post.create, ana);
+    world.settle(&job, Ending::Reached);
+    let job = Job { uncertain: true, ..world.job(post.create, bo) };
+    world.settle(&job, Ending::Failed);
+    let job = world.job(post.create, cy);
+    world.settle(&job, Ending::Failed);
+    for who in [bo, cy, di] {
+        world.act(at(3), |draft, moment| crate::decide::follow::undo(draft, moment, who, at(3)));
+    }
+    let weeks = 20 * 24 * 3600;
+    let sweep = |world: &mut World| {
+        let none = Default::default();
+        world.act(at(weeks), |draft, _| {
+            crate::decide::sweep::sweep(draft, &Vec::new(), at(weeks), 10_000, &none);
+        });
+        world.all::<DeliveryInbox>().into_iter().map(|inbox| inbox.url).collect::<Vec<_>>()
+    };
+    assert_eq!(sweep(&mut world), [ana, di].map(|who| who.delivery_inbox()), "one is still to be come to");
+    world.end(weeks, post.id);
+    world.resume(weeks + 1, post.id);
+    let create = world.job(post.create, di);
+    world.settle(&create, Ending::Skipped);
+    assert!(!world.fan_outs().contains(&post.create), "nobody else is waited for");
+    for update in world.sent(OutgoingKind::Update) {
+        world.settle(&Job { outgoing: update.id, ..create.clone() }, Ending::Skipped);
+    }
+    assert_eq!(sweep(&mut world), [ana.delivery_inbox()]);
+}
+
+#[test]
 fn every_activity_has_an_id_of_its_own_and_expires() {
     let (mut world, ana) = (World::default(), person("ana", "a.example"));
     world.befriend(at(0), &ana);

@@ -135,6 +135,7 @@ fn an_inbox_that_is_forgotten_is_not_counted() {
     for time in 0..10 {
         world.refuses(time * DAY, &job);
     }
+    world.settle(&job, Ending::Failed);
     world.act(at(10), |draft, moment| crate::decide::follow::undo(draft, moment, &ana, at(10)));
     assert_eq!(world.parked_inboxes(), 1);
     world.act(at(40 * DAY), |draft, _| {

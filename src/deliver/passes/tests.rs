@@ -45,13 +45,67 @@ fn what_rests_is_taken_when_its_host_may_be_asked() {
     resting(&mut view, 0..100, hosts::OPEN_AT, 0);
     assert_eq!(taken(&view, 59, 0, 1000), (0, 0, Some(60)), "shut");
     assert_eq!(taken(&view, 60, 0, 1000), (1, 1, None), "one to try it with");
-    assert_eq!(taken(&view, 60, 1, 1000), (0, 0, None), "which is under way");
+    assert_eq!(taken(&view, 60, 1, 1000), (0, 0, Some(60)), "when what was sent before is done");
     let mut view = MemoryView::default();
     resting(&mut view, 0..100, 0, 9);
     assert_eq!(taken(&view, 8, 0, 1000), (0, 0, Some(9)), "it asked for a pause");
     assert_eq!(taken(&view, 9, 0, 1000), (HOST_SHARE, 0, None));
     assert_eq!(taken(&view, 9, 60, 1000), (4, 0, None));
+    assert_eq!(taken(&view, 9, 64, 1000), (0, 0, Some(9)), "when others of its host are done");
     assert_eq!(taken(&view, 9, 0, 7), (7, 0, None));
+}
+
+#[test]
+fn what_is_tried_again_leaves_room_to_what_is_new() {
+    let mut view = MemoryView::default();
+    resting(&mut view, 0..100, 0, 9);
+    let mut draft = Draft::new(&view);
+    for number in 100..110 {
+        draft.put(&attempt(number, format!("https://n{number}.example/inbox")));
+    }
+    let changes = draft.into_changes();
+    view.apply(changes);
+    for (room, want) in
+        [(0, (0, 0)), (1, (1, 1)), (9, (9, 9)), (10, (10, 10)), (12, (10, 12)), (200, (10, 74))]
+    {
+        let now = Timestamp::from_second(9).unwrap();
+        let mut shares = Shares::new(&view, now, &|_| (0, false), &|_| 0);
+        let (mut jobs, _) = due(&HashSet::new(), &mut shares, room);
+        let attempts = jobs.len();
+        rested(&HashSet::new(), &mut shares, room, &mut jobs, &mut Vec::new());
+        assert_eq!((attempts, jobs.len()), want, "{room}");
+    }
+}
+
+#[test]
+fn no_look_is_the_last_before_a_pause_is_over() {
+    for (until, look) in [
+        // Within the same millisecond.
+        (Timestamp::new(9, 1), Timestamp::new(9, 0)),
+        (Timestamp::new(9, 999_999), Timestamp::new(9, 999_998)),
+        (Timestamp::new(9, 5_000_000), Timestamp::new(9, 4_999_999)),
+        // Longer than is waited for, so it does not hold yet.
+        (Timestamp::from_second(7 * 3600), Timestamp::from_second(2 * 3600)),
+    ] {
+        let (until, look) = (until.unwrap(), look.unwrap());
+        let mut view = MemoryView::default();
+        resting(&mut view, 0..3, 0, 0);
+        let mut draft = Draft::new(&view);
+        hosts::heard(&mut draft, "ill.example", Contact::Busy(until), Timestamp::UNIX_EPOCH, 0);
+        let changes = draft.into_changes();
+        view.apply(changes);
+        let looked = |now: Timestamp| {
+            let (mut jobs, mut idle) = (Vec::new(), Vec::new());
+            let mut shares = Shares::new(&view, now, &|_| (0, false), &|_| 0);
+            let next = rested(&HashSet::new(), &mut shares, 1000, &mut jobs, &mut idle);
+            (jobs.len(), next)
+        };
+        let (taken, next) = looked(look);
+        let next = next.unwrap_or_else(|| panic!("nobody looks at {until} again"));
+        assert_eq!(taken, 0);
+        assert!(until <= next && next < until + Duration::from_millis(1), "{until} {next}");
+        assert_eq!(looked(next).0, 3, "{until}");
+    }
 }
 
 #[test]
@@ -108,7 +162,8 @@ fn all_hosts_of_an_owner_take_no_more_than_its_share_of_the_window() {
     let mut idle = Vec::new();
     let (mut jobs, next) = due(&HashSet::new(), &mut shares, 4000);
     assert_eq!((jobs.len(), next), (OWNER_SHARE - 24 + 1, Some(Timestamp::UNIX_EPOCH)));
-    rested(&HashSet::new(), &mut shares, 4000, &mut jobs, &mut idle);
+    let next = rested(&HashSet::new(), &mut shares, 4000, &mut jobs, &mut idle);
+    assert_eq!(next, Some(Timestamp::UNIX_EPOCH), "when others of its owner are done");
     let quick = jobs.iter().filter(|taken| taken.host == "quick.example").count();
     assert_eq!((jobs.len(), quick, idle.len()), (OWNER_SHARE - 24 + 1, 1, 0));
 }
