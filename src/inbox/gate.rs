@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use url::Url;
 
-use super::sift::{Sifted, of_itself, sift};
+use super::sift::{Sifted, of_itself, reported, sift};
 use super::{Arrival, Engine, Proofs, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
@@ -31,7 +31,8 @@ pub(super) enum Checked {
     Claim(Claim),
 }
 
-/// A request that is sound in itself and proves nothing yet. The bytes it came in are gone: many may wait for a key.
+/// A request that is sound in itself and proves nothing yet. The bytes it came in are gone, and what is left of them is
+/// bounded: many may wait for a key.
 pub(super) struct Claim {
     incoming: Incoming,
     unverified: Unverified,
@@ -48,8 +49,12 @@ pub(super) fn check(engine: &Engine, arrival: Arrival<'_>) -> Result<Checked, Pr
     content_type(arrival.headers)?;
     let document = json::parse(&arrival.body)
         .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-json", problem.to_string()))?;
-    let incoming = Incoming::parse(&document)
+    let mut incoming = Incoming::parse(&document)
         .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-activity", problem.to_string()))?;
+    if incoming.kind == Kind::Flag {
+        // What else it names is not kept while it waits for its key.
+        incoming.more = reported(&incoming, &engine.addresses);
+    }
     match sift(&incoming, &engine.addresses) {
         Sifted::Ignore => Ok(Checked::Nothing),
         // The answer is 202 whatever comes of it: the difference would tell who is known here.

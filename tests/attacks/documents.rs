@@ -223,7 +223,8 @@ async fn c_24_huge_and_deep_documents() {
     })
     .await;
     refused(&target, "wide", async |_, d| changed(&d, |d| d["attachment"] = json!(vec![1; 30_000]))).await;
-    refused(&target, "large", async |_, d| changed(&d, |d| d["summary"] = json!("x".repeat(2 << 20)))).await;
+    refused(&target, "large", async |_, d| changed(&d, |d| d["summary"] = json!("x".repeat(256 << 10))))
+        .await;
     // A long name is cut, and its owner welcome.
     let eve = target.stranger(Flavour::Mastodon).await;
     eve.set_display_name(&"ü".repeat(100_000));
