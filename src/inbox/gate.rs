@@ -14,7 +14,7 @@ use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, engage, gone};
 use crate::fetch::{FetchError, Fetcher, REFETCH_PAUSE, RemoteActor};
 use crate::model::handle::host_of_url;
-use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
+use crate::model::origin::{MAX_KEPT_BYTES, MAX_URL_BYTES, Origin, parse_remote, same_origin};
 use crate::model::owner::owner_of_host;
 use crate::model::{Source, View};
 use crate::serve::answer::Problem;
@@ -90,12 +90,25 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         })
     };
     let actor = address("actor", &incoming.actor)?;
+    // Whoever makes something says that it is theirs.
+    let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
+    let kept = [
+        ("actor", Some(incoming.actor.as_str())),
+        ("actor", Some(actor.as_str())),
+        ("activity's id", incoming.id.as_deref()),
+        ("object's id", made),
+        ("target", incoming.target.as_deref()),
+    ];
+    for (what, text) in kept {
+        if text.is_some_and(|text| text.len() > MAX_KEPT_BYTES) {
+            let detail = format!("the {what} is refused: it is longer than {MAX_KEPT_BYTES} bytes");
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "bad-address", detail));
+        }
+    }
     let key = part_of(&incoming.actor, &actor, &unverified.key_id);
     let key = key.map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
     let id = incoming.id.as_deref().filter(|id| fragment_of(&incoming.actor, &actor, id).is_none());
     let id = id.map(|id| address("activity's id", id)).transpose()?;
-    // Whoever makes something says that it is theirs.
-    let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
     let made = made.map(|made| address("object's id", made)).transpose()?;
     let theirs = [("keyId", Some(&key)), ("activity's id", id.as_ref()), ("object's id", made.as_ref())];
     for (what, url) in theirs {

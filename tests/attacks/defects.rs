@@ -37,7 +37,7 @@ fn key_id(target: &Target, person: &Person, id: String) -> (Vec<u8>, SignOptions
 }
 
 /// Name, status and code of the answer, and how the request is made.
-const DEFECTS: [(&str, u16, &str, Make); 36] = [
+const DEFECTS: [(&str, u16, &str, Make); 38] = [
     ("no signature", 401, "signature-missing", |t, p| {
         signed(t, p, SignOptions { unsigned: true, ..plain() })
     }),
@@ -96,6 +96,12 @@ const DEFECTS: [(&str, u16, &str, Make); 36] = [
     }),
     ("an actor with a password", 401, "bad-address", |t, p| {
         said(t, p, |body| body["actor"] = json!(p.id().replace("://", "://eve:x@")))
+    }),
+    ("an actor with a long id", 401, "bad-address", |t, p| {
+        said(t, p, |body| body["actor"] = json!(format!("{}?{}", p.id(), "x".repeat(512))))
+    }),
+    ("a long id", 401, "bad-address", |t, p| {
+        said(t, p, |body| body["id"] = json!(format!("{}#{}", p.id(), "x".repeat(512))))
     }),
     ("an Undo of what another did", 401, "not-yours", |t, p| {
         let inner = t.follow_by(&t.fan.id());

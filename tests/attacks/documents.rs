@@ -152,6 +152,10 @@ async fn c_12_inboxes_of_somebody_else() {
     let victim = target.stranger(Flavour::Mastodon).await;
     let inbox = victim.inbox();
     refused(&target, "inbox", async |_, d| changed(&d, |d| d["inbox"] = json!(inbox))).await;
+    refused(&target, "a long one", async |eve, d| {
+        changed(&d, |d| d["inbox"] = json!(format!("{}?{}", eve.inbox(), "x".repeat(512))))
+    })
+    .await;
     // A shared inbox elsewhere is dropped; the personal one serves.
     let eve = target.stranger(Flavour::Mastodon).await;
     let document = honest(&target, &eve).await;
