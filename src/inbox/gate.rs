@@ -291,6 +291,16 @@ impl Claim {
         owner_of_host(&self.server())
     }
 
+    /// What those have in common that one client says of one actor and thing, of which only the newest matters. Another client
+    /// could make nobody's be forgotten; where clients cannot be told apart, each stands for itself.
+    pub(super) fn same(&self) -> Option<String> {
+        let kind = &self.incoming.kind;
+        // An actor can be spelt in many ways.
+        let object =
+            self.incoming.object.id.as_deref().filter(|_| !of_itself(&self.incoming)).unwrap_or_default();
+        self.source.map(|source| format!("{source} {kind:?} {} {object}", self.actor))
+    }
+
     /// Whether it is of somebody whom it matters of.
     pub(super) fn counts(&self, view: &dyn View) -> bool {
         let actor = self.actor.as_str();

@@ -7,6 +7,7 @@
 mod apply;
 mod departures;
 mod gate;
+mod places;
 mod proofs;
 mod sift;
 mod verified;
@@ -149,7 +150,7 @@ impl Inbox {
             }
             Ok(Checked::Leaving(claim)) => {
                 // It is counted when it has been looked into, or here if there is no place for it.
-                if !self.leaving.take(claim) {
+                if !departures::take(&self.leaving, claim) {
                     self.metrics.inbox(InboxOutcome::Overloaded);
                 }
                 return Ok(());
