@@ -123,7 +123,7 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         }
     }
     let host = host_of_url(&actor);
-    if host == engine.addresses.host() {
+    if host == engine.fetcher.own().authority() {
         let detail = "the actor is on this server itself";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "own-host", detail));
     }
