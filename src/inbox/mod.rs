@@ -1,8 +1,8 @@
 //! From bytes and headers to a verified activity, and from there to the store.
 //!
 //! Everything that needs no network comes before anything that does, so that a request which is wrong in itself costs
-//! nobody a request of ours; and everything after the network is answered alike, so that no stranger learns whom we
-//! block or who follows.
+//! nobody a request of ours; and everything after the network is answered alike, so that no answer tells whom we block
+//! or who follows.
 
 mod apply;
 mod departures;
