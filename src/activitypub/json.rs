@@ -11,8 +11,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
-/// Largest document read, in bytes; the same as for fetched documents elsewhere in the fediverse (Mastodon, Lemmy).
-pub const MAX_BYTES: usize = 1024 * 1024;
+/// Largest document read, in bytes, many times what actors and activities have: dozens are read at once.
+pub const MAX_BYTES: usize = 256 * 1024;
 /// Deepest nesting of arrays and objects; real activities stay below ten.
 pub const MAX_DEPTH: usize = 32;
 /// Most members of one array or object.

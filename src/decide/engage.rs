@@ -161,7 +161,7 @@ pub fn replied(draft: &mut Draft<'_>, moment: &Moment, person: &Person, post: Ul
 
 /// What an actor's reply to a post is remembered by, if this is one.
 fn reply_by_id(view: &dyn View, actor: &str, note: &str) -> Option<Engagement> {
-    by_id(view, actor, note).filter(|found| found.kind == EngagementKind::Reply)
+    by_id(view, actor, note, true)
 }
 
 /// Whether this is a reply of that actor's which is remembered.
@@ -197,7 +197,7 @@ pub fn undo(
     let find = |key: Vec<u8>| draft.view().get::<Engagement>(&key).filter(|known| known.actor == actor);
     let known = inner.and_then(|id| match mark.as_ref().and_then(seen::led_to) {
         Some(key) => find(key),
-        None => by_id(draft.view(), actor, id),
+        None => by_id(draft.view(), actor, id, false),
     });
     let overtaken = known.as_ref().is_some_and(|known| Some(known.activity.as_str()) != inner);
     let early = known.is_none() && mark.as_ref().is_none_or(|mark| mark.early);
@@ -226,11 +226,16 @@ pub fn undo(
     Engaged::Counted
 }
 
-/// What an actor did by the activity with this id.
-fn by_id(view: &dyn View, actor: &str, id: &str) -> Option<Engagement> {
+/// The like or announce that an actor made by the activity with this id, or its reply with this id. Which is which stands in the
+/// keys: who asks for a reply has proved nothing, and of an actor that liked everything nothing else is read.
+fn by_id(view: &dyn View, actor: &str, id: &str, reply: bool) -> Option<Engagement> {
+    let prefix = full_key(Engagement::KIND, &engagements_of(actor));
     let mut found = None;
-    view.scan(&engagements_of(actor), &mut |engagement: Engagement| {
-        found = (engagement.actor == actor && engagement.activity == id).then_some(engagement);
+    view.scan_bytes(&prefix, &prefix, &mut |key, value| {
+        if (key.last() == Some(&EngagementKind::Reply.key_end())) == reply {
+            let is_it = |engagement: &Engagement| engagement.actor == actor && engagement.activity == id;
+            found = decode(value).filter(is_it);
+        }
         found.is_none()
     });
     found

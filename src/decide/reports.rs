@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 
 use super::Moment;
-use crate::model::handle::Person;
-use crate::model::owner::owner_of;
+use crate::model::handle::{Person, host_of};
+use crate::model::owner::owner_of_host;
+use crate::model::record::decode;
 use crate::model::report::Report;
 use crate::model::{Draft, Record, View};
 
@@ -40,31 +42,57 @@ pub fn keep(
     if draft.view().get::<Report>(&report.key()).is_some() {
         return false;
     }
-    make_room(draft, draft.view().all(&Report::prefix_of_server(&report.actor)), OF_A_SERVER);
-    let mut by_owner: BTreeMap<String, Vec<Report>> = BTreeMap::new();
-    let mut all = 0;
-    draft.view().scan::<Report>(b"", &mut |report| {
+    let server = host_of(&report.actor);
+    let owner = owner_of_host(&server);
+    let (mut all, mut of_server) = (0, 0);
+    let mut by_owner: BTreeMap<String, usize> = BTreeMap::new();
+    each_kept(draft.view(), &mut |key, _| {
+        let theirs = Report::server_in(key);
         all += 1;
-        by_owner.entry(owner_of(&report.actor)).or_default().push(report);
-        true
+        of_server += usize::from(theirs == server);
+        *by_owner.entry(owner_of_host(theirs)).or_default() += 1;
     });
-    let theirs = by_owner.remove(&owner_of(&report.actor)).unwrap_or_default();
-    if theirs.len() >= OF_AN_OWNER {
-        make_room(draft, theirs, OF_AN_OWNER);
+    let most = by_owner.values().copied().max().unwrap_or_default();
+    if of_server >= OF_A_SERVER {
+        drop_oldest(draft, |theirs| theirs == server);
+    } else if by_owner.get(&owner).is_some_and(|theirs| *theirs >= OF_AN_OWNER) {
+        drop_oldest(draft, |theirs| owner_of_host(theirs) == owner);
     } else if all >= IN_ALL {
-        by_owner.insert(owner_of(&report.actor), theirs);
-        let most = by_owner.into_values().max_by_key(|theirs| (theirs.len(), oldest(theirs)));
-        let most = most.unwrap_or_default();
-        let one_less = most.len();
-        make_room(draft, most, one_less);
+        drop_oldest(draft, |theirs| by_owner.get(&owner_of_host(theirs)) == Some(&most));
     }
     draft.put(&report);
     true
 }
 
-/// Of as many reports those go that are older.
-fn oldest(reports: &[Report]) -> Option<std::cmp::Reverse<Timestamp>> {
-    reports.iter().map(|report| std::cmp::Reverse(report.at)).max()
+/// Calls with the key below the prefix, and the bytes, of each report. Most that is asked of them stands in the keys, and to
+/// read all of them takes the writer's time, which everybody waits for.
+fn each_kept(view: &dyn View, each: &mut dyn FnMut(&[u8], &[u8])) {
+    view.scan_bytes(&[Report::KIND], &[Report::KIND], &mut |key, value| {
+        each(key.get(1..).unwrap_or_default(), value);
+        true
+    });
+}
+
+/// When a report arrived, and nothing else of it.
+#[derive(Deserialize)]
+struct Arrived {
+    at: Timestamp,
+}
+
+/// Removes the oldest report of these servers.
+fn drop_oldest(draft: &mut Draft<'_>, whose: impl Fn(&str) -> bool) {
+    let mut oldest: Option<(Timestamp, Vec<u8>)> = None;
+    each_kept(draft.view(), &mut |key, value| {
+        let at = whose(Report::server_in(key)).then(|| decode::<Arrived>(value)).flatten();
+        if let Some(Arrived { at }) = at
+            && oldest.as_ref().is_none_or(|(known, _)| at < *known)
+        {
+            oldest = Some((at, key.to_vec()));
+        }
+    });
+    if let Some((_, key)) = oldest {
+        draft.delete::<Report>(&key);
+    }
 }
 
 /// All reports, newest first.
@@ -79,13 +107,4 @@ pub fn clear(draft: &mut Draft<'_>) -> usize {
     let all: Vec<Report> = draft.view().all(b"");
     all.iter().for_each(|report| draft.delete::<Report>(&report.key()));
     all.len()
-}
-
-/// Removes the oldest of these, so that there are fewer than `most`.
-fn make_room(draft: &mut Draft<'_>, mut there: Vec<Report>, most: usize) {
-    if there.len() >= most {
-        there.sort_by_key(|report| report.at);
-        let over = there.len() + 1 - most;
-        there.iter().take(over).for_each(|report| draft.delete::<Report>(&report.key()));
-    }
 }

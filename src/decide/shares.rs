@@ -15,7 +15,12 @@ const NAMED: usize = 5;
 /// Whatever others have left, so many are nobody's too much.
 const LEAST: u64 = 100;
 
-/// How many memories were counted, in all and by whose they are.
+/// What a memory counts for that takes so many bytes: one, and one more for each kibibyte that it fills.
+pub fn weight(bytes: usize) -> u64 {
+    1 + bytes as u64 / 1024
+}
+
+/// How many memories were counted, in all and by whose they are. A large one counts for [several](weight).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     owners: BTreeMap<String, u64>,
@@ -23,13 +28,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one.
-    pub fn count(&mut self, owner: &str) {
-        self.all += 1;
+    /// Counts one that counts for so many.
+    pub fn count(&mut self, owner: &str, weight: u64) {
+        self.all += weight;
         match self.owners.get_mut(owner) {
-            Some(count) => *count += 1,
+            Some(count) => *count += weight,
             None => {
-                self.owners.insert(owner.to_owned(), 1);
+                self.owners.insert(owner.to_owned(), weight);
             }
         }
     }
@@ -125,7 +130,7 @@ mod tests {
     fn tally(counts: &[(&str, u64)]) -> Tally {
         let mut tally = Tally::default();
         for (owner, count) in counts {
-            (0..*count).for_each(|_| tally.count(owner));
+            (0..*count).for_each(|_| tally.count(owner, 1));
         }
         tally
     }
@@ -161,7 +166,7 @@ mod tests {
         let mut all = tally(&[("evil.example", 50)]);
         for some in 0..20 {
             let mut more = tally(&[("evil.example", 50)]);
-            (0..1000).for_each(|n| more.count(&format!("s{}.example", some * 1000 + n)));
+            (0..1000).for_each(|n| more.count(&format!("s{}.example", some * 1000 + n), 1));
             all.add(more);
             assert!(all.owners.len() <= 2 * OWNERS + 1000);
         }

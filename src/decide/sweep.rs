@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use ulid::Ulid;
 
 use super::delivered::{self, Ending, Job};
-use super::shares::{Shares, Tally};
+use super::shares::{Shares, Tally, weight};
 use super::{engage, follow, followers, hosts, refusals, schedule, schemes, waiting};
 use crate::decide::seen::later;
 use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target, activity_of_attempt};
@@ -47,9 +47,11 @@ pub const LOOK: usize = 1000;
 pub const LOOK_OF_MANY: usize = 5 * LOOK;
 /// Pause between two goes: together more than all the strangers can write whose keys we would fetch.
 pub const PAUSE: Duration = Duration::from_secs(1);
-/// Memories of strangers that a store may hold: about a kibibyte of its file each, some two gigabytes in all. Beyond that
-/// nothing more is taken until some are over.
+/// Memories of strangers that a store may hold, each of a kibibyte at most, as larger ones count for several: some two
+/// gigabytes in all. Beyond that nothing more is taken until some are over.
 pub const MOST: u64 = 2_000_000;
+/// Who did something with a post takes about so many bytes among all who did, beside who that is and their inbox.
+const LISTED: usize = 100;
 /// Where a sweep stopped: full key of the next entry to look at. Empty to begin anew.
 pub type Cursor = Vec<u8>;
 
@@ -149,19 +151,20 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             return false;
         }
         seen += 1;
-        // True if a memory of this owner stays.
-        let mut stays = |owner: &str| {
+        // True if a memory of this owner stays that takes so many bytes.
+        let mut stays = |owner: &str, bytes: usize| {
             let stays = !shares.makes_way(owner, key, now.as_second());
             if stays {
-                kept.count(owner);
+                kept.count(owner, weight(bytes));
             }
             stays
         };
+        let bytes = key.len() + value.len();
         match key.first() {
             Some(&Follower::KIND) => {
                 left.extend(decode::<Follower>(value).and_then(|follower| {
                     let goes = long_gone(&follower, now)
-                        || is_memory(&follower) && !stays(&owner_of(&follower.person.actor));
+                        || is_memory(&follower) && !stays(&owner_of(&follower.person.actor), bytes);
                     goes.then_some(follower.person.actor)
                 }));
             }
@@ -181,18 +184,21 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             }
             Some(&Engagement::KIND) => {
                 engaged.extend(decode(value).filter(|engagement: &Engagement| {
-                    stands_for_nothing(engagement, now) || !stays(&owner_of(&engagement.actor))
+                    // An inbox is about as long as its actor.
+                    let listed = engagement.listed.map_or(0, |_| LISTED + 2 * engagement.actor.len());
+                    stands_for_nothing(engagement, now)
+                        || !stays(&owner_of(&engagement.actor), bytes + listed)
                 }));
             }
             Some(&Waiting::KIND) => {
                 let notices = decode::<Waiting>(value).map(|waiting| waiting.notices).unwrap_or_default();
-                let makes_way = notices.iter().filter(|notice| !stays(&owner_of(&notice.actor)));
+                let makes_way = notices.iter().filter(|one| !stays(&owner_of(&one.actor), one.bytes()));
                 untold.extend(makes_way.map(|notice| notice.id));
             }
             Some(&Host::KIND) => servers.extend(decode::<Host>(value)),
             Some(kind) if is_over(*kind, value, now) => over.push(key.to_vec()),
             Some(_) => {
-                over.extend(whose(key).filter(|owner| !stays(owner)).map(|_| key.to_vec()));
+                over.extend(whose(key).filter(|owner| !stays(owner, bytes)).map(|_| key.to_vec()));
             }
             None => {}
         }

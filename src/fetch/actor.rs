@@ -10,7 +10,7 @@ use super::document::without_fragment;
 use super::shapes::{cut, id, kind, link, many, text};
 use crate::activitypub::signature::{KeyError, PublicKey};
 use crate::model::handle::{Person, host_of_url, user_of};
-use crate::model::origin::{RemotePolicy, parse_remote, same_origin};
+use crate::model::origin::{MAX_KEPT_BYTES, RemotePolicy, parse_remote, same_origin};
 
 const ACTOR_KINDS: [&str; 5] = ["Person", "Service", "Application", "Group", "Organization"];
 /// Where an actor lists its keys: PEM in the first, Multikeys (FEP-521a) in the others.
@@ -85,6 +85,12 @@ impl RemoteActor {
         if !same_origin(&inbox, &actor) {
             return Err(FetchError::rejected("its inbox is on another host"));
         }
+        let too_long = |url: &Url| url.as_str().len() > MAX_KEPT_BYTES;
+        if too_long(&actor) || too_long(&inbox) {
+            return Err(FetchError::rejected(format!(
+                "its id or inbox is longer than {MAX_KEPT_BYTES} bytes"
+            )));
+        }
         let shared_inbox =
             document.get("endpoints").and_then(|endpoints| id(endpoints.get("sharedInbox"), policy));
         let mut keys = (Vec::new(), Vec::new(), Vec::new());
@@ -97,7 +103,7 @@ impl RemoteActor {
             }
         }
         let preferred_username = user_of(document.get("preferredUsername").and_then(Value::as_str), &actor);
-        let shared_inbox = shared_inbox.filter(|shared| same_origin(shared, &actor));
+        let shared_inbox = shared_inbox.filter(|shared| same_origin(shared, &actor) && !too_long(shared));
         let name = cut(document.get("name").and_then(Value::as_str), 500);
         let (icon, url) = (link(document.get("icon"), policy), link(document.get("url"), policy));
         let person = Person {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -269,21 +269,27 @@ impl Part {
     }
 }
 
+/// Most requests of one search: a key of its own and its actor, with a redirect and a refusal of each way of signing.
+const ASKS: u32 = 8;
+
 /// The right to fetch, given back when dropped.
 pub(super) struct Turn {
     _permits: Vec<OwnedSemaphorePermit>,
     place: Place,
-    asked: AtomicBool,
+    asked: AtomicU32,
 }
 
 impl Turn {
     /// A request is made. The first is paid for by the turn; each further one, which a redirect or a refusal asks for,
     /// counts among all. It does not count for its host or its client: what is left to them shows, and a search that is
-    /// only pretended, for a key of somebody who is blocked, makes none.
-    pub(super) fn asks(&self, now: Timestamp) {
-        if self.asked.swap(true, Ordering::Relaxed) {
-            lock(&self.place.state).minute.count(now.as_second() / 60);
+    /// only pretended, for a key of somebody who is blocked, makes none. So there are few of them.
+    pub(super) fn asks(&self, now: Timestamp) -> Result<(), FetchError> {
+        match self.asked.fetch_add(1, Ordering::Relaxed) {
+            0 => {}
+            ASKS.. => return Err(FetchError::rejected(format!("it is not found with {ASKS} requests"))),
+            _ => lock(&self.place.state).minute.count(now.as_second() / 60),
         }
+        Ok(())
     }
 }
 
@@ -380,7 +386,7 @@ impl Budget {
         };
         let permits =
             tokio::time::timeout(self.limits.wait, all).await.ok().flatten().ok_or(FetchError::Busy)?;
-        Ok(Turn { _permits: permits, place, asked: AtomicBool::new(false) })
+        Ok(Turn { _permits: permits, place, asked: AtomicU32::new(0) })
     }
 
     /// A host took long: until then it shares a few turns and places with others of its kind. A few such hosts could

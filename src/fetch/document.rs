@@ -78,7 +78,7 @@ impl Fetcher {
 
     /// One GET, signed in one scheme.
     async fn ask(&self, url: &Url, scheme: Scheme, turn: &Turn) -> Result<Answer, FetchError> {
-        turn.asks((self.clock)());
+        turn.asks((self.clock)())?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
         let Signer { key_id, key } = &self.signer;

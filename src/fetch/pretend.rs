@@ -9,14 +9,16 @@ use super::memory::digest;
 use super::{FetchError, Fetcher};
 use crate::model::Source;
 
-/// How long the search for a key takes that we only pretend to make, at most and at least, in milliseconds.
+/// How long the search for a key takes that we only pretend to make, at most and at least, in milliseconds: as of a host that
+/// is well and not far away. Whoever has a clock can tell it from one of a host that takes longer. Times of real searches would be
+/// no better a measure: strangers choose whom we ask, and so how long that takes.
 const PRETENDED: std::ops::Range<u64> = 30..200;
 
 impl Fetcher {
     /// What a search costs that others could notice, but asks nobody: for keys of those whom we do not talk to, and for what
-    /// memory has answered. For whoever proves nothing each address costs a turn in [`REFETCH_PAUSE`], and as much time,
-    /// whatever is known of it; so it shows neither whom we block nor whom we have lately heard of. Nothing more is spent
-    /// on what was really looked for since `then`.
+    /// memory has answered. For whoever proves nothing each address costs a turn in [`REFETCH_PAUSE`], whatever is known of
+    /// it, so that what is left of a budget shows neither whom we block nor whom we have lately heard of; and some time, which
+    /// is not that of the host. Nothing more is spent on what was really looked for since `then`.
     ///
     /// # Errors
     /// As [`Fetcher::key`] would answer where no request is needed to know it.

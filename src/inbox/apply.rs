@@ -191,7 +191,7 @@ fn act(
             _ => Took::Ignored,
         },
         Kind::Flag => {
-            let about: Vec<String> = reported(activity, addresses).cloned().collect();
+            let about = reported(activity, addresses);
             let id = id.unwrap_or_default();
             match reports::keep(draft, moment, person, id, about, activity.text.clone()) {
                 true => Took::Reported,

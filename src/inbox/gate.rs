@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 use url::Url;
 
-use super::sift::{Sifted, of_itself, sift};
+use super::sift::{Sifted, of_itself, reported, sift};
 use super::{Arrival, Engine, Proofs, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
@@ -14,7 +14,7 @@ use crate::activitypub::vocab::read::{Incoming, Kind};
 use crate::decide::{blocks, engage, gone};
 use crate::fetch::{FetchError, Fetcher, REFETCH_PAUSE, RemoteActor};
 use crate::model::handle::host_of_url;
-use crate::model::origin::{MAX_URL_BYTES, Origin, parse_remote, same_origin};
+use crate::model::origin::{MAX_KEPT_BYTES, MAX_URL_BYTES, Origin, parse_remote, same_origin};
 use crate::model::owner::owner_of_host;
 use crate::model::{Source, View};
 use crate::serve::answer::Problem;
@@ -31,7 +31,8 @@ pub(super) enum Checked {
     Claim(Claim),
 }
 
-/// A request that is sound in itself and proves nothing yet. The bytes it came in are gone: many may wait for a key.
+/// A request that is sound in itself and proves nothing yet. The bytes it came in are gone, and what is left of them is
+/// bounded: many may wait for a key.
 pub(super) struct Claim {
     incoming: Incoming,
     unverified: Unverified,
@@ -48,8 +49,12 @@ pub(super) fn check(engine: &Engine, arrival: Arrival<'_>) -> Result<Checked, Pr
     content_type(arrival.headers)?;
     let document = json::parse(&arrival.body)
         .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-json", problem.to_string()))?;
-    let incoming = Incoming::parse(&document)
+    let mut incoming = Incoming::parse(&document)
         .map_err(|problem| Problem::new(StatusCode::BAD_REQUEST, "bad-activity", problem.to_string()))?;
+    if incoming.kind == Kind::Flag {
+        // What else it names is not kept while it waits for its key.
+        incoming.more = reported(&incoming, &engine.addresses);
+    }
     match sift(&incoming, &engine.addresses) {
         Sifted::Ignore => Ok(Checked::Nothing),
         // The answer is 202 whatever comes of it: the difference would tell who is known here.
@@ -85,12 +90,25 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         })
     };
     let actor = address("actor", &incoming.actor)?;
+    // Whoever makes something says that it is theirs.
+    let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
+    let kept = [
+        ("actor", Some(incoming.actor.as_str())),
+        ("actor", Some(actor.as_str())),
+        ("activity's id", incoming.id.as_deref()),
+        ("object's id", made),
+        ("target", incoming.target.as_deref()),
+    ];
+    for (what, text) in kept {
+        if text.is_some_and(|text| text.len() > MAX_KEPT_BYTES) {
+            let detail = format!("the {what} is refused: it is longer than {MAX_KEPT_BYTES} bytes");
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "bad-address", detail));
+        }
+    }
     let key = part_of(&incoming.actor, &actor, &unverified.key_id);
     let key = key.map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
     let id = incoming.id.as_deref().filter(|id| fragment_of(&incoming.actor, &actor, id).is_none());
     let id = id.map(|id| address("activity's id", id)).transpose()?;
-    // Whoever makes something says that it is theirs.
-    let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
     let made = made.map(|made| address("object's id", made)).transpose()?;
     let theirs = [("keyId", Some(&key)), ("activity's id", id.as_ref()), ("object's id", made.as_ref())];
     for (what, url) in theirs {
@@ -105,7 +123,7 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         }
     }
     let host = host_of_url(&actor);
-    if host == engine.addresses.host() {
+    if host == engine.fetcher.own().authority() {
         let detail = "the actor is on this server itself";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "own-host", detail));
     }
@@ -271,6 +289,16 @@ impl Claim {
     /// Whose servers that is one of.
     pub(super) fn owner(&self) -> String {
         owner_of_host(&self.server())
+    }
+
+    /// What those have in common that one client says of one actor and thing, of which only the newest matters. Another client
+    /// could make nobody's be forgotten; where clients cannot be told apart, each stands for itself.
+    pub(super) fn same(&self) -> Option<String> {
+        let kind = &self.incoming.kind;
+        // An actor can be spelt in many ways.
+        let object =
+            self.incoming.object.id.as_deref().filter(|_| !of_itself(&self.incoming)).unwrap_or_default();
+        self.source.map(|source| format!("{source} {kind:?} {} {object}", self.actor))
     }
 
     /// Whether it is of somebody whom it matters of.

@@ -61,6 +61,34 @@ fn a_part_of_an_actor_has_the_address_that_it_would_be_read_as() {
 }
 
 #[tokio::test]
+async fn a_report_that_waits_for_its_key_holds_no_more_than_it_is_about() {
+    let (now, key) = (Arc::new(AtomicI64::new(1_800_000_000)), PrivateKey::generate().unwrap());
+    let engine = engine(&key, clock(&now));
+    let (actor, us) = ("https://eve.example/u/e", ours().actor());
+    let mut named =
+        vec![format!("https://LIVE.example/{}federation/user/ana", "x/../".repeat(300)), us.clone()];
+    named.extend((0..3).map(|number| format!("{actor}/{number}/{}", "x".repeat(1900))));
+    let flag = json!({"type": "Flag", "actor": actor, "object": named});
+    let request = Request::signed(&flag, &format!("{actor}#main-key"), &key);
+    let Ok(Checked::Claim(claim)) = check(&engine, request.arriving(None).await) else {
+        panic!("it is not looked into")
+    };
+    assert_eq!(claim.incoming.more, [us]);
+}
+
+#[tokio::test]
+async fn our_own_host_is_known_however_the_settings_spell_it() {
+    let (now, key) = (Arc::new(AtomicI64::new(1_800_000_000)), PrivateKey::generate().unwrap());
+    let addresses = Arc::new(crate::model::Addresses::new("https://LIVE.example", "ana"));
+    let engine = Engine { addresses, ..engine(&key, clock(&now)) };
+    let actor = "https://live.example/u/e";
+    let follow = json!({"type": "Follow", "actor": actor, "object": ours().actor()});
+    let request = Request::signed(&follow, &format!("{actor}#main-key"), &key);
+    let Err(problem) = check(&engine, request.arriving(None).await) else { panic!("it is looked into") };
+    assert_eq!(problem.code, "own-host");
+}
+
+#[tokio::test]
 async fn a_key_that_changed_is_looked_at_once_more_and_not_at_once() {
     let keys: Vec<PrivateKey> = (0..3).map(|_| PrivateKey::generate().unwrap()).collect();
     let pems: Vec<String> = keys.iter().map(|key| key.public_pem().unwrap()).collect();

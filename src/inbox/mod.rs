@@ -1,12 +1,13 @@
 //! From bytes and headers to a verified activity, and from there to the store.
 //!
 //! Everything that needs no network comes before anything that does, so that a request which is wrong in itself costs
-//! nobody a request of ours; and everything after the network is answered alike, so that no stranger learns whom we
-//! block or who follows.
+//! nobody a request of ours; and everything after the network is answered alike, so that no answer tells whom we block
+//! or who follows.
 
 mod apply;
 mod departures;
 mod gate;
+mod places;
 mod proofs;
 mod sift;
 mod verified;
@@ -149,7 +150,7 @@ impl Inbox {
             }
             Ok(Checked::Leaving(claim)) => {
                 // It is counted when it has been looked into, or here if there is no place for it.
-                if !self.leaving.take(claim) {
+                if !departures::take(&self.leaving, claim) {
                     self.metrics.inbox(InboxOutcome::Overloaded);
                 }
                 return Ok(());

@@ -1,8 +1,13 @@
 //! Pure: what an activity is about, seen from the outside, before anything is believed of it.
 
+use std::collections::BTreeSet;
+
 use crate::activitypub::vocab::read::{Incoming, Kind};
-use crate::decide::engage::ours;
+use crate::decide::engage::{Ours, ours};
 use crate::model::Addresses;
+
+/// Most things of ours that a report is kept to be about.
+const MOST_REPORTED: usize = 20;
 
 /// What to do with an activity, judged by itself alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +42,7 @@ pub fn sift(incoming: &Incoming, addresses: &Addresses) -> Sifted {
         Kind::Delete if object.id.is_some() => return Sifted::OfItself,
         Kind::Update | Kind::Move if of_itself(incoming) => return Sifted::OfItself,
         Kind::Create => about_ours(&object.in_reply_to),
-        Kind::Flag => reported(incoming, addresses).next().is_some(),
+        Kind::Flag => !reported(incoming, addresses).is_empty(),
         _ => false,
     };
     if verify { Sifted::Verify } else { Sifted::Ignore }
@@ -48,10 +53,18 @@ pub(super) fn of_itself(incoming: &Incoming) -> bool {
     incoming.object.id.as_deref().is_some_and(|id| same_id(id, &incoming.actor))
 }
 
-/// What of ours a report names.
-pub fn reported<'a>(incoming: &'a Incoming, addresses: &'a Addresses) -> impl Iterator<Item = &'a String> {
+/// What of ours a report names: each once and as we spell it, since one address can be spelt in any number of ways and at
+/// any length.
+pub fn reported(incoming: &Incoming, addresses: &Addresses) -> Vec<String> {
+    let actor = addresses.actor();
     let named = incoming.object.id.iter().chain(&incoming.more);
-    named.filter(|id| same_id(id, &addresses.actor()) || ours(addresses, id).is_some())
+    let own = named.filter_map(|id| match ours(addresses, id) {
+        Some(Ours::Post(post)) => Some(addresses.note(post)),
+        Some(Ours::Actor) => Some(actor.clone()),
+        None => same_id(id, &actor).then(|| actor.clone()),
+    });
+    let mut told = BTreeSet::new();
+    own.filter(|id| told.insert(id.clone())).take(MOST_REPORTED).collect()
 }
 
 /// Ids are compared as URLs: a peer may write the host in capitals or name the default port.
@@ -113,5 +126,24 @@ mod tests {
             let incoming = Incoming::parse(&activity).unwrap();
             assert_eq!(sift(&incoming, &addresses), want, "{activity}");
         }
+    }
+
+    #[test]
+    fn a_report_is_about_each_thing_once_as_we_spell_it() {
+        let addresses = Addresses::new("https://live.example", "u");
+        let (actor, note) = (addresses.actor(), addresses.note(ulid::Ulid(5)));
+        let about = |object: serde_json::Value| {
+            let flag = json!({"type": "Flag", "actor": "https://peer.example/a", "object": object});
+            reported(&Incoming::parse(&flag).unwrap(), &addresses)
+        };
+        let spelt = |n: usize| format!("https://LIVE.example:443/federation/user/{}u", "x/../".repeat(1 + n));
+        let ways: Vec<String> = (0..60).map(spelt).collect();
+        assert_eq!(about(json!(ways)), std::slice::from_ref(&actor));
+        assert_eq!(
+            about(json!([note, "https://peer.example/n", format!("{note}/activity"), actor, note])),
+            [note.clone(), actor.clone()]
+        );
+        let posts: Vec<String> = (0..60).map(|n| addresses.note(ulid::Ulid(n))).collect();
+        assert_eq!(about(json!(posts)), posts[..MOST_REPORTED]);
     }
 }

@@ -21,6 +21,17 @@ pub enum EngagementKind {
     Reply,
 }
 
+impl EngagementKind {
+    /// The last byte of its keys.
+    pub fn key_end(self) -> u8 {
+        match self {
+            EngagementKind::Like => b'l',
+            EngagementKind::Announce => b'a',
+            EngagementKind::Reply => b'r',
+        }
+    }
+}
+
 /// One like, announce or reply, keyed by actor, post and kind: doing it twice is doing it once, and an actor that is no more
 /// is forgotten without a look at all the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,11 +73,7 @@ pub fn engagement_key(post: Option<Ulid>, kind: EngagementKind, actor: &str) -> 
     let mut key = engagements_of(actor);
     let post = post.map_or([0; 16], |post| post.to_bytes());
     key.extend(post.iter().take(6).chain(post.iter().skip(12)));
-    key.push(match kind {
-        EngagementKind::Like => b'l',
-        EngagementKind::Announce => b'a',
-        EngagementKind::Reply => b'r',
-    });
+    key.push(kind.key_end());
     key
 }
 

@@ -63,6 +63,12 @@ impl Notice {
             at,
         }
     }
+
+    /// About so many bytes are needed to keep it.
+    pub fn bytes(&self) -> usize {
+        let texts = [Some(&self.actor), self.name.as_ref(), Some(&self.handle), Some(&self.link)];
+        200 + texts.into_iter().flatten().map(String::len).sum::<usize>()
+    }
 }
 
 /// Notices that wait to be said, and came at about the same time.

@@ -11,6 +11,8 @@ use url::{Host, Url};
 
 /// Longest address accepted from a stranger, in bytes.
 pub const MAX_URL_BYTES: usize = 2048;
+/// Longest id or inbox of a stranger that is kept in the store, in bytes: what real peers send has a quarter of that.
+pub const MAX_KEPT_BYTES: usize = 512;
 
 /// Scheme, host and port of an address: the unit of trust of FEP-fe34.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -29,9 +29,10 @@ impl Report {
         format!("{}\n{actor}\n", host_of(actor)).into_bytes()
     }
 
-    /// Key prefix of all reports of the server of an actor.
-    pub fn prefix_of_server(actor: &str) -> Vec<u8> {
-        format!("{}\n", host_of(actor)).into_bytes()
+    /// The server of whom a key is of.
+    pub fn server_in(key: &[u8]) -> &str {
+        let server = key.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        std::str::from_utf8(server).unwrap_or_default()
     }
 }
 

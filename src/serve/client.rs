@@ -1,6 +1,7 @@
 //! Who a request comes from: the other end of the connection, or whom a proxy names.
 
 use std::fmt::Display;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -171,22 +172,16 @@ impl ClientLimits {
     }
 }
 
-/// Ids that tell nobody how many there were: a counter, shuffled (SplitMix64, which no two numbers share).
-#[derive(Debug)]
-struct Ids(AtomicU64);
-
-impl Default for Ids {
-    fn default() -> Self {
-        Ids(AtomicU64::new(u64::from_be_bytes(crate::random::bytes())))
-    }
+/// Ids that tell nobody how many there were between two of them: digests of a counter under a key that nobody outside has.
+#[derive(Debug, Default)]
+struct Ids {
+    given: AtomicU64,
+    key: RandomState,
 }
 
 impl Ids {
     fn next(&self) -> String {
-        let mut id = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        format!("{:016x}", id ^ (id >> 31))
+        format!("{:016x}", self.key.hash_one(self.given.fetch_add(1, Ordering::Relaxed)))
     }
 }
 
@@ -268,6 +263,23 @@ mod tests {
         let ids = Ids::default();
         let names: std::collections::HashSet<String> = (0..10_000).map(|_| ids.next()).collect();
         assert_eq!(names.len(), 10_000);
+    }
+
+    #[test]
+    fn two_names_do_not_tell_how_many_were_between() {
+        // A counter that was only shuffled, as by SplitMix64, is read off what comes out.
+        let unshuffled = |name: &str| {
+            let undo = |id: u64, by: u32| id ^ (id >> by) ^ (id >> (2 * by));
+            let id = undo(u64::from_str_radix(name, 16).unwrap(), 31).wrapping_mul(0x3196_42b2_d24d_8ec3);
+            undo(undo(id, 27).wrapping_mul(0x96de_1b17_3f11_9089), 30)
+        };
+        let ids = Ids::default();
+        let names: Vec<String> = (0..100).map(|_| ids.next()).collect();
+        for read in [unshuffled, |name: &str| u64::from_str_radix(name, 16).unwrap()] {
+            let counts: Vec<u64> = names.iter().map(|name| read(name)).collect();
+            let steps = counts.windows(2).map(|two| two[1].wrapping_sub(two[0]));
+            assert_eq!(steps.collect::<std::collections::HashSet<_>>().len(), 99);
+        }
     }
 
     #[test]

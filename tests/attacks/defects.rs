@@ -27,12 +27,17 @@ fn said(target: &Target, person: &Person, change: impl FnOnce(&mut Value)) -> (V
     (body.to_string().into(), plain())
 }
 
+/// A header that makes a long signature of one that covers it.
+fn long(options: SignOptions) -> SignOptions {
+    SignOptions { headers: vec![("x-long".to_owned(), "x".repeat(8 * 1024))], ..options }
+}
+
 fn key_id(target: &Target, person: &Person, id: String) -> (Vec<u8>, SignOptions) {
     signed(target, person, SignOptions { key_id: Some(id), ..plain() })
 }
 
 /// Name, status and code of the answer, and how the request is made.
-const DEFECTS: [(&str, u16, &str, Make); 34] = [
+const DEFECTS: [(&str, u16, &str, Make); 38] = [
     ("no signature", 401, "signature-missing", |t, p| {
         signed(t, p, SignOptions { unsigned: true, ..plain() })
     }),
@@ -70,6 +75,9 @@ const DEFECTS: [(&str, u16, &str, Make); 34] = [
     ("a signature that is over", 401, "signature-expired", |t, p| {
         signed(t, p, rewritten(|text| format!("{text},expires=1")))
     }),
+    ("a signature over too much", 401, "signature-too-large", |t, p| {
+        signed(t, p, long(covering("(request-target) host date digest x-long")))
+    }),
     ("a key of another server", 401, "origin", |t, p| key_id(t, p, format!("{}#main-key", t.fan.id()))),
     ("a key of another port", 401, "origin", |t, p| {
         key_id(t, p, format!("http://{}:9/users/x#main-key", p.server().address().ip()))
@@ -88,6 +96,12 @@ const DEFECTS: [(&str, u16, &str, Make); 34] = [
     }),
     ("an actor with a password", 401, "bad-address", |t, p| {
         said(t, p, |body| body["actor"] = json!(p.id().replace("://", "://eve:x@")))
+    }),
+    ("an actor with a long id", 401, "bad-address", |t, p| {
+        said(t, p, |body| body["actor"] = json!(format!("{}?{}", p.id(), "x".repeat(512))))
+    }),
+    ("a long id", 401, "bad-address", |t, p| {
+        said(t, p, |body| body["id"] = json!(format!("{}#{}", p.id(), "x".repeat(512))))
     }),
     ("an Undo of what another did", 401, "not-yours", |t, p| {
         let inner = t.follow_by(&t.fan.id());
@@ -118,6 +132,9 @@ const DEFECTS: [(&str, u16, &str, Make); 34] = [
     }),
     ("RFC 9421: signed for another host", 401, "host-mismatch", |t, p| {
         signed(t, p, SignOptions { host: Some("peer.example".to_owned()), ..rfc9421::plain() })
+    }),
+    ("RFC 9421: a signature over too much", 401, "signature-too-large", |t, p| {
+        signed(t, p, long(rfc9421::covering("@method @target-uri content-digest x-long")))
     }),
     ("RFC 9421: a key of another server", 401, "origin", |t, p| {
         signed(t, p, SignOptions { key_id: Some(t.fan.key_id()), ..rfc9421::plain() })

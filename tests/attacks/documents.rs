@@ -152,6 +152,10 @@ async fn c_12_inboxes_of_somebody_else() {
     let victim = target.stranger(Flavour::Mastodon).await;
     let inbox = victim.inbox();
     refused(&target, "inbox", async |_, d| changed(&d, |d| d["inbox"] = json!(inbox))).await;
+    refused(&target, "a long one", async |eve, d| {
+        changed(&d, |d| d["inbox"] = json!(format!("{}?{}", eve.inbox(), "x".repeat(512))))
+    })
+    .await;
     // A shared inbox elsewhere is dropped; the personal one serves.
     let eve = target.stranger(Flavour::Mastodon).await;
     let document = honest(&target, &eve).await;
@@ -223,7 +227,8 @@ async fn c_24_huge_and_deep_documents() {
     })
     .await;
     refused(&target, "wide", async |_, d| changed(&d, |d| d["attachment"] = json!(vec![1; 30_000]))).await;
-    refused(&target, "large", async |_, d| changed(&d, |d| d["summary"] = json!("x".repeat(2 << 20)))).await;
+    refused(&target, "large", async |_, d| changed(&d, |d| d["summary"] = json!("x".repeat(256 << 10))))
+        .await;
     // A long name is cut, and its owner welcome.
     let eve = target.stranger(Flavour::Mastodon).await;
     eve.set_display_name(&"ü".repeat(100_000));

@@ -194,6 +194,20 @@ async fn c_25_reports_are_kept_and_bounded() {
     assert_eq!(target.stage.agent.status().await["reports"], 0);
 }
 
+/// One address of ours can be spelt in any number of ways, each of them long.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_a_report_is_as_small_as_what_it_is_about() {
+    let target = Target::start().await;
+    let eve = target.stranger(Flavour::Mastodon).await;
+    let (actor, inbox) = (target.stage.actor(), target.stage.inbox());
+    let (base, name) = actor.rsplit_once('/').unwrap();
+    let ways: Vec<String> = (0..60).map(|n| format!("{base}/{}{name}", "x/../".repeat(300 + n))).collect();
+    let flag = target.activity(&eve.id(), "Flag", json!(ways));
+    assert_eq!(eve.custom(&inbox, &flag).await.unwrap().status, 202);
+    let list = target.stage.agent.cli_json(&["reports", "list"]).await;
+    assert_eq!(list["reports"][0]["about"], json!([actor]), "{list}");
+}
+
 /// What a blocked actor says of itself is neither believed nor looked up.
 #[tokio::test(flavor = "multi_thread")]
 async fn c_14_a_blocked_follower_says_nothing_of_itself() {

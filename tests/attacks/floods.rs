@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 use owncast_herald::sim::fediverse::{Answer, Flavour};
+use serde_json::json;
 
 use crate::mallory::{forged, send};
 use crate::support::stage::Stage;
@@ -121,6 +122,36 @@ async fn c_25_keys_of_servers_that_hang_keep_nobody_waiting() {
     };
     let (_, took) = tokio::join!(again, welcomed);
     assert!(took < A_TURN + 2 * alone, "who is new was kept waiting: {took:?}, alone {alone:?}");
+}
+
+/// Anybody can say that somebody who is known is deleted, by as many keys as they like, and the servers of four may hang.
+#[tokio::test(flavor = "multi_thread")]
+async fn c_25_servers_that_hang_keep_nobody_from_leaving() {
+    let target = Target::start().await;
+    let mut known = Vec::new();
+    for _ in 0..5 {
+        // Each is on the next network, which is another owner's.
+        drop(target.stage.fediverse.sink(250).await.unwrap());
+        let person = target.stranger(Flavour::Mastodon).await;
+        target.stage.follow(&person).await;
+        known.push(person);
+    }
+    let bob = known.pop().unwrap();
+    for person in &known {
+        person.server().set_answer(Answer::Hang).await;
+    }
+    for number in 0..70 {
+        for person in &known {
+            let key = format!("{}/keys/{number}", person.server().url());
+            let delete = target.activity(&person.id(), "Delete", json!(person.id()));
+            let text = String::from_utf8(forged(&target.stage, &key, &delete)).unwrap();
+            let client = format!("\r\nX-Forwarded-For: 203.0.{number}.113\r\nDate:");
+            let reply = send(&target.stage, text.replacen("\r\nDate:", &client, 1).as_bytes()).await;
+            assert_eq!(reply.status, 202, "{reply:?}");
+        }
+    }
+    bob.delete_self().await.unwrap();
+    target.stage.wait_followers(5).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,9 @@ pub const CLOCK_BEHIND: i64 = 65 * 60;
 /// How far in the future a request may have been signed, in seconds.
 pub const CLOCK_AHEAD: i64 = 60 * 60;
 
+/// Most bytes of a request that are kept to be verified, several times what any peer signs: many may wait for their keys.
+const MOST_KEPT: usize = 8 * 1024;
+
 /// A request that passed everything which needs no network. It proves nothing until [`Unverified::verify`].
 #[derive(Debug)]
 pub struct Unverified {
@@ -58,6 +61,15 @@ impl Unverified {
         }
         verdict
     }
+
+    fn bounded(self) -> Result<Self, SignatureProblem> {
+        let signed: usize = self.candidates.iter().map(Vec::len).sum();
+        let bytes = signed + self.key_id.len() + self.signature.len();
+        if bytes > MOST_KEPT {
+            return Err(SignatureProblem::TooLarge { bytes, most: MOST_KEPT });
+        }
+        Ok(self)
+    }
 }
 
 /// Checks everything about a signed request that needs no network.
@@ -78,10 +90,11 @@ pub fn precheck(
     now: Timestamp,
 ) -> Result<Unverified, SignatureProblem> {
     let target = Target { method, path_and_query, own, headers };
-    match single(headers, "signature-input", "Signature-Input")? {
+    let unverified = match single(headers, "signature-input", "Signature-Input")? {
         Some(input) => precheck_rfc9421(&target, input, body, now),
         None => precheck_cavage(&target, body, now),
-    }
+    };
+    unverified?.bounded()
 }
 
 /// Of several signatures, exactly one may be such that it would do: a proxy's own, which covers something else, is passed

@@ -104,6 +104,16 @@ pub enum SignatureProblem {
         /// Most seconds ahead that are accepted.
         ahead: i64,
     },
+    /// More is signed than is kept until the key is there.
+    #[error(
+        "signature, key id and what is signed have {bytes} bytes, at most {most} are taken; sign fewer headers"
+    )]
+    TooLarge {
+        /// How many they have.
+        bytes: usize,
+        /// How many are taken.
+        most: usize,
+    },
     /// `expires` has passed.
     #[error("the signature expired {0} s ago")]
     Expired(i64),
@@ -138,6 +148,7 @@ impl SignatureProblem {
             Self::DigestMismatch(_) => "digest-mismatch",
             Self::DateMalformed => "date-malformed",
             Self::Clock { .. } => "clock-offset",
+            Self::TooLarge { .. } => "signature-too-large",
             Self::Expired(_) => "signature-expired",
             Self::Mismatch => "signature-mismatch",
         }

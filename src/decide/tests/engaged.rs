@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::decide::delivered::{Ending, Job, Worth, worth};
-use crate::decide::engage::{Ours, engage};
+use crate::decide::engage::{Engaged, Ours, engage, has_replied, replied, undo, unreplied};
 use crate::decide::engaged::{self, OF_AN_OWNER, PAGE};
 use crate::model::engagement::EngagementKind;
 
@@ -107,6 +107,22 @@ fn nobody_is_left_out_because_the_clock_has_jumped_between_two_pages() {
     }
     world.sweep(late, 100);
     assert!(world.all::<Outgoing>().is_empty());
+}
+
+#[test]
+fn a_reply_is_no_like_and_a_like_no_reply() {
+    let (mut world, fan) = (World::default(), person("fan", "a.example"));
+    let post = world.announce(1).id;
+    let (like, note) = (format!("{}#like", fan.actor), "https://a.example/notes/1");
+    world.likes(post, &fan);
+    assert_eq!(world.act(at(3), |draft, moment| replied(draft, moment, &fan, post, note)), Engaged::Counted);
+    assert!(has_replied(world.view(), &fan.actor, note) && !has_replied(world.view(), &fan.actor, &like));
+    assert!(!world.act(at(4), |draft, _| unreplied(draft, &fan.actor, &like)));
+    let mut undone =
+        |id| world.act(at(5), |draft, moment| undo(draft, moment, &fan.actor, Some(id), None, at(5)));
+    assert_eq!((undone(note), undone(&like)), (Engaged::Nothing, Engaged::Counted));
+    assert!(world.act(at(6), |draft, _| unreplied(draft, &fan.actor, note)));
+    assert!(!has_replied(world.view(), &fan.actor, note));
 }
 
 #[test]

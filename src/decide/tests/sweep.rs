@@ -249,6 +249,34 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
     assert_eq!(memories(366 * DAY), (0, 0));
 }
 
+#[test]
+fn a_memory_counts_as_the_room_that_it_takes() {
+    let mut world = World::default();
+    let post = Ours::Post(world.announce(0).id);
+    let mut swept = |length: usize| {
+        let who = hermit(&"x".repeat(length), &format!("s{length}.example"));
+        world.act(at(0), |draft, moment| {
+            let (activity, signature) = ("y".repeat(length), length.to_string());
+            engage(draft, moment, EngagementKind::Like, &who, post, sent(&activity, &signature, 0));
+            seen::undone(draft, &who.actor, &activity, at(0), true, at(0));
+        });
+        let tally = world
+            .act(at(1), |draft, _| sweep::sweep(draft, &Cursor::new(), at(1), 1000, &Shares::default()).left);
+        let mut bytes = 0;
+        for kind in [kind::ENGAGEMENT, kind::ENGAGERS, kind::NOTICE, kind::SEEN] {
+            world.view().scan_bytes(&[kind], &[kind], &mut |key, value| {
+                bytes += key.len() + value.len();
+                true
+            });
+        }
+        assert!(bytes as u64 <= 1024 * tally.all(), "{bytes} bytes count for {}", tally.all());
+        tally.all()
+    };
+    // Like, notice and undone: what people leave counts for one each.
+    assert_eq!(swept(40), 3);
+    assert_eq!(swept(470), 3 + 7);
+}
+
 /// One with any number of names below its own, and two others, who leave what strangers can.
 fn crowd(world: &mut World, post: Ours, from: usize, many: usize) {
     let manual = Rules { manual_approval: true, ..rules() };

@@ -39,6 +39,20 @@ async fn a_host_that_takes_long_is_a_slow_one_whatever_it_says() {
 }
 
 #[tokio::test]
+async fn one_search_makes_few_requests() {
+    let asked = AtomicI64::new(0);
+    // Each is refused once and leads to the next, until it is found to have another id.
+    let rig = Rig::new(move |base, _| match asked.fetch_add(1, Ordering::SeqCst) {
+        number if number % 2 == 0 => answer(401, &[], ""),
+        number if number % 8 == 7 => document(&actor(base, "/elsewhere", "/elsewhere#main-key")),
+        number => answer(302, &[("location", &format!("{base}/{number}"))], ""),
+    })
+    .await;
+    rejected(rig.key("/u/a#main-key").await, "8 requests");
+    assert_eq!(rig.hits(), 8);
+}
+
+#[tokio::test]
 async fn what_has_become_of_an_actor_is_looked_up_now_and_then() {
     let rig = Rig::new(|base, hit| match hit.headers["date"].to_str().unwrap() {
         "Fri, 15 Jan 2027 08:02:00 GMT" => answer(410, &[], ""),
