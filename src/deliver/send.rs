@@ -105,7 +105,12 @@ impl Sender {
             let (one, other) = (one.status.as_u16(), other.status.as_u16());
             if (200..300).contains(&other) {
                 self.schemes.took(host, scheme.other(), Timestamp::now());
-            } else if first_tells(scheme, one, other) {
+                return Sent { answered: true, ..told(began, second) };
+            }
+            if one == 403 {
+                self.schemes.forbade(host, other, Timestamp::now());
+            }
+            if first_tells(scheme, one, other) {
                 return told(began, first);
             }
         }
@@ -113,7 +118,7 @@ impl Sender {
     }
 
     fn may_refuse_scheme(&self, host: &str, scheme: Scheme, status: u16) -> bool {
-        refuses_scheme(status) || status == 403 && self.schemes.forbids(host, scheme, Timestamp::now())
+        refuses_scheme(status) || status == 403 && self.schemes.may_forbid(host, scheme, Timestamp::now())
     }
 
     async fn headers(&self, url: &Url, letter: &Letter, scheme: Scheme) -> Result<HeaderMap, Unsigned> {
@@ -133,7 +138,7 @@ impl Sender {
 /// Which of two refusals is the better word: a 401, since that may pass; of two of them, or none, that of the scheme that nearly
 /// all verify. Some break at the other one, or forbid it; but who cannot read the first at all has told of it in the second.
 /// Who is asked in RFC 9421 first is known to verify that, and may know of nothing that is asked otherwise. Who forbids it
-/// means that, unless the other one is taken.
+/// means that, unless the other one is taken, or may be when it is tried again.
 fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
     let breaks = other == 403 || (500..600).contains(&other) && other != 503;
     match (first, one, other) {
@@ -141,7 +146,7 @@ fn first_tells(first: Scheme, one: u16, other: u16) -> bool {
         (Scheme::Cavage, 400, 400) => true,
         (Scheme::Rfc9421, 401, 404) => true,
         (_, 401, _) => breaks,
-        (_, 403, _) => true,
+        (_, 403, _) => !matches!(other, 401 | 408 | 425 | 429 | 500 | 502..),
         _ => false,
     }
 }
@@ -218,9 +223,14 @@ mod tests {
             (401, 503, false, false),
             (401, 410, false, false),
             (401, 429, false, false),
-            (403, 401, true, true),
+            (403, 403, true, true),
             (403, 404, true, true),
-            (403, 500, true, true),
+            (403, 501, true, true),
+            // Where the other scheme is verified, that may pass.
+            (403, 401, false, false),
+            (403, 429, false, false),
+            (403, 500, false, false),
+            (403, 503, false, false),
         ] {
             for (first, want) in [(Scheme::Cavage, cavage), (Scheme::Rfc9421, rfc9421)] {
                 assert_eq!(first_tells(first, one, other), want, "{first:?} {one} {other}");

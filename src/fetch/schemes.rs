@@ -11,6 +11,8 @@ use crate::model::owner::owner_of_host;
 
 /// Servers remembered of each kind.
 const SERVERS: usize = 4096;
+/// Where the other scheme is refused in a way that may pass, it is tried so often: as often as one 401 is.
+const IN_VAIN: u32 = 4;
 
 /// Whether an answer may mean that the request's signature is of a scheme which the server does not verify. One that
 /// verifies none of ours answers so too.
@@ -29,8 +31,8 @@ pub struct Schemes {
 #[derive(Debug)]
 struct Memory {
     rfc9421: Bounded<String, Timestamp>,
-    /// That were asked in the other scheme, too, since they forbade something.
-    forbade: Bounded<String, Timestamp>,
+    /// That forbade something and did not take it in the other scheme either: until when that counts, and how often.
+    forbade: Bounded<String, (Timestamp, u32)>,
     /// Since this was asked for last.
     changed: bool,
 }
@@ -74,17 +76,26 @@ impl Schemes {
         memory.changed = true;
     }
 
-    /// Whether a 403 of `host` to what was signed in this scheme is to be taken for a refusal of the scheme. Some answer so, but
-    /// most mean something else by it: so once in a while, and never where the scheme was taken before.
+    /// Whether a 403 of `host` to what was signed in this scheme may be a refusal of the scheme. Some answer so, but most mean
+    /// something else by it: where it was of no use, not again for a week.
     #[must_use]
-    pub fn forbids(&self, host: &str, scheme: Scheme, now: Timestamp) -> bool {
-        let mut memory = self.memory();
-        if scheme == Scheme::Rfc9421 || memory.forbade.get(host).is_some_and(|until| holds(*until, now)) {
-            return false;
-        }
+    pub fn may_forbid(&self, host: &str, scheme: Scheme, now: Timestamp) -> bool {
+        let tried = |(until, times): &(Timestamp, u32)| *times >= IN_VAIN && holds(*until, now);
+        scheme == Scheme::Cavage && !self.memory().forbade.get(host).is_some_and(|one| tried(one))
+    }
+
+    /// Remembers what `host` answered to the other scheme, too, after a 403.
+    pub fn forbade(&self, host: &str, other: u16, now: Timestamp) {
+        let times = match other {
+            408 | 425 | 429 | 503 => return,
+            401 | 500 | 502.. => 1,
+            _ => IN_VAIN,
+        };
         let until = now.checked_add(BELIEVED_FOR).unwrap_or(Timestamp::MAX);
-        memory.forbade.insert_of(&owner_of_host(host), 1, host.to_owned(), until);
-        true
+        let mut memory = self.memory();
+        let before = memory.forbade.get(host).filter(|(until, _)| holds(*until, now)).map_or(0, |one| one.1);
+        let value = (until, before.saturating_add(times));
+        memory.forbade.insert_of(&owner_of_host(host), 1, host.to_owned(), value);
     }
 
     /// Takes in what was kept.
@@ -152,26 +163,33 @@ mod tests {
     }
 
     #[test]
-    fn who_forbids_is_asked_in_the_other_scheme_once_a_week() {
-        let (schemes, start) = (Schemes::default(), Timestamp::UNIX_EPOCH);
-        let (cavage, rfc9421, week) = (Scheme::Cavage, Scheme::Rfc9421, BELIEVED_FOR);
-        for (host, scheme, now, want) in [
-            ("a.example", rfc9421, start, false),
-            ("a.example", cavage, start, true),
-            ("a.example", cavage, start, false),
-            ("b.example", cavage, start, true),
-            ("a.example", cavage, start + week - SignedDuration::from_secs(1), false),
-            ("a.example", cavage, start + week, true),
-            ("a.example", cavage, start + week, false),
-            // A clock that was ahead.
-            ("a.example", cavage, start - week, true),
-        ] {
-            assert_eq!(schemes.forbids(host, scheme, now), want, "{host} {scheme:?} {now}");
+    fn who_forbids_both_is_asked_in_one_for_a_week() {
+        let (schemes, start, week) = (Schemes::default(), Timestamp::UNIX_EPOCH, BELIEVED_FOR);
+        let asks = |host: &str, now| schemes.may_forbid(host, Scheme::Cavage, now);
+        assert!(asks("a.example", start) && !schemes.may_forbid("a.example", Scheme::Rfc9421, start));
+        for busy in [408, 425, 429, 503] {
+            (0..2 * IN_VAIN).for_each(|_| schemes.forbade("a.example", busy, start));
         }
+        assert!(asks("a.example", start), "that was no answer to the question");
+        schemes.forbade("a.example", 403, start);
+        assert!(!asks("a.example", start) && asks("b.example", start));
+        assert!(
+            !asks("a.example", start + week - SignedDuration::from_secs(1))
+                && asks("a.example", start + week)
+        );
+        assert!(asks("a.example", start - week), "by a clock that was ahead");
+        // Our key may not have been to be had, or the server broke just then.
+        for (tried, other) in [401, 500, 502, 401].into_iter().enumerate() {
+            assert!(asks("b.example", start), "{tried}");
+            schemes.forbade("b.example", other, start);
+        }
+        assert!(!asks("b.example", start));
+        schemes.forbade("b.example", 401, start + week);
+        assert!(asks("b.example", start + week), "what was a week ago does not count");
         for number in 0..2 * SERVERS {
-            assert!(schemes.forbids(&format!("s{number}.example"), cavage, start));
+            schemes.forbade(&format!("s{number}.example"), 403, start);
         }
-        assert!(schemes.forbids("b.example", cavage, start), "it is forgotten when there are many");
+        assert!(asks("a.example", start), "it is forgotten when there are many");
         assert_eq!(schemes.changed(start), None, "nothing of that is kept");
     }
 
