@@ -43,8 +43,9 @@ use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 const WINDOW: usize = 4096;
 /// Outcomes written in one commit at most.
 const OUTCOMES: usize = 256;
-/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty.
-const GATHER: Duration = Duration::from_millis(10);
+/// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty, and with servers that take a
+/// second to answer outcomes come one by one.
+const GATHER: Duration = Duration::from_millis(25);
 /// Nor does it wait for more than these, or than a quarter of those under way: something may wait for their hosts.
 const GATHERED: usize = 32;
 /// The store is looked at this often even if nothing told us to.
