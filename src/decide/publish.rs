@@ -231,7 +231,7 @@ fn reopen(draft: &mut Draft<'_>, moment: &Moment, create: Ulid) {
                 _ => continue,
             };
             // Where nobody knows any more where to send it, nothing would ever come of it.
-            if draft.view().get::<DeliveryInbox>(&number.to_be_bytes()).is_some() {
+            if draft.view().get_bytes(&full_key(kind::INBOX, &number.to_be_bytes())).is_some() {
                 *byte = anew as u8;
             }
         }

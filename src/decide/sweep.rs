@@ -47,8 +47,9 @@ pub const LOOK: usize = 1000;
 pub const LOOK_OF_MANY: usize = 5 * LOOK;
 /// Pause between two goes: together more than all the strangers can write whose keys we would fetch.
 pub const PAUSE: Duration = Duration::from_secs(1);
-/// Memories of strangers that a store may hold, each of a kibibyte at most, as larger ones count for several: some two
-/// gigabytes in all. Beyond that nothing more is taken until some are over.
+/// Memories of strangers that a store may hold, each of a kibibyte at most, as larger ones count for several; of a kibibyte
+/// and a half where an inbox is far longer than its actor. That is some two gigabytes in all, and three at worst. Beyond that
+/// nothing more is taken until some are over.
 pub const MOST: u64 = 2_000_000;
 /// Who did something with a post takes about so many bytes among all who did, beside who that is and their inbox.
 const LISTED: usize = 100;
@@ -184,7 +185,8 @@ pub fn sweep(draft: &mut Draft<'_>, cursor: &Cursor, now: Timestamp, look: usize
             }
             Some(&Engagement::KIND) => {
                 engaged.extend(decode(value).filter(|engagement: &Engagement| {
-                    // An inbox is about as long as its actor.
+                    // An inbox is about as long as its actor. Were each taken for the longest that is kept, many a share
+                    // would count for two.
                     let listed = engagement.listed.map_or(0, |_| LISTED + 2 * engagement.actor.len());
                     stands_for_nothing(engagement, now)
                         || !stays(&owner_of(&engagement.actor), bytes + listed)

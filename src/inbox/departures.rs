@@ -38,6 +38,7 @@ pub(super) struct Departure {
     owner: String,
     same: Option<String>,
     stage: Stage,
+    /// How often it was put off in this stage.
     put_off: u32,
 }
 
@@ -84,6 +85,39 @@ enum Looked {
     TooFast(Departure),
 }
 
+/// Those that are put off, by their stage: each is for another pause and as often as another number, and one makes room in
+/// [`Turns`] for any other.
+struct PutOff {
+    claimed: Later<Departure>,
+    proved: Later<Departure>,
+}
+
+impl PutOff {
+    fn new(claimed_for: Duration) -> Self {
+        PutOff { claimed: Later::new(claimed_for, PUT_OFF), proved: Later::new(PACE, PATIENCE) }
+    }
+
+    /// Puts off one once more.
+    fn put_off(&mut self, departure: Departure, now: Instant) -> Placed<Departure> {
+        let times = departure.put_off;
+        match departure.stage {
+            Stage::Claimed(_) => self.claimed.put_off(departure, times, now),
+            Stage::Proved(_) => self.proved.put_off(departure, times, now),
+        }
+    }
+
+    /// When the time of the next one comes.
+    fn next(&self) -> Option<Instant> {
+        [self.claimed.next(), self.proved.next()].into_iter().flatten().min()
+    }
+
+    /// One whose time has come.
+    fn due(&mut self, now: Instant) -> Option<Departure> {
+        let (departure, times) = self.claimed.due(now).or_else(|| self.proved.due(now))?;
+        Some(Departure { put_off: times, ..departure })
+    }
+}
+
 /// The task that looks into departures.
 #[derive(Debug)]
 pub struct Departures {
@@ -102,10 +136,9 @@ impl Departures {
         let mut looking = JoinSet::new();
         let mut whose: HashMap<Id, String> = HashMap::new();
         let mut turns = Turns::default();
-        let mut later = Later::new(self.put_off_for, PUT_OFF);
-        let mut too_fast = Later::new(PACE, PATIENCE);
+        let mut put_off = PutOff::new(self.put_off_for);
         loop {
-            let next = [later.next(), too_fast.next()].into_iter().flatten().min();
+            let next = put_off.next();
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(ended) = looking.join_next_with_id() => {
@@ -116,20 +149,18 @@ impl Departures {
                     match looked {
                         Looked::Over => {}
                         Looked::Later(departure) => {
-                            self.put_off(&mut later, departure, InboxOutcome::KeyUnavailable);
+                            self.put_off(&mut put_off, departure, InboxOutcome::KeyUnavailable);
                         }
                         Looked::TooFast(departure) => {
-                            self.put_off(&mut too_fast, departure, InboxOutcome::OverLimit);
+                            self.put_off(&mut put_off, departure, InboxOutcome::OverLimit);
                         }
                     }
                 }
-                Some(departure) = self.queue.recv() => self.wait(&mut turns, &mut later, departure),
+                Some(departure) = self.queue.recv() => self.wait(&mut turns, &mut put_off, departure),
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                     let now = Instant::now();
-                    for put_off in [&mut later, &mut too_fast] {
-                        while let Some((departure, times)) = put_off.due(now) {
-                            self.wait(&mut turns, put_off, Departure { put_off: times, ..departure });
-                        }
+                    while let Some(departure) = put_off.due(now) {
+                        self.wait(&mut turns, &mut put_off, departure);
                     }
                 }
             }
@@ -142,7 +173,7 @@ impl Departures {
     }
 
     /// Has one wait for its turn, if it is of somebody whom it matters of.
-    fn wait(&self, turns: &mut Turns<Departure>, later: &mut Later<Departure>, departure: Departure) {
+    fn wait(&self, turns: &mut Turns<Departure>, put_off: &mut PutOff, departure: Departure) {
         let counts = match &departure.stage {
             Stage::Claimed(claim) => self.inbox.store.look(|view| claim.counts(view)),
             Stage::Proved(_) => Ok(true),
@@ -154,7 +185,7 @@ impl Departures {
                     Placed::Waits => return,
                     Placed::Overtaken(_) => InboxOutcome::Duplicate,
                     Placed::Full(departure) => {
-                        return self.put_off(later, departure, InboxOutcome::Overloaded);
+                        return self.put_off(put_off, departure, InboxOutcome::Overloaded);
                     }
                 }
             }
@@ -166,9 +197,8 @@ impl Departures {
 
     /// It is looked into once more after a while; if that was done often enough, or if too many are put off, it has come to
     /// this.
-    fn put_off(&self, later: &mut Later<Departure>, departure: Departure, outcome: InboxOutcome) {
-        let times = departure.put_off;
-        match later.put_off(departure, times, Instant::now()) {
+    fn put_off(&self, put_off: &mut PutOff, departure: Departure, outcome: InboxOutcome) {
+        match put_off.put_off(departure, Instant::now()) {
             Placed::Waits => {}
             Placed::Overtaken(_) => self.inbox.metrics.inbox(InboxOutcome::Duplicate),
             Placed::Full(_) => self.inbox.metrics.inbox(outcome),
@@ -248,6 +278,8 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use jiff::SignedDuration;
     use serde_json::json;
     use tokio::sync::watch;
@@ -256,38 +288,107 @@ mod tests {
     use crate::activitypub::signature::PrivateKey;
     use crate::inbox::gate::Checked;
     use crate::inbox::testing::{LONG, Request, effective, engine};
-    use crate::model::View;
     use crate::model::follower::Follower;
     use crate::model::handle::Person;
+    use crate::model::{Changes, View};
     use crate::net::test_server::{TestServer, answer};
     use crate::serve::limit::Rates;
     use crate::store::Store;
     use crate::telemetry::metrics::Metrics;
 
-    #[tokio::test]
-    async fn a_delete_that_comes_too_fast_holds_no_turn() {
-        let server = TestServer::start(|_, _| answer(410, &[], "")).await;
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
-        let (_effective, effective) = watch::channel(Arc::new(effective(folder.path())));
+    /// An inbox that takes nothing of any server.
+    fn slow(folder: &Path, key: &PrivateKey) -> Inbox {
+        let store = Store::open(&folder.join("store")).unwrap();
+        let (_effective, effective) = watch::channel(Arc::new(effective(folder)));
         let (inbox, departures) = Inbox::closed(store, effective, Arc::new(Metrics::new()));
         drop(departures);
-        // It takes nothing of any server.
         let inbox = Inbox { rates: Rates::new(Duration::ZERO), ..Arc::into_inner(inbox).unwrap() };
-        let key = PrivateKey::generate().unwrap();
-        inbox.settle(engine(&key, Arc::new(Timestamp::now)));
-        let actor = server.url("/u/a").to_string();
+        inbox.settle(engine(key, Arc::new(Timestamp::now)));
+        inbox
+    }
+
+    /// The Delete of an actor by itself.
+    fn delete(actor: &str, key: &PrivateKey) -> Request {
         let delete = json!({"type": "Delete", "actor": actor, "object": actor});
-        let request = Request::signed(&delete, &format!("{actor}#main-key"), &key);
+        Request::signed(&delete, &format!("{actor}#main-key"), key)
+    }
+
+    /// What is to be looked into of a request, put off so many times.
+    async fn claimed(inbox: &Inbox, request: &Request, put_off: u32) -> Departure {
         let checked = gate::check(inbox.engine.get().unwrap(), request.arriving(None).await);
         let Ok(Checked::Leaving(claim)) = checked else { panic!("it is not looked into") };
         let (owner, same, stage) = (claim.owner(), claim.same(), Stage::Claimed(Box::new(claim)));
-        let looked = inbox.see_off(Departure { owner, same, stage, put_off: 3 }).await;
-        let Looked::TooFast(departure) = looked else { panic!("it is not put off") };
+        Departure { owner, same, stage, put_off }
+    }
+
+    /// What came of it where it comes too fast.
+    async fn too_fast(inbox: &Inbox, departure: Departure) -> Departure {
+        match inbox.see_off(departure).await {
+            Looked::TooFast(departure) => departure,
+            _ => panic!("it is not put off"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_delete_that_comes_too_fast_holds_no_turn() {
+        let server = TestServer::start(|_, _| answer(410, &[], "")).await;
+        let (folder, key) = (tempfile::tempdir().unwrap(), PrivateKey::generate().unwrap());
+        let inbox = slow(folder.path(), &key);
+        let request = delete(server.url("/u/a").as_str(), &key);
+        let departure = too_fast(&inbox, claimed(&inbox, &request, 3).await).await;
         let asked = server.hits().len();
-        let looked = inbox.see_off(Departure { put_off: departure.put_off + 1, ..departure }).await;
-        let Looked::TooFast(departure) = looked else { panic!("it is not put off") };
+        let departure = too_fast(&inbox, Departure { put_off: departure.put_off + 1, ..departure }).await;
         assert_eq!((departure.put_off, server.hits().len()), (1, asked), "it is proved once");
+    }
+
+    #[tokio::test]
+    async fn what_makes_room_is_put_off_as_its_own_stage_says() {
+        let server = TestServer::start(|_, _| answer(410, &[], "")).await;
+        let (folder, key) = (tempfile::tempdir().unwrap(), PrivateKey::generate().unwrap());
+        let actor = server.url("/u/a").to_string();
+        let request = delete(&actor, &key);
+        let inbox = slow(folder.path(), &key);
+        inbox.store.commit(follower(&actor)).await.unwrap();
+        let departures = Departures::new(Arc::new(inbox), waiting().1);
+        let inbox = &departures.inbox;
+        for out_is_proved in [true, false] {
+            let proved = too_fast(inbox, claimed(inbox, &request, 0).await).await;
+            let claim = claimed(inbox, &request, 0).await;
+            let (out, comes) = if out_is_proved { (proved, claim) } else { (claim, proved) };
+            let (mut turns, mut put_off) = (Turns::default(), PutOff::new(PUT_OFF_FOR));
+            for _ in 1..PLACES {
+                departures.wait(&mut turns, &mut put_off, claimed(inbox, &request, 0).await);
+            }
+            // A claim is not looked into any more after so many times; what is proved is.
+            let times = if out_is_proved { PUT_OFF } else { PUT_OFF - 1 };
+            departures.wait(&mut turns, &mut put_off, Departure { put_off: times, ..out });
+            assert_eq!(put_off.next(), None, "there are places for all");
+            let before = Instant::now();
+            departures.wait(&mut turns, &mut put_off, Departure { owner: "b.example".to_owned(), ..comes });
+            let pause = if out_is_proved { PACE } else { PUT_OFF_FOR };
+            let due = put_off.next().expect("it is put off, and not lost");
+            assert!((before + pause..=Instant::now() + pause).contains(&due), "for {pause:?}");
+            let out = put_off.due(due).unwrap();
+            assert_eq!((matches!(out.stage, Stage::Proved(_)), out.put_off), (out_is_proved, times + 1));
+        }
+    }
+
+    /// Somebody who has followed.
+    fn follower(actor: &str) -> impl FnOnce(&dyn View) -> (Changes, ()) + use<> {
+        let person = Person {
+            actor: actor.to_owned(),
+            inbox: format!("{actor}/inbox"),
+            shared_inbox: None,
+            handle: "a@127.0.0.1".to_owned(),
+            name: None,
+            icon: None,
+            url: None,
+        };
+        move |view| {
+            let mut draft = Draft::new(view);
+            draft.put(&Follower::left(person, Timestamp::now(), Timestamp::now()));
+            (draft.into_changes(), ())
+        }
     }
 
     #[tokio::test]
@@ -310,26 +411,11 @@ mod tests {
         let key = PrivateKey::generate().unwrap();
         inbox.settle(engine(&key, Arc::new(clock)));
         let actor = server.url("/u/a").to_string();
-        let person = Person {
-            actor: actor.clone(),
-            inbox: format!("{actor}/inbox"),
-            shared_inbox: None,
-            handle: "a@127.0.0.1".to_owned(),
-            name: None,
-            icon: None,
-            url: None,
-        };
-        let knows = move |view: &dyn View| {
-            let mut draft = Draft::new(view);
-            draft.put(&Follower::left(person, Timestamp::now(), Timestamp::now()));
-            (draft.into_changes(), ())
-        };
-        store.commit(knows).await.unwrap();
+        store.commit(follower(&actor)).await.unwrap();
         let stop = CancellationToken::new();
         let departures = Departures { put_off_for: Duration::from_millis(200), ..departures };
         let running = tokio::spawn(departures.run(stop.clone()));
-        let delete = json!({"type": "Delete", "actor": actor, "object": actor});
-        let request = Request::signed(&delete, &format!("{actor}#main-key"), &key);
+        let request = delete(&actor, &key);
         let mut written = store.anything_written();
         inbox.receive(request.arriving(None).await).await.unwrap();
         let is_known = || store.look(|view| view.get::<Follower>(actor.as_bytes()).is_some()).unwrap();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::delivered::{Ending, Job, Worth, worth};
-use crate::decide::engage::{Ours, engage, undo};
+use crate::decide::engage::{Ours, engage, replied, undo};
 use crate::decide::shares::{Shares, Tally};
 use crate::decide::sweep::{Cursor, PARKED_LIFE};
 use crate::decide::{blocks, seen, sweep};
@@ -12,6 +12,7 @@ use crate::model::block::BlockOwner;
 use crate::model::engagement::{EngagementKind, Seen};
 use crate::model::follower::FollowerState::{Approved, Left, Parked};
 use crate::model::notices::Said;
+use crate::model::origin::MAX_KEPT_BYTES;
 
 const DAY: i64 = 24 * 3600;
 const ANA: &str = "https://a.example/users/ana";
@@ -249,6 +250,18 @@ fn what_was_taken_back_or_overtaken_goes_soon() {
     assert_eq!(memories(366 * DAY), (0, 0));
 }
 
+/// Bytes of all records of these kinds, with their keys.
+fn room_of(world: &World, kinds: &[u8]) -> usize {
+    let mut bytes = 0;
+    for kind in kinds {
+        world.view().scan_bytes(&[*kind], &[*kind], &mut |key, value| {
+            bytes += key.len() + value.len();
+            true
+        });
+    }
+    bytes
+}
+
 #[test]
 fn a_memory_counts_as_the_room_that_it_takes() {
     let mut world = World::default();
@@ -262,19 +275,31 @@ fn a_memory_counts_as_the_room_that_it_takes() {
         });
         let tally = world
             .act(at(1), |draft, _| sweep::sweep(draft, &Cursor::new(), at(1), 1000, &Shares::default()).left);
-        let mut bytes = 0;
-        for kind in [kind::ENGAGEMENT, kind::ENGAGERS, kind::NOTICE, kind::SEEN] {
-            world.view().scan_bytes(&[kind], &[kind], &mut |key, value| {
-                bytes += key.len() + value.len();
-                true
-            });
-        }
+        let bytes = room_of(&world, &[kind::ENGAGEMENT, kind::ENGAGERS, kind::NOTICE, kind::SEEN]);
         assert!(bytes as u64 <= 1024 * tally.all(), "{bytes} bytes count for {}", tally.all());
         tally.all()
     };
     // Like, notice and undone: what people leave counts for one each.
     assert_eq!(swept(40), 3);
     assert_eq!(swept(470), 3 + 7);
+}
+
+#[test]
+fn an_inbox_far_longer_than_its_actor_is_counted_short_by_half_a_kibibyte_at_most() {
+    let mut announced = World::default();
+    let post = announced.announce(0).id;
+    for length in 1..=MAX_KEPT_BYTES {
+        let mut world = announced.clone();
+        let who = hermit("a", "a.example");
+        let inbox = format!("{}/{}", who.actor, "x".repeat(MAX_KEPT_BYTES - who.actor.len() - 1));
+        let who = Person { inbox, ..who };
+        let note = "y".repeat(length);
+        world.act(at(0), |draft, moment| replied(draft, moment, &who, post, &note));
+        let all = world
+            .act(at(1), |draft, _| sweep::sweep(draft, &Cursor::new(), at(1), 1000, &Shares::default()).left);
+        let bytes = room_of(&world, &[kind::ENGAGEMENT, kind::ENGAGERS]);
+        assert!(all.all() > 0 && bytes as u64 <= 1536 * all.all(), "{bytes} bytes count for {}", all.all());
+    }
 }
 
 /// One with any number of names below its own, and two others, who leave what strangers can.
