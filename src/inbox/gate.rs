@@ -97,7 +97,7 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
         ("actor", Some(actor.as_str())),
         ("activity's id", incoming.id.as_deref()),
         ("object's id", made),
-        ("target", incoming.target.as_deref()),
+        ("target", incoming.target.as_deref().filter(|_| incoming.kind == Kind::Move)),
     ];
     for (what, text) in kept {
         if text.is_some_and(|text| text.len() > MAX_KEPT_BYTES) {

@@ -1,15 +1,16 @@
-//! The database files: locked, repaired, opened, read, written, made durable.
+//! The database files: repaired, opened, read, written, made durable.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::StoreError;
 use super::journal::{Batch, Journal};
+use super::lock::{FolderLock, OPEN_PATIENCE, is_held, locked, take_lock};
 use crate::model::View;
 use crate::model::record::{full_key, kind};
 
@@ -19,8 +20,6 @@ pub const SCHEMA: u32 = 1;
 pub const HALF_IMPORTED: &str = "half-imported";
 /// Memory for cached pages. The default of the database is 1 GiB, far above our budget.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
-/// How long a process that was killed a moment ago may still hold the files.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 /// Kinds that are asked for with every activity, mostly in vain: which of their keys are there is known without a look, as
 /// long as there are no more than so many of them.
 const ASKED_IN_VAIN: [(u8, usize); 5] = [
@@ -78,7 +77,7 @@ pub struct Disk {
     /// The first read error. It stays: nothing read after it may be built on.
     fault: OnceLock<String>,
     /// Held for as long as the store is open.
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Disk {
@@ -96,7 +95,7 @@ impl Disk {
         let db = loop {
             match sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).open() {
                 Ok(db) => break db,
-                Err(sled::Error::Io(cause)) if cause.kind() == io::ErrorKind::WouldBlock => {
+                Err(sled::Error::Io(cause)) if is_held(&cause) => {
                     if Instant::now() > deadline {
                         return Err(locked(folder, None));
                     }
@@ -321,61 +320,6 @@ fn at_once(db: &sled::Db, batch: Batch) -> sled::Result<()> {
         }
     }
     db.apply_batch(writes)
-}
-
-fn locked(folder: &Path, holder: Option<String>) -> StoreError {
-    StoreError::Locked {
-        folder: folder.display().to_string(),
-        holder: holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
-    }
-}
-
-/// The lock of a store's folder, held for as long as it lives.
-#[derive(Debug)]
-pub struct FolderLock {
-    _file: File,
-}
-
-/// Keeps everybody from opening the store in `folder`, which must be there.
-///
-/// # Errors
-/// Somebody has it open, or the folder cannot be written.
-pub fn lock(folder: &Path) -> Result<FolderLock, StoreError> {
-    take_lock(folder, Instant::now() + OPEN_PATIENCE).map(|file| FolderLock { _file: file })
-}
-
-/// Our own lock, taken before anything is touched: the database's lock comes too late to protect the clean-up below.
-fn take_lock(folder: &Path, deadline: Instant) -> Result<File, StoreError> {
-    let in_folder = |cause| StoreError::Folder { folder: folder.display().to_string(), cause };
-    let path: PathBuf = folder.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-        .map_err(in_folder)?;
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(std::fs::TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let read = file.read_to_string(&mut holder);
-                return Err(locked(
-                    folder,
-                    read.is_ok().then(|| holder.trim().to_owned()).filter(|h| !h.is_empty()),
-                ));
-            }
-            Err(std::fs::TryLockError::Error(cause)) => return Err(in_folder(cause)),
-        }
-    }
-    file.set_len(0).map_err(in_folder)?;
-    file.seek(SeekFrom::Start(0)).map_err(in_folder)?;
-    writeln!(file, "{}", std::process::id()).map_err(in_folder)?;
-    Ok(file)
 }
 
 /// A snapshot that was being written when the process was killed is taken for the newest one at the next open, and the

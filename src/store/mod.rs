@@ -6,6 +6,7 @@
 mod copy;
 mod disk;
 mod journal;
+mod lock;
 mod space;
 mod tap;
 mod writer;
@@ -19,7 +20,8 @@ use crate::model::record::kind;
 use crate::model::{Changes, View};
 
 pub use copy::copy;
-pub use disk::{Disk, FolderLock, HALF_IMPORTED, SCHEMA, lock};
+pub use disk::{Disk, HALF_IMPORTED, SCHEMA};
+pub use lock::{FolderLock, lock};
 pub use space::Room;
 pub use tap::{Tap, Writes};
 
