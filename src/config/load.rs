@@ -410,7 +410,10 @@ fn elsewhere(path: &Path, agent: &Places) -> String {
     let beside = beside.display();
     match agent.unit() {
         Some(_) => {
-            format!("`{}`, which asks for it and keeps it in {beside} instead", agent.command("setup --force"))
+            format!(
+                "`{}`, which asks for it and keeps it in {beside} instead",
+                agent.command("setup --force")
+            )
         }
         None => format!(
             "put it into a file that the agent's user owns, of mode 600, {beside} say, and name that with admin-password-file \

@@ -225,7 +225,10 @@ async fn page(entrance: &Entrance, ours: &Addresses, family: &str) -> [Finding; 
             format!(
                 "the page ({family}) does not name its actor: its address, pasted into a search, finds nothing"
             ),
-            format!("let the proxy add the `Link` header that {} prints", here().command("proxy-config nginx")),
+            format!(
+                "let the proxy add the `Link` header that {} prints",
+                here().command("proxy-config nginx")
+            ),
         )
     };
     [status, link]

@@ -90,7 +90,8 @@ impl Layout {
 
     /// What is there that the service has to read and cannot.
     pub(super) fn closed(&self) -> Vec<PathBuf> {
-        let closed = self.reader.zip(self.there()).map(|(reader, there)| reader.closed(&there.config));
+        let closed =
+            self.reader.as_ref().zip(self.there()).map(|(reader, there)| reader.closed(&there.config));
         closed.into_iter().flatten().map(|closed| closed.file).collect()
     }
 
@@ -139,7 +140,6 @@ fn is(kept: &AdminPassword, given: &Secret) -> bool {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::super::offline::Owner;
     use super::super::super::reader::Reader;
     use super::*;
 
@@ -153,7 +153,8 @@ mod tests {
 
     impl Place {
         fn new(unit: Option<&str>, wanted: &str) -> Place {
-            let folder = tempfile::tempdir().unwrap();
+            // Somebody is let into that, wherever TMPDIR is.
+            let folder = tempfile::tempdir_in("/tmp").unwrap();
             let layout =
                 Layout { unit: unit.map(str::to_owned), ..Layout::at(folder.path().join("agent.toml")) };
             std::fs::write(&layout.config, wanted).unwrap();
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_the_service_may_not_read_is_not_held() {
-        let somebody = Reader::new(Owner::new(4_000_000_001, 4_000_000_001));
+        let somebody = Reader::new(4_000_000_001, &[4_000_000_001]);
         let mut place = Place::new(Some("owncast-herald.service"), WANTED);
         place.layout.reader = Some(somebody);
         let given = place.folder.path().join("given");

@@ -36,7 +36,7 @@ impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
         let unit = known_unit(places);
-        let reader = unit.as_ref().and_then(|_| Reader::of_service(places));
+        let reader = unit.as_ref().and_then(|unit| Reader::of_service(places, unit));
         Layout { unit, reader, ..Layout::at(places.config_path()) }
     }
 

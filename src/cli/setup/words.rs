@@ -137,7 +137,10 @@ mod tests {
             let text = next(&radio, Some(start(&radio, &of(unit), runs)), false, &named);
             assert!(text.starts_with(&format!("Next:\n  {line}\n")), "{text}");
             let named = "proxy-config nginx --public-url https://live.example --username ana (or";
-            assert!(text.contains(&format!("  tell your proxy: sudo owncast-herald --instance radio {named}")), "{text}");
+            assert!(
+                text.contains(&format!("  tell your proxy: sudo owncast-herald --instance radio {named}")),
+                "{text}"
+            );
         }
     }
 }
