@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
+use super::USUAL_OWNCAST;
 use super::layout::Layout;
 use super::ports::listened;
-use crate::config::{AdminPassword, Config, IdentityConfig, Origin, Overrides, Secret};
+use crate::config::{AdminPassword, Config, ConfigError, IdentityConfig, Origin, Overrides, Secret};
 
 /// A configuration that an agent could run with: as it is written, and what that means.
 pub(super) struct Configuration {
@@ -19,11 +20,17 @@ impl Configuration {
     fn holds(&self, wanted: &Config) -> bool {
         let there = &self.config;
         let (named, kept) = (&wanted.identity, &there.identity);
-        there.owncast.url.url() == wanted.owncast.url.url()
+        self.names_owncast()
+            && there.owncast.url.url() == wanted.owncast.url.url()
             && there.owncast.admin_user == wanted.owncast.admin_user
             && listened(there) == listened(wanted)
             && (named.public_url.is_none() || named.public_url == kept.public_url)
             && (named.username.is_none() || named.username == kept.username)
+    }
+
+    /// Whether Owncast's address is in the file.
+    fn names_owncast(&self) -> bool {
+        toml::from_str(&self.text).is_ok_and(|table| names_owncast(&table))
     }
 
     fn is_exactly(&self, wanted: &Configuration) -> bool {
@@ -36,8 +43,16 @@ impl Layout {
     /// The configuration that is there, if it can be used.
     pub(super) fn there(&self) -> Option<Configuration> {
         let text = std::fs::read_to_string(&self.config).ok()?;
-        let config = Config::load(Some(&self.config), Overrides::default(), &|_| None).ok()?;
+        let config = self.load().ok()?;
         Some(Configuration { text, config })
+    }
+
+    /// The configuration that is there. What setup is to set in it may be missing: Owncast's address.
+    fn load(&self) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(&self.config).unwrap_or_default();
+        let names = toml::from_str(&text).is_ok_and(|table| names_owncast(&table));
+        let owncast_url = (!names).then(|| USUAL_OWNCAST.to_owned());
+        Config::load(Some(&self.config), Overrides { owncast_url, store_path: None }, &|_| None)
     }
 
     /// Refuses a configuration that no agent could run with: it has settings to keep, and which, only people can tell.
@@ -45,7 +60,7 @@ impl Layout {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn must_be_usable(&self) -> Result<(), Failure> {
-        match Config::load(Some(&self.config), Overrides::default(), &|_| None) {
+        match self.load() {
             Err(error) if self.config.symlink_metadata().is_ok() => Err(Failure::new(format!(
                 "{error}\nMend this in the file first, or move the file away: its other settings are to stay. Nothing was written"
             ))),
@@ -132,6 +147,10 @@ impl Layout {
     }
 }
 
+fn names_owncast(table: &toml::Table) -> bool {
+    table.get("owncast").is_some_and(|owncast| owncast.get("url").is_some())
+}
+
 fn is(kept: &AdminPassword, given: &Secret) -> bool {
     matches!(kept, AdminPassword::Known { secret, .. } if secret == given)
 }
@@ -193,6 +212,28 @@ mod tests {
         place.write("admin-password", "hunter2");
         place.write("agent.toml", "[owncast]\nurl = 7\n");
         assert_eq!(place.to_write(false), BOTH[..1], "no agent could run with it");
+    }
+
+    #[test]
+    fn a_configuration_that_lacks_only_owncasts_address_is_set_right() {
+        let place = Place::new(None, WANTED);
+        place.write("admin-password", "hunter2\n");
+        place.write("agent.toml", "[store]\npath = \"/srv\"\n");
+        place.layout.must_be_usable().unwrap();
+        assert_eq!(place.layout.there().unwrap().config.store.path, Path::new("/srv"));
+        // Whatever address stands in for it.
+        let usual = Place::new(None, &WANTED.replace("http://a", USUAL_OWNCAST));
+        usual.write("admin-password", "hunter2\n");
+        usual.write("agent.toml", "[store]\npath = \"/srv\"\n");
+        for place in [place, usual] {
+            assert_eq!(place.to_write(false), BOTH[..1]);
+            assert_eq!(place.to_write(true), BOTH);
+        }
+        for wrong in ["[owncast]\nurl = 7\n", "[store]\npath = 7\n", "[owncast\n"] {
+            let place = Place::new(None, WANTED);
+            place.write("agent.toml", wrong);
+            assert!(place.layout.must_be_usable().is_err() && place.layout.there().is_none(), "{wrong}");
+        }
     }
 
     #[test]
