@@ -103,11 +103,12 @@ impl Layout {
         IdentityConfig { public_url, username: wanted.username.or(there.username), key_file: there.key_file }
     }
 
-    /// What is there that the service has to read and cannot.
+    /// What is there that the service has to read and cannot. An agent with a password that works needs no file for it.
     pub(super) fn closed(&self) -> Vec<PathBuf> {
         let closed =
             self.reader.as_ref().zip(self.there()).map(|(reader, there)| reader.closed(&there.config));
-        closed.into_iter().flatten().map(|closed| closed.file).collect()
+        let files = closed.into_iter().flatten().map(|closed| closed.file);
+        files.filter(|file| !self.is_admin || *file == self.config).collect()
     }
 
     /// The files that hold what an agent has with this configuration.
@@ -330,9 +331,12 @@ mod tests {
         }
         let refused = place.layout.refuse_to_replace(&[&place.layout.config], false).unwrap_err().message;
         assert!(refused.contains(&format!("may not read {}.", given.display())), "{refused}");
+        place.layout.is_admin = true;
+        assert!(place.to_write(false).is_empty(), "it has it from elsewhere");
+        mode(&place.layout.config, 0o600);
+        assert_eq!(place.to_write(false), BOTH[..1]);
         place.write("agent.toml", WANTED);
         place.write("admin-password", "hunter2\n");
-        mode(&place.layout.config, 0o600);
         assert_eq!(place.to_write(true), BOTH, "by force it is to be read, too");
     }
 }
