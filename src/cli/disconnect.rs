@@ -87,19 +87,22 @@ async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
     let taken = provision::remove(api, &footprint.provisioned).await.map_err(asked)?;
     done.removed.extend(taken.iter().map(ToString::to_string));
     let mut prefix = String::new();
-    let federation = api.server_config().await.map_err(asked)?.federation;
-    done.federation_off = identity.addresses.is_some() && !federation.enabled;
+    // Only hints hang on these: what has been taken out by now is told without them, too.
+    let settings = api.server_config().await;
+    done.federation_off =
+        identity.addresses.is_some() && settings.as_ref().is_ok_and(|settings| !settings.federation.enabled);
     if let Some(addresses) = &identity.addresses {
         addresses.path_prefix().clone_into(&mut prefix);
         let page = addresses.follow_page();
-        for action in api.external_actions().await.map_err(asked)? {
+        for action in api.external_actions().await.unwrap_or_default() {
             if action["url"].as_str() == Some(page.as_str()) {
                 done.follow_actions.push(action["title"].as_str().unwrap_or_default().to_owned());
             }
         }
     }
+    // The message is forgotten below: whether it is to be put back has to be known.
     if let Some(text) = &identity.taken_message
-        && federation.go_live_message.trim().is_empty()
+        && settings.map_err(asked)?.federation.go_live_message.trim().is_empty()
     {
         api.set_go_live_message(text).await.map_err(asked)?;
         done.go_live_message_back = true;

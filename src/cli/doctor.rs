@@ -46,7 +46,7 @@ pub(super) fn examined(places: &Places) -> Result<Report, Failure> {
         Err(failure) => Agent::Silent(failure.message),
     };
     let config = file.as_deref().map(load);
-    let reader = unit_of(places).and_then(|_| Reader::of_service(places));
+    let reader = unit_of(places).and_then(|unit| Reader::of_service(places, &unit));
     let closed = match (reader, &config) {
         (Some(reader), Some(Ok(config))) => reader.closed(config),
         _ => Vec::new(),

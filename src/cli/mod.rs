@@ -32,6 +32,7 @@ mod setup;
 mod status;
 mod table;
 mod text;
+mod users;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

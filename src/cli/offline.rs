@@ -43,25 +43,9 @@ impl Owner {
         self.uid
     }
 
-    /// The number of the user's group.
-    pub(super) fn gid(self) -> u32 {
-        self.gid
-    }
-
-    /// Whether this user may read a file, as far as its mode tells and those of the folders that it is in.
+    /// Whether this user may read a file, in no other group than the folder's, as [`Owner::program`] is.
     pub(super) fn may_read(self, file: &Path) -> bool {
-        let may = |path: &Path, bit: u32| {
-            std::fs::metadata(path).is_ok_and(|found| {
-                let shift = match () {
-                    () if found.uid() == self.uid => 6,
-                    () if found.gid() == self.gid => 3,
-                    () => 0,
-                };
-                found.mode() >> shift & bit != 0
-            })
-        };
-        let real = std::fs::canonicalize(file);
-        real.is_ok_and(|real| may(&real, 0o4) && real.ancestors().skip(1).all(|folder| may(folder, 0o1)))
+        may_read(self.uid, &[self.gid], file)
     }
 
     /// Whom the folder belongs to, if we are root and it does not belong to root.
@@ -92,6 +76,22 @@ impl Owner {
         let cause = command.exec();
         Failure::new(format!("this cannot be done as the owner of the store (user {}): {cause}", self.uid))
     }
+}
+
+/// Whether a user in these groups may read a file, as far as its mode tells and those of the folders that it is in.
+pub(super) fn may_read(uid: u32, groups: &[u32], file: &Path) -> bool {
+    let may = |path: &Path, bit: u32| {
+        std::fs::metadata(path).is_ok_and(|found| {
+            let shift = match () {
+                () if found.uid() == uid => 6,
+                () if groups.contains(&found.gid()) => 3,
+                () => 0,
+            };
+            found.mode() >> shift & bit != 0
+        })
+    };
+    let real = std::fs::canonicalize(file);
+    real.is_ok_and(|real| may(&real, 0o4) && real.ancestors().skip(1).all(|folder| may(folder, 0o1)))
 }
 
 /// Whom root may give what it writes in a folder of theirs: the owner of the store, and whoever has called sudo. Any other

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use super::error::ConfigError;
 use super::file::Spec;
 use super::locate::Index;
-use super::places::here;
+use super::places::{Places, here};
 use super::secret::{AdminPassword, password_beside};
 use super::settings::Origin;
 use super::value::{Cidr, FromText, HttpUrl};
@@ -387,13 +387,10 @@ fn warn_about_password(owncast: &OwncastConfig, readable: Option<&Path>, warning
         );
     }
     if let Some(path) = readable {
-        // Taken from everybody, it may be taken from the service's user, too.
         warnings.push(format!(
-            "{} holds Owncast's admin password and everybody on this machine may read it; cure: `{}`, which asks for it and \
-             keeps it in {} instead",
+            "{} holds Owncast's admin password and everybody on this machine may read it; cure: {}",
             path.display(),
-            here().command("setup --force"),
-            password_beside(path).display()
+            elsewhere(path, here())
         ));
     }
     let known = matches!(owncast.admin_password, AdminPassword::Known { .. });
@@ -403,6 +400,25 @@ fn warn_about_password(owncast: &OwncastConfig, readable: Option<&Path>, warning
              beside Owncast",
             owncast.url
         ));
+    }
+}
+
+/// How the password gets out of a configuration that everybody may read. Taken from everybody, that may be taken from the
+/// service's user, too; and setup writes for root what only a unit hands over.
+fn elsewhere(path: &Path, agent: &Places) -> String {
+    let beside = password_beside(path);
+    let beside = beside.display();
+    match agent.unit() {
+        Some(_) => {
+            format!(
+                "`{}`, which asks for it and keeps it in {beside} instead",
+                agent.command("setup --force")
+            )
+        }
+        None => format!(
+            "put it into a file that the agent's user owns, of mode 600, {beside} say, and name that with admin-password-file \
+             instead"
+        ),
     }
 }
 
@@ -435,5 +451,22 @@ fn warn_about_openness(listen: &ListenConfig, federation: &FederationConfig, war
             "federation.allow-private-addresses lets strangers make this agent call hosts in your own network"
                 .to_owned(),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_led_to_where_this_agent_finds_it() {
+        let path = Path::new("/srv/herald/agent.toml");
+        let of_unit = elsewhere(path, &Places::default());
+        assert!(of_unit.contains("`sudo owncast-herald setup --force`"), "{of_unit}");
+        let by_hand = elsewhere(path, &Places { config: Some(path.to_owned()), ..Places::default() });
+        for part in ["admin-password-file", "mode 600", "agent's user", "/srv/herald/admin-password"] {
+            assert!(by_hand.contains(part), "{by_hand}");
+        }
+        assert!(!by_hand.contains("setup"), "{by_hand}");
     }
 }

@@ -36,14 +36,14 @@ pub fn here() -> &'static Places {
 }
 
 impl Places {
-    /// As the command line says it, with whole paths: whoever reads a text about them may be in another folder.
+    /// As the command line says it. The configuration gets its whole path; the socket is opened as it is named, since the path
+    /// of one may not be long.
     pub(crate) fn named(
         config: Option<PathBuf>,
         socket: Option<PathBuf>,
         instance: Option<Instance>,
     ) -> Places {
-        let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        Places { config: config.map(whole), socket: socket.map(whole), instance }
+        Places { config: config.map(whole), socket, instance }
     }
 
     /// Makes these [`here`], once per process.
@@ -73,10 +73,10 @@ impl Places {
         given.chain(instance).collect()
     }
 
-    /// A command about this agent as it can be typed; `rest` is everything behind the program's name.
+    /// A command about this agent as it can be typed, in whatever folder; `rest` is everything behind the program's name.
     pub fn typed(&self, rest: &str) -> String {
         let verb = rest.split(' ').next().unwrap_or_default();
-        let socket = self.socket.clone().filter(|_| !WITHOUT_SOCKET.contains(&verb));
+        let socket = self.socket.clone().filter(|_| !WITHOUT_SOCKET.contains(&verb)).map(whole);
         let options = match WITHOUT.contains(&verb) {
             true => Vec::new(),
             false => Places { socket, ..self.clone() }.arguments(),
@@ -130,6 +130,10 @@ impl Places {
     pub fn password_file(&self) -> PathBuf {
         password_beside(&self.config_path())
     }
+}
+
+fn whole(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// The same for an agent whose unit nobody knows here, if it has one.
@@ -187,11 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_named_so_that_it_is_one_in_every_folder() {
+    fn a_path_is_said_so_that_it_is_one_in_every_folder() {
         let places = Places::named(Some("mine/agent.toml".into()), Some("s".into()), None);
         let here = std::env::current_dir().unwrap();
         assert_eq!(places.config, Some(here.join("mine/agent.toml")));
-        assert_eq!(places.socket, Some(here.join("s")));
+        assert_eq!(places.socket, Some("s".into()), "whole it may be too long to be opened");
+        let said = places.typed("status");
+        assert!(said.contains(&format!(" --socket {} ", quoted(here.join("s").as_os_str()))), "{said}");
     }
 
     #[test]

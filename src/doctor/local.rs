@@ -50,7 +50,7 @@ fn configuration(patient: &Patient) -> Finding {
 
 /// A running agent has read it when that could still be done.
 fn closed_to_the_service(Closed { file, group }: &Closed) -> Finding {
-    let quoted = quoted(file.as_os_str());
+    let (group, quoted) = (quoted(group.as_ref()), quoted(file.as_os_str()));
     Finding::red(
         Code::Config,
         format!("{} is good, but the service's user may not read it", file.display()),

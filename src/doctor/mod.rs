@@ -241,8 +241,8 @@ pub struct Patient {
 pub struct Closed {
     /// The file.
     pub file: PathBuf,
-    /// The group of that user.
-    pub group: u32,
+    /// The name of that user's group.
+    pub group: String,
 }
 
 impl Patient {

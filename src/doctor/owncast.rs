@@ -84,9 +84,10 @@ async fn settings(patient: &Patient, config: &Config, api: &Api, told: &mut Told
         AdminPassword::Known { file, .. } => patient.closed(file.as_deref()).map(|closed| &closed.file),
         _ => None,
     };
+    let agents = patient.status().map(|status| &status.sources);
     told.findings.push(match file {
-        Some(file) => unread_password(file),
-        None => password(patient.status().map(|status| &status.sources)),
+        Some(file) => unread_password(file, agents.map(|sources| &sources.admin.way)),
+        None => password(agents),
     });
     told.findings.push(server_url(&settings.server_url, patient, config));
     let (tokens, followers) = (api.tokens().await, api.followers(0, 1).await);
@@ -123,19 +124,24 @@ fn password(agents: Option<&Sources>) -> Finding {
     }
 }
 
-/// A running agent may have read it when that could still be done.
-fn unread_password(file: &Path) -> Finding {
-    Finding::red(
-        Code::Password,
-        format!(
-            "Owncast takes the admin password in {}, but the service's user may not read it there",
-            file.display()
-        ),
-        format!(
-            "{} asks for it and keeps it where systemd hands it to the service",
-            here().command("setup --force")
-        ),
-    )
+/// A running agent may have it from elsewhere, or have read it when that could still be done.
+fn unread_password(file: &Path, agents: Option<&Way>) -> Finding {
+    let text = format!(
+        "Owncast takes the admin password in {}, but the service's user may not read it there",
+        file.display()
+    );
+    let cure = format!(
+        "{} asks for it and keeps it where systemd hands it to the service",
+        here().command("setup --force")
+    );
+    match agents {
+        Some(Way::Works) => {
+            let text =
+                format!("{text}; the running agent has one that works, and may not once it starts anew");
+            Finding::yellow(Code::Password, text, format!("if it has it from nowhere else, {cure}"))
+        }
+        _ => Finding::red(Code::Password, text, cure),
+    }
 }
 
 /// Here is none, for this reason. The agent may have one, as a credential: whether it is right shows in what it can do.
@@ -333,9 +339,17 @@ mod tests {
 
     #[test]
     fn a_password_that_the_service_may_not_read_is_not_well() {
-        let found = unread_password(Path::new("/root/pw"));
-        assert!(found.level == Level::Red && found.text.contains("/root/pw"), "{found:?}");
-        assert!(found.cure.unwrap().contains("setup --force"));
+        let broken = Way::Broken("it says so".to_owned());
+        for (agents, level) in [
+            (None, Level::Red),
+            (Some(&Way::Untried), Level::Red),
+            (Some(&broken), Level::Red),
+            (Some(&Way::Works), Level::Yellow),
+        ] {
+            let found = unread_password(Path::new("/root/pw"), agents);
+            assert!(found.level == level && found.text.contains("/root/pw"), "{found:?}");
+            assert!(found.cure.unwrap().contains("setup --force"));
+        }
     }
 
     #[test]

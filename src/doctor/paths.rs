@@ -19,7 +19,7 @@ const ANY: &str = "*/*";
 pub(super) fn proxy_cure() -> String {
     format!(
         "{} (or caddy, apache, traefik) prints the lines for your proxy",
-        here().typed("proxy-config nginx")
+        here().command("proxy-config nginx")
     )
 }
 

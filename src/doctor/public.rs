@@ -206,7 +206,7 @@ async fn page(entrance: &Entrance, ours: &Addresses, family: &str) -> [Finding; 
             format!("/api/status ({family}) is not answered by Owncast ({})", seen.status),
             format!(
                 "send the agent its own paths only, and everything else to Owncast; {} prints how",
-                here().typed("proxy-config nginx")
+                here().command("proxy-config nginx")
             ),
         ),
         Err(error) => {
@@ -225,7 +225,10 @@ async fn page(entrance: &Entrance, ours: &Addresses, family: &str) -> [Finding; 
             format!(
                 "the page ({family}) does not name its actor: its address, pasted into a search, finds nothing"
             ),
-            format!("let the proxy add the `Link` header that {} prints", here().typed("proxy-config nginx")),
+            format!(
+                "let the proxy add the `Link` header that {} prints",
+                here().command("proxy-config nginx")
+            ),
         )
     };
     [status, link]

@@ -129,6 +129,16 @@ async fn the_recorded_database_moves_in_without_an_agent() {
     assert!(told.contains("nothing of the agent's in Owncast"), "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_out_of_owncast_is_told_though_it_does_not_tell_its_settings() {
+    let mut stage = Stage::start(quick(), &[PASSWORD]).await;
+    stage.agent.stop().await;
+    stage.owncast.faults().hide_settings = true;
+    let told = says(&stage, &["disconnect"], 0).await;
+    assert!(told.contains("deleted webhook") && !told.contains("federation is off"), "{told}");
+    assert!(stage.owncast.webhooks().is_empty() && stage.owncast.tokens().is_empty());
+}
+
 /// A stream whose two followers know its actor and key; then the agent is gone, and Owncast has both in its own tables.
 async fn lived_in_owncast() -> (Stage, DataDir, Person, Person) {
     let action = json!({"url": "https://shop.example/", "title": "Shop", "html": "", "description": "", "icon": "",

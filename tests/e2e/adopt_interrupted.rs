@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -77,7 +77,7 @@ fn gives_back(stage: &Stage, data: &DataDir, to: &Path, at: impl Fn(Pid) -> bool
     listener.set_nonblocking(true).unwrap();
     while !ended.is_finished() {
         let Ok((mut asked, _)) = listener.accept() else {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
             continue;
         };
         asked.set_nonblocking(false).unwrap();
@@ -112,6 +112,8 @@ async fn giving_back_is_whole_once_it_is_written_or_says_what_is_missing() {
     fs::remove_file(to.join("owncast.db")).unwrap();
     let output = gives_back(&stage, &data, &to, |child| {
         kill_process(child, Signal::INT).unwrap();
+        // An agent that takes its time: whoever gave up for a signal while nothing comes would do so now.
+        std::thread::sleep(Duration::from_millis(300));
         true
     });
     let said = String::from_utf8_lossy(&output.stderr);

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::super::Failure;
+use super::USUAL_OWNCAST;
 use super::layout::Layout;
 use super::ports::listened;
-use crate::config::{AdminPassword, Config, IdentityConfig, Origin, Overrides, Secret};
+use crate::config::{AdminPassword, Config, ConfigError, IdentityConfig, Origin, Overrides, Secret};
 
 /// A configuration that an agent could run with: as it is written, and what that means.
 pub(super) struct Configuration {
@@ -19,11 +20,17 @@ impl Configuration {
     fn holds(&self, wanted: &Config) -> bool {
         let there = &self.config;
         let (named, kept) = (&wanted.identity, &there.identity);
-        there.owncast.url.url() == wanted.owncast.url.url()
+        self.names_owncast()
+            && there.owncast.url.url() == wanted.owncast.url.url()
             && there.owncast.admin_user == wanted.owncast.admin_user
             && listened(there) == listened(wanted)
             && (named.public_url.is_none() || named.public_url == kept.public_url)
             && (named.username.is_none() || named.username == kept.username)
+    }
+
+    /// Whether Owncast's address is in the file.
+    fn names_owncast(&self) -> bool {
+        toml::from_str(&self.text).is_ok_and(|table| names_owncast(&table))
     }
 
     fn is_exactly(&self, wanted: &Configuration) -> bool {
@@ -36,8 +43,16 @@ impl Layout {
     /// The configuration that is there, if it can be used.
     pub(super) fn there(&self) -> Option<Configuration> {
         let text = std::fs::read_to_string(&self.config).ok()?;
-        let config = Config::load(Some(&self.config), Overrides::default(), &|_| None).ok()?;
+        let config = self.load().ok()?;
         Some(Configuration { text, config })
+    }
+
+    /// The configuration that is there. What setup is to set in it may be missing: Owncast's address.
+    fn load(&self) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(&self.config).unwrap_or_default();
+        let names = toml::from_str(&text).is_ok_and(|table| names_owncast(&table));
+        let owncast_url = (!names).then(|| USUAL_OWNCAST.to_owned());
+        Config::load(Some(&self.config), Overrides { owncast_url, store_path: None }, &|_| None)
     }
 
     /// Refuses a configuration that no agent could run with: it has settings to keep, and which, only people can tell.
@@ -45,7 +60,7 @@ impl Layout {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn must_be_usable(&self) -> Result<(), Failure> {
-        match Config::load(Some(&self.config), Overrides::default(), &|_| None) {
+        match self.load() {
             Err(error) if self.config.symlink_metadata().is_ok() => Err(Failure::new(format!(
                 "{error}\nMend this in the file first, or move the file away: its other settings are to stay. Nothing was written"
             ))),
@@ -88,10 +103,12 @@ impl Layout {
         IdentityConfig { public_url, username: wanted.username.or(there.username), key_file: there.key_file }
     }
 
-    /// What is there that the service has to read and cannot.
+    /// What is there that the service has to read and cannot. An agent with a password that works needs no file for it.
     pub(super) fn closed(&self) -> Vec<PathBuf> {
-        let closed = self.reader.zip(self.there()).map(|(reader, there)| reader.closed(&there.config));
-        closed.into_iter().flatten().map(|closed| closed.file).collect()
+        let closed =
+            self.reader.as_ref().zip(self.there()).map(|(reader, there)| reader.closed(&there.config));
+        let files = closed.into_iter().flatten().map(|closed| closed.file);
+        files.filter(|file| !self.is_admin || *file == self.config).collect()
     }
 
     /// The files that hold what an agent has with this configuration.
@@ -131,6 +148,10 @@ impl Layout {
     }
 }
 
+fn names_owncast(table: &toml::Table) -> bool {
+    table.get("owncast").is_some_and(|owncast| owncast.get("url").is_some())
+}
+
 fn is(kept: &AdminPassword, given: &Secret) -> bool {
     matches!(kept, AdminPassword::Known { secret, .. } if secret == given)
 }
@@ -139,7 +160,6 @@ fn is(kept: &AdminPassword, given: &Secret) -> bool {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::super::offline::Owner;
     use super::super::super::reader::Reader;
     use super::*;
 
@@ -153,7 +173,8 @@ mod tests {
 
     impl Place {
         fn new(unit: Option<&str>, wanted: &str) -> Place {
-            let folder = tempfile::tempdir().unwrap();
+            // Somebody is let into that, wherever TMPDIR is.
+            let folder = tempfile::tempdir_in("/tmp").unwrap();
             let layout =
                 Layout { unit: unit.map(str::to_owned), ..Layout::at(folder.path().join("agent.toml")) };
             std::fs::write(&layout.config, wanted).unwrap();
@@ -192,6 +213,28 @@ mod tests {
         place.write("admin-password", "hunter2");
         place.write("agent.toml", "[owncast]\nurl = 7\n");
         assert_eq!(place.to_write(false), BOTH[..1], "no agent could run with it");
+    }
+
+    #[test]
+    fn a_configuration_that_lacks_only_owncasts_address_is_set_right() {
+        let place = Place::new(None, WANTED);
+        place.write("admin-password", "hunter2\n");
+        place.write("agent.toml", "[store]\npath = \"/srv\"\n");
+        place.layout.must_be_usable().unwrap();
+        assert_eq!(place.layout.there().unwrap().config.store.path, Path::new("/srv"));
+        // Whatever address stands in for it.
+        let usual = Place::new(None, &WANTED.replace("http://a", USUAL_OWNCAST));
+        usual.write("admin-password", "hunter2\n");
+        usual.write("agent.toml", "[store]\npath = \"/srv\"\n");
+        for place in [place, usual] {
+            assert_eq!(place.to_write(false), BOTH[..1]);
+            assert_eq!(place.to_write(true), BOTH);
+        }
+        for wrong in ["[owncast]\nurl = 7\n", "[store]\npath = 7\n", "[owncast\n"] {
+            let place = Place::new(None, WANTED);
+            place.write("agent.toml", wrong);
+            assert!(place.layout.must_be_usable().is_err() && place.layout.there().is_none(), "{wrong}");
+        }
     }
 
     #[test]
@@ -269,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_the_service_may_not_read_is_not_held() {
-        let somebody = Reader::new(Owner::new(4_000_000_001, 4_000_000_001));
+        let somebody = Reader::new(4_000_000_001, &[4_000_000_001]);
         let mut place = Place::new(Some("owncast-herald.service"), WANTED);
         place.layout.reader = Some(somebody);
         let given = place.folder.path().join("given");
@@ -288,9 +331,12 @@ mod tests {
         }
         let refused = place.layout.refuse_to_replace(&[&place.layout.config], false).unwrap_err().message;
         assert!(refused.contains(&format!("may not read {}.", given.display())), "{refused}");
+        place.layout.is_admin = true;
+        assert!(place.to_write(false).is_empty(), "it has it from elsewhere");
+        mode(&place.layout.config, 0o600);
+        assert_eq!(place.to_write(false), BOTH[..1]);
         place.write("agent.toml", WANTED);
         place.write("admin-password", "hunter2\n");
-        mode(&place.layout.config, 0o600);
         assert_eq!(place.to_write(true), BOTH, "by force it is to be read, too");
     }
 }

@@ -13,6 +13,7 @@ use super::super::files::Places;
 use super::super::reader::Reader;
 use super::dialogue::InOrder;
 use super::kept::Configuration;
+use super::own::is_admin;
 use super::service::{is_stopped, known_unit};
 use super::{Args, USUAL_USER, Wanted};
 use crate::config::{Config, Overrides, Secret, here};
@@ -30,19 +31,22 @@ pub(super) struct Layout {
     pub(super) unit: Option<String>,
     /// Whom its service runs as, where that can be told.
     pub(super) reader: Option<Reader>,
+    /// It runs with a password that Owncast takes, wherever it has that from.
+    pub(super) is_admin: bool,
 }
 
 impl Layout {
     /// The packages' places, or beside the configuration that is named.
     pub(super) fn of(places: &Places) -> Layout {
         let unit = known_unit(places);
-        let reader = unit.as_ref().and_then(|_| Reader::of_service(places));
-        Layout { unit, reader, ..Layout::at(places.config_path()) }
+        let reader = unit.as_ref().and_then(|unit| Reader::of_service(places, unit));
+        let is_admin = reader.is_some() && is_admin(places);
+        Layout { unit, reader, is_admin, ..Layout::at(places.config_path()) }
     }
 
     /// Beside this configuration.
     pub(super) fn at(config: PathBuf) -> Layout {
-        Layout { password: beside(&config), config, unit: None, reader: None }
+        Layout { password: beside(&config), config, unit: None, reader: None, is_admin: false }
     }
 
     /// Where a configuration that is replaced is kept: no earlier one is lost for it.

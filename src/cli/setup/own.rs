@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::super::files::Places;
+use crate::agent::board::Way;
 use crate::control::protocol::{Answer, Ask, IdentityWord, Status};
 
 /// The exit code where no agent answers.
@@ -55,6 +56,14 @@ pub(super) fn has_key(places: &Places) -> bool {
     settled || places.stored().is_ok_and(|config| config.identity.key_file.exists())
 }
 
+/// Whether an agent runs whose password Owncast takes.
+pub(super) fn is_admin(places: &Places) -> bool {
+    match places.try_ask(&Ask::Status) {
+        Ok(Ok(Answer::Status(status))) => matches!(status.sources.admin.way, Way::Works),
+        _ => false,
+    }
+}
+
 /// This program once more, about the same agent: where that does not run, it becomes the store's owner, and setup could not
 /// go on.
 pub(super) fn this_program(places: &Places) -> Command {
@@ -84,6 +93,6 @@ mod tests {
     fn a_configuration_that_is_not_there_has_no_agent() {
         let places = Places { config: Some("/nowhere/agent.toml".into()), ..Places::default() };
         assert_eq!(Own::of(&places), Own::Nothing);
-        assert!(!has_key(&places));
+        assert!(!has_key(&places) && !is_admin(&places));
     }
 }

@@ -17,7 +17,7 @@ const MOST: u16 = 200;
 
 /// Public, webhook, metrics, as this agent's configuration has them, which the proxy and Owncast know already.
 pub(super) fn own(layout: &Layout) -> Option<[SocketAddr; 3]> {
-    Config::load(Some(&layout.config), Overrides::default(), &|_| None).ok().map(|config| listened(&config))
+    layout.there().map(|there| listened(&there.config))
 }
 
 /// Public, webhook, metrics.

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::super::Failure;
 use super::super::files::Places;
+use super::super::users::said;
 use crate::config::here;
 
 const SYSTEMCTL: &str = "systemctl";
@@ -23,6 +24,38 @@ pub(in crate::cli) fn unit_of(places: &Places) -> Option<String> {
 /// Whether it is to run whenever the machine starts, and does not run now.
 pub(super) fn is_stopped(unit: &str) -> bool {
     is_stopped_as(|verb| is(SYSTEMCTL, verb, unit))
+}
+
+/// On which terms a service runs, as its unit and what was added to that say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Terms {
+    /// `Group=`
+    pub(in crate::cli) group: Option<String>,
+    /// `SupplementaryGroups=`
+    pub(in crate::cli) more_groups: Vec<String>,
+    /// `ProtectHome=` hides nothing.
+    pub(in crate::cli) sees_homes: bool,
+}
+
+/// The terms of this unit.
+pub(in crate::cli) fn terms_of(unit: &str) -> Terms {
+    let asked = ["show", "-p", "Group", "-p", "SupplementaryGroups", "-p", "ProtectHome", unit];
+    terms(&said(SYSTEMCTL, &asked).unwrap_or_default())
+}
+
+fn terms(shown: &str) -> Terms {
+    let mut terms = Terms::default();
+    for (key, value) in shown.lines().filter_map(|line| line.split_once('=')) {
+        match key {
+            "Group" => terms.group = Some(value.to_owned()).filter(|group| !group.is_empty()),
+            "SupplementaryGroups" => {
+                terms.more_groups = value.split_whitespace().map(str::to_owned).collect();
+            }
+            "ProtectHome" => terms.sees_homes = ["no", "read-only"].contains(&value),
+            _ => {}
+        }
+    }
+    terms
 }
 
 /// Starts it now and whenever the machine starts; `anew` where it may run with what was there before.
@@ -77,6 +110,24 @@ mod tests {
     fn a_unit_is_none_where_systemd_has_none() {
         for (systemctl, known) in [("true", true), ("false", false), ("/nowhere/systemctl", false)] {
             assert_eq!(is_known(systemctl, "owncast-herald.service"), known, "{systemctl}");
+        }
+    }
+
+    #[test]
+    fn a_service_runs_on_the_terms_that_systemd_shows() {
+        let of = |group: Option<&str>, more: &[&str], sees_homes| Terms {
+            group: group.map(str::to_owned),
+            more_groups: more.iter().map(|group| (*group).to_owned()).collect(),
+            sees_homes,
+        };
+        for (shown, found) in [
+            ("", Terms::default()),
+            ("Group=herald\nSupplementaryGroups=\nProtectHome=yes\n", of(Some("herald"), &[], false)),
+            ("Group=\nSupplementaryGroups=ssl-cert owncast\n", of(None, &["ssl-cert", "owncast"], false)),
+            ("ProtectHome=no\n", of(None, &[], true)),
+            ("ProtectHome=tmpfs\n", of(None, &[], false)),
+        ] {
+            assert_eq!(terms(shown), found, "{shown}");
         }
     }
 

@@ -105,14 +105,14 @@ pub(super) fn next(places: &Places, start: Option<String>, to_adopt: bool, named
     if to_adopt {
         text.push_str(&format!(
             "  take over Owncast's key and followers: {} (it says what it needs); until then the agent waits\n",
-            places.typed("adopt")
+            places.command("adopt")
         ));
     }
     text.push_str(&format!(
         "  tell your proxy: {} (or caddy, apache, traefik)\n",
-        places.typed(&format!("proxy-config nginx{named}"))
+        places.command(&format!("proxy-config nginx{named}"))
     ));
-    text.push_str(&format!("  look again: {}\n", places.typed("doctor")));
+    text.push_str(&format!("  look again: {}\n", places.command("doctor")));
     text
 }
 
@@ -136,8 +136,11 @@ mod tests {
             let named = named(&Addresses::new("https://live.example", "ana"));
             let text = next(&radio, Some(start(&radio, &of(unit), runs)), false, &named);
             assert!(text.starts_with(&format!("Next:\n  {line}\n")), "{text}");
-            let proxy = "radio proxy-config nginx --public-url https://live.example --username ana (or";
-            assert!(text.contains(proxy), "{text}");
+            let named = "proxy-config nginx --public-url https://live.example --username ana (or";
+            assert!(
+                text.contains(&format!("  tell your proxy: sudo owncast-herald --instance radio {named}")),
+                "{text}"
+            );
         }
     }
 }

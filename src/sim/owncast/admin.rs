@@ -50,6 +50,7 @@ fn route(shared: &Arc<Shared>, call: &Call) -> Outcome {
     }
     Ok(match path {
         "status" => fresh(&status(&lock(&shared.state))),
+        "serverconfig" if lock(&shared.faults).hide_settings => empty(StatusCode::INTERNAL_SERVER_ERROR),
         "serverconfig" => fresh(&settings::server_config(&lock(&shared.state))),
         "webhooks" => fresh(&webhooks(&lock(&shared.state))),
         "webhooks/create" => create_webhook(shared, call),

@@ -319,6 +319,8 @@ pub struct Faults {
     pub refuse_all: Refusal,
     /// No setting can be changed through the admin API.
     pub refuse_settings: bool,
+    /// The settings are not told through the admin API.
+    pub hide_settings: bool,
     /// Each HTTP request is answered this much later.
     pub delay_answers: Duration,
     /// How far its clock is ahead, in seconds: in the status and in signatures.
