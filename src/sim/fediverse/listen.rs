@@ -34,9 +34,10 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Opens or closes the port and waits, at most 5 s, until it is so. Closing ends all connections.
+    /// Opens or closes the port and waits, at most 5 s, until it is so. Closing ends all connections; where it is so already,
+    /// none.
     pub(crate) async fn set(&self, open: bool) {
-        self.wanted.send_replace(open);
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, open) != open);
         let mut seen = self.open.clone();
         // Past the deadline the loop goes on trying; the caller sees what the port does.
         let _ = tokio::time::timeout(Duration::from_secs(5), seen.wait_for(|now| *now == open)).await;
@@ -141,4 +142,31 @@ where
         .header_read_timeout(Duration::from_secs(30))
         .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_door_that_is_open_already_cuts_nobody_off() {
+        let (listener, address) = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let stop = CancellationToken::new();
+        let door = serve(listener, address, stop.clone(), |_| async {
+            Ok(Response::new(Full::new(Bytes::from_static(b"it is open"))))
+        });
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut answer = [0; 1024];
+        for _ in 0..3 {
+            door.set(true).await;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            let length = stream.read(&mut answer).await.unwrap();
+            assert!(answer[..length].ends_with(b"it is open"), "{:?}", &answer[..length]);
+        }
+        door.set(false).await;
+        assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
+        stop.cancel();
+    }
 }
