@@ -19,12 +19,12 @@ boot() {
     systemd-nspawn --quiet --register=no --keep-unit --private-network --directory="$root" --boot --console=pipe \
         </dev/null >"$root.log" 2>&1 &
     container=$!
-    eventually "the container's first process" leader_is_there
-    eventually "the container's systemd" inside systemctl is-system-running --quiet
+    eventually "the container's systemd" is_up
 }
 
-leader_is_there() {
-    leader=$(pgrep -P "$container" | head -n 1) && [ -n "$leader" ]
+# A process that only makes the container's first one may be found before that.
+is_up() {
+    leader=$(pgrep -P "$container" | head -n 1) && [ -n "$leader" ] && inside systemctl is-system-running --quiet
 }
 
 # Ends the container that runs, if one does: at first with order, since systemd-nspawn halts it on SIGTERM.
