@@ -12,7 +12,7 @@ use url::Url;
 
 use super::classify::{Reply, clocks_differ, retry_after};
 use super::signing::{Signing, Unsigned};
-use crate::activitypub::signature::{Scheme, digest};
+use crate::activitypub::signature::{Form, Scheme, digest};
 use crate::fetch::{Schemes, refuses_scheme};
 use crate::net::{After, Answer, Client, NetError};
 
@@ -81,31 +81,37 @@ impl Sender {
             return Err(Sent::unasked(Reply::Refused, "the inbox is not an address".into()));
         };
         let scheme = self.schemes.first(host, Timestamp::now());
-        match self.headers(&url, letter, scheme).await {
+        match self.headers(&url, letter, Form::Plain(scheme)).await {
             Ok(headers) => Ok(Signed { url, scheme, headers }),
             Err(cause) => Err(told(Instant::now(), Knock::Unsigned(cause))),
         }
     }
 
-    /// Sends it, and once more in the other scheme if the answer may mean that the first is not verified there. `after`: whether
-    /// the connection will be wanted again.
+    /// Sends it, and once more, as the server asks for or else in the other scheme, if the answer may mean that the first is not
+    /// verified there. `after`: whether the connection will be wanted again.
     pub(super) async fn send(&self, signed: Signed, host: &str, letter: &Letter, after: After) -> Sent {
         let began = Instant::now();
         let Signed { url, scheme, headers } = signed;
         let first = self.knock(&url, letter, headers, after).await;
-        match &first {
-            Knock::Answered(answer) if self.may_refuse_scheme(host, scheme, answer.status.as_u16()) => {}
+        let form = match &first {
+            Knock::Answered(answer) if self.may_refuse_scheme(host, scheme, answer.status.as_u16()) => {
+                Form::after(scheme, &answer.headers, self.signing.key_id(), true)
+            }
             _ => return told(began, first),
-        }
-        let second = match self.headers(&url, letter, scheme.other()).await {
+        };
+        let then = form.scheme();
+        let second = match self.headers(&url, letter, form).await {
             Ok(headers) => self.knock(&url, letter, headers, after).await,
             Err(cause) => Knock::Unsigned(cause),
         };
         if let (Knock::Answered(one), Knock::Answered(other)) = (&first, &second) {
             let (one, other) = (one.status.as_u16(), other.status.as_u16());
             if (200..300).contains(&other) {
-                self.schemes.took(host, scheme.other(), Timestamp::now());
+                self.schemes.took(host, then, Timestamp::now());
                 return Sent { answered: true, ..told(began, second) };
+            }
+            if then == scheme && refuses_scheme(other) {
+                self.schemes.doubts(host);
             }
             if one == 403 {
                 self.schemes.forbade(host, other, Timestamp::now());
@@ -121,8 +127,9 @@ impl Sender {
         refuses_scheme(status) || status == 403 && self.schemes.may_forbid(host, scheme, Timestamp::now())
     }
 
-    async fn headers(&self, url: &Url, letter: &Letter, scheme: Scheme) -> Result<HeaderMap, Unsigned> {
-        let mut headers = self.signing.post(scheme, url, letter.digest(scheme), ACTIVITY).await?;
+    async fn headers(&self, url: &Url, letter: &Letter, form: Form) -> Result<HeaderMap, Unsigned> {
+        let digest = letter.digest(form.scheme());
+        let mut headers = self.signing.post(form, url, digest, ACTIVITY).await?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(ACTIVITY));
         Ok(headers)
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
 use super::lower_priority;
-use crate::activitypub::signature::{PrivateKey, Scheme, SignError};
+use crate::activitypub::signature::{Form, Message, PrivateKey, SignError};
 
 /// Requests that wait to be signed at most; more wait for a place here.
 const WAITING: usize = 1024;
@@ -30,7 +30,7 @@ pub(super) enum Unsigned {
 
 /// A POST to be signed.
 struct Unsent {
-    scheme: Scheme,
+    form: Form,
     url: Url,
     digest: Arc<str>,
     content_type: &'static str,
@@ -42,6 +42,7 @@ struct Unsent {
 pub(super) struct Signing {
     unsent: mpsc::Sender<Unsent>,
     ended: Arc<AtomicBool>,
+    key_id: Arc<str>,
 }
 
 impl Signing {
@@ -52,15 +53,21 @@ impl Signing {
     pub(super) fn start(threads: usize, key_id: &str, key: &PrivateKey) -> std::io::Result<Self> {
         let (unsent, waiting) = mpsc::channel(WAITING);
         let (waiting, ended) = (Arc::new(Mutex::new(waiting)), Arc::new(AtomicBool::new(false)));
+        let key_id = Arc::<str>::from(key_id);
         for _ in 0..threads.max(1) {
             let (waiting, ended) = (Arc::clone(&waiting), Arc::clone(&ended));
-            let (key_id, key) = (key_id.to_owned(), key.clone());
+            let (key_id, key) = (Arc::clone(&key_id), key.clone());
             std::thread::Builder::new().name("sign".into()).spawn(move || {
                 lower_priority();
                 sign_all(&waiting, &ended, &key_id, &key);
             })?;
         }
-        Ok(Signing { unsent, ended })
+        Ok(Signing { unsent, ended, key_id })
+    }
+
+    /// Where our public key is found.
+    pub(super) fn key_id(&self) -> &str {
+        &self.key_id
     }
 
     /// Signs nothing more: what waits is told that we are gone.
@@ -74,13 +81,13 @@ impl Signing {
     /// See [`Unsigned`].
     pub(super) async fn post(
         &self,
-        scheme: Scheme,
+        form: Form,
         url: &Url,
         digest: Arc<str>,
         content_type: &'static str,
     ) -> Result<HeaderMap, Unsigned> {
         let (signed, answer) = oneshot::channel();
-        let unsent = Unsent { scheme, url: url.clone(), digest, content_type, signed };
+        let unsent = Unsent { form, url: url.clone(), digest, content_type, signed };
         self.unsent.send(unsent).await.map_err(|_| Unsigned::Gone)?;
         Ok(answer.await.map_err(|_| Unsigned::Gone)??)
     }
@@ -106,15 +113,17 @@ fn sign_all(waiting: &Mutex<mpsc::Receiver<Unsent>>, ended: &AtomicBool, key_id:
 type Signed = (oneshot::Sender<Result<HeaderMap, SignError>>, Result<HeaderMap, SignError>);
 
 fn sign(unsent: Unsent, key_id: &str, key: &PrivateKey) -> Signed {
-    let Unsent { scheme, url, digest, content_type, signed } = unsent;
+    let Unsent { form, url, digest, content_type, signed } = unsent;
     let (digest, content_type) = (Some(&*digest), Some(content_type));
-    let headers = scheme.signs()(&Method::POST, &url, Timestamp::now(), digest, content_type, key_id, key);
+    let message = Message { method: &Method::POST, url: &url, date: Timestamp::now(), digest, content_type };
+    let headers = form.sign(&message, key_id, key);
     (signed, headers.map(|headers| headers.into_iter().collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activitypub::signature::Scheme;
 
     #[tokio::test]
     async fn each_gets_the_signature_of_its_own_request() {
@@ -122,11 +131,11 @@ mod tests {
         for threads in [1, 3] {
             let signing = Signing::start(threads, "https://a.example/u#main-key", &key).unwrap();
             let requests = (0..40).map(|number| {
-                let (signing, scheme) = (signing.clone(), [Scheme::Cavage, Scheme::Rfc9421][number % 2]);
+                let (signing, form) =
+                    (signing.clone(), Form::Plain([Scheme::Cavage, Scheme::Rfc9421][number % 2]));
                 async move {
                     let url = Url::parse(&format!("https://peer{number}.example/inbox")).unwrap();
-                    let headers =
-                        signing.post(scheme, &url, format!("x={number}").into(), "text/plain").await;
+                    let headers = signing.post(form, &url, format!("x={number}").into(), "text/plain").await;
                     (number, headers.unwrap())
                 }
             });
@@ -143,11 +152,13 @@ mod tests {
         let key = PrivateKey::generate().unwrap();
         let signing = Signing::start(1, "https://a.example/u#main-key", &key).unwrap();
         let (none, url) = (Url::parse("data:x").unwrap(), Url::parse("https://peer.example/inbox").unwrap());
-        let unsigned = signing.post(Scheme::Cavage, &none, "SHA-256=x".into(), "text/plain").await;
+        let unsigned =
+            signing.post(Form::Plain(Scheme::Cavage), &none, "SHA-256=x".into(), "text/plain").await;
         assert!(matches!(unsigned, Err(Unsigned::Impossible(_))), "{unsigned:?}");
-        signing.post(Scheme::Cavage, &url, "SHA-256=x".into(), "text/plain").await.unwrap();
+        signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain").await.unwrap();
         signing.end();
-        let unsigned = signing.post(Scheme::Cavage, &url, "SHA-256=x".into(), "text/plain").await;
+        let unsigned =
+            signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain").await;
         assert!(matches!(unsigned, Err(Unsigned::Gone)), "{unsigned:?}");
     }
 }

@@ -8,7 +8,7 @@ use url::Url;
 use super::budget::Turn;
 use super::{FetchError, Fetcher, Signer, apart, refuses_scheme};
 use crate::activitypub::json;
-use crate::activitypub::signature::Scheme;
+use crate::activitypub::signature::{Form, Message};
 use crate::model::handle::host_of;
 use crate::model::origin::{parse_remote, same_origin};
 use crate::net::{Answer, Limits};
@@ -52,12 +52,16 @@ impl Fetcher {
             self.refuse_own_host(&url)?;
             let (host, now) = (host_of(url.as_str()), (self.clock)());
             let scheme = self.schemes.first(&host, now);
-            let mut answer = self.ask(&url, scheme, turn).await?;
+            let mut answer = self.ask(&url, Form::Plain(scheme), turn).await?;
             // How a peer in secure mode refuses a scheme that it does not verify.
             if refuses_scheme(answer.status.as_u16()) {
-                let second = self.ask(&url, scheme.other(), turn).await?;
+                let form = Form::after(scheme, &answer.headers, &self.signer.key_id, false);
+                let then = form.scheme();
+                let second = self.ask(&url, form, turn).await?;
                 if second.status.is_success() {
-                    self.schemes.took(&host, scheme.other(), now);
+                    self.schemes.took(&host, then, now);
+                } else if then == scheme && refuses_scheme(second.status.as_u16()) {
+                    self.schemes.doubts(&host);
                 }
                 // Of two refusals the clearer one.
                 if !(answer.status == 401 && refuses_scheme(second.status.as_u16())) {
@@ -76,13 +80,15 @@ impl Fetcher {
         Err(FetchError::rejected("it redirects more than 3 times"))
     }
 
-    /// One GET, signed in one scheme.
-    async fn ask(&self, url: &Url, scheme: Scheme, turn: &Turn) -> Result<Answer, FetchError> {
+    /// One GET, signed once.
+    async fn ask(&self, url: &Url, form: Form, turn: &Turn) -> Result<Answer, FetchError> {
         turn.asks((self.clock)())?;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
         let Signer { key_id, key } = &self.signer;
-        headers.extend(scheme.signs()(&Method::GET, url, (self.clock)(), None, None, key_id, key)?);
+        let message =
+            Message { method: &Method::GET, url, date: (self.clock)(), digest: None, content_type: None };
+        headers.extend(form.sign(&message, key_id, key)?);
         let limits = Limits { max_bytes: json::MAX_BYTES, timeout: super::fetcher::TIMEOUT };
         self.exchange(url, headers, limits).await
     }

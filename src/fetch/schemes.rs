@@ -76,6 +76,13 @@ impl Schemes {
         memory.changed = true;
     }
 
+    /// Remembers nothing of `host` any longer: it refused what it asked for itself.
+    pub fn doubts(&self, host: &str) {
+        let mut memory = self.memory();
+        memory.changed |= memory.rfc9421.get(host).is_some();
+        memory.rfc9421.remove(host);
+    }
+
     /// Whether a 403 of `host` to what was signed in this scheme may be a refusal of the scheme. Some answer so, but most mean
     /// something else by it: where it was of no use, not again for a week.
     #[must_use]
@@ -134,6 +141,18 @@ mod tests {
         schemes.took("new.example", Scheme::Rfc9421, later);
         schemes.took("new.example", Scheme::Cavage, later);
         assert_eq!(schemes.first("new.example", later), Scheme::Cavage);
+    }
+
+    #[test]
+    fn who_refuses_what_it_asked_for_is_asked_as_everybody() {
+        let (schemes, now) = (Schemes::default(), Timestamp::UNIX_EPOCH);
+        schemes.doubts("a.example");
+        assert_eq!(schemes.changed(now), None, "nothing was known of it");
+        schemes.took("a.example", Scheme::Rfc9421, now);
+        assert_eq!(schemes.changed(now).map(|known| known.len()), Some(1));
+        schemes.doubts("a.example");
+        assert_eq!(schemes.first("a.example", now), Scheme::Cavage);
+        assert_eq!(schemes.changed(now), Some(Known::new()));
     }
 
     #[test]

@@ -30,6 +30,21 @@ async fn real_peer_fedify_that_demands_rfc9421() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn real_peer_fedify_that_gives_a_nonce() {
+    let peer = Peer::fedify("nonce").await;
+    whole_trip(&peer).await;
+    let seen = peer.seen().await;
+    let received = posts(&seen["received"]);
+    assert!(
+        received.len() >= 10,
+        "an Accept, two posts, an edit and a removal, each refused once: {received:?}"
+    );
+    for pair in received.chunks(2) {
+        assert_eq!(pair, [("rfc9421", 401), ("rfc9421", 202)], "{received:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn real_peer_fedify_that_comes_to_demand_rfc9421_is_knocked_at_twice() {
     let peer = Peer::fedify("cavage").await;
     let stage = Stage::start(quick(), &[("go-live.delay", "\"0s\"")]).await;

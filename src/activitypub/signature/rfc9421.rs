@@ -130,37 +130,8 @@ impl Signed {
         }
     }
 
-    /// The names of what is covered, each once and without parameters.
-    fn names(&self) -> Result<Vec<&str>, SignatureProblem> {
-        let mut names = Vec::new();
-        for item in &self.list.items {
-            let Bare::Text(name) = &item.value else {
-                return Err(malformed(INPUT, "a component is not a quoted string"));
-            };
-            // ;sf, ;key, ;bs, ;tr, ;req, ;name: each a way to sign less than the whole header.
-            if !item.parameters.is_empty() {
-                return Err(SignatureProblem::Component(
-                    shown(name),
-                    "components with parameters are not read",
-                ));
-            }
-            let known = match name.strip_prefix('@') {
-                Some(_) => DERIVED.contains(&name.as_str()),
-                None => is_field_name(name),
-            };
-            if !known {
-                return Err(SignatureProblem::Component(shown(name), "it is not known"));
-            }
-            if names.contains(&name.as_str()) {
-                return Err(SignatureProblem::CoveredTwice(shown(name)));
-            }
-            names.push(name.as_str());
-        }
-        Ok(names)
-    }
-
     fn coverage(&self, query: bool, needs_digest: bool) -> Result<(), SignatureProblem> {
-        let names = self.names()?;
+        let names = names(&self.list)?;
         let covers = |name: &str| names.contains(&name);
         let path = covers("@request-target") || covers("@path") && (!query || covers("@query"));
         let target = covers("@target-uri") || covers("@authority") && path;
@@ -176,22 +147,53 @@ impl Signed {
         Err(SignatureProblem::NotCovered { what, wanted: WANTED })
     }
 
-    /// The bytes that are signed (section 2.5).
+    /// The bytes that are signed.
     pub(super) fn base(&self, target: &Target<'_>) -> Result<Vec<u8>, SignatureProblem> {
-        let mut out = Vec::with_capacity(512);
-        for name in self.names()? {
-            out.extend_from_slice(format!("\"{name}\": ").as_bytes());
-            match derived(name, target) {
-                Some(value) => out.extend_from_slice(value.as_bytes()),
-                None => field(name, target.headers, &mut out)?,
-            }
-            out.push(b'\n');
-        }
-        let mut parameters = String::new();
-        self.list.write(&mut parameters);
-        out.extend_from_slice(format!("\"@signature-params\": {parameters}").as_bytes());
-        Ok(out)
+        base(&self.list, target)
     }
+}
+
+/// The bytes that are signed (section 2.5).
+pub(super) fn base(list: &InnerList, target: &Target<'_>) -> Result<Vec<u8>, SignatureProblem> {
+    let mut out = Vec::with_capacity(512);
+    for name in names(list)? {
+        out.extend_from_slice(format!("\"{name}\": ").as_bytes());
+        match derived(name, target) {
+            Some(value) => out.extend_from_slice(value.as_bytes()),
+            None => field(name, target.headers, &mut out)?,
+        }
+        out.push(b'\n');
+    }
+    let mut parameters = String::new();
+    list.write(&mut parameters);
+    out.extend_from_slice(format!("\"@signature-params\": {parameters}").as_bytes());
+    Ok(out)
+}
+
+/// The names of what is covered, each once and without parameters.
+fn names(list: &InnerList) -> Result<Vec<&str>, SignatureProblem> {
+    let mut names = Vec::new();
+    for item in &list.items {
+        let Bare::Text(name) = &item.value else {
+            return Err(malformed(INPUT, "a component is not a quoted string"));
+        };
+        // ;sf, ;key, ;bs, ;tr, ;req, ;name: each a way to sign less than the whole header.
+        if !item.parameters.is_empty() {
+            return Err(SignatureProblem::Component(shown(name), "components with parameters are not read"));
+        }
+        let known = match name.strip_prefix('@') {
+            Some(_) => DERIVED.contains(&name.as_str()),
+            None => is_field_name(name),
+        };
+        if !known {
+            return Err(SignatureProblem::Component(shown(name), "it is not known"));
+        }
+        if names.contains(&name.as_str()) {
+            return Err(SignatureProblem::CoveredTwice(shown(name)));
+        }
+        names.push(name.as_str());
+    }
+    Ok(names)
 }
 
 /// Component names derived from a request that are understood (section 2.2), `@query-param` and `@status` left out.

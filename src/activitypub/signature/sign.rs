@@ -1,12 +1,13 @@
 //! Signing what we send: in the one form that every peer verifies, and in the one that newer peers may demand.
 
-use http::header::{DATE, HeaderName};
-use http::{HeaderValue, Method};
+use http::header::{CONTENT_TYPE, DATE, HeaderName};
+use http::{HeaderMap, HeaderValue, Method};
 use jiff::Timestamp;
 use thiserror::Error;
 use url::Url;
 
-use super::{Algorithm, KeyError, PrivateKey, cavage, fields};
+use super::rfc9421::Target;
+use super::{Challenge, KeyError, PrivateKey, cavage, fields, rfc9421};
 use crate::model::origin::Origin;
 
 /// Why a request could not be signed. None of these gets better by trying again.
@@ -42,13 +43,64 @@ impl Scheme {
             Scheme::Rfc9421 => Scheme::Cavage,
         }
     }
+}
 
-    /// What signs a request in this form.
+/// What of a request is signed.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its address.
+    pub url: &'a Url,
+    /// The time of the signature.
+    pub date: Timestamp,
+    /// Of its body, in the scheme's form.
+    pub digest: Option<&'a str>,
+    /// Of its body.
+    pub content_type: Option<&'a str>,
+}
+
+/// How a request is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As every server verifies that knows the scheme.
+    Plain(Scheme),
+    /// As the server has just asked for, by RFC 9421.
+    Asked(Challenge),
+}
+
+impl Form {
+    /// The one to try after an answer with these headers has refused a request, with or without body, in this scheme: what
+    /// the answer asks for, if that is possible, or else the other scheme.
     #[must_use]
-    pub fn signs(self) -> SignRequest {
+    pub fn after(refused: Scheme, answer: &HeaderMap, key_id: &str, body: bool) -> Form {
+        Challenge::read(answer, key_id, body).map_or(Form::Plain(refused.other()), Form::Asked)
+    }
+
+    /// The scheme that it belongs to.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
         match self {
-            Scheme::Cavage => sign_request,
-            Scheme::Rfc9421 => sign_request_rfc9421,
+            Form::Plain(scheme) => *scheme,
+            Form::Asked(_) => Scheme::Rfc9421,
+        }
+    }
+
+    /// The headers that make a request signed, as [`sign_request`] and [`sign_request_rfc9421`] say.
+    ///
+    /// # Errors
+    /// See [`SignError`].
+    pub fn sign(
+        &self,
+        message: &Message<'_>,
+        key_id: &str,
+        key: &PrivateKey,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+        let Message { method, url, date, digest, content_type } = *message;
+        match self {
+            Form::Plain(Scheme::Cavage) => sign_request(method, url, date, digest, content_type, key_id, key),
+            Form::Plain(Scheme::Rfc9421) => sign_asked(&Challenge::default(), message, key_id, key),
+            Form::Asked(challenge) => sign_asked(challenge, message, key_id, key),
         }
     }
 }
@@ -131,39 +183,46 @@ pub fn sign_request_rfc9421(
     key_id: &str,
     key: &PrivateKey,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-    Origin::of(url).ok_or(SignError::NoHost)?;
-    let mut target = url.clone();
-    target.set_fragment(None);
+    let message = Message { method, url, date, digest, content_type };
+    sign_asked(&Challenge::default(), &message, key_id, key)
+}
 
-    let mut covered = String::from("\"@method\" \"@target-uri\"");
-    let mut base = format!("\"@method\": {method}\n\"@target-uri\": {target}\n");
-    for (name, value) in [("content-digest", digest), ("content-type", content_type)] {
-        if let Some(value) = value {
-            covered.push_str(&format!(" \"{name}\""));
-            base.push_str(&format!("\"{name}\": {value}\n"));
-        }
-    }
-    let parameters = format!(
-        "({covered});created={};keyid={};alg=\"{}\"",
-        date.as_second(),
-        fields::quoted(key_id).ok_or(SignError::Value("key id"))?,
-        Algorithm::RsaV15Sha256.name()
-    );
-    base.push_str(&format!("\"@signature-params\": {parameters}"));
-    let signature = fields::binary(&key.sign(base.as_bytes())?);
+fn sign_asked(
+    challenge: &Challenge,
+    message: &Message<'_>,
+    key_id: &str,
+    key: &PrivateKey,
+) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
+    let Message { method, url, date, digest, content_type } = *message;
+    let own = Origin::of(url).ok_or(SignError::NoHost)?;
+    fields::quoted(key_id).ok_or(SignError::Value("key id"))?;
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let path_and_query = format!("{}{query}", url.path());
 
-    let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    let mut headers = vec![(DATE, value(&date, "date")?)];
+    let mut headers = HeaderMap::new();
+    headers.insert(DATE, value(&date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(), "date")?);
+    let mut always = vec!["@method", "@target-uri"];
     if let Some(digest) = digest {
-        headers.push((HeaderName::from_static("content-digest"), value(digest, "digest")?));
+        always.push("content-digest");
+        headers.insert("content-digest", value(digest, "digest")?);
     }
     if let Some(content_type) = content_type {
-        value(content_type, "content type")?;
+        always.push("content-type");
+        headers.insert(CONTENT_TYPE, value(content_type, "content type")?);
     }
-    headers
-        .push((HeaderName::from_static("signature-input"), value(&format!("sig1={parameters}"), "key id")?));
-    headers.push((HeaderName::from_static("signature"), value(&format!("sig1={signature}"), "signature")?));
-    Ok(headers)
+    let list = challenge.list(date, key_id, &always);
+    let mut parameters = String::new();
+    list.write(&mut parameters);
+    let target = Target { method, path_and_query: &path_and_query, own: &own, headers: &headers };
+    let base = rfc9421::base(&list, &target).map_err(|_| SignError::Value("asked-for component"))?;
+    let signature = fields::binary(&key.sign(&base)?);
+
+    // Who sends it sets this one.
+    headers.remove(CONTENT_TYPE);
+    let label = challenge.label();
+    headers.insert("signature-input", value(&format!("{label}={parameters}"), "key id")?);
+    headers.insert("signature", value(&format!("{label}={signature}"), "signature")?);
+    Ok(headers.into_iter().filter_map(|(name, value)| Some((name?, value))).collect())
 }
 
 fn value(text: &str, what: &'static str) -> Result<HeaderValue, SignError> {

@@ -3,7 +3,8 @@
 //   node server.cjs PORT SCHEME
 //
 // SCHEME, `rfc9421` or `cavage`, is the only signature scheme that it and everybody it talks to understands; Fedify by
-// itself understands both. GETs of its actor must be signed. It ends when its standard input does.
+// itself understands both. `nonce` is `rfc9421` with Fedify's own challenge: each signature has to repeat what the refusal of
+// the one before gave. GETs of its actor must be signed. It ends when its standard input does.
 "use strict";
 
 const http = require("node:http");
@@ -30,7 +31,8 @@ const {
 } = require("@fedify/fedify/vocab");
 
 const [port, atFirst] = process.argv.slice(2);
-let scheme = atFirst;
+const challenges = atFirst === "nonce";
+let scheme = challenges ? "rfc9421" : atFirst;
 const base = `http://127.0.0.1:${port}`;
 const me = "bo";
 
@@ -66,6 +68,7 @@ const federation = createFederation({
   kv: new MemoryKvStore(),
   allowPrivateAddress: true,
   origin: base,
+  inboxChallengePolicy: { enabled: challenges, requestNonce: true },
 });
 
 let keys;
