@@ -252,34 +252,36 @@ impl Pump {
     /// made, after a last look at whether it is still wanted. True if some were not: their slots are free for others.
     fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = std::mem::take(&mut self.begun);
-        let mut kept = Vec::new();
         let mut places = self.outage.places(Instant::now());
         self.outage.untried_first(&mut self.waiting, |held| held.host.as_str());
-        while places > 0
-            && self.fast.available_permits() > 0
-            && let Some(held) = self.waiting.pop_front()
-        {
-            let host = self.hosts.entry(held.host.clone()).or_default();
-            if self.busy.contains(&held.job.inbox)
-                || !host.has_place(self.per_host)
+        // Most of what waits does so for its host: all of it is looked at each time, and nothing of it moved.
+        let mut chosen = VecDeque::new();
+        for (place, held) in self.waiting.iter().enumerate() {
+            if places == 0 {
+                break;
+            }
+            let Some(host) = self.hosts.get_mut(&held.host) else { continue };
+            if !host.has_place(self.per_host)
+                || self.busy.contains(&held.job.inbox)
                 || !self.owners.has_place(&held.owner)
                 || !begin(&mut self.passes, &held.job)
             {
-                kept.push(held);
                 continue;
             }
-            let Ok(permit) = Arc::clone(&self.fast).try_acquire_owned() else {
-                kept.push(held);
-                break;
-            };
+            let Ok(permit) = Arc::clone(&self.fast).try_acquire_owned() else { break };
             self.busy.insert(held.job.inbox.clone());
             host.starts();
             self.owners.begins(&held.owner);
             places -= 1;
-            starting.push((Held { started: true, ..held }, permit));
+            chosen.push_back((place, permit));
         }
-        for held in kept.into_iter().rev() {
-            self.waiting.push_front(held);
+        if !chosen.is_empty() {
+            for (place, held) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
+                match chosen.pop_front_if(|(chosen, _)| *chosen == place) {
+                    Some((_, permit)) => starting.push((Held { started: true, ..held }, permit)),
+                    None => self.waiting.push_back(held),
+                }
+            }
         }
         if starting.is_empty() {
             return Ok(false);
