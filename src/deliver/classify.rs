@@ -36,6 +36,8 @@ pub enum Reply {
     NotConnected,
     /// Nothing was sent, for a reason on our own side.
     NotSent,
+    /// Nothing was sent, since too much else was on its way.
+    Crowded,
     /// Nothing was sent, since the program stops.
     Stopped,
     /// The request went out and no answer came: may have been received.
@@ -106,7 +108,7 @@ pub fn meaning(reply: &Reply, about: About, now: Timestamp, entropy: u64) -> Mea
         Reply::Status(500..=599, asked) => (again(true, asked), Some(Contact::Failed(asked_until(asked)))),
         Reply::Status(..) => (Ending::Failed, answered),
         Reply::OtherTime(_) => (once_more(), answered),
-        Reply::NotSent => (once_more(), None),
+        Reply::NotSent | Reply::Crowded => (once_more(), None),
         Reply::Stopped => (Ending::Later { due: now }, None),
         Reply::NotConnected => (again(false, None), no_answer),
         Reply::NoAnswer => (again(true, None), no_answer),
@@ -273,9 +275,11 @@ mod tests {
             for tries in [0, 3, 100] {
                 let about = About { kind: OutgoingKind::Create, made: NOW, tries, unauthorised: tries };
                 let due = later(now, Duration::from_secs(pause));
-                for (reply, contact) in
-                    [(Reply::OtherTime(-7200), Some(Contact::Answered)), (Reply::NotSent, None)]
-                {
+                for (reply, contact) in [
+                    (Reply::OtherTime(-7200), Some(Contact::Answered)),
+                    (Reply::NotSent, None),
+                    (Reply::Crowded, None),
+                ] {
                     let got = meaning(&reply, about, now, 7);
                     assert_eq!((got.ending, got.contact), (Ending::Later { due }, contact));
                 }

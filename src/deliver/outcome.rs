@@ -31,7 +31,7 @@ pub(super) enum Reach {
     /// Somebody answered; and by how many seconds their clock is ahead of ours, if they refused a signature that may be so
     /// for it.
     Answered { ahead: Option<i64> },
-    /// It went out, or nothing was asked.
+    /// It went out, or nothing was asked, or it did not come to its turn.
     Unknown,
     /// None was made, from then on.
     NoWay { began: Instant },
@@ -100,14 +100,12 @@ pub(super) fn concluded(
         let _ = doubts.try_send(job.inbox.clone());
     }
     let reach = match sent.reply {
-        // The first knock was answered, whatever became of the second.
-        Reply::NotConnected | Reply::NotSent | Reply::NoAnswer | Reply::Stopped if sent.answered => {
-            Reach::Answered { ahead: None }
-        }
         Reply::Status(..) => Reach::Answered { ahead: None },
         Reply::OtherTime(ahead) => Reach::Answered { ahead: Some(ahead) },
+        // The first knock was, whatever became of the second.
+        _ if sent.answered => Reach::Answered { ahead: None },
         Reply::NotConnected | Reply::NotSent => Reach::NoWay { began: sent.began },
-        Reply::NoAnswer | Reply::Refused | Reply::Stopped => Reach::Unknown,
+        Reply::NoAnswer | Reply::Crowded | Reply::Refused | Reply::Stopped => Reach::Unknown,
     };
     Outcome { ending, contact, reach, at, held }
 }
@@ -119,6 +117,19 @@ mod tests {
     use super::*;
     use crate::model::delivery::Attempt;
 
+    /// What is made of a reply, and how it is counted, where something came of an attempt before.
+    fn of(reply: Reply, answered: bool, before: Option<&str>) -> (Outcome, String) {
+        let metrics = Metrics::new();
+        let (doubts, _told) = mpsc::channel(1);
+        let attempt =
+            Attempt::personal(Timestamp::UNIX_EPOCH, Ulid(1), "https://peer.example/inbox".to_owned());
+        let job = Job { why: before.map(Into::into), ..Job::of(attempt) };
+        let host = "peer.example".to_owned();
+        let held = Held { job, owner: host.clone(), host, started: true, left: false, begun: true };
+        let sent = Sent { began: Instant::now(), answered, reply, why: "now".to_owned() };
+        (concluded(held, OutgoingKind::Create, &sent, &metrics, &doubts), metrics.encode())
+    }
+
     #[test]
     fn a_stop_says_nothing_of_what_was_tried() {
         for (reply, before, why, counted) in [
@@ -127,19 +138,34 @@ mod tests {
             (Reply::Stopped, Some("before"), Some("before"), 0),
             (Reply::Stopped, None, None, 0),
         ] {
-            let metrics = Metrics::new();
-            let (doubts, _told) = mpsc::channel(1);
-            let attempt =
-                Attempt::personal(Timestamp::UNIX_EPOCH, Ulid(1), "https://peer.example/inbox".to_owned());
-            let job = Job { why: before.map(Into::into), ..Job::of(attempt) };
-            let host = "peer.example".to_owned();
-            let held = Held { job, owner: host.clone(), host, started: true, left: false, begun: true };
-            let sent = Sent { began: Instant::now(), answered: false, reply, why: "now".to_owned() };
-            let outcome = concluded(held, OutgoingKind::Create, &sent, &metrics, &doubts);
-            assert_eq!(outcome.held.job.why.as_deref(), why, "{:?}", sent.reply);
-            let encoded = metrics.encode();
+            let (outcome, encoded) = of(reply.clone(), false, before);
+            assert_eq!(outcome.held.job.why.as_deref(), why, "{reply:?}");
             let line = format!("delivery_attempts_total{{outcome=\"retried\"}} {counted}");
-            assert!(encoded.contains(&line), "{:?}: {encoded}", sent.reply);
+            assert!(encoded.contains(&line), "{reply:?}: {encoded}");
+        }
+    }
+
+    #[test]
+    fn what_a_reply_tells_of_the_server_and_of_our_own_connection() {
+        let (well, ill) = (Some(Contact::Answered), Some(Contact::Failed(None)));
+        for (reply, answered, contact, reach) in [
+            (Reply::Status(403, None), true, well, "answered"),
+            (Reply::Status(503, None), true, ill, "answered"),
+            (Reply::OtherTime(99), true, well, "answered"),
+            (Reply::NotConnected, false, ill, "no way"),
+            (Reply::NotSent, false, None, "no way"),
+            (Reply::NoAnswer, false, ill, "unknown"),
+            (Reply::Crowded, false, None, "unknown"),
+            (Reply::Refused, false, None, "unknown"),
+            (Reply::Stopped, false, None, "unknown"),
+        ] {
+            let (outcome, _) = of(reply.clone(), answered, None);
+            let told = match outcome.reach {
+                Reach::Answered { .. } => "answered",
+                Reach::Unknown => "unknown",
+                Reach::NoWay { .. } => "no way",
+            };
+            assert_eq!((outcome.contact, told), (contact, reach), "{reply:?}, answered: {answered}");
         }
     }
 }

@@ -198,6 +198,7 @@ fn told(began: Instant, knock: Knock) -> Sent {
                 // a certificate that is not valid yet: then all of them fail, and it is our clock that is wrong.
                 NetError::Connect(_) | NetError::Tls(_) | NetError::RefusedAddress(_) => Reply::NotConnected,
                 NetError::Ourselves(_) => Reply::NotSent,
+                NetError::Crowded(_) => Reply::Crowded,
                 NetError::Timeout(_)
                 | NetError::Protocol(_)
                 | NetError::TooLarge(_)

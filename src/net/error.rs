@@ -24,10 +24,12 @@ pub enum NetError {
     /// Name not found, connection refused or not made in time: no request was sent.
     #[error("no connection: {0}")]
     Connect(String),
-    /// Our own side lacks something: file descriptors, memory, a route to the network, a turn at the name server. It says
-    /// nothing of the peer.
+    /// Our own side lacks something: file descriptors, memory, a route to the network. It says nothing of the peer.
     #[error("not sent, for want of something on this machine: {0}")]
     Ourselves(String),
+    /// Too much else was to be looked up: no request was sent. It says nothing of the peer, nor of our network.
+    #[error("not sent: {0}")]
+    Crowded(String),
     /// The TLS handshake or the certificate failed: no request was sent.
     #[error("TLS failed: {0}")]
     Tls(String),
@@ -51,7 +53,12 @@ impl NetError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Timeout(_) | Self::Connect(_) | Self::Ourselves(_) | Self::Tls(_) | Self::Protocol(_)
+            Self::Timeout(_)
+                | Self::Connect(_)
+                | Self::Ourselves(_)
+                | Self::Crowded(_)
+                | Self::Tls(_)
+                | Self::Protocol(_)
         )
     }
 
@@ -66,8 +73,8 @@ impl NetError {
         while let Some(inner) = cause {
             match inner.downcast_ref() {
                 Some(ResolveError::Refused(host)) => return Self::RefusedAddress(host.clone()),
-                Some(ResolveError::Crowded(_)) => return Self::Ourselves(inner.to_string()),
-                Some(ResolveError::Lookup(..)) | None => {}
+                Some(ResolveError::Crowded(_)) => return Self::Crowded(inner.to_string()),
+                Some(ResolveError::CrowdedByOwner(_) | ResolveError::Lookup(..)) | None => {}
             }
             if connecting && inner.downcast_ref().is_some_and(of_ourselves) {
                 return Self::Ourselves(inner.to_string());

@@ -4,20 +4,23 @@
 //! badly the second time (DNS rebinding). It is made at every dial, of what was remembered too.
 //!
 //! A lookup holds a thread of the system's resolver, and cannot be called off. So each name is looked up once for all who wait
-//! for it, so many names at a time, and who gives up waiting for a turn leaves nothing behind.
+//! for it, so many names at a time, and who gives up waiting for a turn leaves nothing behind. Names below one's own cost
+//! nothing, so whoever has thousands and a name server that is silent has few of the turns.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout_at;
 
 use super::guard::allowed;
 use crate::bounded::Bounded;
+use crate::model::owner::owner_of_host;
 
 /// Why a name gave no address. Travels inside reqwest's error.
 #[derive(Debug, Error)]
@@ -28,9 +31,12 @@ pub(super) enum ResolveError {
     /// The lookup failed.
     #[error("{0} cannot be resolved: {1}")]
     Lookup(String, String),
-    /// Its turn did not come in time.
+    /// Its turn did not come in time, for names of others.
     #[error("{0} was not looked up: too many other names were")]
     Crowded(String),
+    /// Nor did it for names of its own owner.
+    #[error("{0} was not looked up: too many other names of its owner were")]
+    CrowdedByOwner(String),
 }
 
 /// How long a looked-up name is used again. The system's resolver does not tell how long it may be; public servers
@@ -43,6 +49,8 @@ const NOT_FOUND_FOR: Duration = Duration::from_secs(30);
 const NAMES: usize = 4096;
 /// Names looked up at once by one client.
 pub(crate) const LOOKUPS: usize = 128;
+/// Of those, names of one owner.
+const OF_AN_OWNER: usize = 16;
 
 /// What a name leads to.
 type Addresses = Result<Vec<SocketAddr>, String>;
@@ -104,22 +112,58 @@ impl Names {
     fn remember(&self, name: &str, found: Addresses, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.under_way.remove(name);
-        known.found.insert(name.to_owned(), Found(found, now));
+        known.found.insert_of(&owner_of_host(name), 1, name.to_owned(), Found(found, now));
     }
 }
+
+/// A turn to look up a name.
+struct Place {
+    _of_owner: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+/// The places of each owner of whom some name is looked up, or waits for it.
+type Owners = Arc<Mutex<HashMap<String, Weak<Semaphore>>>>;
 
 /// The lookups of one client.
 #[derive(Clone, Debug)]
 pub(super) struct Lookups {
     names: Names,
     places: Arc<Semaphore>,
+    owners: Owners,
     /// How long a name may wait for its turn: the rest of the time for a connection is for the connection.
     patience: Duration,
 }
 
 impl Lookups {
     pub(super) fn new(names: Names, connect_timeout: Duration) -> Self {
-        Lookups { names, places: Arc::new(Semaphore::new(LOOKUPS)), patience: connect_timeout / 2 }
+        let places = Arc::new(Semaphore::new(LOOKUPS));
+        Lookups { names, places, owners: Owners::default(), patience: connect_timeout / 2 }
+    }
+
+    fn of_owner(&self, name: &str) -> Arc<Semaphore> {
+        let owner = owner_of_host(name);
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(places) = owners.get(&owner).and_then(Weak::upgrade) {
+            return places;
+        }
+        owners.retain(|_, places| places.strong_count() > 0);
+        let places = Arc::new(Semaphore::new(OF_AN_OWNER));
+        owners.insert(owner, Arc::downgrade(&places));
+        places
+    }
+
+    /// Waits for a turn. Who waits for those of its own owner takes none away from others.
+    async fn turn(&self, name: &str) -> Result<Place, ResolveError> {
+        let until = tokio::time::Instant::now() + self.patience;
+        let turn = async |places: Arc<Semaphore>| {
+            timeout_at(until, places.acquire_owned()).await.ok().and_then(Result::ok)
+        };
+        let of_owner = turn(self.of_owner(name)).await;
+        let of_owner = of_owner.ok_or_else(|| ResolveError::CrowdedByOwner(name.to_owned()))?;
+        let of_all = turn(Arc::clone(&self.places)).await;
+        let of_all = of_all.ok_or_else(|| ResolveError::Crowded(name.to_owned()))?;
+        Ok(Place { _of_owner: of_owner, _of_all: of_all })
     }
 
     /// What a name leads to: as it is remembered, as somebody is just asking, or by asking with `look`.
@@ -128,7 +172,7 @@ impl Lookups {
         L: FnOnce(String) -> F,
         F: Future<Output = Addresses> + Send + 'static,
     {
-        let mut place: Option<OwnedSemaphorePermit> = None;
+        let mut place: Option<Place> = None;
         loop {
             match self.names.standing(name, Instant::now(), place.is_some()) {
                 Standing::Found(found) => return Ok(found),
@@ -140,11 +184,7 @@ impl Lookups {
                         return Ok(found);
                     }
                 }
-                Standing::Unknown => {
-                    let turn = Arc::clone(&self.places).acquire_owned();
-                    let turn = tokio::time::timeout(self.patience, turn).await.ok().and_then(Result::ok);
-                    place = Some(turn.ok_or_else(|| ResolveError::Crowded(name.to_owned()))?);
-                }
+                Standing::Unknown => place = Some(self.turn(name).await?),
                 Standing::Yours(tell) => {
                     let (names, lookup, name) = (self.names.clone(), look(name.to_owned()), name.to_owned());
                     // Goes on, and is remembered, even if nobody waits for it any more.
@@ -306,6 +346,43 @@ mod tests {
         assert_eq!(ask("lame.example").await.unwrap(), good());
         assert_eq!(ask("other.example").await.unwrap(), good());
         assert_eq!(*lame.asked.lock().unwrap(), ["lame.example", "other.example"]);
+    }
+
+    #[tokio::test]
+    async fn whose_name_server_is_silent_holds_up_its_own_names_only() {
+        let lookups = Lookups { patience: Duration::from_secs(3600), ..lookups(OF_AN_OWNER + 1) };
+        let hasty = Lookups { patience: Duration::from_millis(1), ..lookups.clone() };
+        let lame = Lame::new();
+        let asking: Vec<_> = (0..OF_AN_OWNER + 20)
+            .map(|number| {
+                let (lookups, look) = (lookups.clone(), lame.look());
+                tokio::spawn(async move { lookups.addresses(&format!("n{number}.evil.example"), look).await })
+            })
+            .collect();
+        lame.asked(OF_AN_OWNER).await;
+        let crowded = hasty.addresses("one.evil.example", lame.look()).await.unwrap_err();
+        assert!(matches!(crowded, ResolveError::CrowdedByOwner(_)), "{crowded}");
+        assert_eq!(hasty.addresses("peer.example", |_| async { good() }).await.unwrap(), good());
+        lame.answer.send_replace(true);
+        for asked in asking {
+            assert_eq!(asked.await.unwrap().unwrap(), good());
+        }
+        assert_eq!(hasty.addresses("peer.org", |_| async { good() }).await.unwrap(), good());
+        assert_eq!(lookups.owners.lock().unwrap().len(), 1, "of the others nothing is kept");
+        assert_eq!(lookups.places.available_permits(), OF_AN_OWNER + 1);
+    }
+
+    #[test]
+    fn the_names_of_one_owner_push_out_nobody_elses() {
+        let (names, now) = (Names::default(), Instant::now());
+        for number in 0..2 * NAMES {
+            names.remember(&format!("s{}.example", number % 100), good(), now);
+            names.remember(&format!("n{number}.evil.example"), good(), now);
+        }
+        for number in 0..NAMES {
+            names.remember(&format!("m{number}.evil.example"), good(), now);
+        }
+        assert!((0..100).all(|number| names.known(&format!("s{number}.example"), now).is_some()));
     }
 
     #[test]
