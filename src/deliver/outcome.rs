@@ -107,6 +107,9 @@ pub(super) fn concluded(
         Reply::NotConnected | Reply::NotSent => Reach::NoWay { began: sent.began },
         Reply::NoAnswer | Reply::Crowded | Reply::Refused | Reply::Stopped => Reach::Unknown,
     };
+    // So its server is alive.
+    let first_only = sent.answered && !matches!(sent.reply, Reply::Status(..) | Reply::OtherTime(_));
+    let contact = if first_only { Some(Contact::Answered) } else { contact };
     Outcome { ending, contact, reach, at, held }
 }
 
@@ -158,6 +161,11 @@ mod tests {
             (Reply::Crowded, false, None, "unknown"),
             (Reply::Refused, false, None, "unknown"),
             (Reply::Stopped, false, None, "unknown"),
+            // To the second knock.
+            (Reply::NotConnected, true, well, "answered"),
+            (Reply::NoAnswer, true, well, "answered"),
+            (Reply::NotSent, true, well, "answered"),
+            (Reply::Crowded, true, well, "answered"),
         ] {
             let (outcome, _) = of(reply.clone(), answered, None);
             let told = match outcome.reach {

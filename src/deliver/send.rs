@@ -120,7 +120,13 @@ impl Sender {
                 return told(began, first);
             }
         }
-        Sent { answered: true, ..told(began, second) }
+        let forbade = matches!(&first, Knock::Answered(answer) if answer.status == 403);
+        let sent = Sent { answered: true, ..told(began, second) };
+        if forbade && matches!(sent.reply, Reply::NoAnswer | Reply::NotConnected) {
+            // It may break at that each time.
+            self.schemes.forbade(host, 504, Timestamp::now());
+        }
+        sent
     }
 
     fn may_refuse_scheme(&self, host: &str, scheme: Scheme, status: u16) -> bool {
@@ -213,6 +219,41 @@ fn told(began: Instant, knock: Knock) -> Sent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activitypub::signature::PrivateKey;
+    use crate::net::ClientOptions;
+    use crate::net::test_server::{self, TestServer, answer};
+
+    #[tokio::test]
+    async fn who_forbids_and_breaks_at_the_other_scheme_is_believed_in_the_end() {
+        let server = TestServer::start(|_, hit| match hit.headers.contains_key("signature-input") {
+            true => test_server::Reply::Raw(Vec::new()),
+            false => answer(403, &[], ""),
+        })
+        .await;
+        let options = ClientOptions {
+            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+            allow_http: true,
+            ..ClientOptions::default()
+        };
+        let key = PrivateKey::generate().unwrap();
+        let sender = Sender {
+            client: Client::new(options).unwrap(),
+            signing: Signing::start(1, "https://a.example/u#main-key", &key).unwrap(),
+            schemes: Arc::default(),
+        };
+        let (inbox, host, letter) =
+            (server.url("/inbox"), server.address.to_string(), Letter::new("{}".to_owned()));
+        let (mut sent, mut knocks) = (Vec::new(), Vec::new());
+        for _ in 0..5 {
+            let signed = sender.sign(inbox.as_str(), &host, &letter).await.unwrap_or_else(|_| panic!());
+            let told = sender.send(signed, &host, &letter, After::Close).await;
+            sent.push((told.reply, told.answered));
+            knocks.push(server.hits().len());
+        }
+        let mut want = vec![(Reply::NoAnswer, true); 4];
+        want.push((Reply::Status(403, None), true));
+        assert_eq!((sent, knocks), (want, vec![2, 4, 6, 8, 9]));
+    }
 
     #[test]
     fn the_better_of_two_refusals() {
