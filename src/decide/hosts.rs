@@ -169,12 +169,13 @@ pub fn spoke(draft: &mut Draft<'_>, host: &str, now: Timestamp) {
 }
 
 /// The operator wants a host to be asked now, however often it failed: with one thing, on which it depends how things go
-/// on. What it asked for itself still holds; returns until when, if so.
+/// on. It is not taken for dead before that, or nothing else that is wanted would be kept for it. What it asked for itself
+/// still holds; returns until when, if so.
 pub fn ask_now(draft: &mut Draft<'_>, host: &str, now: Timestamp) -> Option<Timestamp> {
     let known: Host = draft.view().get(host.as_bytes())?;
     let asked = known.asked.filter(|asked| *asked > now);
-    if known.until.is_some_and(|until| until > now) {
-        save(draft, Host { until: Some(now), ..known }, now);
+    if known.until.is_some_and(|until| until > now) || known.parked.is_some() {
+        save(draft, Host { until: known.until.map(|until| until.min(now)), parked: None, ..known }, now);
     }
     asked
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::decide::delivered::{Ending, Job};
 use crate::decide::hosts::{self, Contact, Gate, OPEN_AT, PARK_AFTER, PARK_AT};
+use crate::decide::redeliver::{self, Selection};
 use crate::decide::sweep::Cursor;
 use crate::model::host::{Host, HostCounts, Resting, read_alarm_key};
 
@@ -173,6 +174,40 @@ fn a_host_that_is_dead_for_a_week_is_parked_and_tried_with_one_thing() {
     assert_eq!(hosts::parked(world.view(), &attempt(1).inbox), None);
     assert!(hosts::keeps(world.view(), &attempt(2)));
     world.assert_hosts();
+}
+
+/// What was given up was so because its server was dead; else all but the first would be given up at once again.
+#[test]
+fn what_the_operator_wants_of_a_dead_server_rests_until_that_was_asked() {
+    // In the middle of a pause, and behind it.
+    for wait in [1, 20 * 3600] {
+        let mut world = World::default();
+        let people: Vec<Person> = (0..5).map(|number| hermit(&format!("p{number}"), HOST)).collect();
+        people.iter().for_each(|one| world.befriend(at(0), one));
+        for day in 0..i64::from(PARK_AT) {
+            world.fail(day * DAY, 1);
+        }
+        let mut now = i64::from(PARK_AT) * DAY - DAY + 1;
+        let create = world.announce(now).create;
+        let aside = |world: &mut World, jobs: Vec<Job>, now: i64| {
+            jobs.iter().for_each(|job| world.settle(job, Ending::SetAside { at: at(now) }));
+            world.all::<Resting>().len()
+        };
+        let jobs = people.iter().map(|one| world.job(create, one)).collect();
+        assert_eq!(aside(&mut world, jobs, now), 1, "it is dead");
+        now += wait;
+        let retried = world.act(at(now), |draft, _| {
+            redeliver::retry(draft, &Selection::default(), true, &Cursor::new(), at(now), 10_000).0
+        });
+        assert_eq!((retried.anew, retried.resting), (4, 1));
+        assert_eq!((world.gate(now), hosts::parked(world.view(), &attempt(1).inbox)), (Gate::Probe, None));
+        world.assert_hosts();
+        let anew = world.all::<Attempt>().into_iter().map(Job::of).collect();
+        assert_eq!(aside(&mut world, anew, now), 5);
+        world.fail(now + 1, 1);
+        assert_eq!(hosts::parked(world.view(), &attempt(1).inbox), Some(at(now + 1)), "it is dead still");
+        world.assert_hosts();
+    }
 }
 
 #[test]
