@@ -6,7 +6,7 @@ use super::Control;
 use super::deliveries::{activity_of, host_name};
 use super::protocol::{DroppedDeliveries, Refusal, RefusalCode, RetriedDeliveries};
 use crate::decide::redeliver::{self, Cursor, Dropped, Retried, Selection};
-use crate::model::Draft;
+use crate::model::{Draft, View};
 
 /// Entries looked at in one step.
 const LOOK: usize = 512;
@@ -61,23 +61,12 @@ pub(super) async fn give_up(
         return Err(Refusal { code: RefusalCode::BadRequest, message: message.to_owned() });
     }
     let selection = selection(control, activity, host).await?;
-    let mut dropped = Dropped::new();
+    let mut dropped = further(control, selection.clone(), dry_run).await?;
     let mut from = Some(Cursor::new());
     while let Some(cursor) = from {
         let selection = selection.clone();
-        let (done, next) = if dry_run {
-            let look = move |view: &dyn crate::model::View| {
-                redeliver::give_up(&mut Draft::new(view), &selection, &cursor, LOOK)
-            };
-            control.store.read(look).await?
-        } else {
-            let step = control.store.commit(move |view| {
-                let mut draft = Draft::new(view);
-                let done = redeliver::give_up(&mut draft, &selection, &cursor, LOOK);
-                (draft.into_changes(), done)
-            });
-            step.await?
-        };
+        let step = move |draft: &mut Draft<'_>| redeliver::give_up(draft, &selection, &cursor, LOOK);
+        let (done, next) = carried_out(control, dry_run, step).await?;
         for (kind, many) in done {
             *dropped.entry(kind).or_default() += many;
         }
@@ -88,4 +77,32 @@ pub(super) async fn give_up(
         dropped: dropped.values().sum(),
         kinds: dropped.into_iter().map(|(kind, many)| (kind.to_owned(), many)).collect(),
     })
+}
+
+/// Gives up what is not queued yet. How much that is, is counted beside the writer: it may take a while.
+async fn further(control: &Control, selection: Selection, dry_run: bool) -> Result<Dropped, Refusal> {
+    let end = move |draft: &mut Draft<'_>| redeliver::give_up_further(draft, &selection);
+    match carried_out(control, dry_run, end).await? {
+        Some(ended) => Ok(control.store.read(move |view| redeliver::further(view, &ended)).await?),
+        None => Ok(Dropped::new()),
+    }
+}
+
+/// Does something, or only finds out what would come of it.
+async fn carried_out<A: Send + 'static>(
+    control: &Control,
+    dry_run: bool,
+    step: impl FnOnce(&mut Draft<'_>) -> A + Send + 'static,
+) -> Result<A, Refusal> {
+    let done = if dry_run {
+        control.store.read(move |view: &dyn View| step(&mut Draft::new(view))).await?
+    } else {
+        let commit = move |view: &dyn View| {
+            let mut draft = Draft::new(view);
+            let answer = step(&mut draft);
+            (draft.into_changes(), answer)
+        };
+        control.store.commit(commit).await?
+    };
+    Ok(done)
 }

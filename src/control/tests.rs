@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 
 use super::client::{self, ClientError};
 use super::protocol::{Answer, Ask, BlockKind, Held, ListedBy, RefusalCode, SkippedStream, Wish};
@@ -14,12 +15,14 @@ use crate::config::{Config, Overrides};
 use crate::decide::delivered::{Ending, Job, settle};
 use crate::decide::{blocks, followers};
 use crate::model::block::BlockOwner;
-use crate::model::delivery::{Attempt, Outgoing, OutgoingKind};
+use crate::model::delivery::{Attempt, Outgoing, OutgoingKind, Target};
+use crate::model::engagement::{EngagementKind, Engager, Engagers};
 use crate::model::facts::{Facts, Identity};
 use crate::model::follower::{Follower, FollowerState};
 use crate::model::handle::Person;
+use crate::model::record::kind;
 use crate::model::wishes::{Skip, Wishes};
-use crate::model::{Addresses, Draft, View};
+use crate::model::{Addresses, Changes, Draft, View};
 
 struct Agent {
     folder: tempfile::TempDir,
@@ -464,4 +467,33 @@ async fn an_export_stands_behind_the_answer() {
     });
     let contents = contents.await.unwrap();
     assert_eq!((contents.counts.of("follower"), contents.counts.with_key), (1, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_queued_yet_of_an_activity_is_given_up_with_it() {
+    let agent = Agent::start(settled());
+    let (id, now, inbox) = (Ulid(7), Timestamp::now(), |name| format!("https://{name}.example/inbox"));
+    let mut changes = Changes::none();
+    let of = |name| Engager { kind: EngagementKind::Like, actor: inbox(name), inbox: inbox(name) };
+    changes.put(&Engagers { key: Engagers::key_at(Ulid(6), 1), who: ["a", "b", "c"].map(of).into() });
+    changes.put(&Outgoing {
+        id,
+        kind: OutgoingKind::Delete,
+        post: Some(Ulid(6)),
+        body: String::new(),
+        target: Target::ReachedBy(Ulid(5)),
+        created: now,
+        expires: now,
+        chunks: 0,
+        cursor: 0,
+        given_up: None,
+    });
+    changes.put(&Attempt::personal(now, id, inbox("a")));
+    changes.put_raw(kind::FURTHER, &id.to_bytes(), inbox("a").into_bytes());
+    agent.store.commit(move |_| (changes, ())).await.unwrap();
+    for (dry_run, dropped) in [(true, 3), (false, 3), (false, 0)] {
+        let ask = Ask::Drop { activity: Some(id.to_string()), host: None, dry_run };
+        let Answer::Dropped(told) = agent.ask(ask).await.unwrap() else { panic!("{dry_run}") };
+        assert_eq!(told.dropped, dropped, "{dry_run}");
+    }
 }

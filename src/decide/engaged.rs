@@ -83,21 +83,11 @@ pub fn next_pages(view: &dyn View) -> Vec<Page> {
 }
 
 fn next_page(view: &dyn View, id: Ulid, after: String) -> Page {
-    let mut page = Page { outgoing: id, after, inboxes: Vec::new(), more: false };
-    // Of an edit that a later one overtook nothing more is queued. Of one whose time is over the rest is owed.
-    let outgoing: Option<Outgoing> = view.get(&id.to_bytes());
-    let outgoing = outgoing.filter(|outgoing| delivered::still_true(view, outgoing));
-    let Some(post) = outgoing.and_then(|outgoing| outgoing.post) else { return page };
     let mut first = BTreeSet::new();
-    each(view, post, &mut |inbox| {
+    each_behind(view, id, &after, &mut |inbox| {
         let is_behind =
             first.len() > PAGE && first.last().is_some_and(|last: &String| last.as_str() <= inbox);
-        if inbox <= page.after.as_str() || is_behind {
-            return;
-        }
-        let number = view.get::<InboxNumber>(inbox.as_bytes()).map(|known| known.number);
-        let follows = |number| delivered::state_of(view, id, number) != InboxState::None;
-        if number.is_some_and(follows) {
+        if is_behind || is_told_as_follower(view, id, inbox) {
             return;
         }
         first.insert(inbox.to_owned());
@@ -105,9 +95,41 @@ fn next_page(view: &dyn View, id: Ulid, after: String) -> Page {
             first.pop_last();
         }
     });
-    page.more = first.len() > PAGE;
-    page.inboxes = first.into_iter().take(PAGE).collect();
-    page
+    let more = first.len() > PAGE;
+    Page { outgoing: id, after, inboxes: first.into_iter().take(PAGE).collect(), more }
+}
+
+/// Each inbox behind that one to which an activity goes on its own, or as to a follower, in no order.
+fn each_behind(view: &dyn View, id: Ulid, after: &str, to: &mut dyn FnMut(&str)) {
+    // Of an edit that a later one overtook nothing more is queued. Of one whose time is over the rest is owed.
+    let outgoing: Option<Outgoing> = view.get(&id.to_bytes());
+    let outgoing = outgoing.filter(|outgoing| delivered::still_true(view, outgoing));
+    let Some(post) = outgoing.and_then(|outgoing| outgoing.post) else { return };
+    each(view, post, &mut |inbox| {
+        if inbox > after {
+            to(inbox);
+        }
+    });
+}
+
+fn is_told_as_follower(view: &dyn View, id: Ulid, inbox: &str) -> bool {
+    let number = view.get::<InboxNumber>(inbox.as_bytes()).map(|known| known.number);
+    number.is_some_and(|number| delivered::state_of(view, id, number) != InboxState::None)
+}
+
+/// To how many inboxes behind that one an activity would go on its own. Looks at all engagements of a post, as [`next_pages`].
+pub fn left(view: &dyn View, id: Ulid, after: &str) -> u64 {
+    let mut left = 0;
+    each_behind(view, id, after, &mut |inbox| left += u64::from(!is_told_as_follower(view, id, inbox)));
+    left
+}
+
+/// Queues nothing more of an activity; returns the inbox behind which it ends, if there was more.
+pub fn end(draft: &mut Draft<'_>, id: Ulid) -> Option<String> {
+    let id = id.to_bytes();
+    let after = draft.view().get_bytes(&full_key(kind::FURTHER, &id))?;
+    draft.delete_raw(kind::FURTHER, &id);
+    Some(String::from_utf8_lossy(&after).into_owned())
 }
 
 /// Queues a page, unless it has been queued already.

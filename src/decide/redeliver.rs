@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::delivered::{self, Ending, Job};
 use super::follow::ANSWER_LIFE;
 use super::seen::later;
-use super::{hosts, refusals};
+use super::{engaged, hosts, refusals};
 use crate::model::delivery::{
     Attempt, CHUNK_SIZE, InboxState, Outgoing, OutgoingKind, Target, activity_of_attempt, read_chunk_key,
 };
@@ -186,6 +186,20 @@ fn try_anew(
 
 /// How many deliveries were given up, by what they are.
 pub type Dropped = BTreeMap<&'static str, u64>;
+
+/// Gives up what was to be queued of an activity later on, to those who liked, shared or answered a post; before [`give_up`],
+/// or some of it would come to stand behind the walk. Returns the activity, and the inbox behind which it ends.
+pub fn give_up_further(draft: &mut Draft<'_>, selection: &Selection) -> Option<(Ulid, String)> {
+    let id = selection.activity.filter(|_| selection.host.is_none())?;
+    Some((id, engaged::end(draft, id)?))
+}
+
+/// How much that was.
+pub fn further(view: &dyn View, (id, after): &(Ulid, String)) -> Dropped {
+    let many = engaged::left(view, *id, after);
+    let further = (many > 0).then(|| (word_of(view, &mut BTreeMap::new(), *id), many));
+    further.into_iter().collect()
+}
 
 /// Gives up what waits, is to be tried again, or rests. Looks at up to `look` entries from `cursor` on; returns where to go
 /// on, if there is more.

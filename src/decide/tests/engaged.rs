@@ -6,6 +6,7 @@ use super::*;
 use crate::decide::delivered::{Ending, Job, Worth, worth};
 use crate::decide::engage::{Engaged, Ours, engage, has_replied, replied, undo, unreplied};
 use crate::decide::engaged::{self, OF_AN_OWNER, PAGE};
+use crate::decide::redeliver::{self, Selection};
 use crate::model::engagement::EngagementKind;
 
 impl World {
@@ -80,6 +81,32 @@ fn what_was_swept_meanwhile_is_not_gone_on_with() {
     world.act(at(5), |draft, _| draft.delete::<Outgoing>(&edit.to_bytes()));
     assert_eq!(world.send_all().len(), PAGE);
     assert!(engaged::next_pages(world.view()).is_empty());
+}
+
+#[test]
+fn of_what_the_operator_gives_up_nothing_more_is_queued() {
+    let mut world = World::default();
+    let post = world.announce(1);
+    for number in 0..PAGE + 3 {
+        world.likes(post.id, &hermit("fan", &format!("s{number}.example")));
+    }
+    let edit = world.end(4, post.id);
+    let of = |host: Option<&str>| Selection { activity: Some(edit), host: host.map(str::to_owned) };
+    let further = |world: &mut World, selection: &Selection| {
+        let ended = world.act(at(5), |draft, _| redeliver::give_up_further(draft, selection));
+        ended.map(|ended| redeliver::further(world.view(), &ended))
+    };
+    let pages = engaged::next_pages(world.view());
+    assert_eq!(further(&mut world, &of(Some("s1.example"))), None, "to the others it goes on");
+    assert_eq!(further(&mut world, &of(None)), Some([("edit", 3)].into()));
+    assert_eq!(further(&mut world, &of(None)), None);
+    // Also of a page that was made before.
+    world.act(at(6), |draft, _| engaged::go_on(draft, &pages[0], at(6)));
+    assert_eq!((world.all::<Attempt>().len(), engaged::next_pages(world.view())), (PAGE, Vec::new()));
+    let (dropped, _) =
+        world.act(at(7), |draft, _| redeliver::give_up(draft, &of(None), &Vec::new(), usize::MAX));
+    assert_eq!(dropped, [("edit", PAGE as u64)].into());
+    assert!(world.send_all().is_empty());
 }
 
 #[test]
