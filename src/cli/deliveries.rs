@@ -12,6 +12,7 @@ use crate::control::protocol::{
     HostState, LARGEST_REPORT, RetriedDeliveries,
 };
 use crate::decide::redeliver::word;
+use crate::model::delivery::OutgoingKind;
 
 /// Characters of a reason that are shown.
 const WHY: usize = 60;
@@ -162,8 +163,12 @@ fn newest(page: &ActivityPage, now: Timestamp) -> String {
 
 fn expiry(row: &ActivityRow, now: Timestamp) -> String {
     let left = row.expires.duration_since(now);
+    // A stream of which nobody knows whether it runs is not told of any more.
+    let owed = row.kind != OutgoingKind::Create && row.inboxes.open() > 0;
     if left.is_positive() {
         format!("for another {}", roughly(left.unsigned_abs()))
+    } else if owed {
+        "not any more, but for what came due in time".to_owned()
     } else {
         "not any more".to_owned()
     }
@@ -200,7 +205,8 @@ fn activity_told(report: &ActivityReport, now: Timestamp) -> String {
     if counts.uncertain > 0 {
         add("", format!("{} of them may have it", counts.uncertain));
     }
-    add("Given up", format!("{}; at {} of them it may have arrived", counts.given_up(), counts.doubtful));
+    let (given_up, in_doubt) = (counts.given_up(), counts.given_up_in_doubt());
+    add("Given up", format!("{given_up}; at {in_doubt} of them it may have arrived"));
     if counts.dropped > 0 {
         add("", format!("{} of them at your word", counts.dropped));
     }
@@ -284,8 +290,7 @@ fn host_told(report: &HostReport, now: Timestamp) -> String {
         add("Dead since", moment(parked, now));
     }
     add("Followers", format!("{} in {}", report.followers, counted_inboxes(report.inboxes)));
-    let pending = report.pending.len() as u64 + report.more;
-    add("Open", format!("{} not tried, {pending} to be tried again", report.untried));
+    add("Open", format!("{} not tried, {} to be tried again", report.untried, report.again));
     let mut text = rows.to_string();
     if report.pending.is_empty() {
         return text;
@@ -374,6 +379,46 @@ fn dropped_told(dropped: &DroppedDeliveries) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::delivery::{InboxState, Tally};
+
+    fn of(kind: OutgoingKind, states: &[InboxState]) -> ActivityReport {
+        let mut inboxes = Tally::default();
+        states.iter().for_each(|state| inboxes.add(*state));
+        let activity = ActivityRow {
+            id: "01J".to_owned(),
+            kind,
+            post: None,
+            to: None,
+            created: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::UNIX_EPOCH,
+            first_pass: false,
+            inboxes,
+            resting: 0,
+        };
+        ActivityReport { activity, hosts: Vec::new(), more: 0 }
+    }
+
+    #[test]
+    fn what_was_given_up_at_ones_word_may_have_arrived_too() {
+        use InboxState::{Doubtful, Dropped, DroppedInDoubt, Failed};
+        let report = of(OutgoingKind::Update, &[Failed, Doubtful, Dropped, DroppedInDoubt, DroppedInDoubt]);
+        let text = activity_told(&report, Timestamp::UNIX_EPOCH);
+        assert!(text.contains("Given up  5; at 3 of them it may have arrived\n"), "{text}");
+        assert!(text.contains("3 of them at your word\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_owed_is_not_said_to_be_over() {
+        use InboxState::{Reached, Retrying};
+        for (kind, state, told) in [
+            (OutgoingKind::Update, Retrying, "not any more, but for what came due in time"),
+            (OutgoingKind::Update, Reached, "not any more"),
+            (OutgoingKind::Create, Retrying, "not any more"),
+        ] {
+            let text = activity_told(&of(kind, &[state]), Timestamp::UNIX_EPOCH);
+            assert!(text.contains(&format!("Is tried  {told}\n")), "{text}");
+        }
+    }
 
     #[test]
     fn what_an_inbox_said_of_another_post_is_not_told_as_of_this() {

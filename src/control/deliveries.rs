@@ -85,15 +85,20 @@ fn attempts(view: &dyn View, wanted: impl Fn(Ulid) -> bool, each: &mut dyn FnMut
     });
 }
 
-/// Counts an attempt that no state byte stands for.
+/// How things stand with an attempt that no state byte stands for, which is to one inbox alone.
+fn state_alone(attempt: &Attempt) -> Option<InboxState> {
+    let state = match (attempt.uncertain, attempt.tries) {
+        (true, _) => InboxState::Uncertain,
+        (false, 0) => InboxState::Waiting,
+        (false, _) => InboxState::Retrying,
+    };
+    attempt.number.is_none().then_some(state)
+}
+
 fn add_attempt(row: &mut ActivityRow, attempt: &Attempt, rests: bool) {
     row.resting += u64::from(rests);
-    if attempt.number.is_none() {
-        row.inboxes.add(match (attempt.uncertain, attempt.tries) {
-            (true, _) => InboxState::Uncertain,
-            (false, 0) => InboxState::Waiting,
-            (false, _) => InboxState::Retrying,
-        });
+    if let Some(state) = state_alone(attempt) {
+        row.inboxes.add(state);
     }
 }
 
@@ -356,7 +361,7 @@ fn host_report(view: &dyn View, host: String, limit: usize, now: Timestamp) -> R
         inboxes += u64::from(through > 0);
         followers += through;
     });
-    let mut pending = Pending { rows: Vec::new(), more: 0, limit };
+    let mut pending = Pending { rows: Vec::new(), more: 0, untried: 0, limit };
     view.scan_bytes(&[kind::ATTEMPT], &[kind::ATTEMPT], &mut |key, value| {
         let inbox = key.get(25..).and_then(|inbox| str::from_utf8(inbox).ok());
         if inbox.is_some_and(|inbox| host_of(inbox) == host) {
@@ -385,7 +390,8 @@ fn host_report(view: &dyn View, host: String, limit: usize, now: Timestamp) -> R
         parked: known.parked,
         inboxes,
         followers,
-        untried: untried(view, &numbers),
+        untried: untried(view, &numbers) + pending.untried,
+        again: pending.rows.len() as u64 + pending.more - pending.untried,
         pending: pending.rows,
         more: pending.more,
         host,
@@ -406,16 +412,19 @@ fn state_of(host: &Host, now: Timestamp) -> HostState {
     }
 }
 
-/// The first so many deliveries to be tried again.
+/// The first so many deliveries of those that stand by themselves.
 struct Pending {
     rows: Vec<HostActivity>,
     more: u64,
+    /// How many of all were not tried yet.
+    untried: u64,
     limit: usize,
 }
 
 impl Pending {
     fn add(&mut self, view: &dyn View, attempt: Option<Attempt>, due: bool) {
         let Some(attempt) = attempt else { return };
+        self.untried += u64::from(state_alone(&attempt).is_some_and(InboxState::waits));
         if self.rows.len() >= self.limit {
             self.more += 1;
             return;
@@ -443,4 +452,31 @@ fn untried(view: &dyn View, numbers: &[u32]) -> u64 {
         true
     });
     untried
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Changes;
+    use crate::model::view::MemoryView;
+
+    #[test]
+    fn what_goes_to_one_inbox_alone_counts_as_not_tried_before_it_was() {
+        let now = Timestamp::UNIX_EPOCH;
+        let attempt = |id| Attempt::personal(now, Ulid(id), "https://peer.example/inbox".to_owned());
+        let mut changes = Changes::none();
+        changes.put(&attempt(1));
+        changes.put(&Attempt { tries: 1, ..attempt(2) });
+        changes.put(&Attempt { uncertain: true, ..attempt(3) });
+        // A part of a fan-out that was given up, and is tried anew.
+        changes.put(&Attempt { number: Some(7), ..attempt(4) });
+        changes.put(&Resting(attempt(5)));
+        let mut view = MemoryView::default();
+        view.apply(changes);
+        for limit in [1, 20] {
+            let report = host_report(&view, "peer.example".to_owned(), limit, now).unwrap();
+            assert_eq!((report.untried, report.again), (2, 3), "{limit}");
+            assert_eq!(report.pending.len() as u64 + report.more, 5);
+        }
+    }
 }

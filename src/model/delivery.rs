@@ -193,6 +193,8 @@ pub struct Tally {
     pub doubtful: u64,
     /// Given up at the operator's word.
     pub dropped: u64,
+    /// Of those, without knowing whether it was received.
+    pub dropped_in_doubt: u64,
 }
 
 impl Tally {
@@ -213,7 +215,11 @@ impl Tally {
             InboxState::Reached => self.reached += 1,
             InboxState::Failed => self.failed += 1,
             InboxState::Doubtful => self.doubtful += 1,
-            InboxState::Dropped | InboxState::DroppedInDoubt => self.dropped += 1,
+            InboxState::Dropped => self.dropped += 1,
+            InboxState::DroppedInDoubt => {
+                self.dropped += 1;
+                self.dropped_in_doubt += 1;
+            }
         }
     }
 
@@ -225,6 +231,11 @@ impl Tally {
     /// Inboxes given up.
     pub fn given_up(&self) -> u64 {
         self.failed + self.doubtful + self.dropped
+    }
+
+    /// Of those, how many may have received it.
+    pub fn given_up_in_doubt(&self) -> u64 {
+        self.doubtful + self.dropped_in_doubt
     }
 
     /// All of them.

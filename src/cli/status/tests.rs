@@ -188,8 +188,16 @@ fn settings_tell_value_and_origin() {
 #[test]
 fn what_goes_out_to_everybody_is_a_bar() {
     let mut status = example();
-    let inboxes =
-        Tally { waiting: 400, retrying: 20, uncertain: 5, reached: 570, failed: 3, doubtful: 1, dropped: 1 };
+    let inboxes = Tally {
+        waiting: 400,
+        retrying: 20,
+        uncertain: 5,
+        reached: 570,
+        failed: 3,
+        doubtful: 1,
+        dropped: 1,
+        dropped_in_doubt: 0,
+    };
     let activity = "01J".to_owned();
     let created = seconds(99_990);
     let fan_out = FanOut { activity, kind: OutgoingKind::Create, post: None, created, inboxes };

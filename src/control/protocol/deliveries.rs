@@ -108,15 +108,18 @@ pub struct HostReport {
     pub inboxes: u64,
     /// Followers there.
     pub followers: u64,
-    /// Inboxes there that the first pass of a fan-out has not come to.
+    /// Deliveries that were not tried yet: to inboxes there that the first pass of a fan-out has not come to, and to one of
+    /// them alone.
     pub untried: u64,
-    /// Deliveries to be tried again, what is due next first, then what rests.
+    /// Deliveries to be tried again.
+    pub again: u64,
+    /// Those, and those to one inbox alone: what is due next first, then what rests.
     pub pending: Vec<HostActivity>,
     /// How many further ones there are.
     pub more: u64,
 }
 
-/// A delivery to be tried again.
+/// A delivery to be tried at some time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostActivity {
     /// The activity.
