@@ -82,9 +82,11 @@ fn watch(places: &Places, args: &Args) -> Outcome {
     loop {
         let (status, now) = (status_of(places.try_ask(&Ask::Status)??)?, Timestamp::now());
         let text = if draws {
-            let text = told(&status, args.settings, now);
+            let text = watched(&status, args.settings, now);
+            let size = rustix::termios::tcgetwinsize(&out).ok();
+            let size = size.map(|size| (size.ws_row.into(), size.ws_col.into()));
             // To the upper left corner, and what is left over of the look before is wiped: no flicker.
-            let drawn: String = text.lines().map(|line| format!("{line}\u{1b}[K\n")).collect();
+            let drawn: String = fitting(&text, size).map(|line| format!("{line}\u{1b}[K\n")).collect();
             format!("\u{1b}[H{drawn}\u{1b}[J")
         } else {
             let news = in_one_line(&status);
@@ -102,6 +104,19 @@ fn watch(places: &Places, args: &Args) -> Outcome {
         let goes_out = !status.deliveries.fan_outs.is_empty();
         std::thread::sleep(if goes_out { SOON } else { AGAIN });
     }
+}
+
+/// The lines that are seen at once on a screen of so many rows and columns: what is below them would scroll away what is above.
+fn fitting(text: &str, size: Option<(usize, usize)>) -> impl Iterator<Item = &str> {
+    // Some terminals do not know.
+    let size = size.filter(|(rows, columns)| *rows > 0 && *columns > 0);
+    let mut taken = 0;
+    text.lines().take_while(move |line| {
+        let Some((rows, columns)) = size else { return true };
+        taken += line.chars().count().div_ceil(columns).max(1);
+        // The last one is where it ends.
+        taken < rows
+    })
 }
 
 /// What changes most, for those who keep what they are told.
@@ -152,8 +167,24 @@ pub(super) fn settings<'a>(rows: impl IntoIterator<Item = &'a SettingRow>) -> St
 }
 
 fn told(status: &Status, all_settings: bool, now: Timestamp) -> String {
+    parts(status, all_settings, now, essentials(status, now, &status.deliveries.fan_outs))
+}
+
+/// What is watched comes first, however low the screen is.
+fn watched(status: &Status, all_settings: bool, now: Timestamp) -> String {
+    let rest = parts(status, all_settings, now, essentials(status, now, &[]));
+    let fan_outs = &status.deliveries.fan_outs;
+    if fan_outs.is_empty() {
+        return rest;
+    }
+    let mut rows = Rows(Table::bare());
+    going_out(&mut rows, "On its way", fan_outs);
+    format!("{}\n{rest}", rows.0)
+}
+
+fn parts(status: &Status, all_settings: bool, now: Timestamp, essentials: String) -> String {
     let mut text = attention(status);
-    for part in [essentials(status, now), sources(status, now)] {
+    for part in [essentials, sources(status, now)] {
         text.push('\n');
         text.push_str(&part);
     }
@@ -195,7 +226,16 @@ impl Rows {
     }
 }
 
-fn essentials(status: &Status, now: Timestamp) -> String {
+/// A bar and a number for each of what goes out to everybody.
+fn going_out(rows: &mut Rows, name: &str, fan_outs: &[FanOut]) {
+    for (number, fan_out) in fan_outs.iter().enumerate() {
+        let name = if number == 0 { name } else { "" };
+        rows.row(name, &format!("{} {}", bar(&fan_out.inboxes), word(fan_out.kind)));
+        rows.row("", &progress(&fan_out.inboxes));
+    }
+}
+
+fn essentials(status: &Status, now: Timestamp, fan_outs: &[FanOut]) -> String {
     let mut rows = Rows(Table::bare());
     let up = roughly(Duration::from_secs(status.uptime_seconds));
     let ready = if status.ready { "ready" } else { "NOT READY" };
@@ -235,10 +275,7 @@ fn essentials(status: &Status, now: Timestamp) -> String {
     }
     rows.row("Followers", &followers(status));
     rows.row("Deliveries", &format!("{} waiting", status.deliveries.waiting));
-    for fan_out in &status.deliveries.fan_outs {
-        rows.row("", &format!("{} {}", bar(&fan_out.inboxes), word(fan_out.kind)));
-        rows.row("", &progress(&fan_out.inboxes));
-    }
+    going_out(&mut rows, "", fan_outs);
     rows.row("Blocks", &status.blocks.to_string());
     let listen = &status.listen;
     rows.row(

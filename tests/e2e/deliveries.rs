@@ -32,7 +32,7 @@ async fn a_fan_out_is_watched_as_a_bar_that_grows() {
     server.set_answer(Answer::Slow(std::time::Duration::from_secs(2))).await;
     let (program, socket) = (env!("CARGO_BIN_EXE_owncast-herald"), stage.agent.path("admin.sock"));
     let watch =
-        format!("stty cols 100 rows 60; exec '{program}' status --watch --socket '{}'", socket.display());
+        format!("stty cols 100 rows 12; exec '{program}' status --watch --socket '{}'", socket.display());
     let mut script = tokio::process::Command::new("script");
     script.args(["--quiet", "--flush", "--command", &watch, "/dev/null"]).kill_on_drop(true);
     script.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
@@ -55,6 +55,7 @@ async fn a_fan_out_is_watched_as_a_bar_that_grows() {
     };
     tokio::time::timeout(LONG, watched).await.unwrap_or_else(|_| panic!("no bar that grows: {seen:?}"));
     assert!(seen.contains("\u{1b}[H") && seen.contains(" of 4 reached"), "{seen:?}");
+    assert!(seen.split("\u{1b}[H").all(|look| look.matches('\n').count() < 12), "it scrolls: {seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

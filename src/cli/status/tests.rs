@@ -211,10 +211,37 @@ Deliveries  425 waiting
             given up
 ";
     assert!(text.contains(want), "{text}");
+    let text = watched(&status, false, seconds(100_000));
+    let want = "\
+On its way  [##################------------] 60 % post
+            570 of 1000 reached, 400 not tried yet, 25 to be tried again, 5
+            given up
+
+Needs attention: nothing
+";
+    assert!(text.starts_with(want) && text.matches("60 %").count() == 1, "{text}");
     let want = "ready; stream live: Etching; 0 need attention; 425 waiting; post 01J: 570 of 1000 reached, \
                 400 not tried yet, 25 to be tried again, 5 given up";
     assert_eq!(in_one_line(&status), want);
     assert_eq!(bar(&Tally::default()), format!("[{}] 0 %", "-".repeat(30)));
     let done = Tally { reached: 7, ..Tally::default() };
     assert_eq!(bar(&done), format!("[{}] 100 %", "#".repeat(30)));
+}
+
+#[test]
+fn no_more_is_drawn_than_fits_on_the_screen() {
+    for (size, shown) in [
+        (None, 4),
+        (Some((0, 0)), 4),
+        (Some((24, 80)), 4),
+        (Some((5, 80)), 4),
+        (Some((4, 80)), 3),
+        (Some((7, 4)), 4),
+        (Some((6, 4)), 3),
+        (Some((5, 4)), 3),
+        (Some((3, 4)), 1),
+        (Some((1, 80)), 0),
+    ] {
+        assert_eq!(fitting("one\ntwo and\n\nthree", size).count(), shown, "{size:?}");
+    }
 }
