@@ -257,7 +257,7 @@ impl Pump {
         // Most of what waits does so for its host: all of it is looked at each time, and nothing of it moved.
         let mut chosen = VecDeque::new();
         for (place, held) in self.waiting.iter().enumerate() {
-            if places == 0 {
+            if places == 0 || self.fast.available_permits() == 0 {
                 break;
             }
             let Some(host) = self.hosts.get_mut(&held.host) else { continue };
