@@ -75,7 +75,8 @@ impl Reader {
         };
         let files = config.file().into_iter().chain(named).filter(|file| !self.reads(file));
         let group = || self.groups.first().map(|own| users::name_of_group(*own)).unwrap_or_default();
-        files.map(|file| Closed { file: file.to_owned(), group: group() }).collect()
+        let homes_hidden = !self.hidden.is_empty();
+        files.map(|file| Closed { file: file.to_owned(), group: group(), homes_hidden }).collect()
     }
 }
 
@@ -152,6 +153,12 @@ mod tests {
         let homes = reader(vec![home.clone()]);
         assert!(!homes.reads(&file) && !homes.reads(&real.join("pw")) && homes.reads(&beside));
         assert!(reader(Vec::new()).reads(&file));
+        write(&file, "owncast.url = \"http://a\"\n").unwrap();
+        set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
+        for (hidden, said) in [(vec![home], true), (Vec::new(), false)] {
+            assert_eq!(reader(hidden).closed(&config)[0].homes_hidden, said);
+        }
     }
 
     #[test]
