@@ -21,6 +21,10 @@ use crate::store::Store;
 /// Followers asked of Owncast at a time.
 const PAGE: u32 = 500;
 
+/// Said where the go-live message was put back.
+const MESSAGE_BACK: &str =
+    "Its go-live message is back: it posts by itself again while its federation is on.\n";
+
 /// Arguments of `disconnect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -70,12 +74,14 @@ pub(super) fn disconnect(places: &Places, args: &Args, as_json: bool) -> Outcome
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("the system gives no threads: {error}")))?;
     let store = Store::open(&folder).map_err(|error| Failure::new(error.to_string()))?;
-    let done = runtime.block_on(clear(&api, &store))?;
+    let mut done = Disconnected::default();
+    let cleared = runtime.block_on(clear(&api, &store, &mut done));
+    cleared.map_err(|cause| unfinished(cause, &done, api.base().as_str(), places))?;
     if as_json { json(&done) } else { Ok(told(&done, api.base().as_str(), places)) }
 }
 
-/// What fails in between is done by the next run.
-async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
+/// What fails in between is done by the next run. Until then `done` says what was.
+async fn clear(api: &Api, store: &Store, done: &mut Disconnected) -> Result<(), Failure> {
     let asked = |error: OwncastError| Failure::new(error.to_string());
     let kept = |error: crate::store::StoreError| Failure::new(error.to_string());
     let listed = listed(api).await;
@@ -83,9 +89,11 @@ async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
         move |view: &dyn View| (view.meta(), view.meta(), adopt::not_given_back(view, listed.as_ref()));
     let (footprint, identity, not_given_back): (Footprint, Identity, u64) =
         store.read(known).await.map_err(kept)?;
-    let mut done = Disconnected { not_given_back, ..Disconnected::default() };
-    let taken = provision::remove(api, &footprint.provisioned).await.map_err(asked)?;
+    done.not_given_back = not_given_back;
+    let mut taken = Vec::new();
+    let removed = provision::remove(api, &footprint.provisioned, &mut taken).await;
     done.removed.extend(taken.iter().map(ToString::to_string));
+    removed.map_err(asked)?;
     let mut prefix = String::new();
     // Only hints hang on these: what has been taken out by now is told without them, too.
     let settings = api.server_config().await;
@@ -115,7 +123,7 @@ async fn clear(api: &Api, store: &Store) -> Result<Disconnected, Failure> {
     });
     forget.await.map_err(kept)?;
     done.proxy_paths = paths(&prefix);
-    Ok(done)
+    Ok(())
 }
 
 /// Who stands in Owncast's own list; `None` if it does not tell.
@@ -135,13 +143,28 @@ async fn listed(api: &Api) -> Option<BTreeSet<String>> {
     Some(actors)
 }
 
+/// What has been removed though something failed then.
+fn unfinished(cause: Failure, done: &Disconnected, owncast: &str, places: &Places) -> Failure {
+    let mut message = cause.message;
+    if !done.removed.is_empty() || done.go_live_message_back {
+        message.push_str(&format!("\nBefore that, in Owncast at {}:\n", line(owncast)));
+        message.push_str(&removed(done));
+        if done.go_live_message_back {
+            message.push_str(MESSAGE_BACK);
+        }
+        message.push_str(&format!("Run this again, it does the rest:\n  {}", places.command("disconnect")));
+    }
+    Failure { message, ..cause }
+}
+
+fn removed(done: &Disconnected) -> String {
+    done.removed.iter().map(|one| format!("  {}\n", line(one))).collect()
+}
+
 fn told(done: &Disconnected, owncast: &str, places: &Places) -> String {
     let mut text = match done.removed.as_slice() {
         [] => format!("There was nothing of the agent's in Owncast at {}.\n", line(owncast)),
-        removed => {
-            let lines: String = removed.iter().map(|one| format!("  {}\n", line(one))).collect();
-            format!("In Owncast at {}:\n{lines}", line(owncast))
-        }
+        _ => format!("In Owncast at {}:\n{}", line(owncast), removed(done)),
     };
     for title in &done.follow_actions {
         text.push_str(&format!(
@@ -151,7 +174,7 @@ fn told(done: &Disconnected, owncast: &str, places: &Places) -> String {
         ));
     }
     if done.go_live_message_back {
-        text.push_str("Its go-live message is back: it posts by itself again while its federation is on.\n");
+        text.push_str(MESSAGE_BACK);
     }
     if done.federation_off {
         text.push_str(

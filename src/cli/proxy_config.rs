@@ -1,8 +1,10 @@
 //! `proxy-config`: what the reverse proxy has to be told.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::files::{Places, unexpected};
+use super::offline::Owner;
 use super::outcome::remark;
 use super::{Failure, Outcome};
 use crate::config::value::from_argument;
@@ -53,13 +55,19 @@ struct Known {
     username: Option<String>,
     owncast: Option<String>,
     agent: Option<SocketAddr>,
+    /// Why neither an agent nor its store could be asked.
+    unasked: Option<String>,
 }
 
 pub(super) fn proxy_config(places: &Places, args: &Args) -> Outcome {
     let known = known(places)?;
     let missing = |what: &str, option: &str| {
+        let (who, why) = match &known.unasked {
+            None => ("no agent here has settled it yet", String::new()),
+            Some(why) => ("neither an agent here nor its store could be asked", format!("\n{why}")),
+        };
         Failure::new(format!(
-            "{what} is not known: no agent here has settled it yet, and agent.toml does not say; name it with {option}"
+            "{what} is not known: {who}, and agent.toml does not say; name it with {option}{why}"
         ))
     };
     let base = args.public_url.clone().or(known.base);
@@ -80,20 +88,54 @@ pub(super) fn proxy_config(places: &Places, args: &Args) -> Outcome {
 
 /// What the running agent says, else its store, of who it is, and its configuration.
 fn known(places: &Places) -> Result<Known, Failure> {
-    match places.try_ask(&Ask::Status)? {
+    let asked = match places.try_ask(&Ask::Status)? {
         Ok(Answer::Status(status)) => return Ok(of_status(&status)),
         Ok(_) => return Err(unexpected()),
-        Err(ClientError::NoAgent { .. }) => {}
-        Err(error) => remark(&format!("warning: the running agent cannot be asked: {error}\n")),
-    }
-    let configured = match places.config_file() {
-        Some(file) => of_config(&Config::load(Some(&file), Overrides::default(), &places.env())?),
+        Err(ClientError::NoAgent { .. }) => None,
+        Err(error) => {
+            remark(&format!("warning: the running agent cannot be asked: {error}\n"));
+            Some(Known { unasked: Some(error.to_string()), ..Known::default() })
+        }
+    };
+    let file = places.config_file();
+    let configured = match &file {
+        Some(file) => of_config(&Config::load(Some(file), Overrides::default(), &places.env())?),
         None => Known::default(),
     };
-    // There may be no store yet.
-    let Ok(Answer::Status(status)) = places.ask(&Ask::Status) else { return Ok(configured) };
-    let Known { base, username, .. } = of_status(&status);
-    Ok(Known { base: base.or(configured.base), username: username.or(configured.username), ..configured })
+    let Known { base, username, unasked, .. } = asked.unwrap_or_else(|| of_store(places, file.as_deref()));
+    Ok(Known {
+        base: base.or(configured.base),
+        username: username.or(configured.username),
+        unasked,
+        ..configured
+    })
+}
+
+/// What the store says, if there is one.
+fn of_store(places: &Places, file: Option<&Path>) -> Known {
+    let asked = match file.and_then(|file| closed_to_its_owner(places, file)) {
+        None => places.ask(&Ask::Status).map_err(|failure| failure.message),
+        Some(why) => Err(why),
+    };
+    match asked {
+        Ok(Answer::Status(status)) => of_status(&status),
+        Ok(_) => Known { unasked: Some(unexpected().message), ..Known::default() },
+        Err(why) => Known { unasked: Some(why), ..Known::default() },
+    }
+}
+
+/// Root asks the store as its owner, who has to read the configuration for that: why this cannot be.
+fn closed_to_its_owner(places: &Places, file: &Path) -> Option<String> {
+    let store = places.stored().ok()?.store.path;
+    let owner = Owner::instead_of_root(&store)?;
+    (!owner.may_read(file)).then(|| {
+        format!(
+            "the store {} belongs to user {}, who may not read {}",
+            store.display(),
+            owner.uid(),
+            file.display()
+        )
+    })
 }
 
 fn of_status(status: &Status) -> Known {
@@ -108,6 +150,7 @@ fn of_status(status: &Status) -> Known {
         username: actor.map(|(_, name)| name.to_owned()).or_else(|| setting("identity.username")),
         owncast: Some(status.owncast.url.clone()),
         agent: status.listen.public.parse().ok(),
+        unasked: None,
     }
 }
 
@@ -117,5 +160,6 @@ fn of_config(config: &Config) -> Known {
         username: config.identity.username.clone(),
         owncast: Some(config.owncast.url.to_string()),
         agent: Some(config.listen.public),
+        unasked: None,
     }
 }

@@ -75,7 +75,8 @@ impl Reader {
         };
         let files = config.file().into_iter().chain(named).filter(|file| !self.reads(file));
         let group = || self.groups.first().map(|own| users::name_of_group(*own)).unwrap_or_default();
-        files.map(|file| Closed { file: file.to_owned(), group: group() }).collect()
+        let homes_hidden = !self.hidden.is_empty();
+        files.map(|file| Closed { file: file.to_owned(), group: group(), homes_hidden }).collect()
     }
 }
 
@@ -84,6 +85,15 @@ fn is_handed_over(config: &Config) -> bool {
     let beside = config.file().map(password_beside);
     let beside = beside.map(|beside| AdminPassword::from_file(beside, Origin::PasswordFile));
     matches!(beside, Some(AdminPassword::Known { .. }))
+}
+
+/// A folder that everybody may be let into, wherever TMPDIR is.
+#[cfg(test)]
+pub(super) fn open_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    folder
 }
 
 #[cfg(test)]
@@ -96,11 +106,6 @@ mod tests {
 
     /// Nobody who has anything here.
     const SOMEBODY: u32 = 4_000_000_001;
-
-    /// A folder that everybody may be let into, wherever TMPDIR is.
-    fn open_folder() -> tempfile::TempDir {
-        tempfile::tempdir_in("/tmp").unwrap()
-    }
 
     #[test]
     fn what_root_alone_may_read_is_closed_to_the_service() {
@@ -142,9 +147,7 @@ mod tests {
         std::os::unix::fs::symlink(&real, &home).unwrap();
         let (file, beside) = (home.join("pw"), folder.path().join("pw"));
         [&file, &beside].into_iter().for_each(|file| write(file, "hunter2\n").unwrap());
-        for path in [folder.path(), &real] {
-            set_permissions(path, Permissions::from_mode(0o755)).unwrap();
-        }
+        set_permissions(&real, Permissions::from_mode(0o755)).unwrap();
         [&file, &beside]
             .into_iter()
             .for_each(|file| set_permissions(file, Permissions::from_mode(0o644)).unwrap());
@@ -152,6 +155,12 @@ mod tests {
         let homes = reader(vec![home.clone()]);
         assert!(!homes.reads(&file) && !homes.reads(&real.join("pw")) && homes.reads(&beside));
         assert!(reader(Vec::new()).reads(&file));
+        write(&file, "owncast.url = \"http://a\"\n").unwrap();
+        set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let config = Config::load(Some(&file), Overrides::default(), &|_| None).unwrap();
+        for (hidden, said) in [(vec![home], true), (Vec::new(), false)] {
+            assert_eq!(reader(hidden).closed(&config)[0].homes_hidden, said);
+        }
     }
 
     #[test]
@@ -159,7 +168,6 @@ mod tests {
         let folder = open_folder();
         let file = folder.path().join("pw");
         write(&file, "hunter2\n").unwrap();
-        set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
         let group = std::fs::metadata(&file).unwrap().gid();
         let reader = Reader::new(SOMEBODY, &[SOMEBODY, group]);

@@ -170,6 +170,7 @@ fn nothing_to_run(file: &Path) -> Failure {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use super::super::reader::open_folder;
     use super::*;
 
     /// Nobody who has anything here.
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_password_that_only_root_can_read_is_handed_on() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = open_folder();
         let file = folder.path().join("agent.toml");
         let found = |more: &str| {
             std::fs::write(&file, format!("[owncast]\nurl = \"http://127.0.0.1:8080\"\n{more}")).unwrap();
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_configuration_that_others_may_write_names_no_file_of_roots() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = open_folder();
         let (file, secret) = (folder.path().join("agent.toml"), folder.path().join("shadow"));
         let text = format!("[owncast]\nurl = \"http://127.0.0.1:8080\"\nadmin-password-file = {secret:?}\n");
         std::fs::write(&file, text).unwrap();

@@ -163,8 +163,9 @@ pub(super) fn setup(places: &Places, args: &Args) -> Outcome {
     let runs = written.agent_runs();
     let is_done = starts && layout.unit.is_some() || runs && nothing_new;
     let start = (!is_done).then(|| words::start(places, &layout, runs));
-    // An agent that runs is asked by proxy-config itself.
-    let named = found.ours(&identity).filter(|_| !runs).as_ref().map(words::named).unwrap_or_default();
+    // An agent that runs, or has, is asked by proxy-config itself: it goes on as who it was, whatever Owncast says by now.
+    let ours = found.ours(&identity).filter(|_| !runs && Own::of(&written).is_nobody_yet());
+    let named = ours.as_ref().map(words::named).unwrap_or_default();
     let next = words::next(places, start, to_adopt && !moved_in, &named);
     let text = format!("{}\n{next}", doctor::told(&report, doctor::colours()));
     // Who wants nothing started knows that nothing runs.

@@ -49,14 +49,14 @@ fn configuration(patient: &Patient) -> Finding {
 }
 
 /// A running agent has read it when that could still be done.
-fn closed_to_the_service(Closed { file, group }: &Closed) -> Finding {
+fn closed_to_the_service(Closed { file, group, homes_hidden }: &Closed) -> Finding {
+    let homes = if *homes_hidden { "; below /home and /root the service sees nothing" } else { "" };
     let (group, quoted) = (quoted(group.as_ref()), quoted(file.as_os_str()));
     Finding::red(
         Code::Config,
         format!("{} is good, but the service's user may not read it", file.display()),
         format!(
-            "chgrp {group} {quoted} && chmod 640 {quoted}, and let that group into the folders that it is in; below /home and \
-             /root the service sees nothing"
+            "chgrp {group} {quoted} && chmod 640 {quoted}, and let that group into the folders that it is in{homes}"
         ),
     )
 }

@@ -243,6 +243,8 @@ pub struct Closed {
     pub file: PathBuf,
     /// The name of that user's group.
     pub group: String,
+    /// That user's service sees nothing below /home and /root.
+    pub homes_hidden: bool,
 }
 
 impl Patient {

@@ -240,7 +240,11 @@ fn what_the_service_may_not_read_is_not_well_though_root_can() {
         local::findings(&patient).into_iter().find(|finding| finding.code == Code::Config).unwrap()
     };
     assert_eq!(found(Vec::new()).level, Level::Green);
-    let closed = found(vec![Closed { file: file.clone(), group: "herald".to_owned() }]);
     let cure = format!("chgrp herald '{0}' && chmod 640 '{0}'", file.display());
-    assert!(closed.level == Level::Red && closed.cure.unwrap().starts_with(&cure), "{:?}", closed.text);
+    for homes_hidden in [true, false] {
+        let closed = found(vec![Closed { file: file.clone(), group: "herald".to_owned(), homes_hidden }]);
+        let told = closed.cure.unwrap();
+        assert!(closed.level == Level::Red && told.starts_with(&cure), "{told}");
+        assert_eq!(told.contains("/home"), homes_hidden, "{told}");
+    }
 }

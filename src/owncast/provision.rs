@@ -444,12 +444,11 @@ impl<L: Ledger> Book<'_, L> {
     }
 }
 
-/// Removes what is ours, for good: the remembered webhook and token.
+/// Removes what is ours, for good: the remembered webhook and token. `taken` gets what was removed.
 ///
 /// # Errors
 /// [`OwncastError`]. Running it again continues.
-pub async fn remove(api: &Api, stored: &Provisioned) -> Result<Vec<Action>, OwncastError> {
-    let mut taken = Vec::new();
+pub async fn remove(api: &Api, stored: &Provisioned, taken: &mut Vec<Action>) -> Result<(), OwncastError> {
     if let Some(our) = &stored.webhook {
         let webhooks = api.webhooks().await?;
         if webhooks.iter().any(|one| one.id == our.id && fingerprint(&one.url) == our.url_fingerprint) {
@@ -464,7 +463,7 @@ pub async fn remove(api: &Api, stored: &Provisioned) -> Result<Vec<Action>, Ownc
             taken.push(Action::DeleteToken { fingerprint: our.clone(), why: Why::Leaving });
         }
     }
-    Ok(taken)
+    Ok(())
 }
 
 async fn delete_token(api: &Api, tokens: &[Token], fingerprint: &str) -> Result<(), OwncastError> {

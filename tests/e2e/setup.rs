@@ -326,6 +326,17 @@ async fn its_own_agent_is_no_other_and_waits_for_nothing_that_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_knows_who_it_is_goes_on_as_that_though_owncast_has_another_address() {
+    let fresh = Fresh::start().await;
+    said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--no-start"]).await, 0);
+    let mut agent = fresh.run(&[], |status| status["identity"]["actor"].is_string()).await;
+    agent.kill().await.unwrap();
+    fresh.owncast.configure(|config| config.server_url = "https://tv.example".to_owned());
+    let text = said(&fresh.setup(&fresh.owncast.url(), PASSWORD, &["--force", "--no-start"]).await, 0);
+    says(&text, &[" proxy-config nginx (or"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_actor_that_has_lived_is_to_be_adopted() {
     let fresh = Fresh::start().await;
     fresh.lives_in_owncast();

@@ -111,3 +111,28 @@ async fn the_message_of_an_owncast_that_does_not_federate_stays_where_it_is() {
     assert!(post.html.contains("Mine"), "{}", post.html);
     assert_eq!(stage.owncast.config().go_live_message, "Mine");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_out_of_owncast_is_told_though_the_message_cannot_be_put_back() {
+    let mut stage = start(posting("Mine"), &[("owncast.admin-password", "\"abc123\"")]).await;
+    field(&stage, "").await;
+    assert!(stage.owncast.wait_until(LONG, |owncast| !owncast.tokens().is_empty()).await);
+    stage.agent.stop().await;
+    let disconnect = async |code: i32| {
+        let output = stage.agent.cli_by_file(&["disconnect"]).await;
+        let said = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    };
+    stage.owncast.faults().refuse_settings = true;
+    let told = disconnect(1).await;
+    for part in
+        ["Before that, in Owncast at ", "  deleted webhook", "  deleted an access token", "Run this again"]
+    {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    stage.owncast.faults().refuse_settings = false;
+    let told = disconnect(0).await;
+    assert!(told.contains("message is back"), "{told}");
+    field(&stage, "Mine").await;
+}

@@ -12,7 +12,7 @@ use super::{Args, command, data_dir, told};
 use crate::activitypub::signature::PrivateKey;
 use crate::adopt::back::{self, Given, Giving};
 use crate::adopt::live::Live;
-use crate::adopt::{AdoptedIdentity, interrupted, read_identity};
+use crate::adopt::{AdoptError, AdoptedIdentity, interrupted, read_identity};
 use crate::cli::files::{Places, unexpected};
 use crate::cli::text::{counted, json, line};
 use crate::cli::{Failure, Outcome};
@@ -72,15 +72,12 @@ pub(super) fn give_back(places: &Places, args: &Args, data_dir: &Path, as_json: 
     }
     let given = live.in_one(|database| back::give(database, &giving))?;
     let backup = live.backup().map(Path::to_owned);
-    live.close()?;
+    closed(live.close(), places, args)?;
     let copy = args.to.as_ref().map(|to| to.join("owncast.db"));
     let update = match args.dry_run {
         true => None,
-        false => mark(&hand, &giving, args.to.is_none()).map_err(|cause| {
-            let message =
-                format!("{}\n{}", cause.message, written(backup.as_deref(), copy.as_deref(), places, args));
-            Failure { message, ..cause }
-        })?,
+        false => mark(&hand, &giving, args.to.is_none())
+            .map_err(|cause| unmarked(cause, backup.as_deref(), copy.as_deref(), places, args))?,
     };
     let done = Done { given, dry_run: args.dry_run, backup, copy, update };
     if as_json { json(&done) } else { Ok(what_was_done(&done, places, data_dir)) }
@@ -182,8 +179,25 @@ fn mark(hand: &Hand<'_>, giving: &Giving, in_place: bool) -> Result<Option<Strin
     }
 }
 
+/// What was written in place stands, though it could not be closed, and the agent is not told of it. Of a copy there may be
+/// nothing.
+fn closed(closed: Result<(), AdoptError>, places: &Places, args: &Args) -> Result<(), Failure> {
+    let in_place = args.to.is_none() && !args.dry_run;
+    closed.map_err(|error| {
+        let cause = Failure::from(error);
+        // It has named the copy of before.
+        if in_place { unmarked(cause, None, None, places, args) } else { cause }
+    })
+}
+
 /// What has been done where the agent could not be told of it.
-fn written(backup: Option<&Path>, copy: Option<&Path>, places: &Places, args: &Args) -> String {
+fn unmarked(
+    cause: Failure,
+    backup: Option<&Path>,
+    copy: Option<&Path>,
+    places: &Places,
+    args: &Args,
+) -> Failure {
     let done = match (copy, backup) {
         (Some(copy), _) => {
             let copy = copy.display();
@@ -202,11 +216,13 @@ fn written(backup: Option<&Path>, copy: Option<&Path>, places: &Places, args: &A
         format!(" --to {}", quoted(to.as_os_str()))
     });
     let again = format!("--give-back {}{to}", data_dir(args.data_dir.as_deref()));
-    format!(
-        "{done}. The agent does not remember yet whom it gave back. Once it can be asked ({}), run this again:\n  {}",
+    let message = format!(
+        "{}\n{done}. The agent does not remember yet whom it gave back. Once it can be asked ({}), run this again:\n  {}",
+        cause.message,
         places.command("status"),
         command(places, args, &again)
-    )
+    );
+    Failure { message, ..cause }
 }
 
 /// Blocks and the go-live message, beside what Owncast has of them.
@@ -322,5 +338,28 @@ mod tests {
             }
             assert!(!said.contains("--key-only") && !said.contains("a store of its own"), "{said}");
         }
+    }
+
+    #[test]
+    fn what_was_written_in_place_is_to_be_given_back_once_more_where_it_could_not_be_closed() {
+        let places = Places::default();
+        let said = |args: &Args| {
+            let error = AdoptError::NotFolded {
+                path: "/o/owncast.db".into(),
+                reason: "disk I/O error".to_owned(),
+                backup: "/o/before".into(),
+            };
+            closed(Err(error), &places, args).unwrap_err().message
+        };
+        let in_place = Args { data_dir: Some("/o".into()), ..Args::default() };
+        let told = said(&in_place);
+        assert!(told.starts_with("all of it is written, but what is in /o/owncast.db-wal"), "{told}");
+        assert!(told.contains("does not remember yet") && told.ends_with("adopt --give-back --data-dir /o"));
+        assert_eq!(told.matches("/o/before").count(), 1, "{told}");
+        for other in [Args { to: Some("/to".into()), ..in_place }, Args { dry_run: true, ..Args::default() }]
+        {
+            assert!(!said(&other).contains("does not remember yet"));
+        }
+        closed(Ok(()), &places, &Args::default()).unwrap();
     }
 }

@@ -160,7 +160,7 @@ fn is(kept: &AdminPassword, given: &Secret) -> bool {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::super::reader::Reader;
+    use super::super::super::reader::{Reader, open_folder};
     use super::*;
 
     /// An agent's folder, with a configuration as it is wanted.
@@ -173,8 +173,7 @@ mod tests {
 
     impl Place {
         fn new(unit: Option<&str>, wanted: &str) -> Place {
-            // Somebody is let into that, wherever TMPDIR is.
-            let folder = tempfile::tempdir_in("/tmp").unwrap();
+            let folder = open_folder();
             let layout =
                 Layout { unit: unit.map(str::to_owned), ..Layout::at(folder.path().join("agent.toml")) };
             std::fs::write(&layout.config, wanted).unwrap();

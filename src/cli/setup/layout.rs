@@ -1,6 +1,6 @@
 //! Where setup writes, and what.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, DirEntry, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ use crate::config::{Config, Overrides, Secret, here};
 
 /// The shipped, annotated file: what is written is that, with a few values set.
 const SHIPPED: &str = include_str!("../../../agent.toml");
+
+/// How a file is called until it is whole.
+const UNFINISHED: &str = ".owncast-herald-setup-";
 
 /// The files of one agent.
 pub(super) struct Layout {
@@ -188,6 +191,7 @@ impl Layout {
             .mode(0o755)
             .create(folder)
             .map_err(|error| failed(folder, error))?;
+        sweep(folder);
         if force && let Ok(replaced) = std::fs::read(&self.config) {
             let old = self.old();
             // Somebody may have written the password into it.
@@ -217,9 +221,18 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
+/// Removes what a `setup` has left that was killed amid writing; the password may be in it.
+fn sweep(folder: &Path) {
+    let left = |entry: &DirEntry| entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+    for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).filter(left) {
+        // One that cannot be removed is no harm to what is written.
+        let _ = std::fs::remove_file(entry.path());
+    }
+}
+
 /// A file that is there whole, with its mode, or not at all.
 fn place(folder: &Path, path: &Path, bytes: &[u8], mode: u32, force: bool) -> io::Result<()> {
-    let file = tempfile::Builder::new().prefix(".setup-").tempfile_in(folder);
+    let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder);
     // Its own name says nothing to anybody.
     let mut file = file.map_err(|error| io::Error::from(error.kind()))?;
     file.write_all(bytes)?;
@@ -433,6 +446,9 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&layout.password).unwrap(), "hunter2\n");
         assert!(layout.refuse_to_replace(&both, false).unwrap_err().message.contains("--force"));
         assert!(write(&layout, "y", &Secret::new("x"), false).is_err());
+        // As whoever was killed left it.
+        let part = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(layout.folder()).unwrap();
+        part.keep().unwrap();
         assert_eq!(std::fs::read_to_string(&layout.config).unwrap(), "x");
         write(&layout, "y", &Secret::new("x"), true).unwrap();
         write(&layout, "z", &Secret::new("x"), true).unwrap();
@@ -467,6 +483,6 @@ mod tests {
         });
         let (early, late) = refused;
         assert!(early.contains("deeper/agent.toml cannot be written") && early.contains("sudo"), "{early}");
-        assert!(!late.contains(".setup-"), "{late}");
+        assert!(!late.contains(UNFINISHED), "{late}");
     }
 }

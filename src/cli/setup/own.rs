@@ -14,8 +14,8 @@ const NOBODY: i32 = 69;
 pub(super) enum Own {
     /// There is no agent yet.
     Nothing,
-    /// It says, or its store, what Owncast's row id of its webhook is.
-    Known { webhook: Option<i64> },
+    /// It says, or its store, what Owncast's row id of its webhook is, and whether it knows who it is.
+    Known { webhook: Option<i64>, is_somebody: bool },
     /// It cannot be asked.
     Untold,
 }
@@ -31,7 +31,9 @@ impl Own {
         let Ok(output) = status.output() else { return Own::Untold };
         // What a store says comes with an exit code, too.
         match serde_json::from_slice::<Status>(&output.stdout) {
-            Ok(status) => Own::Known { webhook: status.owncast.webhook },
+            Ok(status) => {
+                Own::Known { webhook: status.owncast.webhook, is_somebody: status.identity.actor.is_some() }
+            }
             Err(_) if output.status.code() == Some(NOBODY) => Own::Nothing,
             Err(_) => Own::Untold,
         }
@@ -41,9 +43,14 @@ impl Own {
     pub(super) fn is_of_another(&self, webhook: i64) -> bool {
         match self {
             Own::Nothing => true,
-            Own::Known { webhook: own } => *own != Some(webhook),
+            Own::Known { webhook: own, .. } => *own != Some(webhook),
             Own::Untold => false,
         }
+    }
+
+    /// Whether there is surely no actor yet, who would go on whatever Owncast says.
+    pub(super) fn is_nobody_yet(&self) -> bool {
+        matches!(self, Own::Nothing | Own::Known { is_somebody: false, .. })
     }
 }
 
@@ -78,14 +85,27 @@ mod tests {
 
     #[test]
     fn a_webhook_is_of_another_agent_unless_it_is_its_own_or_nobody_can_tell() {
+        let known = |webhook| Own::Known { webhook, is_somebody: true };
         for (own, another) in [
             (Own::Nothing, true),
-            (Own::Known { webhook: Some(7) }, false),
-            (Own::Known { webhook: Some(8) }, true),
-            (Own::Known { webhook: None }, true),
+            (known(Some(7)), false),
+            (known(Some(8)), true),
+            (known(None), true),
             (Own::Untold, false),
         ] {
             assert_eq!(own.is_of_another(7), another, "{own:?}");
+        }
+    }
+
+    #[test]
+    fn an_actor_that_nobody_can_tell_of_may_be_there() {
+        for (own, nobody) in [
+            (Own::Nothing, true),
+            (Own::Known { webhook: None, is_somebody: false }, true),
+            (Own::Known { webhook: None, is_somebody: true }, false),
+            (Own::Untold, false),
+        ] {
+            assert_eq!(own.is_nobody_yet(), nobody, "{own:?}");
         }
     }
 
