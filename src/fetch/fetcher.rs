@@ -319,14 +319,14 @@ impl Fetcher {
     }
 
     async fn fetch_actor(&self, address: &Url, turn: &Turn) -> Result<Arc<RemoteActor>, FetchError> {
-        let watch = self.watch(address);
+        let watch = self.watch(turn);
         let fetched = in_time(self.resolve_actor(address, turn)).await;
         drop(watch);
         self.remember(address, fetched)
     }
 
     pub(super) async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
-        let watch = self.watch(key_id);
+        let watch = self.watch(turn);
         let fetched = in_time(self.resolve_key(key_id, turn)).await;
         drop(watch);
         let actor = self.remember(&without_fragment(key_id), fetched)?;
@@ -385,9 +385,9 @@ impl Fetcher {
         Some(known)
     }
 
-    /// Watches how long a host takes until this is dropped: also when nobody waits for it any more.
-    pub(super) fn watch(&self, address: &Url) -> Watch<'_> {
-        Watch { fetcher: self, host: authority(address), began: Instant::now() }
+    /// Watches how long the host of a turn takes until this is dropped: also when nobody waits for it any more.
+    pub(super) fn watch<'a>(&'a self, turn: &'a Turn) -> Watch<'a> {
+        Watch { clock: &self.clock, turn, began: Instant::now() }
     }
 
     /// Remembers for a while that nothing can be had at an address.
@@ -443,17 +443,16 @@ impl Fetcher {
 
 /// See [`Fetcher::watch`].
 pub(super) struct Watch<'a> {
-    fetcher: &'a Fetcher,
-    host: String,
+    clock: &'a Clock,
+    turn: &'a Turn,
     began: Instant,
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if self.began.elapsed() >= SLOW {
-            let now = (self.fetcher.clock)();
-            let until = now.checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX);
-            self.fetcher.turns.is_slow_until(&self.host, now, until);
+            let now = (self.clock)();
+            self.turn.is_slow_until(now, now.checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX));
         }
     }
 }
