@@ -104,7 +104,7 @@ impl Delivery {
             lower_priority();
             let (doubts, inboxes) = mpsc::channel(confirm::WAITING);
             let fetcher = Arc::clone(&options.fetcher);
-            runtime.spawn(confirm::Confirmer { store: store.clone(), fetcher, inboxes }.run());
+            runtime.spawn(confirm::Confirmer::new(store.clone(), fetcher, inboxes).run());
             let schemes = Arc::clone(options.fetcher.schemes());
             let sender = Sender { client, signing, schemes };
             let pump = pump::Pump::new(store, sender, &options, metrics, doubts);
