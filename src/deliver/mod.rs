@@ -105,8 +105,7 @@ impl Delivery {
             let (doubts, inboxes) = mpsc::channel(confirm::WAITING);
             let fetcher = Arc::clone(&options.fetcher);
             runtime.spawn(confirm::Confirmer::new(store.clone(), fetcher, inboxes).run());
-            let schemes = Arc::clone(options.fetcher.schemes());
-            let sender = Sender { client, signing, schemes };
+            let sender = Sender { client, signing, schemes: Arc::default() };
             let pump = pump::Pump::new(store, sender, &options, metrics, doubts);
             runtime.block_on(pump.run(cancel));
             runtime.shutdown_background();

@@ -12,12 +12,13 @@ use url::{Position, Url};
 
 use super::actor::{is_key_document, key_owner};
 use super::budget::Turn;
-use super::document::without_fragment;
+use super::document::{Search, without_fragment};
 use super::memory::{ACTORS, Known, Memory, digest};
 use super::standing::Turns;
 use super::{Budgets, FetchError, RemoteActor, RemoteKey, Schemes};
 use crate::activitypub::signature::PrivateKey;
 use crate::model::Source;
+use crate::model::handle::host_of_url;
 use crate::model::origin::{Origin, RemotePolicy, parse_remote, same_origin};
 use crate::net::{Client, NetError};
 
@@ -120,12 +121,6 @@ impl Fetcher {
             turns: Turns::new(Budgets::aside()),
             memory: Mutex::new(Memory::new(ACTORS / 8)),
         }
-    }
-
-    /// Which way of signing each server takes, for whoever else asks them something.
-    #[must_use]
-    pub fn schemes(&self) -> &Arc<Schemes> {
-        &self.schemes
     }
 
     /// Our public origin.
@@ -319,27 +314,36 @@ impl Fetcher {
     }
 
     async fn fetch_actor(&self, address: &Url, turn: &Turn) -> Result<Arc<RemoteActor>, FetchError> {
-        let watch = self.watch(turn);
-        let fetched = in_time(self.resolve_actor(address, turn)).await;
+        let (watch, mut search) = (self.watch(turn), Search::new(turn));
+        let fetched = in_time(self.resolve_actor(address, &mut search)).await;
         drop(watch);
+        self.found(address, &search, &fetched);
         self.remember(address, fetched)
     }
 
     pub(super) async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
-        let watch = self.watch(turn);
-        let fetched = in_time(self.resolve_key(key_id, turn)).await;
+        let (watch, mut search) = (self.watch(turn), Search::new(turn));
+        let fetched = in_time(self.resolve_key(key_id, &mut search)).await;
         drop(watch);
+        self.found(key_id, &search, &fetched);
         let actor = self.remember(&without_fragment(key_id), fetched)?;
         Ok((actor.key(key_id)?, actor))
     }
 
-    async fn resolve_actor(&self, id: &Url, turn: &Turn) -> Result<RemoteActor, FetchError> {
-        RemoteActor::read(&self.authentic(id, turn).await?, &self.policy)
+    /// Which way of signing a host takes is known once it has told something in it.
+    fn found(&self, address: &Url, search: &Search<'_>, fetched: &Result<RemoteActor, FetchError>) {
+        if let (Some(scheme), Ok(_)) = (search.took, fetched) {
+            self.schemes.took(&host_of_url(address), scheme, (self.clock)());
+        }
+    }
+
+    async fn resolve_actor(&self, id: &Url, search: &mut Search<'_>) -> Result<RemoteActor, FetchError> {
+        RemoteActor::read(&self.authentic(id, search).await?, &self.policy)
     }
 
     /// The actor that owns a key. Redirects and refetches stay within one origin, so the owner is of the key's.
-    async fn resolve_key(&self, key_id: &Url, turn: &Turn) -> Result<RemoteActor, FetchError> {
-        let document = self.authentic(key_id, turn).await?;
+    async fn resolve_key(&self, key_id: &Url, search: &mut Search<'_>) -> Result<RemoteActor, FetchError> {
+        let document = self.authentic(key_id, search).await?;
         if !is_key_document(&document) {
             return RemoteActor::read(&document, &self.policy);
         }
@@ -348,7 +352,7 @@ impl Fetcher {
         if !same_origin(&owner, key_id) {
             return Err(FetchError::rejected("the key document's owner is on another host"));
         }
-        let mut actor = self.resolve_actor(&owner, turn).await?;
+        let mut actor = self.resolve_actor(&owner, search).await?;
         if actor.id != owner {
             return Err(FetchError::rejected("the key document's owner has another id"));
         }
