@@ -251,7 +251,7 @@ impl Fetcher {
     /// A signature by this key of this actor's was good: neither is forgotten for those who prove nothing, and what its server
     /// sends from there is looked into when they have used up what they have.
     pub fn proved(&self, actor: &RemoteActor, key: &Url, source: Option<Source>) {
-        self.memory().proved(actor, &key[..Position::AfterQuery]);
+        self.memory().proved(actor, digest(key));
         if let Some(source) = source {
             self.turns.proved(&authority(&actor.id), source);
         }
@@ -378,11 +378,12 @@ impl Fetcher {
         if let Some(known) = memory.actors.get(address) {
             return Some(known.clone());
         }
-        let owner = memory.owner(address)?;
+        let place = digest(key_id);
+        let owner = memory.owner(&place)?;
         let known = memory.actors.get(owner.as_str())?.clone();
         // A key that is a document of its own counts for as long as its owner's newest document lists it.
         if known.actor.elsewhere.contains(key_id)
-            && let Some(adopted) = memory.adopted.get(address)
+            && let Some(adopted) = memory.adopted.get(&place)
         {
             return Some(adopted.clone());
         }
@@ -397,13 +398,13 @@ impl Fetcher {
     /// Remembers for a while that nothing can be had at an address.
     pub(super) fn remember_failure(&self, address: &Url, error: &FetchError, time: SignedDuration) {
         let until = (self.clock)().checked_add(time).unwrap_or(Timestamp::MAX);
-        let place = digest(&without_fragment(address));
+        let place = digest(address);
         self.memory().failures.insert_weighing(error.weight(), place, (error.clone(), until));
     }
 
     pub(super) fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
         let now = (self.clock)();
-        match self.memory().failures.get(&digest(&without_fragment(url))) {
+        match self.memory().failures.get(&digest(url)) {
             Some((error, until)) if now < *until => Err(error.clone()),
             _ => Ok(()),
         }
@@ -423,9 +424,9 @@ impl Fetcher {
                 let known = Known { actor: Arc::clone(&actor), fetched_at: now };
                 let weight = actor.weight();
                 if actor.id != *address {
-                    memory.learn_owner(address.to_string(), actor.id.clone());
+                    memory.learn_owner(digest(address), actor.id.clone());
                     if actor.elsewhere.iter().any(|key| without_fragment(key) == *address) {
-                        memory.adopted.insert_weighing(weight, address.to_string(), known.clone());
+                        memory.adopted.insert_weighing(weight, digest(address), known.clone());
                     }
                 }
                 memory.failures.remove(&digest(address));
@@ -436,7 +437,7 @@ impl Fetcher {
                 if error == FetchError::Gone {
                     memory.actors.remove(address.as_str());
                 }
-                memory.in_vain.insert(digest(&without_fragment(address)), self.after_a_pause());
+                memory.in_vain.insert(digest(address), self.after_a_pause());
                 drop(memory);
                 self.remember_failure(address, &error, REFETCH_PAUSE);
                 Err(error)
