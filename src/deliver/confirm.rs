@@ -3,7 +3,7 @@
 //!
 //! One question at a time, each a guarded and bounded fetch; nobody is removed on the word of an inbox alone.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::decide::gone::Rounds;
 use crate::decide::{Moment, gone};
 use crate::fetch::{FetchError, Fetcher};
+use crate::model::owner::owner_of;
 use crate::model::{Draft, View};
 use crate::random::entropy;
 use crate::store::{Store, StoreError};
@@ -22,6 +23,9 @@ use crate::store::{Store, StoreError};
 pub(super) const WAITING: usize = 64;
 /// People looked up at a time, of one inbox or of those who were not found.
 const PEOPLE: usize = 50;
+/// No more people are looked up at a time once that has taken so long, nor more of one owner's in one round: whoever does not
+/// answer, or late, holds up others no longer than that.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause before more people of the same inbox are looked up: their server and our budget for it are to be spared.
 const PAUSE: Duration = Duration::from_secs(60);
 /// The pause before all who were not found are looked for again: a server that is being mended for an hour each night must not
@@ -47,15 +51,29 @@ pub(super) struct Confirmer {
     pub(super) store: Store,
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) inboxes: mpsc::Receiver<String>,
+    patience: Duration,
+}
+
+/// One look at all who were not found.
+#[derive(Debug, Default)]
+struct Round {
+    /// The last one of whom it was.
+    after: Option<String>,
+    /// How long each owner's servers have taken.
+    taken: HashMap<String, Duration>,
 }
 
 impl Confirmer {
+    pub(super) fn new(store: Store, fetcher: Arc<Fetcher>, inboxes: mpsc::Receiver<String>) -> Self {
+        Confirmer { store, fetcher, inboxes, patience: PATIENCE }
+    }
+
     /// Works until nobody asks any more, or the store is closed.
     pub(super) async fn run(mut self) {
         let mut rounds = Rounds::new(INBOXES);
         // Where more is to be found out, and when to go on there.
         let mut further: VecDeque<(Instant, String)> = VecDeque::new();
-        let (mut again, mut after) = (Instant::now() + LOOK_AGAIN, None);
+        let (mut again, mut round) = (Instant::now() + LOOK_AGAIN, Round::default());
         loop {
             let next = further.front().map_or_else(Instant::now, |(at, _)| *at);
             let inbox = tokio::select! {
@@ -68,9 +86,9 @@ impl Confirmer {
                     None => continue,
                 },
                 () = tokio::time::sleep_until(again) => {
-                    let Ok(last) = self.look_again(after.take()).await else { return };
-                    let pause = if last.is_some() { PAUSE } else { LOOK_AGAIN };
-                    (again, after) = (Instant::now() + pause, last);
+                    let Ok(further) = self.look_again(round).await else { return };
+                    let pause = if further.is_some() { PAUSE } else { LOOK_AGAIN };
+                    (again, round) = (Instant::now() + pause, further.unwrap_or_default());
                     continue;
                 }
             };
@@ -86,9 +104,15 @@ impl Confirmer {
     async fn look_into(&self, rounds: &mut Rounds, inbox: String) -> Result<bool, StoreError> {
         let (asked, after) = (inbox.clone(), rounds.after(&inbox));
         let look = move |view: &dyn View| gone::behind(view, &asked, after.as_deref(), PEOPLE);
-        let (people, last) = self.store.read(look).await?;
+        let (mut people, mut last) = self.store.read(look).await?;
         let (mut changed, mut busy, mut told) = (false, false, None);
-        for (number, actor) in people.iter().enumerate() {
+        let began = Instant::now();
+        for number in 0..people.len() {
+            if number > 0 && began.elapsed() >= self.patience {
+                people.truncate(number);
+                last = false;
+            }
+            let Some(actor) = people.get(number) else { break };
             match self.ask(actor).await? {
                 Told::News => changed = true,
                 Told::NoNews => {}
@@ -108,14 +132,28 @@ impl Confirmer {
         Ok(more)
     }
 
-    /// Asks some of those who were not found, behind the one named `after`. Who was the last, if there are more. Whoever has
-    /// too many of them keeps nobody else from being asked.
-    async fn look_again(&self, after: Option<String>) -> Result<Option<String>, StoreError> {
+    /// Asks some of those who were not found; the rest of the round, if there is any. Whoever has too many of them keeps nobody
+    /// else from being asked.
+    async fn look_again(&self, mut round: Round) -> Result<Option<Round>, StoreError> {
+        let after = round.after.clone();
         let people = self.store.read(move |view| gone::not_found(view, after.as_deref(), PEOPLE)).await?;
+        let began = Instant::now();
         for actor in &people {
+            let taken = round.taken.entry(owner_of(actor)).or_default();
+            round.after = Some(actor.clone());
+            if *taken >= self.patience {
+                continue;
+            }
+            let asked = Instant::now();
             self.ask(actor).await?;
+            *taken += asked.elapsed();
+            if began.elapsed() >= self.patience {
+                break;
+            }
         }
-        Ok(people.last().filter(|_| people.len() == PEOPLE).cloned())
+        let all =
+            people.len() < PEOPLE && people.last().is_none_or(|last| round.after.as_ref() == Some(last));
+        Ok(Some(round).filter(|_| !all))
     }
 
     /// What has become of an actor, by its own document.
@@ -181,6 +219,40 @@ mod tests {
     use crate::model::handle::Person;
     use crate::net::test_server::{TestServer, answer};
 
+    /// A confirmer for these people of a server, who follow and were not found at those times.
+    async fn confirmer(
+        folder: &std::path::Path,
+        shared: Option<String>,
+        people: Vec<(String, Timestamp)>,
+    ) -> Confirmer {
+        let store = Store::open(&folder.join("store")).unwrap();
+        let fill = move |view: &dyn View| {
+            let mut draft = Draft::new(view);
+            for (actor, when) in people {
+                let person = Person {
+                    inbox: format!("{actor}/inbox"),
+                    shared_inbox: shared.clone(),
+                    handle: "a@127.0.0.1".to_owned(),
+                    name: None,
+                    icon: None,
+                    url: None,
+                    actor: actor.clone(),
+                };
+                let left = Follower::left(person, when, when);
+                crate::decide::followers::settle(
+                    &mut draft,
+                    &Follower { state: FollowerState::Approved, ..left },
+                );
+                gone::missing(&mut draft, &Moment::new(when, 1), &actor);
+            }
+            (draft.into_changes(), ())
+        };
+        store.commit(fill).await.unwrap();
+        let key = PrivateKey::generate().unwrap();
+        let fetcher = engine(&key, Arc::new(Timestamp::now)).fetcher;
+        Confirmer::new(store, fetcher, mpsc::channel(1).1)
+    }
+
     #[tokio::test]
     async fn who_was_not_found_is_looked_for_again() {
         let server = TestServer::start(|base, hit| {
@@ -195,43 +267,50 @@ mod tests {
         })
         .await;
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
         let address = |name: &str| server.url(name).to_string();
-        let people = ["/away", "/found", "/gone", "/lately", "/never"].map(address);
-        let known = people.clone();
         let (yesterday, now) = (Timestamp::now() - gone::MISSING_FOR, Timestamp::now());
-        let fill = move |view: &dyn View| {
-            let mut draft = Draft::new(view);
-            for actor in known {
-                let person = Person {
-                    inbox: format!("{actor}/inbox"),
-                    shared_inbox: None,
-                    handle: "a@127.0.0.1".to_owned(),
-                    name: None,
-                    icon: None,
-                    url: None,
-                    actor: actor.clone(),
-                };
-                let left = Follower::left(person, yesterday, yesterday);
-                crate::decide::followers::settle(
-                    &mut draft,
-                    &Follower { state: FollowerState::Approved, ..left },
-                );
-                let when = if actor.ends_with("/lately") { now } else { yesterday };
-                gone::missing(&mut draft, &Moment::new(when, 1), &actor);
-            }
-            (draft.into_changes(), ())
-        };
-        store.commit(fill).await.unwrap();
-        let key = PrivateKey::generate().unwrap();
-        let fetcher = engine(&key, Arc::new(Timestamp::now)).fetcher;
-        let (_inboxes, inboxes) = mpsc::channel(1);
-        let confirmer = Confirmer { store: store.clone(), fetcher, inboxes };
-        assert_eq!(confirmer.look_again(None).await.unwrap(), None);
+        let names = ["/away", "/found", "/gone", "/lately", "/never"];
+        let people = names.map(|name| (address(name), if name == "/lately" { now } else { yesterday }));
+        let confirmer = confirmer(folder.path(), None, people.to_vec()).await;
+        assert!(confirmer.look_again(Round::default()).await.unwrap().is_none());
+        let store = &confirmer.store;
         let left = |name: &str| store.look(|view| view.get::<Follower>(address(name).as_bytes())).unwrap();
-        let there = ["/away", "/found", "/gone", "/lately", "/never"].map(|name| left(name).is_some());
-        assert_eq!(there, [true, true, false, true, false]);
+        assert_eq!(names.map(|name| left(name).is_some()), [true, true, false, true, false]);
         let marked = store.look(|view| gone::not_found(view, None, 9)).unwrap();
         assert_eq!(marked, ["/away", "/lately"].map(address));
+    }
+
+    /// One that has patience for one answer, and three people whom their server does not find.
+    async fn hasty(folder: &std::path::Path) -> (Confirmer, TestServer) {
+        let server = TestServer::start(|_, _| answer(404, &[], "")).await;
+        let people = THREE.map(|name| (server.url(name).to_string(), Timestamp::now()));
+        let inbox = server.url("/inbox").to_string();
+        let confirmer = confirmer(folder, Some(inbox), people.to_vec()).await;
+        (Confirmer { patience: Duration::from_nanos(1), ..confirmer }, server)
+    }
+
+    const THREE: [&str; 3] = ["/u/1", "/u/2", "/u/3"];
+
+    #[tokio::test]
+    async fn people_who_take_long_to_look_up_hold_up_no_other_inbox() {
+        let folder = tempfile::tempdir().unwrap();
+        let (confirmer, server) = hasty(folder.path()).await;
+        let mut rounds = Rounds::new(INBOXES);
+        for number in 1..=THREE.len() {
+            let inbox = server.url("/inbox").to_string();
+            assert!(!confirmer.look_into(&mut rounds, inbox).await.unwrap());
+            let asked: Vec<String> = server.hits().into_iter().map(|hit| hit.target).collect();
+            assert_eq!(asked, THREE[..number], "it goes on where it stopped");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_owner_whose_servers_take_long_holds_up_nobody_elses_who_were_not_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (confirmer, server) = hasty(folder.path()).await;
+        let further = confirmer.look_again(Round::default()).await.unwrap();
+        let further = confirmer.look_again(further.expect("two were not asked")).await.unwrap();
+        assert!(further.is_none(), "they are not in this round");
+        assert_eq!(server.hits().len(), 1);
     }
 }

@@ -104,9 +104,8 @@ impl Delivery {
             lower_priority();
             let (doubts, inboxes) = mpsc::channel(confirm::WAITING);
             let fetcher = Arc::clone(&options.fetcher);
-            runtime.spawn(confirm::Confirmer { store: store.clone(), fetcher, inboxes }.run());
-            let schemes = Arc::clone(options.fetcher.schemes());
-            let sender = Sender { client, signing, schemes };
+            runtime.spawn(confirm::Confirmer::new(store.clone(), fetcher, inboxes).run());
+            let sender = Sender { client, signing, schemes: Arc::default() };
             let pump = pump::Pump::new(store, sender, &options, metrics, doubts);
             runtime.block_on(pump.run(cancel));
             runtime.shutdown_background();

@@ -32,7 +32,6 @@ use crate::decide::engaged::Page;
 use crate::decide::hosts::{Contact, Gate};
 use crate::decide::seen::later;
 use crate::decide::{schedule, schemes};
-use crate::fetch::Schemes;
 use crate::model::delivery::OutgoingKind;
 use crate::model::{Draft, View};
 use crate::net::After;
@@ -107,9 +106,7 @@ pub(super) struct Pump {
     writing: Option<JoinHandle<Result<Written, StoreError>>>,
     /// The store holds more than there was room for.
     more: bool,
-    /// Which way of signing each server takes,
-    schemes: Arc<Schemes>,
-    /// and when a change of that was last written.
+    /// When it was last written which way of signing each server takes.
     schemes_kept: Option<Instant>,
     /// Something was written that may be work.
     look: bool,
@@ -158,7 +155,6 @@ impl Pump {
             idle: Vec::new(),
             writing: None,
             more: false,
-            schemes: Arc::clone(options.fetcher.schemes()),
             schemes_kept: None,
             look: true,
             looked: Instant::now(),
@@ -173,7 +169,7 @@ impl Pump {
 
     async fn work(&mut self, cancel: CancellationToken) -> Result<(), StoreError> {
         let mut written = self.store.outgoing_written();
-        self.schemes.remember(self.store.look(schemes::known)?);
+        self.sender.schemes.remember(self.store.look(schemes::known)?);
         loop {
             if self.look || (self.more && self.held.len() <= WINDOW / 2) {
                 written.mark_unchanged();
@@ -361,7 +357,7 @@ impl Pump {
         }
         let schemes = match self.schemes_kept {
             Some(kept) if kept.elapsed() < KEEP_AGAIN => None,
-            _ => self.schemes.changed(Timestamp::now()),
+            _ => self.sender.schemes.changed(Timestamp::now()),
         };
         if schemes.is_some() {
             self.schemes_kept = Some(Instant::now());

@@ -94,7 +94,7 @@ impl Sender {
         let Signed { url, scheme, headers } = signed;
         let first = self.knock(&url, letter, headers, after).await;
         let form = match &first {
-            Knock::Answered(answer) if self.may_refuse_scheme(host, scheme, answer.status.as_u16()) => {
+            Knock::Answered(answer) if self.may_refuse_scheme(host, answer.status.as_u16()) => {
                 Form::after(scheme, &answer.headers, self.signing.key_id(), true)
             }
             _ => return told(began, first),
@@ -129,8 +129,8 @@ impl Sender {
         sent
     }
 
-    fn may_refuse_scheme(&self, host: &str, scheme: Scheme, status: u16) -> bool {
-        refuses_scheme(status) || status == 403 && self.schemes.may_forbid(host, scheme, Timestamp::now())
+    fn may_refuse_scheme(&self, host: &str, status: u16) -> bool {
+        refuses_scheme(status) || status == 403 && self.schemes.may_forbid(host, Timestamp::now())
     }
 
     async fn headers(&self, url: &Url, letter: &Letter, form: Form) -> Result<HeaderMap, Unsigned> {

@@ -69,6 +69,9 @@ pub struct Budgets {
     pub slow_queue: usize,
     /// Of the same, so many running or waiting that one client causes; one of them at once.
     pub slow_queue_of_source: usize,
+    /// Of the same, so many running or waiting that one [`Network`] causes at the hosts of one owner, who have a
+    /// [part](SLOW_PLACES) of them: who makes a host slow must not hold all that it has.
+    pub slow_queue_of_network_at_owner: usize,
     /// So many slow hosts of one owner make all of theirs slow: each name below one's own would be a host that nobody knows.
     pub slow_hosts_of_owner: u32,
     /// Longest wait for a turn.
@@ -89,6 +92,7 @@ impl Default for Budgets {
             slow_at_once: 4,
             slow_queue: 32,
             slow_queue_of_source: 8,
+            slow_queue_of_network_at_owner: 2,
             slow_hosts_of_owner: 3,
             wait: Duration::from_secs(10),
         }
@@ -117,6 +121,7 @@ impl Budgets {
             network: alone,
             network_at_owner: alone,
             kept: Kept { at_once: 0, queue: 0, per_minute: 0, ..Self::default().kept },
+            slow_queue_of_network_at_owner: usize::MAX,
             slow_hosts_of_owner: u32::MAX,
             wait: Duration::from_secs(3),
             ..Self::default()
@@ -126,6 +131,10 @@ impl Budgets {
 
 /// Rates remembered of each kind; more than can begin in a minute.
 const RATES: usize = 4096;
+/// Of the turns of slow hosts one owner's have so large a part at once,
+const SLOW_TURNS: usize = 2;
+/// and so large a part of the places: otherwise a few that never answer keep out whoever is called slow as well.
+const SLOW_PLACES: usize = 4;
 /// What is left to every client for as long as anything is.
 const LEAST: u32 = 2;
 
@@ -155,6 +164,7 @@ struct State {
     networks: Lanes<Network>,
     network_pairs: Lanes<(Network, String)>,
     slow_sources: Lanes<Source>,
+    slow_of_owners: Lanes<String>,
     slow_hosts: Bounded<String, Timestamp>,
     slow_owners: Bounded<String, (Timestamp, u32)>,
     slow_hosts_of_owner: u32,
@@ -167,6 +177,13 @@ impl State {
                 .slow_owners
                 .get(owner)
                 .is_some_and(|(until, hosts)| now < *until && *hosts >= self.slow_hosts_of_owner)
+    }
+
+    fn is_slow_until(&mut self, host: &str, owner: &str, now: Timestamp, until: Timestamp) {
+        let known = self.slow_hosts.get(host).is_some_and(|until| now < *until);
+        self.slow_hosts.insert(host.to_owned(), until);
+        let others = self.slow_owners.get(owner).filter(|(until, _)| now < *until).map_or(0, |owner| owner.1);
+        self.slow_owners.insert(owner.to_owned(), (until, others + u32::from(!known)));
     }
 }
 
@@ -187,8 +204,12 @@ impl<K: Hash + Eq + Clone> Lanes<K> {
         Lanes { limit, open: HashMap::new(), rates: Bounded::new(RATES) }
     }
 
+    fn held(&self, key: &K) -> usize {
+        self.open.get(key).map_or(0, |lane| lane.users)
+    }
+
     fn has_place(&self, key: &K) -> bool {
-        self.open.get(key).map_or(0, |lane| lane.users) < self.limit.queue
+        self.held(key) < self.limit.queue
     }
 
     fn begun(&mut self, key: &K, minute: i64) -> u32 {
@@ -291,6 +312,14 @@ impl Turn {
         }
         Ok(())
     }
+
+    /// The host took long: until then it shares a few turns and places with others of its kind, of those who spend what this
+    /// turn was taken from. A few such hosts could hold all turns for ever else; but its other addresses, which may be well,
+    /// are asked all the same.
+    pub(super) fn is_slow_until(&self, now: Timestamp, until: Timestamp) {
+        let Place { state, host, owner, .. } = &self.place;
+        lock(state).is_slow_until(host, owner, now, until);
+    }
 }
 
 /// A place in the queue, given back when dropped: also when the caller gives up while waiting.
@@ -309,7 +338,10 @@ impl Drop for Place {
         let mut state = lock(&self.state);
         state.total = state.total.saturating_sub(1);
         state.many = state.many.saturating_sub(usize::from(self.many));
-        state.slow = state.slow.saturating_sub(usize::from(self.slow));
+        if self.slow {
+            state.slow = state.slow.saturating_sub(1);
+            state.slow_of_owners.leave(&self.owner);
+        }
         state.hosts.leave(&host);
         state.owners.leave(&self.owner);
         if let Some(source) = self.source {
@@ -346,6 +378,11 @@ impl Budget {
             slow_sources: Lanes::new(Share {
                 at_once: 1,
                 queue: limits.slow_queue_of_source,
+                per_minute: u32::MAX,
+            }),
+            slow_of_owners: Lanes::new(Share {
+                at_once: (limits.slow_at_once / SLOW_TURNS).max(1),
+                queue: limits.slow_queue / SLOW_PLACES,
                 per_minute: u32::MAX,
             }),
             slow_hosts: Bounded::new(RATES),
@@ -389,18 +426,6 @@ impl Budget {
         Ok(Turn { _permits: permits, place, asked: AtomicU32::new(0) })
     }
 
-    /// A host took long: until then it shares a few turns and places with others of its kind. A few such hosts could
-    /// hold all turns for ever else; but its other addresses, which may be well, are asked all the same.
-    pub(super) fn is_slow_until(&self, host: &str, now: Timestamp, until: Timestamp) {
-        let mut state = lock(&self.state);
-        let known = state.slow_hosts.get(host).is_some_and(|until| now < *until);
-        state.slow_hosts.insert(host.to_owned(), until);
-        let owner = owner_of_host(host);
-        let others =
-            state.slow_owners.get(&owner).filter(|(until, _)| now < *until).map_or(0, |owner| owner.1);
-        state.slow_owners.insert(owner, (until, others + u32::from(!known)));
-    }
-
     /// Takes a place, and tells which turns to wait for, in this order.
     fn queue(
         &self,
@@ -431,7 +456,7 @@ impl Budget {
         let at_owner = Part { left: state.owners.left(&owner, minute), of: of_owner.per_minute };
         let room = state.total < all.queue
             && (!many || state.many < all.queue.saturating_sub(kept.queue))
-            && (!slow || state.slow < self.limits.slow_queue)
+            && (!slow || state.slow < self.limits.slow_queue && state.slow_of_owners.has_place(&owner))
             && (common || first && state.of_kept.begun(minute) < kept_of_minute)
             && state.hosts.has_room(&host, minute)
             && state.owners.has_room(&owner, minute)
@@ -441,9 +466,10 @@ impl Budget {
             })
             && pair.as_ref().is_none_or(|pair| state.pairs.may(pair, minute, &[at_host, at_owner]))
             && network.is_none_or(|network| state.networks.may(&network, minute, &[whole]))
-            && network_pair
-                .as_ref()
-                .is_none_or(|pair| state.network_pairs.may(pair, minute, &[at_host, at_owner]));
+            && network_pair.as_ref().is_none_or(|pair| {
+                state.network_pairs.may(pair, minute, &[at_host, at_owner])
+                    && (!slow || state.network_pairs.held(pair) < self.limits.slow_queue_of_network_at_owner)
+            });
         if !room {
             return Err(FetchError::Busy);
         }
@@ -455,8 +481,9 @@ impl Budget {
         if !common {
             state.of_kept.count(minute);
         }
-        let mut lanes = Vec::with_capacity(7);
+        let mut lanes = Vec::with_capacity(8);
         lanes.extend(source.filter(|_| slow).map(|source| state.slow_sources.enter(&source, minute)));
+        lanes.extend(slow.then(|| state.slow_of_owners.enter(&owner, minute)));
         lanes.extend(pair.map(|pair| state.pairs.enter(&pair, minute)));
         lanes.extend(source.map(|source| state.sources.enter(&source, minute)));
         lanes.extend(network_pair.map(|pair| state.network_pairs.enter(&pair, minute)));

@@ -6,10 +6,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::budget::Turn;
-use super::{FetchError, Fetcher, Signer, apart, refuses_scheme};
+use super::{FetchError, Fetcher, RemoteActor, Signer, apart, refuses_scheme};
 use crate::activitypub::json;
-use crate::activitypub::signature::{Form, Message};
-use crate::model::handle::host_of;
+use crate::activitypub::signature::{Form, Message, Scheme};
+use crate::model::handle::host_of_url;
 use crate::model::origin::{parse_remote, same_origin};
 use crate::net::{Answer, Limits};
 
@@ -20,11 +20,26 @@ const ACCEPTED: &str =
     "application/activity+json, application/ld+json; profile=\"https://www.w3.org/ns/activitystreams\"";
 const AS_PROFILE: &str = "https://www.w3.org/ns/activitystreams";
 
+/// A search for an actor or a key, all of it at one host.
+pub(super) struct Search<'a> {
+    turn: &'a Turn,
+    /// The way of signing that the host took after it had refused another. It counts beyond this search only if that finds what
+    /// it is for: whoever has a page on a host can have it refuse one and answer the other, and some answer what they do not
+    /// verify with less than the whole.
+    pub(super) took: Option<Scheme>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(turn: &'a Turn) -> Self {
+        Search { turn, took: None }
+    }
+}
+
 impl Fetcher {
     /// Fetches a document and makes sure that it is the one at its own id (C-3): the `id`, without fragment, equals
     /// the address it came from; if not, but on the same host, it is fetched once more from that `id`.
-    pub(super) async fn authentic(&self, start: &Url, turn: &Turn) -> Result<Value, FetchError> {
-        let (document, came_from) = self.get(start, turn).await?;
+    pub(super) async fn authentic(&self, start: &Url, search: &mut Search<'_>) -> Result<Value, FetchError> {
+        let (document, came_from) = self.get(start, search).await?;
         let id = self.id_of(&document)?;
         if id == came_from {
             return Ok(document);
@@ -32,7 +47,7 @@ impl Fetcher {
         if !same_origin(&id, &came_from) {
             return Err(FetchError::rejected("its id is on another host than its address"));
         }
-        let (document, came_from) = self.get(&id, turn).await?;
+        let (document, came_from) = self.get(&id, search).await?;
         if self.id_of(&document)? != came_from {
             return Err(FetchError::rejected("its id is not its address"));
         }
@@ -46,27 +61,15 @@ impl Fetcher {
     }
 
     /// The document and the address that finally gave it.
-    async fn get(&self, start: &Url, turn: &Turn) -> Result<(Value, Url), FetchError> {
+    async fn get(&self, start: &Url, search: &mut Search<'_>) -> Result<(Value, Url), FetchError> {
         let mut url = without_fragment(start);
         for _ in 0..=MAX_REDIRECTS {
             self.refuse_own_host(&url)?;
-            let (host, now) = (host_of(url.as_str()), (self.clock)());
-            let scheme = self.schemes.first(&host, now);
-            let mut answer = self.ask(&url, Form::Plain(scheme), turn).await?;
-            // How a peer in secure mode refuses a scheme that it does not verify.
-            if refuses_scheme(answer.status.as_u16()) {
-                let form = Form::after(scheme, &answer.headers, &self.signer.key_id, false);
-                let then = form.scheme();
-                let second = self.ask(&url, form, turn).await?;
-                if second.status.is_success() {
-                    self.schemes.took(&host, then, now);
-                } else if then == scheme && refuses_scheme(second.status.as_u16()) {
-                    self.schemes.doubts(&host);
-                }
-                // Of two refusals the clearer one.
-                if !(answer.status == 401 && refuses_scheme(second.status.as_u16())) {
-                    answer = second;
-                }
+            let first = search.took.unwrap_or_else(|| self.schemes.first(&host_of_url(&url), (self.clock)()));
+            let (mut answer, scheme) = self.knock(&url, first, search).await?;
+            if (first, scheme) == (Scheme::Rfc9421, Scheme::Rfc9421) && self.is_stripped(&answer, &url) {
+                self.doubt(&url, search);
+                (answer, _) = self.knock(&url, Scheme::Cavage, search).await?;
             }
             match answer.status.as_u16() {
                 200 => return Ok((read(&answer)?, url)),
@@ -78,6 +81,49 @@ impl Fetcher {
             }
         }
         Err(FetchError::rejected("it redirects more than 3 times"))
+    }
+
+    /// Asks in this scheme, and once more, as the server asks for or else in the other one, where that is refused, as peers in
+    /// secure mode do. What is answered, and to which scheme.
+    async fn knock(
+        &self,
+        url: &Url,
+        first: Scheme,
+        search: &mut Search<'_>,
+    ) -> Result<(Answer, Scheme), FetchError> {
+        let answer = self.ask(url, Form::Plain(first), search.turn).await?;
+        if !refuses_scheme(answer.status.as_u16()) {
+            return Ok((answer, first));
+        }
+        let form = Form::after(first, &answer.headers, &self.signer.key_id, false);
+        let then = form.scheme();
+        let second = self.ask(url, form, search.turn).await?;
+        let refused = refuses_scheme(second.status.as_u16());
+        if second.status.is_success() {
+            search.took = Some(then);
+        } else if then == first && refused {
+            self.doubt(url, search);
+        }
+        // Of two refusals the clearer one.
+        Ok(if answer.status == 401 && refused { (answer, first) } else { (second, then) })
+    }
+
+    /// What is known of how this host is asked is not believed any longer.
+    fn doubt(&self, url: &Url, search: &mut Search<'_>) {
+        search.took = None;
+        self.schemes.doubts(&host_of_url(url));
+    }
+
+    /// Whether this is what those see who may not read a document, or whose signature is not understood.
+    fn is_stripped(&self, answer: &Answer, url: &Url) -> bool {
+        if answer.status != 200 {
+            return false;
+        }
+        let Ok(document) = read(answer) else { return false };
+        match self.id_of(&document) {
+            Ok(id) => id == *url && RemoteActor::read(&document, &self.policy) == Err(FetchError::Denied),
+            Err(error) => error == FetchError::Denied,
+        }
     }
 
     /// One GET, signed once.

@@ -12,12 +12,13 @@ use url::{Position, Url};
 
 use super::actor::{is_key_document, key_owner};
 use super::budget::Turn;
-use super::document::without_fragment;
+use super::document::{Search, without_fragment};
 use super::memory::{ACTORS, Known, Memory, digest};
 use super::standing::Turns;
 use super::{Budgets, FetchError, RemoteActor, RemoteKey, Schemes};
 use crate::activitypub::signature::PrivateKey;
 use crate::model::Source;
+use crate::model::handle::host_of_url;
 use crate::model::origin::{Origin, RemotePolicy, parse_remote, same_origin};
 use crate::net::{Client, NetError};
 
@@ -120,12 +121,6 @@ impl Fetcher {
             turns: Turns::new(Budgets::aside()),
             memory: Mutex::new(Memory::new(ACTORS / 8)),
         }
-    }
-
-    /// Which way of signing each server takes, for whoever else asks them something.
-    #[must_use]
-    pub fn schemes(&self) -> &Arc<Schemes> {
-        &self.schemes
     }
 
     /// Our public origin.
@@ -256,7 +251,7 @@ impl Fetcher {
     /// A signature by this key of this actor's was good: neither is forgotten for those who prove nothing, and what its server
     /// sends from there is looked into when they have used up what they have.
     pub fn proved(&self, actor: &RemoteActor, key: &Url, source: Option<Source>) {
-        self.memory().proved(actor, &key[..Position::AfterQuery]);
+        self.memory().proved(actor, digest(key));
         if let Some(source) = source {
             self.turns.proved(&authority(&actor.id), source);
         }
@@ -319,27 +314,36 @@ impl Fetcher {
     }
 
     async fn fetch_actor(&self, address: &Url, turn: &Turn) -> Result<Arc<RemoteActor>, FetchError> {
-        let watch = self.watch(address);
-        let fetched = in_time(self.resolve_actor(address, turn)).await;
+        let (watch, mut search) = (self.watch(turn), Search::new(turn));
+        let fetched = in_time(self.resolve_actor(address, &mut search)).await;
         drop(watch);
+        self.found(address, &search, &fetched);
         self.remember(address, fetched)
     }
 
     pub(super) async fn fetch_key(&self, key_id: &Url, turn: &Turn) -> Result<Found, FetchError> {
-        let watch = self.watch(key_id);
-        let fetched = in_time(self.resolve_key(key_id, turn)).await;
+        let (watch, mut search) = (self.watch(turn), Search::new(turn));
+        let fetched = in_time(self.resolve_key(key_id, &mut search)).await;
         drop(watch);
+        self.found(key_id, &search, &fetched);
         let actor = self.remember(&without_fragment(key_id), fetched)?;
         Ok((actor.key(key_id)?, actor))
     }
 
-    async fn resolve_actor(&self, id: &Url, turn: &Turn) -> Result<RemoteActor, FetchError> {
-        RemoteActor::read(&self.authentic(id, turn).await?, &self.policy)
+    /// Which way of signing a host takes is known once it has told something in it.
+    fn found(&self, address: &Url, search: &Search<'_>, fetched: &Result<RemoteActor, FetchError>) {
+        if let (Some(scheme), Ok(_)) = (search.took, fetched) {
+            self.schemes.took(&host_of_url(address), scheme, (self.clock)());
+        }
+    }
+
+    async fn resolve_actor(&self, id: &Url, search: &mut Search<'_>) -> Result<RemoteActor, FetchError> {
+        RemoteActor::read(&self.authentic(id, search).await?, &self.policy)
     }
 
     /// The actor that owns a key. Redirects and refetches stay within one origin, so the owner is of the key's.
-    async fn resolve_key(&self, key_id: &Url, turn: &Turn) -> Result<RemoteActor, FetchError> {
-        let document = self.authentic(key_id, turn).await?;
+    async fn resolve_key(&self, key_id: &Url, search: &mut Search<'_>) -> Result<RemoteActor, FetchError> {
+        let document = self.authentic(key_id, search).await?;
         if !is_key_document(&document) {
             return RemoteActor::read(&document, &self.policy);
         }
@@ -348,7 +352,7 @@ impl Fetcher {
         if !same_origin(&owner, key_id) {
             return Err(FetchError::rejected("the key document's owner is on another host"));
         }
-        let mut actor = self.resolve_actor(&owner, turn).await?;
+        let mut actor = self.resolve_actor(&owner, search).await?;
         if actor.id != owner {
             return Err(FetchError::rejected("the key document's owner has another id"));
         }
@@ -374,32 +378,33 @@ impl Fetcher {
         if let Some(known) = memory.actors.get(address) {
             return Some(known.clone());
         }
-        let owner = memory.owner(address)?;
+        let place = digest(key_id);
+        let owner = memory.owner(&place)?;
         let known = memory.actors.get(owner.as_str())?.clone();
         // A key that is a document of its own counts for as long as its owner's newest document lists it.
         if known.actor.elsewhere.contains(key_id)
-            && let Some(adopted) = memory.adopted.get(address)
+            && let Some(adopted) = memory.adopted.get(&place)
         {
             return Some(adopted.clone());
         }
         Some(known)
     }
 
-    /// Watches how long a host takes until this is dropped: also when nobody waits for it any more.
-    pub(super) fn watch(&self, address: &Url) -> Watch<'_> {
-        Watch { fetcher: self, host: authority(address), began: Instant::now() }
+    /// Watches how long the host of a turn takes until this is dropped: also when nobody waits for it any more.
+    pub(super) fn watch<'a>(&'a self, turn: &'a Turn) -> Watch<'a> {
+        Watch { clock: &self.clock, turn, began: Instant::now() }
     }
 
     /// Remembers for a while that nothing can be had at an address.
     pub(super) fn remember_failure(&self, address: &Url, error: &FetchError, time: SignedDuration) {
         let until = (self.clock)().checked_add(time).unwrap_or(Timestamp::MAX);
-        let place = digest(&without_fragment(address));
+        let place = digest(address);
         self.memory().failures.insert_weighing(error.weight(), place, (error.clone(), until));
     }
 
     pub(super) fn known_failure(&self, url: &Url) -> Result<(), FetchError> {
         let now = (self.clock)();
-        match self.memory().failures.get(&digest(&without_fragment(url))) {
+        match self.memory().failures.get(&digest(url)) {
             Some((error, until)) if now < *until => Err(error.clone()),
             _ => Ok(()),
         }
@@ -419,9 +424,9 @@ impl Fetcher {
                 let known = Known { actor: Arc::clone(&actor), fetched_at: now };
                 let weight = actor.weight();
                 if actor.id != *address {
-                    memory.learn_owner(address.to_string(), actor.id.clone());
+                    memory.learn_owner(digest(address), actor.id.clone());
                     if actor.elsewhere.iter().any(|key| without_fragment(key) == *address) {
-                        memory.adopted.insert_weighing(weight, address.to_string(), known.clone());
+                        memory.adopted.insert_weighing(weight, digest(address), known.clone());
                     }
                 }
                 memory.failures.remove(&digest(address));
@@ -432,7 +437,7 @@ impl Fetcher {
                 if error == FetchError::Gone {
                     memory.actors.remove(address.as_str());
                 }
-                memory.in_vain.insert(digest(&without_fragment(address)), self.after_a_pause());
+                memory.in_vain.insert(digest(address), self.after_a_pause());
                 drop(memory);
                 self.remember_failure(address, &error, REFETCH_PAUSE);
                 Err(error)
@@ -443,17 +448,16 @@ impl Fetcher {
 
 /// See [`Fetcher::watch`].
 pub(super) struct Watch<'a> {
-    fetcher: &'a Fetcher,
-    host: String,
+    clock: &'a Clock,
+    turn: &'a Turn,
     began: Instant,
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if self.began.elapsed() >= SLOW {
-            let now = (self.fetcher.clock)();
-            let until = now.checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX);
-            self.fetcher.turns.is_slow_until(&self.host, now, until);
+            let now = (self.clock)();
+            self.turn.is_slow_until(now, now.checked_add(TRANSIENT_FOR).unwrap_or(Timestamp::MAX));
         }
     }
 }

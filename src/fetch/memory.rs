@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use url::Url;
+use url::{Position, Url};
 
 use super::{FetchError, RemoteActor};
 use crate::bounded::Bounded;
@@ -16,15 +16,15 @@ const OWNERS: usize = 2048;
 /// Bytes of failures remembered.
 const FAILURES: usize = 1 << 20;
 
-/// Everything here is keyed by addresses without fragment.
+/// Everything here is keyed by addresses without fragment; ids of actors are bounded, and all others stand as digests.
 pub(super) struct Memory {
     pub(super) actors: Actors,
     /// Keys with an address of their own: to the actor's id. Those that have proved something apart, as actors are.
-    owners: Bounded<String, Url>,
-    proven_owners: Bounded<String, Url>,
+    owners: Bounded<Digest, Url>,
+    proven_owners: Bounded<Digest, Url>,
     /// The actor with the key that is a document of its own, by the key's address: an actor may have several, and each is
     /// as fresh as its own document.
-    pub(super) adopted: Bounded<String, Known>,
+    pub(super) adopted: Bounded<Digest, Known>,
     pub(super) failures: Bounded<Digest, (FetchError, Timestamp)>,
     /// Addresses that were looked for in vain, really or not, and until when that is not done again.
     pub(super) in_vain: Bounded<Digest, Timestamp>,
@@ -44,14 +44,14 @@ impl Memory {
     }
 
     /// Whose key has this address, if that is not the actor's own.
-    pub(super) fn owner(&mut self, key: &str) -> Option<Url> {
+    pub(super) fn owner(&mut self, key: &Digest) -> Option<Url> {
         match self.proven_owners.get(key) {
             Some(owner) => Some(owner.clone()),
             None => self.owners.get(key).cloned(),
         }
     }
 
-    pub(super) fn learn_owner(&mut self, key: String, owner: Url) {
+    pub(super) fn learn_owner(&mut self, key: Digest, owner: Url) {
         if self.proven_owners.get(&key).is_some() {
             self.proven_owners.insert_of(&owner_of(owner.as_str()), 1, key, owner);
         } else {
@@ -60,11 +60,11 @@ impl Memory {
     }
 
     /// An actor has proved something with the key of this address.
-    pub(super) fn proved(&mut self, actor: &RemoteActor, key: &str) {
+    pub(super) fn proved(&mut self, actor: &RemoteActor, key: Digest) {
         self.actors.proved(actor.id.as_str());
-        if let Some(owner) = self.owners.get(key).cloned() {
-            self.owners.remove(key);
-            self.proven_owners.insert_of(&owner_of(owner.as_str()), 1, key.to_owned(), owner);
+        if let Some(owner) = self.owners.get(&key).cloned() {
+            self.owners.remove(&key);
+            self.proven_owners.insert_of(&owner_of(owner.as_str()), 1, key, owner);
         }
     }
 }
@@ -115,10 +115,11 @@ impl Actors {
 }
 
 /// What stands for an address where only whether it is the same matters: strangers choose how long addresses are.
-type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
+/// That of an address, whatever its fragment.
 pub(super) fn digest(address: &Url) -> Digest {
-    openssl::sha::sha256(address.as_str().as_bytes())
+    openssl::sha::sha256(address[..Position::AfterQuery].as_bytes())
 }
 
 #[derive(Clone)]
@@ -151,18 +152,19 @@ mod tests {
         };
         let fan = at("peer.example");
         let mut memory = Memory::new(fan.actor.weight() * 64);
-        let key = |number: usize| format!("https://s{number}.evil.example/users/a/main-key");
-        memory.learn_owner("https://peer.example/key".to_owned(), fan.actor.id.clone());
+        let of = |host: &str| digest(&Url::parse(&format!("https://{host}/users/a/main-key#k")).unwrap());
+        let key = |number: usize| of(&format!("s{number}.evil.example"));
+        memory.learn_owner(of("peer.example"), fan.actor.id.clone());
         memory.actors.learn(fan.clone(), false);
-        memory.proved(&fan.actor, "https://peer.example/key");
+        memory.proved(&fan.actor, of("peer.example"));
         for number in 0..2 * OWNERS {
             let evil = at(&format!("s{number}.evil.example"));
             memory.learn_owner(key(number), evil.actor.id.clone());
             memory.actors.learn(evil.clone(), false);
-            memory.proved(&evil.actor, &key(number));
+            memory.proved(&evil.actor, key(number));
         }
         assert!(memory.actors.get(fan.actor.id.as_str()).is_some());
-        assert_eq!(memory.owner("https://peer.example/key"), Some(fan.actor.id.clone()));
+        assert_eq!(memory.owner(&of("peer.example")), Some(fan.actor.id.clone()));
         assert!(memory.owner(&key(0)).is_none() && memory.owner(&key(2 * OWNERS - 1)).is_some());
     }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::document::without_fragment;
 use super::memory::digest;
 use super::{FetchError, Fetcher};
 use crate::model::Source;
@@ -53,7 +52,7 @@ impl Fetcher {
         asks: bool,
     ) -> Result<(), FetchError> {
         let key_id = self.address(key_id)?;
-        let place = digest(&without_fragment(&key_id));
+        let place = digest(&key_id);
         let looked_for = || {
             let now = (self.clock)();
             self.memory().in_vain.get(&place).is_some_and(|until| now < *until)

@@ -21,8 +21,9 @@ pub fn refuses_scheme(status: u16) -> bool {
     matches!(status, 400 | 401)
 }
 
-/// The servers that take RFC 9421 and refuse cavage, as far as they were met lately. Whoever has the store keeps them there,
-/// since each that is forgotten costs one request more.
+/// The servers that take RFC 9421 and refuse cavage, as far as they were met lately. What is learnt from what is read there and
+/// from what is delivered stands apart: strangers choose what is read. Deliveries keep theirs in the store, since each server
+/// that is forgotten costs one request more.
 #[derive(Debug)]
 pub struct Schemes {
     memory: Mutex<Memory>,
@@ -71,6 +72,8 @@ impl Schemes {
             Scheme::Cavage => memory.rfc9421.remove(host),
             Scheme::Rfc9421 => {
                 memory.insert(host.to_owned(), now.checked_add(BELIEVED_FOR).unwrap_or(Timestamp::MAX));
+                // What it forbids from now on is another question.
+                memory.forbade.remove(host);
             }
         }
         memory.changed = true;
@@ -83,12 +86,12 @@ impl Schemes {
         memory.rfc9421.remove(host);
     }
 
-    /// Whether a 403 of `host` to what was signed in this scheme may be a refusal of the scheme. Some answer so, but most mean
-    /// something else by it: where it was of no use, not again for a week.
+    /// Whether a 403 of `host` may be a refusal of the scheme. Some answer so, but most mean something else by it: where the
+    /// other one was of no use, not again for a week.
     #[must_use]
-    pub fn may_forbid(&self, host: &str, scheme: Scheme, now: Timestamp) -> bool {
+    pub fn may_forbid(&self, host: &str, now: Timestamp) -> bool {
         let tried = |(until, times): &(Timestamp, u32)| *times >= IN_VAIN && holds(*until, now);
-        scheme == Scheme::Cavage && !self.memory().forbade.get(host).is_some_and(|one| tried(one))
+        !self.memory().forbade.get(host).is_some_and(|one| tried(one))
     }
 
     /// Remembers what `host` answered to the other scheme, too, after a 403.
@@ -184,8 +187,8 @@ mod tests {
     #[test]
     fn who_forbids_both_is_asked_in_one_for_a_week() {
         let (schemes, start, week) = (Schemes::default(), Timestamp::UNIX_EPOCH, BELIEVED_FOR);
-        let asks = |host: &str, now| schemes.may_forbid(host, Scheme::Cavage, now);
-        assert!(asks("a.example", start) && !schemes.may_forbid("a.example", Scheme::Rfc9421, start));
+        let asks = |host: &str, now| schemes.may_forbid(host, now);
+        assert!(asks("a.example", start));
         for busy in [408, 425, 429, 503] {
             (0..2 * IN_VAIN).for_each(|_| schemes.forbade("a.example", busy, start));
         }
@@ -205,6 +208,12 @@ mod tests {
         assert!(!asks("b.example", start));
         schemes.forbade("b.example", 401, start + week);
         assert!(asks("b.example", start + week), "what was a week ago does not count");
+        // What it took last may be what it forbids now.
+        schemes.took("a.example", Scheme::Rfc9421, start);
+        assert!(asks("a.example", start));
+        schemes.forbade("a.example", 403, start);
+        assert!(!asks("a.example", start));
+        assert!(schemes.changed(start).is_some());
         for number in 0..2 * SERVERS {
             schemes.forbade(&format!("s{number}.example"), 403, start);
         }

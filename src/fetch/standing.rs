@@ -50,13 +50,6 @@ impl Turns {
         self.strangers.turn(host, source, now).await
     }
 
-    /// A host took long.
-    pub(super) fn is_slow_until(&self, host: &str, now: Timestamp, until: Timestamp) {
-        for budget in [&self.strangers, &self.proven] {
-            budget.is_slow_until(host, now, until);
-        }
-    }
-
     /// A client brought a signature that was good, by a key of this host.
     pub(super) fn proved(&self, host: &str, source: Source) {
         let owner = owner_of_host(host);
@@ -106,6 +99,23 @@ mod tests {
             assert_eq!(turns.turn(host, Some(from(client)), now).await.is_ok(), ok, "{host} for {client}");
         }
         assert!(turns.turn("peer.example", None, now).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_strangers_find_slow_is_not_slow_for_who_proved_something() {
+        let turns = Turns::new(Budgets { slow_queue: 0, ..Budgets::default() });
+        let (now, until) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
+        turns.proved("peer.example", from(1));
+        turns.turn("peer.example", Some(from(2)), now).await.unwrap().is_slow_until(now, until);
+        assert!(turns.turn("peer.example", Some(from(3)), now).await.is_err());
+        for _ in 0..Budgets::of_proven().slow_queue * 2 {
+            assert!(turns.turn("peer.example", Some(from(1)), now).await.is_ok());
+        }
+        // Nor the other way round.
+        let turns = Turns::new(Budgets { slow_queue: 0, ..Budgets::default() });
+        turns.proved("peer.example", from(1));
+        turns.turn("peer.example", Some(from(1)), now).await.unwrap().is_slow_until(now, until);
+        assert!(turns.turn("peer.example", Some(from(2)), now).await.is_ok());
     }
 
     #[tokio::test]

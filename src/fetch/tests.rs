@@ -1,6 +1,7 @@
 //! The fetcher against a server on the loopback that tells the truth, lies and stalls.
 
 mod cost;
+mod schemes;
 mod webfinger;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -345,33 +346,6 @@ async fn redirects_stay_on_the_host_and_are_signed_anew() {
     for path in ["/ftp", "/user"] {
         assert!(matches!(rig.actor(path).await, Err(FetchError::Address(_))), "{path}");
     }
-}
-
-#[tokio::test]
-async fn a_peer_that_demands_rfc_9421_gets_a_second_knock() {
-    let rig = Rig::new(|base, hit| match hit.headers.contains_key("signature-input") {
-        true if hit.target == "/u/a" => document(&actor(base, "/u/a", "/u/a#main-key")),
-        _ if hit.target == "/stern" => answer(403, &[], ""),
-        true => answer(401, &[], ""),
-        false => answer(400, &[], ""),
-    })
-    .await;
-    rig.key("/u/a#main-key").await.unwrap();
-    let hits = rig.server.hits();
-    let own = Origin::of(&rig.server.url("/")).unwrap();
-    let now = Timestamp::from_second(rig.now.load(Ordering::SeqCst)).unwrap();
-    let ours = PublicKey::from_pem(&OURS.public_pem().unwrap()).unwrap();
-    let asked: Vec<_> = hits.iter().map(|hit| hit.headers.contains_key("signature-input")).collect();
-    assert_eq!(asked, [false, true]);
-    for hit in hits {
-        let signed = precheck(&Method::GET, &hit.target, &hit.headers, b"", &own, now).unwrap();
-        assert_eq!(signed.verify(&ours), Ok(()));
-    }
-    // One more knock, and none where it is not about the signature.
-    assert_eq!(rig.actor("/closed").await, Err(FetchError::Denied));
-    assert_eq!(rig.hits(), 4);
-    assert_eq!(rig.actor("/stern").await, Err(FetchError::Denied));
-    assert_eq!(rig.hits(), 5);
 }
 
 #[tokio::test]

@@ -60,10 +60,10 @@ impl Fetcher {
         let mut url = asked.clone();
         for _ in 0..=MAX_REDIRECTS {
             self.refuse_own_host(&url)?;
-            let _turn = self.turn(&url, source).await?;
+            let turn = self.turn(&url, source).await?;
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static("application/jrd+json, application/json"));
-            let watch = self.watch(&url);
+            let watch = self.watch(&turn);
             let answer = self.exchange(&url, headers, limits).await?;
             drop(watch);
             match answer.status.as_u16() {

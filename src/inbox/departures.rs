@@ -36,6 +36,7 @@ const PATIENCE: u32 = 30;
 /// What an actor says of itself, until it has been looked into.
 pub(super) struct Departure {
     owner: String,
+    /// See [`Claim::same`]; and the stage belongs to it, since what is proved is not what anybody may claim.
     same: Option<String>,
     stage: Stage,
     /// How often it was put off in this stage.
@@ -46,6 +47,14 @@ enum Stage {
     Claimed(Box<Claim>),
     /// A Delete that came too fast.
     Proved(Box<Verified>),
+}
+
+impl Departure {
+    /// One that came too fast, from now on.
+    fn proved(owner: String, same: Option<String>, verified: Box<Verified>) -> Self {
+        let same = same.map(|same| format!("proved {same}"));
+        Departure { owner, same, stage: Stage::Proved(verified), put_off: 0 }
+    }
 }
 
 impl Waits for Departure {
@@ -226,10 +235,7 @@ impl Inbox {
             Stage::Claimed(claim) => match gate::left(engine, claim).await {
                 Left::Proved(verified) => match self.paced(engine, verified).await {
                     Ok(took) => took,
-                    Err(verified) => {
-                        let stage = Stage::Proved(verified);
-                        return Looked::TooFast(Departure { owner, same, stage, put_off: 0 });
-                    }
+                    Err(verified) => return Looked::TooFast(Departure::proved(owner, same, verified)),
                 },
                 Left::Missing(actor) => self.missing(actor).await,
                 Left::Unproved => Ok(Took::Ignored),
@@ -290,7 +296,7 @@ mod tests {
     use crate::inbox::testing::{LONG, Request, effective, engine};
     use crate::model::follower::Follower;
     use crate::model::handle::Person;
-    use crate::model::{Changes, View};
+    use crate::model::{Changes, Source, View};
     use crate::net::test_server::{TestServer, answer};
     use crate::serve::limit::Rates;
     use crate::store::Store;
@@ -315,7 +321,16 @@ mod tests {
 
     /// What is to be looked into of a request, put off so many times.
     async fn claimed(inbox: &Inbox, request: &Request, put_off: u32) -> Departure {
-        let checked = gate::check(inbox.engine.get().unwrap(), request.arriving(None).await);
+        claimed_from(inbox, request, None, put_off).await
+    }
+
+    async fn claimed_from(
+        inbox: &Inbox,
+        request: &Request,
+        source: Option<Source>,
+        put_off: u32,
+    ) -> Departure {
+        let checked = gate::check(inbox.engine.get().unwrap(), request.arriving(source).await);
         let Ok(Checked::Leaving(claim)) = checked else { panic!("it is not looked into") };
         let (owner, same, stage) = (claim.owner(), claim.same(), Stage::Claimed(Box::new(claim)));
         Departure { owner, same, stage, put_off }
@@ -339,6 +354,26 @@ mod tests {
         let asked = server.hits().len();
         let departure = too_fast(&inbox, Departure { put_off: departure.put_off + 1, ..departure }).await;
         assert_eq!((departure.put_off, server.hits().len()), (1, asked), "it is proved once");
+    }
+
+    #[tokio::test]
+    async fn what_is_proved_is_not_overtaken_by_what_is_claimed() {
+        let server = TestServer::start(|_, _| answer(410, &[], "")).await;
+        let (folder, key) = (tempfile::tempdir().unwrap(), PrivateKey::generate().unwrap());
+        let inbox = slow(folder.path(), &key);
+        let actor = server.url("/u/a").to_string();
+        let request = delete(&actor, &key);
+        inbox.store.commit(follower(&actor)).await.unwrap();
+        let departures = Departures::new(Arc::new(inbox), waiting().1);
+        let inbox = &departures.inbox;
+        let from = Source::of([203, 0, 113, 1].into());
+        let proved = too_fast(inbox, claimed_from(inbox, &request, Some(from), 0).await).await;
+        let (mut turns, mut put_off) = (Turns::default(), PutOff::new(PUT_OFF_FOR));
+        let claim = claimed_from(inbox, &request, Some(from), 0).await;
+        departures.wait(&mut turns, &mut put_off, claim);
+        departures.wait(&mut turns, &mut put_off, Departure { put_off: 1, ..proved });
+        let stages = std::iter::from_fn(|| turns.next()).map(|waits| matches!(waits.stage, Stage::Proved(_)));
+        assert_eq!(stages.collect::<Vec<_>>(), [false, true]);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use super::sift::{Sifted, of_itself, reported, sift};
 use super::{Arrival, Engine, Proofs, Verified};
 use crate::activitypub::json;
 use crate::activitypub::signature::{SignatureProblem, Unverified, precheck};
-use crate::activitypub::vocab::read::{Incoming, Kind};
+use crate::activitypub::vocab::read::{Incoming, Kind, Object};
 use crate::decide::{blocks, engage, gone};
 use crate::fetch::{FetchError, Fetcher, REFETCH_PAUSE, RemoteActor};
 use crate::model::handle::host_of_url;
@@ -58,7 +58,8 @@ pub(super) fn check(engine: &Engine, arrival: Arrival<'_>) -> Result<Checked, Pr
     match sift(&incoming, &engine.addresses) {
         Sifted::Ignore => Ok(Checked::Nothing),
         // The answer is 202 whatever comes of it: the difference would tell who is known here.
-        Sifted::OfItself => Ok(sound(engine, &arrival, incoming).map_or(Checked::Nothing, Checked::Leaving)),
+        Sifted::OfItself => Ok(sound(engine, &arrival, incoming)
+            .map_or(Checked::Nothing, |claim| Checked::Leaving(claim.without_the_rest()))),
         Sifted::Verify => sound(engine, &arrival, incoming).map(Checked::Claim),
     }
 }
@@ -92,9 +93,13 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
     let actor = address("actor", &incoming.actor)?;
     // Whoever makes something says that it is theirs.
     let made = incoming.object.id.as_deref().filter(|_| incoming.kind == Kind::Create);
+    let key = part_of(&incoming.actor, &actor, &unverified.key_id);
+    let key = key.map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
     let kept = [
         ("actor", Some(incoming.actor.as_str())),
         ("actor", Some(actor.as_str())),
+        ("keyId", Some(unverified.key_id.as_str())),
+        ("keyId", Some(key.as_str())),
         ("activity's id", incoming.id.as_deref()),
         ("object's id", made),
         ("target", incoming.target.as_deref().filter(|_| incoming.kind == Kind::Move)),
@@ -105,8 +110,6 @@ fn sound(engine: &Engine, arrival: &Arrival<'_>, incoming: Incoming) -> Result<C
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "bad-address", detail));
         }
     }
-    let key = part_of(&incoming.actor, &actor, &unverified.key_id);
-    let key = key.map_or_else(|| address("keyId", &unverified.key_id), Ok)?;
     let id = incoming.id.as_deref().filter(|id| fragment_of(&incoming.actor, &actor, id).is_none());
     let id = id.map(|id| address("activity's id", id)).transpose()?;
     let made = made.map(|made| address("object's id", made)).transpose()?;
@@ -257,6 +260,17 @@ async fn signer(
 }
 
 impl Claim {
+    /// With no more than counts of what an actor says of itself: it may wait for long.
+    fn without_the_rest(self) -> Self {
+        let Incoming { kind, actor, object, target, .. } = self.incoming;
+        let object = Object { id: object.id, ..Object::default() };
+        let target = target.filter(|_| kind == Kind::Move);
+        Claim {
+            incoming: Incoming { id: None, kind, actor, object, more: Vec::new(), target, text: None },
+            ..self
+        }
+    }
+
     /// The signed date, or the arrival if that was earlier: in whole seconds, as dates are, so that what is signed in the
     /// second in which something else arrived is not older than it.
     fn stamp(&self) -> Timestamp {

@@ -77,6 +77,52 @@ async fn a_report_that_waits_for_its_key_holds_no_more_than_it_is_about() {
 }
 
 #[tokio::test]
+async fn what_an_actor_says_of_itself_waits_without_the_rest() {
+    let (now, key) = (Arc::new(AtomicI64::new(1_800_000_000)), PrivateKey::generate().unwrap());
+    let engine = engine(&key, clock(&now));
+    let actor = "https://eve.example/u/e";
+    let long = |what: &str| format!("https://eve.example/{what}/{}", "x".repeat(1900));
+    let new = "https://new.example/u/e";
+    for (kind, target, kept) in [
+        ("Delete", long("target"), None),
+        ("Update", long("target"), None),
+        ("Move", new.to_owned(), Some(new)),
+    ] {
+        let activity = json!({"type": kind, "actor": actor, "id": format!("{actor}#{kind}"), "target": target,
+            "object": {"id": actor, "type": long("type"), "actor": long("actor"), "object": long("object"),
+                "inReplyTo": long("reply")}});
+        let request = Request::signed(&activity, &format!("{actor}#main-key"), &key);
+        let Ok(Checked::Leaving(claim)) = check(&engine, request.arriving(None).await) else {
+            panic!("{kind} is not looked into")
+        };
+        let left = json!({"type": kind, "actor": actor, "object": actor, "target": kept});
+        assert_eq!(Ok(claim.incoming), Incoming::parse(&left));
+    }
+}
+
+#[tokio::test]
+async fn long_addresses_of_keys_are_refused() {
+    let (now, key) = (Arc::new(AtomicI64::new(1_800_000_000)), PrivateKey::generate().unwrap());
+    let engine = engine(&key, clock(&now));
+    let actor = "https://eve.example/u/e";
+    let spare = MAX_KEPT_BYTES - actor.len() - 1;
+    for (rest, refused) in [
+        (format!("/{}", "x".repeat(spare)), false),
+        (format!("/{}", "x".repeat(spare + 1)), true),
+        (format!("#{}", "x".repeat(spare + 1)), true),
+        // Each is one byte as it is sent, and three as it is asked for.
+        (format!("/{}", "{".repeat(spare / 3 + 1)), true),
+        (format!("/{}k", "x/../".repeat(spare / 5 + 1)), true),
+    ] {
+        let follow = json!({"type": "Follow", "actor": actor, "object": ours().actor()});
+        let request = Request::signed(&follow, &format!("{actor}{rest}"), &key);
+        let checked = check(&engine, request.arriving(None).await);
+        let code = checked.err().map(|problem| problem.code);
+        assert_eq!(code, refused.then_some("bad-address"), "{rest}");
+    }
+}
+
+#[tokio::test]
 async fn our_own_host_is_known_however_the_settings_spell_it() {
     let (now, key) = (Arc::new(AtomicI64::new(1_800_000_000)), PrivateKey::generate().unwrap());
     let addresses = Arc::new(crate::model::Addresses::new("https://LIVE.example", "ana"));

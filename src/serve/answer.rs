@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
-    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -19,6 +19,11 @@ pub const JRD_JSON: &str = "application/jrd+json";
 pub const JSON: &str = "application/json";
 /// Pages for people.
 pub const HTML: &str = "text/html; charset=utf-8";
+
+/// What a 401 challenges to (RFC 9110 §15.5.2), as the older scheme writes it,
+const CHALLENGE: &str = r#"Signature realm="federation",headers="(request-target) host date digest""#;
+/// and by RFC 9421 (section 5), where a key is named in any case.
+const ACCEPT_SIGNATURE: &str = r#"sig1=("@method" "@target-uri" "content-digest");created"#;
 
 /// A document that is ready to be sent.
 #[derive(Clone, Debug)]
@@ -170,6 +175,10 @@ impl Problem {
     pub fn answer(&self) -> Answer {
         let body = json!({ "status": self.status.as_u16(), "code": self.code, "detail": self.detail });
         let mut answer = json_answer(self.status, "application/problem+json", &body);
+        if self.status == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+            answer.headers_mut().insert("accept-signature", HeaderValue::from_static(ACCEPT_SIGNATURE));
+        }
         if let Some(seconds) = self.retry_after {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -227,6 +236,7 @@ pub fn wants(headers: &HeaderMap) -> Wants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activitypub::signature::Challenge;
 
     #[test]
     fn accept_is_read_as_peers_write_it() {
@@ -264,5 +274,18 @@ mod tests {
             let want = if known.contains("W/") { StatusCode::OK } else { StatusCode::NOT_MODIFIED };
             assert_eq!(document.answer(&Method::GET, &headers).status(), want, "{known}");
         }
+    }
+
+    #[test]
+    fn a_401_says_how_else_to_sign() {
+        let problem = |status| Problem::new(status, "not-covered", "the digest is not signed").answer();
+        let unsigned = problem(StatusCode::UNAUTHORIZED);
+        let challenge = unsigned.headers()[WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(challenge.starts_with("Signature realm="), "{challenge}");
+        let asked = Challenge::read(unsigned.headers(), "https://peer.example/u#main-key", true);
+        assert!(asked.is_some(), "it is read as peers write it");
+        let forbidden = problem(StatusCode::FORBIDDEN);
+        assert!(!forbidden.headers().contains_key(WWW_AUTHENTICATE));
+        assert_eq!(Challenge::read(forbidden.headers(), "", true), None);
     }
 }

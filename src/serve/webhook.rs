@@ -78,7 +78,8 @@ impl Door {
     fn knock(&self, signature: Option<&str>, body: &[u8], now: Timestamp) -> Result<Answer, Problem> {
         if self.signed.load(Ordering::Relaxed) {
             let refused = || {
-                Problem::new(StatusCode::UNAUTHORIZED, "webhook-signature", "the signature is not Owncast's")
+                // No 401, which has to say how else to sign: Owncast signs in one way.
+                Problem::new(StatusCode::FORBIDDEN, "webhook-signature", "the signature is not Owncast's")
             };
             let signed =
                 webhook::verify(&self.secret, signature.unwrap_or_default(), body, now).map_err(|why| {
@@ -193,7 +194,7 @@ mod tests {
             (Some(sign("s3cret", NOW + 301, BODY)), SignatureError::Stale),
         ];
         for (count, (signature, why)) in (1..).zip(table) {
-            assert_eq!(knock(&door, signature.as_deref(), BODY, NOW), 401, "{signature:?}");
+            assert_eq!(knock(&door, signature.as_deref(), BODY, NOW), 403, "{signature:?}");
             assert_eq!(door.refusals(), Refusals { count, last: Some(why) });
         }
         assert!(hints.try_recv().is_err(), "none of these is a hint");
@@ -209,7 +210,7 @@ mod tests {
         let signature = sign("s3cret", NOW + 299, BODY);
         assert_eq!(knock(&door, Some(&signature), BODY, NOW), 200);
         for later in [0, 1, 299, 598, 599, 600, 10_000] {
-            assert_eq!(knock(&door, Some(&signature), BODY, NOW + later), 401, "{later}");
+            assert_eq!(knock(&door, Some(&signature), BODY, NOW + later), 403, "{later}");
         }
         assert!(hints.try_recv().is_ok() && hints.try_recv().is_err());
     }
@@ -224,9 +225,9 @@ mod tests {
             assert_eq!(knock(&door, Some(&sign("s3cret", NOW, &body)), &body, NOW), 200, "{number}");
         }
         let first = sign("s3cret", NOW, &body(0));
-        assert_eq!(knock(&door, Some(&first), &body(0), NOW), 401, "the oldest is still known");
+        assert_eq!(knock(&door, Some(&first), &body(0), NOW), 403, "the oldest is still known");
         let more = body(REMEMBERED);
-        assert_eq!(knock(&door, Some(&sign("s3cret", NOW, &more)), &more, NOW), 401);
+        assert_eq!(knock(&door, Some(&sign("s3cret", NOW, &more)), &more, NOW), 403);
         let later = NOW + 301;
         assert_eq!(knock(&door, Some(&sign("s3cret", later, &more)), &more, later), 200);
     }

@@ -4,7 +4,7 @@ use owncast_herald::sim::fediverse::{Flavour, SignOptions};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::support::wait::eventually;
+use crate::support::wait::{LONG, eventually};
 use crate::target::{Target, never_contacted, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +121,7 @@ async fn c_20_the_follow_page_calls_nobody_it_should_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn c_20_a_follower_cannot_lead_deliveries_into_a_network() {
-    let target = Target::with(&[
+    let mut target = Target::with(&[
         ("federation.allow-private-addresses", "[\"127.0.0.2/32\", \"127.0.0.3/32\"]"),
         ("go-live.repost-after", "\"0s\""),
     ])
@@ -136,10 +136,24 @@ async fn c_20_a_follower_cannot_lead_deliveries_into_a_network() {
     target.stage.owncast.end_stream();
     target.stage.wait_log("the stream is over").await;
     target.stage.post(&target.home).await;
-    eventually("the post is delivered", crate::support::wait::LONG, async || {
-        (target.home.posts().len() == 2).then_some(())
-    })
-    .await;
+    eventually("the post is delivered", LONG, async || (target.home.posts().len() == 2).then_some(())).await;
     let called = tokio::time::timeout(std::time::Duration::ZERO, trap.accept()).await;
     assert!(called.is_err(), "{called:?}");
+
+    // Who was let in is not called any more where that is not allowed now.
+    let bob = eve.server().person("bob");
+    target.stage.follow(&bob).await;
+    target.stage.owncast.end_stream();
+    eventually("that stream is over, too", LONG, async || {
+        (target.stage.agent.log().matches("the stream is over").count() == 2).then_some(())
+    })
+    .await;
+    target.stage.agent.set("federation.allow-private-addresses", "[\"127.0.0.2/32\"]");
+    target.stage.agent.restart().await;
+    target.stage.settled().await;
+    let seen = || (eve.server().received_count(), eve.server().requests_count());
+    let before = seen();
+    target.stage.post(&target.home).await;
+    target.stage.wait_log("not delivered, will be tried again").await;
+    assert_eq!(seen(), before);
 }

@@ -1,9 +1,10 @@
 //! C-15, C-16, C-17, C-18: replays, the wrong order, and pairs of Follow and Undo in any order.
 
-use owncast_herald::sim::fediverse::Flavour;
+use owncast_herald::sim::fediverse::{Flavour, Server};
 use serde_json::{Value, json};
 
 use crate::mallory::{Mallory, send};
+use crate::support::wait::{LONG, eventually};
 use crate::target::{Target, refusal};
 
 const PATH: &str = "/federation/user/streamer/inbox";
@@ -11,6 +12,8 @@ const PATH: &str = "/federation/user/streamer/inbox";
 struct Scene {
     target: Target,
     mallory: Mallory,
+    /// Mallory's.
+    server: Server,
 }
 
 impl Scene {
@@ -18,7 +21,7 @@ impl Scene {
         let target = Target::start().await;
         let server = target.stage.server(Flavour::Mastodon).await;
         let mallory = Mallory::on(&server, "mallory");
-        Scene { target, mallory }
+        Scene { target, mallory, server }
     }
 
     fn signed(&self, activity: &Value, ago: i64) -> Vec<u8> {
@@ -28,6 +31,10 @@ impl Scene {
     async fn taken(&self, request: &[u8]) {
         let reply = send(&self.target.stage, request).await;
         assert_eq!(reply.status, 202, "{reply:?}");
+    }
+
+    fn accepts(&self) -> usize {
+        self.server.received().iter().filter(|sent| sent.kind() == "Accept").count()
     }
 
     fn follow(&self) -> Value {
@@ -174,6 +181,8 @@ async fn c_17_follow_and_undo_in_any_order() {
     };
     // Dates go on from round to round, whatever the rounds take: some minutes less than an hour of them is at hand.
     let mut date = jiff::Timestamp::now().as_second() - 3_000;
+    // Each Follow that is newer than all before it is answered, once.
+    let (mut latest, mut answers) = (date - 1, 0);
     for round in 0..25 {
         let mut acts: Vec<(i64, bool)> = (0..4).map(|step| (date + step, next(2) == 0)).collect();
         date += 5;
@@ -189,6 +198,14 @@ async fn c_17_follow_and_undo_in_any_order() {
             if next(3) == 0 {
                 scene.taken(&request).await;
             }
+            let newer = *date > latest;
+            latest = latest.max(*date);
+            if newer && *follows {
+                answers += 1;
+                // Of several that wait the newest is sent alone.
+                eventually("it is answered", LONG, async || (scene.accepts() >= answers).then_some(())).await;
+            }
+            assert_eq!(scene.accepts(), answers, "round {round}, as sent: {acts:?}");
         }
         let followers = scene.target.stage.followers().await;
         assert_eq!(followers, 1 + u64::from(newest), "round {round}, as sent: {acts:?}");

@@ -154,6 +154,14 @@ async fn c_18_a_signature_for_another_host_or_path() {
     }
     never_contacted(eve.server());
     // Signed for another path: the target is covered, so the signature does not verify.
+    let theirs = target.cold(Flavour::Mastodon).await;
+    for other in [format!("{}x", target.stage.inbox()), format!("{}/", target.stage.inbox())] {
+        let options =
+            SignOptions { signed_url: Some(other.parse().unwrap()), scheme: Some(Scheme::Cavage), ..plain() };
+        let reply = target.try_follow(&theirs, &options).await;
+        assert_eq!(refusal(&reply), (401, "signature-invalid".into()), "{other}");
+    }
+    // With a query it is the same inbox.
     let body = target.follow_by(&eve.id()).to_string();
     let other = format!("{}?x=1", target.stage.inbox());
     let moved = rewritten(|text| text.to_owned());

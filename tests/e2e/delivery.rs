@@ -206,6 +206,11 @@ async fn who_forbids_the_one_scheme_gets_the_other_and_who_forbids_both_is_asked
     })
     .await;
     assert_eq!(schemes(&closed), [false, false, true, false], "an Accept, a post twice, another once");
+    // Who forbids later what was demanded gets what is taken now.
+    strict.set_rfc9421_only(false);
+    stage.owncast.end_stream();
+    eventually("the edit", LONG, async || (knocks(&strict).len() == 7).then_some(())).await;
+    assert_eq!(knocks(&strict)[5..], [(true, false), (false, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

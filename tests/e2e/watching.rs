@@ -328,12 +328,12 @@ async fn forged_stale_and_replayed_calls_are_refused() {
     let now = jiff::Timestamp::now().as_second();
     let start = r#"{"type":"STREAM_STARTED","eventData":{"id":"x"}}"#;
     let good = Some(sign(&webhook.secret, now, start));
-    assert_eq!(call(start, None).await, 401);
-    assert_eq!(call(start, Some(sign("abc123", now, start))).await, 401);
-    assert_eq!(call(start, Some(sign(&webhook.secret, now - 1000, start))).await, 401);
-    assert_eq!(call("{}", good.clone()).await, 401);
+    assert_eq!(call(start, None).await, 403);
+    assert_eq!(call(start, Some(sign("abc123", now, start))).await, 403);
+    assert_eq!(call(start, Some(sign(&webhook.secret, now - 1000, start))).await, 403);
+    assert_eq!(call("{}", good.clone()).await, 403);
     assert_eq!(call(start, good.clone()).await, 200);
-    assert_eq!(call(start, good).await, 401, "a replay");
+    assert_eq!(call(start, good).await, 403, "a replay");
     let title = r#"{"type":"STREAM_TITLE_UPDATED","eventData":{"id":"y"}}"#;
     assert_eq!(call(title, Some(sign(&webhook.secret, now, title))).await, 200);
     stage.wait_log("kind=TitleChanged").await;

@@ -37,7 +37,7 @@ impl Pump {
         let quiet = self.busy.is_empty();
         let unclaim: Vec<(Ulid, Claim, u32)> =
             self.passes.iter().map(|(id, pass)| (*id, pass.claim, pass.tried_below(quiet))).collect();
-        let schemes = self.schemes.changed(Timestamp::now());
+        let schemes = self.sender.schemes.changed(Timestamp::now());
         let unclaimed = move |view: &dyn View| {
             let mut draft = Draft::new(view);
             for job in &not_begun {

@@ -17,6 +17,11 @@ fn limits() -> Budgets {
     Budgets { wait: Duration::from_millis(20), ..Budgets::default() }
 }
 
+/// Its host takes long, from the first second to the sixtieth.
+fn is_slow(budget: &Budget, host: &str) {
+    lock(&budget.state).is_slow_until(host, &owner_of_host(host), at(0), at(60));
+}
+
 #[tokio::test]
 async fn turns_are_limited_per_host_and_in_all_and_come_back() {
     let budget = Budget::new(Budgets { all: Share { at_once: 3, ..limits().all }, ..limits() });
@@ -145,7 +150,7 @@ async fn slow_hosts_share_a_few_turns() {
     let budget = Budget::new(limits());
     let slow = |n: usize| format!("slow{n}");
     for n in 0..20 {
-        budget.is_slow_until(&slow(n), at(0), at(60));
+        is_slow(&budget, &slow(n));
     }
     let mut held = Vec::new();
     for n in 0..20 {
@@ -161,7 +166,7 @@ async fn who_waits_for_slow_hosts_leaves_places_to_others() {
     let budget = Budget::new(Budgets { wait: Duration::from_secs(3600), ..limits() });
     let slow = |n: usize| format!("slow{}", n % 20);
     for n in 0..20 {
-        budget.is_slow_until(&slow(n), at(0), at(60));
+        is_slow(&budget, &slow(n));
     }
     let hosts: Vec<String> = (0..1000).map(slow).collect();
     let mut waiting: Vec<_> = hosts.iter().map(|host| Box::pin(budget.turn(host, None, at(0)))).collect();
@@ -179,6 +184,34 @@ async fn who_waits_for_slow_hosts_leaves_places_to_others() {
     drop((waiting, turns));
     let state = lock(&budget.state);
     assert_eq!((state.total, state.slow), (0, 0));
+}
+
+#[tokio::test]
+async fn slow_hosts_of_one_owner_leave_turns_and_places_to_others() {
+    let limits = Budgets { wait: Duration::from_secs(3600), ..limits() };
+    let budget = Budget::new(limits);
+    for host in ["evil.example", "victim.example"] {
+        is_slow(&budget, host);
+    }
+    // Whose hosts do not answer has many networks; who makes a victim slow may be one.
+    let mut asked: Vec<_> =
+        (0..100).map(|client| Box::pin(budget.turn("evil.example", from(client), at(0)))).collect();
+    asked.extend((0..100).map(|_| Box::pin(budget.turn("victim.example", from(1000), at(0)))));
+    let (mut turns, mut waiting) = (Vec::new(), Vec::new());
+    for mut turn in asked {
+        match futures_util::poll!(&mut turn) {
+            std::task::Poll::Ready(Ok(turn)) => turns.push(turn),
+            std::task::Poll::Ready(Err(_)) => {}
+            std::task::Poll::Pending => waiting.push(turn),
+        }
+    }
+    let of_owner = limits.slow_queue / SLOW_PLACES;
+    assert_eq!(turns.len(), limits.slow_at_once / SLOW_TURNS + 1);
+    assert_eq!(turns.len() + waiting.len(), of_owner + limits.slow_queue_of_network_at_owner);
+    assert!(budget.turn("victim.example", from(1001), at(0)).await.is_ok());
+    drop((waiting, turns));
+    let state = lock(&budget.state);
+    assert!(state.slow == 0 && state.slow_of_owners.open.is_empty() && state.slow_sources.open.is_empty());
 }
 
 #[tokio::test]
@@ -245,16 +278,16 @@ async fn names_below_ones_own_are_one_host() {
 #[tokio::test]
 async fn a_few_slow_names_make_all_of_their_owners_slow() {
     let budget = Budget::new(limits());
-    let is_slow = |host: &str, second: i64| {
+    let counts = |host: &str, second: i64| {
         let owner = owner_of_host(host);
         lock(&budget.state).is_slow(host, &owner, at(second))
     };
     for (number, slow) in [(1, false), (1, false), (2, false), (3, true)] {
-        budget.is_slow_until(&format!("n{number}.evil.example"), at(0), at(60));
-        assert_eq!(is_slow("new.evil.example", 1), slow, "{number}");
+        is_slow(&budget, &format!("n{number}.evil.example"));
+        assert_eq!(counts("new.evil.example", 1), slow, "{number}");
     }
-    assert!(is_slow("n1.evil.example", 1) && !is_slow("peer.example", 1));
-    assert!(!is_slow("new.evil.example", 60) && !is_slow("n1.evil.example", 60));
+    assert!(counts("n1.evil.example", 1) && !counts("peer.example", 1));
+    assert!(!counts("new.evil.example", 60) && !counts("n1.evil.example", 60));
     // Of the turns of slow ones a client has one.
     let _held = budget.turn("a.evil.example", from(1), at(1)).await.unwrap();
     assert!(budget.turn("b.evil.example", from(1), at(1)).await.is_err());

@@ -80,7 +80,7 @@ pub struct Object {
     pub id: Option<String>,
     /// Its type, when it was embedded.
     pub kind: Option<Kind>,
-    /// Its actor, or for a post whom it is attributed to.
+    /// Its actor, or for a post whom it is attributed to; of what a Create makes only the latter.
     pub actor: Option<String>,
     /// Id of what it is about in turn: what an undone Follow followed.
     pub object: Option<String>,
@@ -156,12 +156,12 @@ impl Incoming {
         let (object, more) = match document.get("object") {
             // Reports name the accused and their posts in one list.
             Some(Value::Array(all)) if kind == Kind::Flag => match all.split_first() {
-                Some((first, rest)) => (read_object(Some(first))?, ids(rest)?),
+                Some((first, rest)) => (read_object(&kind, Some(first))?, ids(rest)?),
                 None => (Object::default(), Vec::new()),
             },
             object => {
                 let object = one(object).map_err(|Many| ReadProblem::ManyObjects)?;
-                (read_object(object)?, Vec::new())
+                (read_object(&kind, object)?, Vec::new())
             }
         };
         let text = ["content", "summary"]
@@ -182,13 +182,15 @@ impl Incoming {
     }
 }
 
-fn read_object(object: Option<&Value>) -> Result<Object, ReadProblem> {
+fn read_object(of: &Kind, object: Option<&Value>) -> Result<Object, ReadProblem> {
     let Some(object) = object else { return Ok(Object::default()) };
     let id = id_of(object, "object")?;
     if !object.is_object() {
         return Ok(Object { id, ..Object::default() });
     }
-    let owner = object.get("actor").or_else(|| object.get("attributedTo"));
+    let author = object.get("attributedTo");
+    // What is made is its author's: an actor beside it would be one more who could be said to be that.
+    let owner = if *of == Kind::Create { author } else { object.get("actor").or(author) };
     Ok(Object {
         id,
         kind: kind_of(object)?,

@@ -109,3 +109,20 @@ fn a_report_keeps_a_bounded_list() {
     assert_eq!(read.object.id.as_deref(), Some("https://live.example/0"));
     assert_eq!(read.more.len(), MAX_MORE);
 }
+
+#[test]
+fn what_is_made_is_its_authors_and_nobody_elses() {
+    let (me, they) = ("https://a.example/u", "https://b.example/u");
+    for (kind, object, want) in [
+        ("Create", json!({"attributedTo": me}), Some(me)),
+        ("Create", json!({"attributedTo": [{"id": me}]}), Some(me)),
+        ("Create", json!({"actor": me, "attributedTo": they}), Some(they)),
+        ("Create", json!({"actor": me, "attributedTo": [me, they]}), None),
+        ("Create", json!({"actor": me}), None),
+        ("Undo", json!({"actor": me}), Some(me)),
+        ("Undo", json!({"attributedTo": me}), Some(me)),
+    ] {
+        let activity = json!({"type": kind, "actor": me, "object": object});
+        assert_eq!(Incoming::parse(&activity).unwrap().object.actor.as_deref(), want, "{activity}");
+    }
+}
