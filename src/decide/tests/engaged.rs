@@ -9,7 +9,7 @@ use crate::decide::engaged::{self, OF_AN_OWNER, PAGE};
 use crate::model::engagement::EngagementKind;
 
 impl World {
-    fn likes(&mut self, post: Ulid, who: &Person) {
+    pub(super) fn likes(&mut self, post: Ulid, who: &Person) {
         let id = format!("{}#like", who.actor);
         self.act(at(2), |draft, moment| {
             engage(draft, moment, EngagementKind::Like, who, Ours::Post(post), sent(&id, &id, 2));

@@ -2,6 +2,7 @@
 
 mod abandon;
 mod adopt;
+mod audience;
 mod blocks;
 mod delivered;
 mod engage;
