@@ -16,6 +16,7 @@ mod publish;
 mod redeliver;
 mod refusals;
 mod reports;
+mod revisit;
 mod schedule;
 mod schemes;
 mod stream;
