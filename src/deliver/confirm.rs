@@ -13,12 +13,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::decide::gone::Rounds;
-use crate::decide::revisit::{self, Page, Turn};
+use crate::decide::revisit::Page;
 use crate::decide::{Moment, gone};
 use crate::fetch::{FetchError, Fetcher};
 use crate::model::{Draft, View};
 use crate::random::entropy;
 use crate::store::{Store, StoreError};
+
+mod turns;
 
 /// Inboxes that wait to be looked into; of more, the next delivery there will remind us.
 pub(super) const WAITING: usize = 64;
@@ -54,11 +56,11 @@ pub(super) struct Confirmer {
 impl Confirmer {
     /// Works until nobody asks any more, or the store is closed.
     pub(super) async fn run(mut self) {
+        let (mut turn, mut page) = (Instant::now() + PAUSE, Page::default());
         let mut rounds = Rounds::new(INBOXES);
         // Where more is to be found out, and when to go on there.
         let mut further: VecDeque<(Instant, String)> = VecDeque::new();
         let (mut again, mut after) = (Instant::now() + LOOK_AGAIN, None);
-        let (mut turn, mut page) = (Instant::now() + PAUSE, Page::default());
         loop {
             let next = further.front().map_or_else(Instant::now, |(at, _)| *at);
             let inbox = tokio::select! {
@@ -126,34 +128,6 @@ impl Confirmer {
         Ok(people.last().filter(|_| people.len() == PEOPLE).cloned())
     }
 
-    /// Asks about the next follower, if it is its turn. The pause before the next look.
-    async fn revisit(&self, page: &mut Page, now: Timestamp) -> Result<Duration, StoreError> {
-        let place = match self.decide(move |draft| revisit::turn(draft, now)).await? {
-            Turn::Later(pause) => return Ok(pause),
-            Turn::Now(place) => place,
-        };
-        let mut filled = std::mem::take(page);
-        let fill = move |view: &dyn View| {
-            filled.fill(view, place);
-            filled
-        };
-        *page = self.store.read(fill).await?;
-        while let Some(next) = page.take() {
-            let concerned = next.1.clone();
-            if !self.store.read(move |view| revisit::concerns(view, &concerned)).await? {
-                continue;
-            }
-            if self.ask(&next.1).await? == Told::Busy {
-                page.put_back(next);
-                return Ok(PAUSE);
-            }
-            break;
-        }
-        let place = page.place();
-        self.decide(move |draft| revisit::visited(draft, place, now)).await?;
-        Ok(revisit::AT_LEAST)
-    }
-
     /// What has become of an actor, by its own document.
     async fn ask(&self, actor: &str) -> Result<Told, StoreError> {
         let news = match self.fetcher.actor(actor, None).await {
@@ -217,10 +191,11 @@ mod tests {
     use crate::model::handle::Person;
     use crate::net::test_server::{TestServer, answer};
 
-    async fn server() -> TestServer {
-        TestServer::start(|base, hit| {
+    #[tokio::test]
+    async fn who_was_not_found_is_looked_for_again() {
+        let server = TestServer::start(|base, hit| {
             let id = format!("{base}{}", hit.target);
-            let actor = json!({"id": id, "type": "Person", "name": "Ana", "inbox": format!("{id}/inbox")});
+            let actor = json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox")});
             match hit.target.as_str() {
                 "/found" => answer(200, &[("content-type", "application/activity+json")], actor.to_string()),
                 "/away" => answer(503, &[], ""),
@@ -228,32 +203,7 @@ mod tests {
                 _ => answer(404, &[], ""),
             }
         })
-        .await
-    }
-
-    fn follows(draft: &mut Draft<'_>, actor: &str, since: Timestamp) {
-        let person = Person {
-            inbox: format!("{actor}/inbox"),
-            shared_inbox: None,
-            handle: "a@127.0.0.1".to_owned(),
-            name: None,
-            icon: None,
-            url: None,
-            actor: actor.to_owned(),
-        };
-        let left = Follower::left(person, since, since);
-        crate::decide::followers::settle(draft, &Follower { state: FollowerState::Approved, ..left });
-    }
-
-    fn confirmer(store: &Store) -> Confirmer {
-        let key = PrivateKey::generate().unwrap();
-        let fetcher = engine(&key, Arc::new(Timestamp::now)).fetcher;
-        Confirmer { store: store.clone(), fetcher, inboxes: mpsc::channel(1).1 }
-    }
-
-    #[tokio::test]
-    async fn who_was_not_found_is_looked_for_again() {
-        let server = server().await;
+        .await;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let address = |name: &str| server.url(name).to_string();
@@ -263,50 +213,35 @@ mod tests {
         let fill = move |view: &dyn View| {
             let mut draft = Draft::new(view);
             for actor in known {
-                follows(&mut draft, &actor, yesterday);
+                let person = Person {
+                    inbox: format!("{actor}/inbox"),
+                    shared_inbox: None,
+                    handle: "a@127.0.0.1".to_owned(),
+                    name: None,
+                    icon: None,
+                    url: None,
+                    actor: actor.clone(),
+                };
+                let left = Follower::left(person, yesterday, yesterday);
+                crate::decide::followers::settle(
+                    &mut draft,
+                    &Follower { state: FollowerState::Approved, ..left },
+                );
                 let when = if actor.ends_with("/lately") { now } else { yesterday };
                 gone::missing(&mut draft, &Moment::new(when, 1), &actor);
             }
             (draft.into_changes(), ())
         };
         store.commit(fill).await.unwrap();
-        assert_eq!(confirmer(&store).look_again(None).await.unwrap(), None);
+        let key = PrivateKey::generate().unwrap();
+        let fetcher = engine(&key, Arc::new(Timestamp::now)).fetcher;
+        let (_inboxes, inboxes) = mpsc::channel(1);
+        let confirmer = Confirmer { store: store.clone(), fetcher, inboxes };
+        assert_eq!(confirmer.look_again(None).await.unwrap(), None);
         let left = |name: &str| store.look(|view| view.get::<Follower>(address(name).as_bytes())).unwrap();
         let there = ["/away", "/found", "/gone", "/lately", "/never"].map(|name| left(name).is_some());
         assert_eq!(there, [true, true, false, true, false]);
         let marked = store.look(|view| gone::not_found(view, None, 9)).unwrap();
         assert_eq!(marked, ["/away", "/lately"].map(address));
-    }
-
-    #[tokio::test]
-    async fn every_follower_is_asked_about_in_its_turn() {
-        let server = server().await;
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
-        let address = |name: &str| server.url(name).to_string();
-        let (people, start) = (["/away", "/found", "/gone", "/never"].map(address), Timestamp::now());
-        let fill = move |view: &dyn View| {
-            let mut draft = Draft::new(view);
-            people.iter().for_each(|actor| follows(&mut draft, actor, start));
-            (draft.into_changes(), ())
-        };
-        store.commit(fill).await.unwrap();
-        let (confirmer, mut page) = (confirmer(&store), Page::default());
-        assert_eq!(confirmer.revisit(&mut page, start).await.unwrap(), revisit::AT_MOST);
-        for turn in 1..=4 {
-            let asked = || server.hits().len();
-            let (before, now) = (asked(), crate::decide::seen::later(start, revisit::EVERY * turn));
-            assert_eq!(confirmer.revisit(&mut page, now).await.unwrap(), revisit::AT_LEAST);
-            assert_eq!(asked(), before + 1, "one at a time");
-            assert_eq!(confirmer.revisit(&mut page, now).await.unwrap(), revisit::AT_MOST);
-        }
-        let asked: std::collections::BTreeSet<_> = server.hits().into_iter().map(|hit| hit.target).collect();
-        assert_eq!(asked.len(), 4, "{asked:?}");
-        let follower =
-            |name: &str| store.look(|view| view.get::<Follower>(address(name).as_bytes())).unwrap();
-        let names =
-            ["/away", "/found", "/gone", "/never"].map(|name| follower(name).map(|one| one.person.name));
-        assert_eq!(names, [Some(None), Some(Some("Ana".to_owned())), None, Some(None)]);
-        assert_eq!(store.look(|view| gone::not_found(view, None, 9)).unwrap(), [address("/never")]);
     }
 }
