@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Moment, seen, waiting};
+use super::{Moment, followers, seen, waiting};
 use crate::model::engagement::{
     Engagement, EngagementKind, Engager, Engagers, engagement_key, engagements_of,
 };
 use crate::model::handle::Person;
 use crate::model::notices::{Notice, NoticeKind, Said};
-use crate::model::post::{Post, PostState, Standing};
+use crate::model::post::{Audience, Post, PostState, Standing};
 use crate::model::record::{decode, encode, full_key};
 use crate::model::{Addresses, Draft, Record, View};
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ pub enum Engaged {
     Counted,
     /// Done before, or undone before it came.
     Nothing,
-    /// Not about anything of ours that still stands.
+    /// Not about anything of ours that still stands and that they may see.
     NotOurs,
 }
 
@@ -68,9 +68,9 @@ pub fn engage(
     let (now, Sent { id: activity, signature, stamp }) = (moment.now, sent);
     let (post_id, post) = match object {
         Ours::Actor => (None, None),
-        Ours::Post(id) => match standing(draft.view(), id) {
-            Some(post) if post.state != PostState::Deleted => (Some(id), Some(post)),
-            _ => return Engaged::NotOurs,
+        Ours::Post(id) => match shown_to(draft.view(), id, &person.actor) {
+            Some(post) => (Some(id), Some(post)),
+            None => return Engaged::NotOurs,
         },
     };
     if seen::is_repeated(draft.view(), &person.actor, signature, now) {
@@ -136,7 +136,7 @@ pub fn engage(
 
 /// Somebody replies with this note: remembered, so that edits and the removal of the post go to their server as well.
 pub fn replied(draft: &mut Draft<'_>, moment: &Moment, person: &Person, post: Ulid, note: &str) -> Engaged {
-    if standing(draft.view(), post).is_none_or(|post| post.state == PostState::Deleted) {
+    if shown_to(draft.view(), post, &person.actor).is_none() {
         return Engaged::NotOurs;
     }
     let key = engagement_key(Some(post), EngagementKind::Reply, &person.actor);
@@ -303,7 +303,13 @@ fn unlist(draft: &mut Draft<'_>, engagement: &Engagement) {
     }
 }
 
-fn standing(view: &dyn View, post: Ulid) -> Option<Standing> {
+/// A post that still stands, if this actor may see it: whoever is handed the id of one for followers must not get its edits for it.
+fn shown_to(view: &dyn View, post: Ulid, actor: &str) -> Option<Standing> {
+    let post = standing(view, post).filter(|post| post.state != PostState::Deleted)?;
+    (post.audience == Audience::Public || followers::is_approved(view, actor)).then_some(post)
+}
+
+pub(super) fn standing(view: &dyn View, post: Ulid) -> Option<Standing> {
     decode(&view.get_bytes(&full_key(Post::KIND, &post.to_bytes()))?)
 }
 

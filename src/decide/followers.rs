@@ -83,7 +83,14 @@ pub(super) fn reachable(view: &dyn View, known: &Follower, person: &Person) -> P
     person
 }
 
-fn followers_through(view: &dyn View, url: &str) -> u64 {
+/// Whether an actor follows and is accepted.
+pub(super) fn is_approved(view: &dyn View, actor: &str) -> bool {
+    let known: Option<Follower> = view.get(actor.as_bytes());
+    known.is_some_and(|known| known.state == FollowerState::Approved)
+}
+
+/// How many approved followers are reached through an inbox.
+pub(super) fn followers_through(view: &dyn View, url: &str) -> u64 {
     let number = view.get::<InboxNumber>(url.as_bytes());
     let inbox = number.and_then(|known| view.get::<DeliveryInbox>(&known.number.to_be_bytes()));
     inbox.map_or(0, |inbox| inbox.followers)

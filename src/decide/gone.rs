@@ -176,13 +176,13 @@ fn reached_since(view: &dyn View, actor: &str, since: Timestamp) -> bool {
 /// An actor's document is there: what it says of itself counts from now on. True if it is reached elsewhere now.
 pub fn still_there(draft: &mut Draft<'_>, moment: &Moment, person: &Person) -> bool {
     forget_mark(draft, &person.actor);
-    let Some(known) = draft.view().get::<Follower>(person.actor.as_bytes()) else { return false };
-    let person = followers::reachable(draft.view(), &known, person);
-    let elsewhere = known.person.inbox != person.inbox || known.person.shared_inbox != person.shared_inbox;
-    if elsewhere {
-        followers::settle(draft, &Follower { person, changed: moment.now, ..known });
-    }
-    elsewhere
+    let inboxes = |draft: &Draft<'_>| {
+        let known: Option<Follower> = draft.view().get(person.actor.as_bytes());
+        known.map(|known| (known.person.inbox, known.person.shared_inbox))
+    };
+    let before = inboxes(draft);
+    followers::refresh(draft, person, moment.now);
+    before != inboxes(draft)
 }
 
 /// Actors of followers who are reached at an inbox, at most so many, behind the one named `after`; and whether these were

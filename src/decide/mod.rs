@@ -19,6 +19,7 @@ pub mod publish;
 pub mod redeliver;
 pub mod refusals;
 pub mod reports;
+pub mod revisit;
 pub mod rules;
 pub mod schedule;
 pub mod schemes;

@@ -1,5 +1,6 @@
 //! Whether those who follow through an inbox that refused us as moved or gone are there still: their own documents tell. And
-//! whether those are there again whose documents were not found, whoever noticed that.
+//! whether those are there again whose documents were not found, whoever noticed that. In a slow round, every other follower is
+//! asked about, too.
 //!
 //! One question at a time, each a guarded and bounded fetch; nobody is removed on the word of an inbox alone.
 
@@ -12,12 +13,15 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::decide::gone::Rounds;
+use crate::decide::revisit::Page;
 use crate::decide::{Moment, gone};
 use crate::fetch::{FetchError, Fetcher};
 use crate::model::owner::owner_of;
 use crate::model::{Draft, View};
 use crate::random::entropy;
 use crate::store::{Store, StoreError};
+
+mod turns;
 
 /// Inboxes that wait to be looked into; of more, the next delivery there will remind us.
 pub(super) const WAITING: usize = 64;
@@ -70,6 +74,7 @@ impl Confirmer {
 
     /// Works until nobody asks any more, or the store is closed.
     pub(super) async fn run(mut self) {
+        let (mut turn, mut page) = (Instant::now() + PAUSE, Page::default());
         let mut rounds = Rounds::new(INBOXES);
         // Where more is to be found out, and when to go on there.
         let mut further: VecDeque<(Instant, String)> = VecDeque::new();
@@ -89,6 +94,11 @@ impl Confirmer {
                     let Ok(further) = self.look_again(round).await else { return };
                     let pause = if further.is_some() { PAUSE } else { LOOK_AGAIN };
                     (again, round) = (Instant::now() + pause, further.unwrap_or_default());
+                    continue;
+                }
+                () = tokio::time::sleep_until(turn) => {
+                    let Ok(pause) = self.revisit(&mut page, Timestamp::now()).await else { return };
+                    turn = Instant::now() + pause;
                     continue;
                 }
             };
@@ -195,10 +205,10 @@ impl Confirmer {
         Ok(forgotten)
     }
 
-    async fn decide(
+    async fn decide<T: Send + 'static>(
         &self,
-        decision: impl FnOnce(&mut Draft<'_>) -> bool + Send + 'static,
-    ) -> Result<bool, StoreError> {
+        decision: impl FnOnce(&mut Draft<'_>) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
         let decide = |view: &dyn View| {
             let mut draft = Draft::new(view);
             let outcome = decision(&mut draft);

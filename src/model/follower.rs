@@ -193,6 +193,19 @@ impl Record for DeliveryInbox {
     }
 }
 
+/// How far the followers were looked at again, one after another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revisited {
+    /// Where it goes on, in the order in which their turns come.
+    pub place: u64,
+    /// When it was somebody's turn last; absent before it has begun.
+    pub last: Option<Timestamp>,
+}
+
+impl Meta for Revisited {
+    const NAME: &'static str = "revisited";
+}
+
 /// How many inboxes refuse for so long that they are parked: kept beside them so that nobody has to count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedInboxes {

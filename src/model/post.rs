@@ -108,6 +108,8 @@ pub struct Post {
 pub struct Standing {
     /// When it was made.
     pub published: Timestamp,
+    /// Who may see it.
+    pub audience: Audience,
     /// Where in its life it is.
     pub state: PostState,
 }

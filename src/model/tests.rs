@@ -197,8 +197,8 @@ proptest! {
             state: [PostState::Live, PostState::Ended, PostState::Deleted][which],
             over: times.1, create: ids.2, last: times.1.map(|_| ids.1), edits: counts.2, likes: counts.0, shares: counts.1,
         };
-        let Post { published, state, .. } = post;
-        prop_assert_eq!(decode::<Standing>(&encode(&post)), Some(Standing { published, state }));
+        let Post { published, audience, state, .. } = post;
+        prop_assert_eq!(decode::<Standing>(&encode(&post)), Some(Standing { published, audience, state }));
         let (more, fewer) = (counts.0.saturating_add(1), counts.1.saturating_sub(1));
         for (what, up, counted) in [
             (EngagementKind::Like, true, Some(Post { likes: more, ..post.clone() })),

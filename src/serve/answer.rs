@@ -205,10 +205,13 @@ pub enum Wants {
     Activity,
     /// A page for people.
     Page,
+    /// Whatever there is.
+    Anything,
 }
 
 /// Reads `Accept`: whoever names an ActivityPub type, with any parameters and spacing, gets the document; who names
-/// HTML before it, or nothing of the kind, gets the page. No `Accept` at all is a program.
+/// HTML before it, or nothing of the kind, gets the page. Who takes anything, or does not say, does not tell: programs do so that
+/// read documents, and those that make a preview of a page.
 pub fn wants(headers: &HeaderMap) -> Wants {
     let mut any = false;
     for value in headers.get_all(http::header::ACCEPT) {
@@ -230,7 +233,7 @@ pub fn wants(headers: &HeaderMap) -> Wants {
     {
         return Wants::Page;
     }
-    Wants::Activity
+    Wants::Anything
 }
 
 #[cfg(test)]
@@ -247,17 +250,18 @@ mod tests {
             ("application/activity+json, application/ld+json", Wants::Activity),
             ("Application/Activity+JSON; charset=utf-8", Wants::Activity),
             ("application/json", Wants::Activity),
-            ("*/*", Wants::Activity),
+            ("*/*", Wants::Anything),
+            ("application/activity+json, */*;q=0.1", Wants::Activity),
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Wants::Page),
             ("text/html", Wants::Page),
             ("image/png", Wants::Page),
-            ("image/avif,image/webp,*/*;q=0.8", Wants::Activity),
+            ("image/avif,image/webp,*/*;q=0.8", Wants::Anything),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::ACCEPT, HeaderValue::from_static(accept));
             assert_eq!(wants(&headers), want, "{accept}");
         }
-        assert_eq!(wants(&HeaderMap::new()), Wants::Activity);
+        assert_eq!(wants(&HeaderMap::new()), Wants::Anything);
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Settled {
     /// The actor; a browser is sent to the watch page.
     pub(super) fn actor(&self, request: &Request) -> Rendered {
         match wants(&request.headers) {
-            Wants::Activity => self.actor.clone().into(),
+            Wants::Activity | Wants::Anything => self.actor.clone().into(),
             Wants::Page => see_other(&self.addresses.watch_page()).into(),
         }
     }

@@ -223,7 +223,8 @@ pub(super) async fn post(
         };
     }
     let document = match rest {
-        [] if wants(&request.headers) == Wants::Page => {
+        // Other servers name the document's type. What makes a preview of a link does not, and needs the page.
+        [] if wants(&request.headers) != Wants::Activity => {
             return Ok(Document::negotiated(page(addresses, settled, &post), HTML).into());
         }
         [] => vocab::note::note_document(addresses, &post, LANGUAGE),
@@ -252,7 +253,7 @@ pub(super) fn as_it_was(settled: &Settled, request: &Request, post: Imported) ->
         return json_answer(StatusCode::GONE, ACTIVITY_JSON, &tombstone).into();
     }
     match wants(&request.headers) {
-        Wants::Page => see_other(&settled.addresses.watch_page()).into(),
+        Wants::Page | Wants::Anything => see_other(&settled.addresses.watch_page()).into(),
         Wants::Activity => Document::negotiated(post.json, ACTIVITY_JSON).into(),
     }
 }

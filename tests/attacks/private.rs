@@ -2,9 +2,11 @@
 
 use owncast_herald::sim::fediverse::Flavour;
 use owncast_herald::sim::owncast::Options;
+use serde_json::json;
 
 use crate::mallory::send;
 use crate::support::stage::{Stage, quick};
+use crate::support::wait::{LONG, eventually};
 use crate::target::Target;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +77,44 @@ async fn c_11_a_private_post_cannot_be_asked_for() {
     fan.like(&note).await.unwrap();
     fan.announce(&note).await.unwrap();
     assert_eq!(stage.get(&note).await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c_11_a_private_post_is_not_edited_for_strangers_and_those_who_left() {
+    let private = Options { private: true, ..quick() };
+    let settings = [("followers.approval", "\"auto\""), ("go-live.repost-after", "\"0s\"")];
+    let stage = Stage::start(private, &settings).await;
+    let (home, _) = stage.follower(Flavour::Mastodon).await;
+    let (left, was) = stage.follower(Flavour::GoToSocial).await;
+    let note = stage.post(&home).await.note;
+    assert!(left.wait_post(LONG, |post| post.note == note).await.is_some());
+    assert_eq!(was.unfollow().await.unwrap().status, 202);
+    stage.wait_followers(1).await;
+    // Somebody who was handed the id of the post.
+    let eve = stage.server(Flavour::Misskey).await.person("eve");
+    for person in [&was, &eve] {
+        let (actor, their) = (person.id(), format!("{}/notes/1", person.id()));
+        let reply = json!({"id": their, "type": "Note", "attributedTo": actor, "inReplyTo": note});
+        for (kind, object) in [("Like", json!(note)), ("Announce", json!(note)), ("Create", reply)] {
+            let id = format!("{actor}#{kind}");
+            let activity = json!({"@context": "https://www.w3.org/ns/activitystreams",
+                "id": id, "type": kind, "actor": actor, "object": object});
+            let answer = person.custom(&stage.inbox(), &activity).await.unwrap();
+            assert_eq!(answer.status, 202, "it does not tell: {answer:?}");
+        }
+    }
+    assert_eq!(stage.metric("herald_inbox_requests_total{outcome=\"ignored\"}").await, 6);
+    stage.owncast.end_stream();
+    let told = home.wait_post(LONG, |post| post.html.contains("The stream is over")).await;
+    assert!(told.is_some(), "who follows is told");
+    eventually("nothing waits to be sent", LONG, async || {
+        (stage.metric("herald_delivery_queue").await == 0).then_some(())
+    })
+    .await;
+    for server in [&left, eve.server()] {
+        let edits = server.received().iter().filter(|received| received.kind() == "Update").count();
+        assert_eq!(edits, 0, "{server:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -215,6 +215,16 @@ async fn people_with_a_browser_get_pages() {
     assert!(told(&page, VARY).1 == "Accept" && told(&page, CACHE_CONTROL).1.starts_with("private"));
     let page = page.text().await.unwrap();
     assert!(page.contains(&format!("href=\"{}/\"", stage.agent.public_url())), "{page}");
+    // What makes a preview of a link names no type.
+    let ask =
+        async |address: &str| stage.ask(Method::GET, address).header("accept", "*/*").send().await.unwrap();
+    let preview = ask(&note).await;
+    assert_eq!(told(&preview, CONTENT_TYPE), (200, "text/html; charset=utf-8"));
+    let preview = preview.text().await.unwrap();
+    assert!(preview.contains("og:title") && preview.contains("og:image"), "{preview}");
+    for document in [stage.actor(), format!("{note}/activity"), format!("{note}/likes")] {
+        assert_eq!(told(&ask(&document).await, CONTENT_TYPE), (200, ACTIVITY), "{document}");
+    }
     let actor = open(&stage.actor()).await;
     assert_eq!(told(&actor, LOCATION), (303, format!("{}/", stage.agent.public_url()).as_str()));
     // The follow page asks the person's own server and sends them there.

@@ -99,7 +99,11 @@ async fn who_waits_for_approval_goes_on_waiting_when_owncast_is_public_again() {
     eventually("ana waits", LONG, async || (waiting().await == (true, false)).then_some(())).await;
     let page = format!("{}/followers?page=1", stage.actor());
     assert_eq!(stage.get(&page).await.status(), 404, "who follows is nobody's business");
-    assert_eq!(stage.document(&stage.actor()).await["manuallyApprovesFollowers"], true);
+    let consents = async || {
+        let actor = stage.document(&stage.actor()).await;
+        ["manuallyApprovesFollowers", "discoverable", "indexable"].map(|name| actor[name].as_bool().unwrap())
+    };
+    assert_eq!(consents().await, [true, false, false]);
 
     stage.owncast.configure(|config| config.private = false);
     stage.hint();
@@ -109,7 +113,7 @@ async fn who_waits_for_approval_goes_on_waiting_when_owncast_is_public_again() {
     assert!(!ana.is_accepted());
     let listed = stage.document(&page).await["orderedItems"].to_string();
     assert!(listed.contains(&bo.id()) && !listed.contains(&ana.id()), "{listed}");
-    assert_eq!(stage.document(&stage.actor()).await["manuallyApprovesFollowers"], false);
+    assert_eq!(consents().await, [false, true, true]);
 
     stage.owncast.configure(|config| config.private = true);
     stage.hint();

@@ -14,7 +14,8 @@ use crate::{
 /// `published` is shown as the date of joining. `public_key_pem` is the public half in SPKI PEM. The name falls back to
 /// the username, since Misskey refuses an empty one; `manuallyApprovesFollowers` is always there, since Pixelfed takes
 /// its absence as private; icon and banner are the frozen logo, whose address changes with its bytes because peers
-/// keep a file as long as its address stays.
+/// keep a file as long as its address stays. `discoverable` and `indexable` are a consent, which a private stream does not
+/// give.
 pub fn actor(
     addresses: &Addresses,
     facts: &Facts,
@@ -39,8 +40,8 @@ pub fn actor(
         "featured": addresses.featured(),
         "endpoints": {"sharedInbox": addresses.inbox()},
         "manuallyApprovesFollowers": manually_approves,
-        "discoverable": true,
-        "indexable": true,
+        "discoverable": !facts.private,
+        "indexable": !facts.private,
         "published": date(published),
         "attachment": links(addresses, facts),
         "tag": tags,
@@ -164,6 +165,16 @@ mod tests {
         assert_eq!(plain["attachment"].as_array().map(Vec::len), Some(1));
         assert_eq!(plain["tag"], json!([]));
         assert_eq!(plain["manuallyApprovesFollowers"], true);
+    }
+
+    #[test]
+    fn a_private_stream_does_not_ask_to_be_found() {
+        for private in [false, true] {
+            let ours = actor(&addresses(), &Facts { private, ..facts() }, time(), private, PEM);
+            for consent in ["discoverable", "indexable"] {
+                assert_eq!(ours[consent], !private, "{consent}");
+            }
+        }
     }
 
     #[test]

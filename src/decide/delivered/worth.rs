@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use ulid::Ulid;
 use url::Url;
 
-use super::super::refusals;
 use super::super::seen::later;
+use super::super::{engage, followers, refusals};
 use super::{Job, state_of, taken_back};
 use crate::model::View;
 use crate::model::delivery::{InboxState, Outgoing, OutgoingKind, Target};
 use crate::model::facts::Profile;
 use crate::model::follower::{DeliveryInbox, Follower, FollowerState};
-use crate::model::post::{Post, PostState};
+use crate::model::post::{Audience, Post, PostState};
 
 /// A post waits at most so long for the Accept of its only reader.
 const ACCEPT_FIRST: Duration = Duration::from_secs(3600);
@@ -25,7 +25,7 @@ pub enum Worth {
     Send,
     /// Not yet: something else goes first at this inbox.
     Behind,
-    /// It has no business there: the inbox never got the post this is about.
+    /// It has no business there: the inbox never got the post this is about, or nobody there may see it any more.
     Skip,
     /// Its time is over.
     Expired,
@@ -65,7 +65,7 @@ pub fn worth_a_retry(view: &dyn View, outgoing: &Outgoing, now: Timestamp) -> bo
 
 /// Whether an activity whose time is not over has any business at the inbox of `job`.
 pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timestamp) -> Worth {
-    if taken_back(view, job) {
+    if taken_back(view, job) || out_of_sight(view, outgoing, job) {
         return Worth::Skip;
     }
     match (&outgoing.target, job.number) {
@@ -87,6 +87,15 @@ pub fn worth_there(view: &dyn View, outgoing: &Outgoing, job: &Job, now: Timesta
         },
         _ => Worth::Send,
     }
+}
+
+/// Whether it is an edit of a post for followers, and nobody who follows is reached at the inbox of `job` any more. A removal
+/// tells nothing, and goes wherever the post may be.
+fn out_of_sight(view: &dyn View, outgoing: &Outgoing, job: &Job) -> bool {
+    let post = outgoing.post.filter(|_| outgoing.kind == OutgoingKind::Update);
+    let post = post.and_then(|post| engage::standing(view, post));
+    post.is_some_and(|post| post.audience == Audience::Followers)
+        && followers::followers_through(view, &job.inbox) == 0
 }
 
 /// Whether the only follower behind an inbox has not been told yet that it follows. An Accept that does not arrive for

@@ -10,7 +10,7 @@ use crate::decide::redeliver::{self, Selection};
 use crate::model::engagement::EngagementKind;
 
 impl World {
-    fn likes(&mut self, post: Ulid, who: &Person) {
+    pub(super) fn likes(&mut self, post: Ulid, who: &Person) {
         let id = format!("{}#like", who.actor);
         self.act(at(2), |draft, moment| {
             engage(draft, moment, EngagementKind::Like, who, Ours::Post(post), sent(&id, &id, 2));

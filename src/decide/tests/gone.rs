@@ -243,6 +243,14 @@ fn who_moved_to_another_inbox_is_reached_there() {
     assert!(look(&mut world, 2, &moved));
     assert_eq!(world.follower(&ana).unwrap().person, moved);
     world.assert_consistent();
+    let renamed = Person {
+        name: Some("Anna".to_owned()),
+        icon: Some("https://peer.example/a.png".to_owned()),
+        ..moved
+    };
+    assert!(!look(&mut world, 3, &renamed), "it is reached where it was");
+    assert_eq!(world.follower(&ana).unwrap().person, renamed);
+    world.assert_consistent();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod abandon;
 mod adopt;
+mod audience;
 mod blocks;
 mod delivered;
 mod engage;
@@ -15,6 +16,7 @@ mod publish;
 mod redeliver;
 mod refusals;
 mod reports;
+mod revisit;
 mod schedule;
 mod schemes;
 mod stream;

@@ -17,9 +17,13 @@ use crate::model::record::full_key;
 
 impl World {
     pub(super) fn announce(&mut self, now: i64) -> Post {
+        self.announce_to(now, Audience::Public)
+    }
+
+    pub(super) fn announce_to(&mut self, now: i64, audience: Audience) -> Post {
         self.act(at(now), |draft, moment| {
             let what = Announcement { session: Ulid(1), template: "", title: "Etching", picture: None };
-            publish::announce(draft, moment, &rules(), &facts(), what)
+            publish::announce(draft, moment, &Rules { audience, ..rules() }, &facts(), what)
         })
     }
 
@@ -78,7 +82,7 @@ impl World {
     }
 
     /// Personal deliveries of an activity, by inbox.
-    fn singles(&self, outgoing: Ulid) -> Vec<String> {
+    pub(super) fn singles(&self, outgoing: Ulid) -> Vec<String> {
         let all: Vec<Attempt> = self.all();
         all.into_iter().filter(|attempt| attempt.outgoing == outgoing).map(|attempt| attempt.inbox).collect()
     }

@@ -4,7 +4,7 @@ mod nodeinfo;
 mod webfinger;
 
 pub use nodeinfo::{api_v1_instance, nodeinfo_2_0, nodeinfo_2_1, nodeinfo_index, x_nodeinfo2};
-pub use webfinger::{WebfingerProblem, host_meta, host_meta_json, webfinger};
+pub use webfinger::{WebfingerProblem, host_meta, webfinger};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

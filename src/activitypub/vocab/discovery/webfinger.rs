@@ -74,20 +74,9 @@ pub fn webfinger(addresses: &Addresses, facts: &Facts, resource: &str) -> Result
 pub fn host_meta(addresses: &Addresses) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<XRD xmlns=\"http://docs.oasis-open.org/ns/xri/xrd-1.0\">\n  \
-         <Link rel=\"lrdd\" type=\"application/jrd+json\" template=\"{}\"/>\n</XRD>\n",
-        escape(&template(addresses))
+         <Link rel=\"lrdd\" type=\"application/jrd+json\" template=\"{}/.well-known/webfinger?resource={{uri}}\"/>\n</XRD>\n",
+        escape(&addresses.base)
     )
-}
-
-/// The same as JSON.
-pub fn host_meta_json(addresses: &Addresses) -> Value {
-    json!({
-        "links": [{"rel": "lrdd", "type": "application/jrd+json", "template": template(addresses)}],
-    })
-}
-
-fn template(addresses: &Addresses) -> String {
-    format!("{}/.well-known/webfinger?resource={{uri}}", addresses.base)
 }
 
 fn strip_scheme<'a>(resource: &'a str, scheme: &str) -> Option<&'a str> {
@@ -212,9 +201,5 @@ mod tests {
         let template = "template=\"https://live.example/.well-known/webfinger?resource={uri}\"";
         assert!(recorded("host-meta").as_str().unwrap().contains(template));
         assert!(host_meta(&addresses()).contains(template));
-        assert_eq!(
-            host_meta_json(&addresses())["links"][0]["template"],
-            "https://live.example/.well-known/webfinger?resource={uri}"
-        );
     }
 }
