@@ -123,8 +123,6 @@ fn reword(rules: &Rules, facts: &Facts, post: &mut Post, title: &str) {
     post.tags = words.tags;
     post.alt = words.alt;
     title.clone_into(&mut post.title);
-    // What was shown as unsafe once stays so.
-    post.sensitive |= facts.nsfw;
 }
 
 /// Gives the post of a running stream its new title.
@@ -139,7 +137,7 @@ pub fn retitle(
     reword(rules, facts, &mut post, title);
     post.content = post.live_content.clone();
     post.edits += 1;
-    edit(draft, moment, rules, post);
+    edit(draft, moment, rules, facts, post);
 }
 
 /// How a stream ended.
@@ -166,7 +164,7 @@ pub fn end(
     post.content = html::ended_content(&post.live_content, ended.lasted);
     post.state = PostState::Ended;
     post.over = Some(moment.now);
-    edit(draft, moment, rules, post);
+    edit(draft, moment, rules, facts, post);
 }
 
 /// Marks a post as over without telling anybody.
@@ -197,7 +195,7 @@ pub fn resume(
         reword(rules, facts, &mut post, title);
     }
     post.content = post.live_content.clone();
-    edit(draft, moment, rules, post);
+    edit(draft, moment, rules, facts, post);
 }
 
 /// The stream of a post was seen to run: the life of its Create is counted anew, in halves, so that little is written. Where it
@@ -260,7 +258,9 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
 }
 
 /// Stores an edited post and queues its Update. What has not been sent of the Create yet is sent in the new words.
-fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
+fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, facts: &Facts, mut post: Post) {
+    // What was shown as unsafe once stays so.
+    post.sensitive |= facts.nsfw;
     let updated = edited_at(&post, moment.now);
     // Whatever our clock was set to, it is sent behind what was told before.
     let id = moment.ulid_at(updated);

@@ -196,6 +196,10 @@ impl Watcher {
                 self.metrics.post(PostKind::Edit);
                 tracing::info!(target: "herald::watch", %post, "the post has the new title");
             }
+            Did::Marked(post) => {
+                self.metrics.post(PostKind::Edit);
+                tracing::info!(target: "herald::watch", %post, "the post is marked as not safe for work");
+            }
             Did::Ended(post, lasted) => {
                 let told = match self.config.borrow().go_live.on_end {
                     OnEnd::Update => Some(PostKind::End),

@@ -194,6 +194,14 @@ impl Expect {
                     assert!(seen.unsure || since >= least - SLACK, "edited again after {since} s");
                     seen.told = truth.now;
                 }
+                Did::Marked(id) => {
+                    take(&mut kinds, OutgoingKind::Update);
+                    let (post, before) = (&self.posts[id], &self.before[id]);
+                    assert_eq!(post.state, PostState::Live);
+                    assert_eq!((post.sensitive, before.sensitive), (true, false), "it is told once");
+                    assert_eq!(post.title, sight.title);
+                    self.seen.as_mut().unwrap().told = truth.now;
+                }
                 Did::Ended(post, lasted) => {
                     let lasted = i64::try_from(lasted.as_secs()).unwrap();
                     self.ended(truth, rules, connection, *post, lasted, &mut kinds);

@@ -70,6 +70,8 @@ pub enum Did {
     Resumed(Ulid),
     /// The post has a new title; with its id.
     Retitled(Ulid),
+    /// The post is marked as not safe for work, and has the title of now; with its id.
+    Marked(Ulid),
     /// The stream is over; with its post, if that said live until now, and how long it ran.
     Ended(Option<Ulid>, Duration),
 }

@@ -82,14 +82,17 @@ impl Machine<'_, '_> {
 
     pub(super) fn retitle(&mut self, session: &mut Session, id: Ulid) {
         let lately = session.told.is_some_and(|told| between(told, self.moment.now) < self.rules.title_edits);
-        if session.title == session.told_title || lately {
+        let titled = session.title != session.told_title && !lately;
+        if !titled && !self.facts.nsfw {
             return;
         }
-        let Some(post) = self.post_of(session) else { return };
-        if post.state == PostState::Live && post.edits < TITLE_EDITS {
+        let Some(post) = self.post_of(session).filter(|post| post.state == PostState::Live) else { return };
+        // That the stream is not safe is told at once and in any case: it is told once.
+        let unmarked = self.facts.nsfw && !post.sensitive;
+        if unmarked || (titled && post.edits < TITLE_EDITS) {
             publish::retitle(self.draft, self.moment, self.rules, self.facts, post, &session.title);
             self.told(session);
-            self.outcome.did.push(Did::Retitled(id));
+            self.outcome.did.push(if unmarked { Did::Marked(id) } else { Did::Retitled(id) });
         }
     }
 
