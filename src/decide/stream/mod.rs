@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use self::clock::{APART, APART_WITH_PICTURE, Passed, between, passed, shift};
+use self::clock::{Passed, between, passed, shift};
 use super::wishes::Hold;
 use super::{Moment, Rules};
 use crate::model::Draft;
@@ -22,9 +22,11 @@ const CONNECTIONS: usize = 32;
 /// The clocks, and when a stream was seen, are written at most this often.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
 
-/// One answer of Owncast about the stream. All times but `title` are Owncast's.
+/// One answer of Owncast about the stream. All times but `at` are Owncast's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sight {
+    /// Our clock at the answer, which may be decided about much later.
+    pub at: Timestamp,
     /// Owncast's clock at the answer.
     pub server_time: Timestamp,
     /// When the encoder connected; `None` while there is none.
@@ -106,7 +108,7 @@ pub fn sight(
         wishes: wishes.clone(),
         outcome: Outcome::default(),
     };
-    machine.measure(offer);
+    machine.measure();
     match sight.connected {
         Some(connected) => machine.connected(connected, offer),
         None => machine.disconnected(),
@@ -157,25 +159,24 @@ struct Machine<'a, 'v> {
 
 impl Machine<'_, '_> {
     fn clocks(&self) -> Clocks {
-        Clocks { ours: self.moment.now, owncasts: self.sight.server_time }
+        Clocks { ours: self.sight.at, owncasts: self.sight.server_time }
     }
 
     /// Learns how much time has passed, and takes the session along if our clock was set.
-    fn measure(&mut self, offer: &Offer) {
+    fn measure(&mut self) {
         // A pause that is over does not begin again when the clock is set back.
         self.wishes.paused_until = self.wishes.paused_until.filter(|until| *until > self.moment.now);
         let Some(since) = self.stream.clocks else { return };
-        let apart = if *offer == Offer::NotAsked { APART } else { APART_WITH_PICTURE };
-        let passed = passed(since, self.clocks(), apart);
+        let passed = passed(since, self.clocks());
         if let Some(session) = self.stream.session.as_mut().filter(|_| !passed.ours.is_zero()) {
-            shift(session, passed.ours, self.moment.now);
+            shift(session, passed.ours, self.sight.at);
         }
         self.passed = Some(passed);
     }
 
     /// Remembers both clocks while anything is measured by them, with every change and once a minute.
     fn set_the_clocks(&mut self, before: &Stream) {
-        let now = self.moment.now;
+        let now = self.sight.at;
         let Some(session) = &mut self.stream.session else { return };
         if session.phase == Phase::Ended
             && session.gone.is_none_or(|gone| between(gone, now) >= self.rules.repost_after)
@@ -248,7 +249,7 @@ impl Machine<'_, '_> {
 
     /// When a connection we have not seen began, by our clock. It may be seen much later than that.
     fn began(&self, connected: Timestamp) -> Timestamp {
-        self.moment.now.checked_sub(self.ago(connected)).unwrap_or(self.moment.now)
+        self.sight.at.checked_sub(self.ago(connected)).unwrap_or(self.sight.at)
     }
 
     /// A connection we have not seen, so long after the last sighting that the stream in between must have ended.
@@ -270,7 +271,7 @@ impl Machine<'_, '_> {
             connections: vec![connected],
             started: began,
             connected: began,
-            seen: self.moment.now,
+            seen: self.sight.at,
             gone: None,
             missed: None,
             post: None,
@@ -308,7 +309,7 @@ impl Machine<'_, '_> {
             (session.gone, session.missed) = (Some(gone), Some(missed));
             self.outcome.did.push(Did::Lost);
         }
-        let now = self.moment.now;
+        let now = self.sight.at;
         if session.phase == Phase::Lost && between(session.missed.unwrap_or(now), now) >= self.rules.grace() {
             let gone = session.gone.unwrap_or(now);
             session = self.end(session, gone);
@@ -320,7 +321,7 @@ impl Machine<'_, '_> {
     /// this connection: after a restart Owncast tells of an earlier one, or nothing. Whoever watched all along waits
     /// from now on, whatever is said.
     fn went(&self, session: &Session) -> (Timestamp, Timestamp) {
-        let now = self.moment.now;
+        let now = self.sight.at;
         let watched = between(session.seen, now) < SEEN_EVERY * 2;
         let connected = session.connections.last();
         match self.sight.disconnected.filter(|at| connected.is_none_or(|connected| at >= connected)) {
