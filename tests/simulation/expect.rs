@@ -43,6 +43,8 @@ pub struct Seen {
     away: Option<i64>,
     pub over: bool,
     pub skipped: bool,
+    /// How often it came back after its end.
+    returns: u32,
     title: String,
     told: i64,
     /// Clocks set since the newest connection or since it went.
@@ -178,7 +180,8 @@ impl Expect {
                     let seen = self.seen.as_ref().unwrap();
                     assert_eq!(seen.post, Some(*id));
                     assert!(!self.held(rules, seen.skipped), "live again though it is held back");
-                    self.seen.as_mut().unwrap().skipped = false;
+                    let seen = self.seen.as_mut().unwrap();
+                    (seen.skipped, seen.returns) = (false, seen.returns + 1);
                     self.wanted.now = false;
                 }
                 Did::Retitled(id) => {
@@ -247,6 +250,8 @@ impl Expect {
     }
 
     fn started(&mut self, truth: &Truth, rules: &Rules, connection: i64) {
+        // With a post that was deleted at the end, it may be the same stream.
+        let returns = self.seen.as_ref().map_or(0, |old| old.returns + 1);
         if let Some(old) = &self.seen {
             assert!(old.over, "a new stream in the middle of another");
             let (gone, exactly) = self.went(truth, old);
@@ -269,6 +274,7 @@ impl Expect {
             away: None,
             over: false,
             skipped: std::mem::take(&mut self.wanted.skip_next),
+            returns,
             title: String::new(),
             told: truth.now,
             set: 0,
@@ -401,7 +407,9 @@ impl Expect {
         let lost = WRITTEN * seen.set;
         if sight.connected.is_none() {
             let waited = seen.away.map_or(0, |away| truth.now - away);
-            let grace = secs(rules.delay).min(30);
+            // Whoever comes and goes is waited for longer, but no longer than for a return.
+            let longest = if seen.returns < 2 { 0 } else { secs(rules.repost_after) };
+            let grace = secs(rules.delay).min(30).max((30 << (seen.returns.max(1) - 1).min(10)).min(longest));
             let over = seen.over || seen.unsure || waited < grace + SLACK + lost;
             assert!(over, "not over after {waited} s: {seen:?}");
             assert!(!seen.over || live.is_none(), "a stream that is over is shown live");

@@ -21,6 +21,8 @@ use crate::model::wishes::{Skip, Wishes};
 const CONNECTIONS: usize = 32;
 /// The clocks, and when a stream was seen, are written at most this often.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
+/// A connection that holds this long shows that the stream does not come and go.
+const STEADY: Duration = Duration::from_secs(3600);
 
 /// One answer of Owncast about the stream. All times but `at` are Owncast's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -274,6 +276,7 @@ impl Machine<'_, '_> {
             seen: self.sight.at,
             gone: None,
             missed: None,
+            returns: 0,
             post: None,
             title: String::new(),
             told_title: String::new(),
@@ -287,12 +290,14 @@ impl Machine<'_, '_> {
     fn after_the_end(&mut self, session: Session, connected: Timestamp, began: Timestamp) -> Session {
         let gone = session.gone.unwrap_or(session.seen);
         let recent = !session.closed && between(gone, began) < self.rules.repost_after;
-        let may_say_live_again = self.post_of(&session).is_some_and(|post| post.state == PostState::Ended);
+        let post = self.post_of(&session).map(|post| post.state);
         if !recent
             || self.wishes.skip == Some(Skip::Next)
-            || !(may_say_live_again || (session.skipped && session.post.is_none()))
+            || !(post == Some(PostState::Ended) || (session.skipped && session.post.is_none()))
         {
-            return self.fresh(connected, began);
+            // A post that was deleted at the end cannot say live again: its stream comes back all the same.
+            let returns = if recent && post == Some(PostState::Deleted) { session.returns + 1 } else { 0 };
+            return Session { returns, ..self.fresh(connected, began) };
         }
         self.outcome.did.push(Did::Continues);
         if session.skipped {
@@ -307,10 +312,15 @@ impl Machine<'_, '_> {
             session.phase = Phase::Lost;
             let (gone, missed) = self.went(&session);
             (session.gone, session.missed) = (Some(gone), Some(missed));
+            if between(session.connected, gone) >= STEADY {
+                session.returns = 0;
+            }
             self.outcome.did.push(Did::Lost);
         }
         let now = self.sight.at;
-        if session.phase == Phase::Lost && between(session.missed.unwrap_or(now), now) >= self.rules.grace() {
+        if session.phase == Phase::Lost
+            && between(session.missed.unwrap_or(now), now) >= self.rules.grace(session.returns)
+        {
             let gone = session.gone.unwrap_or(now);
             session = self.end(session, gone);
         }

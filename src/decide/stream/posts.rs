@@ -67,6 +67,7 @@ impl Machine<'_, '_> {
                 let before = post.content.clone();
                 publish::resume(self.draft, self.moment, self.rules, self.facts, post, &self.sight.title);
                 session.phase = Phase::Live;
+                session.returns += 1;
                 self.fulfilled(session);
                 // A post that was kept as it was says nothing new.
                 if self.post_of(session).is_some_and(|post| post.content != before) {
