@@ -322,7 +322,8 @@ impl Expect {
         let gone = truth.gone.get(&connection).map(|gone| gone.at);
         assert!(gone.is_none_or(|gone| gone >= self.last_look), "announced behind its end");
         let up = truth.now - connection;
-        let early = !self.wanted.now && up < secs(rules.delay) - SLACK;
+        let on_and_off = sight.online && truth.now - seen.first >= secs(rules.delay) * 3 - SLACK;
+        let early = !self.wanted.now && up < secs(rules.delay) - SLACK && !on_and_off;
         assert!(seen.unsure || !early, "announced after {up} s");
         assert_eq!((post.state, &post.title), (PostState::Live, &sight.title));
         assert!(post.content.contains(&sight.title) && post.alt.contains(&sight.title));

@@ -3,7 +3,7 @@
 use super::stream::{Show, announced, real};
 use super::stream_life::live;
 use super::*;
-use crate::decide::stream::Did;
+use crate::decide::stream::{Did, Offer};
 use crate::model::post::PostState;
 
 #[test]
@@ -111,6 +111,30 @@ fn an_encoder_that_comes_and_goes_all_day_does_not_edit_the_post_all_day() {
             assert!(told.iter().sum::<usize>() <= 15, "{on_end:?}, away for {away} s: {told:?}");
             assert_eq!(show.states().last(), Some(&PostState::Live));
         }
+    }
+}
+
+#[test]
+fn a_stream_that_keeps_connecting_anew_is_announced_once_it_is_old_enough() {
+    for (offer, due) in [(real(), 180..=230), (Offer::NoneYet, 270..=320)] {
+        let mut show = Show::new(rules());
+        show.offer = offer;
+        let mut out = None;
+        for start in (0..600).step_by(50) {
+            show.connect(start);
+            show.not_online();
+            let mut did = show.watch(start..=start + 9);
+            assert_eq!(announced(&did), [], "there is nothing to watch at {start}");
+            show.connect(start);
+            for now in (start + 10..=start + 40).step_by(5) {
+                did = show.look(now);
+                out = out.or(announced(&did).first().map(|_| now));
+            }
+            show.drop_encoder(start + 42);
+            show.watch(start + 45..=start + 49);
+        }
+        assert!(out.is_some_and(|out| due.contains(&out)), "{out:?}");
+        assert_eq!((show.states(), show.updates()), (vec![PostState::Live], 0));
     }
 }
 
