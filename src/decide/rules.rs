@@ -44,6 +44,8 @@ pub struct Rules {
     pub manual_approval: bool,
     /// Go-live text: the operator's, or Owncast's; `None` for the built-in one.
     pub message: Option<String>,
+    /// Language of new posts (BCP 47), if the operator says it.
+    pub language: Option<String>,
 }
 
 impl Rules {

@@ -191,7 +191,8 @@ proptest! {
     ) {
         let post = Post {
             id: ids.0, session: ids.1, published: times.0, updated: times.1,
-            content: words.0.clone(), live_content: words.1.clone(), template: words.2.clone(), tags, title: words.2.clone(),
+            content: words.0.clone(), live_content: words.1.clone(), template: words.2.clone(),
+            language: one.then(|| words.0.clone()), tags, title: words.2.clone(),
             sensitive: one, audience: if one { Audience::Public } else { Audience::Followers },
             picture, alt: words.1.clone(),
             state: [PostState::Live, PostState::Ended, PostState::Deleted][which],

@@ -96,6 +96,29 @@ fn a_post_keeps_the_message_it_was_made_with() {
 }
 
 #[test]
+fn a_post_is_marked_with_the_language_of_its_words_where_it_is_known() {
+    for (message, language, marked) in [
+        (None, None, Some("en")),
+        (None, Some("de"), Some("de")),
+        (Some("Auf Sendung: {title}"), Some("de"), Some("de")),
+        (Some("Auf Sendung: {title}"), None, None),
+    ] {
+        let (message, language) = (message.map(str::to_owned), language.map(str::to_owned));
+        let mut show = live(Rules { message, language, ..rules() });
+        // An edit keeps to it.
+        show.rules.language = Some("fr".to_owned());
+        show.drop_encoder(200);
+        show.watch(200..=300);
+        for kind in [OutgoingKind::Create, OutgoingKind::Update] {
+            let body: serde_json::Value = serde_json::from_str(&show.world.sent(kind)[0].body).unwrap();
+            let tags =
+                body["object"]["contentMap"].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+            assert_eq!(tags, marked.map(|tag| vec![tag.to_owned()]), "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stream_marked_as_unsafe_is_marked_in_every_edit_from_then_on() {
     let mut show = live(rules());
     show.facts.nsfw = true;
