@@ -123,7 +123,7 @@ fn every_example_in_the_shipped_file_is_taken() {
 
 #[test]
 fn mistakes_are_shown_with_line_field_and_what_is_allowed() {
-    let table: [(&str, usize, &str, &[&str]); 24] = [
+    let table: [(&str, usize, &str, &[&str]); 25] = [
         (
             "[go-live]\ndelay = \"60 parsecs\"",
             4,
@@ -143,6 +143,7 @@ fn mistakes_are_shown_with_line_field_and_what_is_allowed() {
         ("[go-live]\nimage = true", 4, "go-live.image", &["\"thumbnail\", \"preview\", \"logo\", \"none\""]),
         ("[go-live]\nvisibility = \"Public\"", 4, "go-live.visibility", &["\"inherit\", \"public\""]),
         ("[go-live]\nmessage = \"{titel}\"", 4, "go-live.message", &["{title}", "2000"]),
+        ("[go-live]\nlanguage = \"de_DE\"", 4, "go-live.language", &["\"pt-BR\"", "for the default"]),
         ("[notices]\nfollow = \"loud\"", 4, "notices.follow", &["\"card\", \"line\", \"bot\", \"off\""]),
         ("[notices]\nmax-per-minute = 0", 4, "notices.max-per-minute", &["a whole number from 1 to 60"]),
         ("[notices]\nmax-per-minute = \"4\"", 4, "notices.max-per-minute", &["a whole number from 1 to 60"]),

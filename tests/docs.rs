@@ -54,6 +54,7 @@ fn the_examples_have_the_shape_of_what_is_sent() {
         content: "<p>I am live!</p>".into(),
         live_content: "<p>I am live!</p>".into(),
         template: String::new(),
+        language: Some("en".into()),
         tags: vec!["owncast".into()],
         title: String::new(),
         sensitive: false,
@@ -75,7 +76,7 @@ fn the_examples_have_the_shape_of_what_is_sent() {
         likes: 0,
         shares: 0,
     };
-    same_shape(&vocab::note::create(&addresses, &post, "en"), &example("create"), "create");
+    same_shape(&vocab::note::create(&addresses, &post), &example("create"), "create");
     same_shape(&vocab::note::delete(&addresses, &post, Ulid(1)), &example("delete"), "delete");
     let follow = Some("https://peer.example/follows/1");
     let accept = vocab::follow::accept(&addresses, Ulid(1), follow, "https://peer.example/users/ana");

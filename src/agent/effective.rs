@@ -127,6 +127,7 @@ impl Effective {
             with_picture: go_live.image != PostImage::None,
             audience: if followers_only { Audience::Followers } else { Audience::Public },
             manual_approval: self.manual_approval(),
+            language: go_live.language.clone(),
             message: go_live.message.as_ref().or(owncasts).or(self.taken_message.as_ref()).cloned(),
         })
     }

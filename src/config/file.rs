@@ -6,7 +6,7 @@ use super::choice::{
     Approval, FollowersShown, LogFormat, NoticeStyle, NoticeWhen, OnEnd, PostImage, Visibility,
 };
 use super::value::{
-    AbsolutePath, AdminUser, Cidr, Count, HttpUrl, Listener, LogLevel, Period, PostText, UserName,
+    AbsolutePath, AdminUser, Cidr, Count, HttpUrl, Language, Listener, LogLevel, Period, PostText, UserName,
     blank_is_unset,
 };
 use crate::model::Secret;
@@ -113,6 +113,9 @@ pub struct GoLiveSpec {
     /// `message`
     #[serde(deserialize_with = "blank_is_unset")]
     pub message: Option<PostText>,
+    /// `language`
+    #[serde(deserialize_with = "blank_is_unset")]
+    pub language: Option<Language>,
     /// `image`
     pub image: Option<PostImage>,
     /// `on-end`

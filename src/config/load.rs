@@ -157,6 +157,7 @@ fn load_text(
             Duration::from_secs(15 * 60),
         ),
         message: taken.option("go-live.message", spec.go_live.message.map(|text| text.0)),
+        language: taken.option("go-live.language", spec.go_live.language.map(|tag| tag.0)),
         image: taken.or("go-live.image", spec.go_live.image, PostImage::Thumbnail),
         on_end: taken.or("go-live.on-end", spec.go_live.on_end, OnEnd::Update),
         visibility: taken.or("go-live.visibility", spec.go_live.visibility, Visibility::Inherit),

@@ -147,6 +147,8 @@ pub struct GoLiveConfig {
     pub repost_after: Duration,
     /// Text with placeholders ([`value::PLACEHOLDERS`]); `None`: Owncast's, else a built-in one.
     pub message: Option<String>,
+    /// Its language (BCP 47); `None`: nobody says, and only a built-in text is in a known one.
+    pub language: Option<String>,
     /// The picture.
     pub image: PostImage,
     /// What becomes of the post at the end.

@@ -151,6 +151,7 @@ pub(super) const FIELDS: &[Field] = &[
     live("go-live.delay", |c| Some(duration_text(c.go_live.delay))),
     live("go-live.repost-after", |c| Some(duration_text(c.go_live.repost_after))),
     from_owncast(live("go-live.message", |c| c.go_live.message.clone())),
+    live("go-live.language", |c| c.go_live.language.clone()),
     live("go-live.image", |c| Some(c.go_live.image.as_str().to_owned())),
     live("go-live.on-end", |c| Some(c.go_live.on_end.as_str().to_owned())),
     live("go-live.visibility", |c| Some(c.go_live.visibility.as_str().to_owned())),

@@ -92,7 +92,17 @@ macro_rules! deserialize_from_text {
     )+};
 }
 
-deserialize_from_text!(HttpUrl, Listener, Cidr, AbsolutePath, UserName, AdminUser, PostText, LogLevel,);
+deserialize_from_text!(
+    HttpUrl,
+    Listener,
+    Cidr,
+    AbsolutePath,
+    UserName,
+    AdminUser,
+    PostText,
+    Language,
+    LogLevel,
+);
 
 /// A bare `http` or `https` address: host and port, no path, query, fragment or login.
 ///
@@ -258,6 +268,28 @@ impl FromText for PostText {
             named.filter(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphabetic()));
         let good = words.all(|name| PLACEHOLDERS.contains(&name)) && text.chars().count() <= POST_TEXT_LIMIT;
         good.then(|| Self(text.to_owned()))
+    }
+}
+
+/// A language by its tag (BCP 47), as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Language(pub String);
+
+/// Longest tag that has to be understood (RFC 5646).
+const LANGUAGE_LIMIT: usize = 35;
+
+impl FromText for Language {
+    fn expected(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the tag of a language: \"en\", \"de\", \"pt-BR\", \"zh-Hant\"")
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let first = parts.next()?;
+        let language = (2..=8).contains(&first.len()) && first.chars().all(|c| c.is_ascii_alphabetic());
+        let rest = parts
+            .all(|part| (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric()));
+        (language && rest && text.len() <= LANGUAGE_LIMIT).then(|| Self(text.to_owned()))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::agent::effective::{Effective, IdentityState, named_instead};
 use crate::config::Config;
 use crate::decide::Moment;
 use crate::decide::adopt::{self, Leavers, Roll, Seen, Standing, Terms};
-use crate::decide::publish::{self, LANGUAGE};
+use crate::decide::publish;
 use crate::model::adopted::{Batch, Document, Imported, Row, SetAside, Tally};
 use crate::model::block::{Block, BlockTarget};
 use crate::model::facts::{Facts, Identity, Profile};
@@ -432,7 +432,7 @@ fn posts_back(view: &dyn View, after: Option<String>) -> (Vec<Document>, Option<
         }
         last = Some(post.id.to_string());
         if post.audience == Audience::Public && post.state != PostState::Deleted {
-            let json = vocab::note::note_document(&addresses, &post, LANGUAGE).to_string();
+            let json = vocab::note::note_document(&addresses, &post).to_string();
             posts.push(Document { id: addresses.note(post.id), json, at: post.published });
         }
         true

@@ -347,6 +347,7 @@ mod tests {
             content: String::new(),
             live_content: String::new(),
             template: String::new(),
+            language: None,
             tags: Vec::new(),
             title: title.to_owned(),
             sensitive: false,

@@ -15,7 +15,7 @@ use crate::model::post::{Picture, Post, PostState, Shows};
 use crate::model::record::{full_key, kind};
 use crate::model::{Draft, View};
 
-/// The language posts are marked with: Mastodon and GoToSocial take it from the content map.
+/// The language of our own words.
 pub const LANGUAGE: &str = "en";
 /// A go-live post is not worth sending for longer than this after its stream was last seen to run.
 const CREATE_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -71,6 +71,7 @@ pub fn announce(
         content: words.content.clone(),
         live_content: words.content,
         template: what.template.to_owned(),
+        language: language(rules, what.template),
         tags: words.tags,
         title: what.title.to_owned(),
         sensitive: facts.nsfw,
@@ -86,7 +87,7 @@ pub fn announce(
         shares: 0,
     };
     draft.put(&post);
-    let body = vocab::note::create(&rules.addresses, &post, LANGUAGE);
+    let body = vocab::note::create(&rules.addresses, &post);
     let chunks = fan_out(draft, create);
     draft.put(&Outgoing {
         id: create,
@@ -101,6 +102,12 @@ pub fn announce(
         given_up: None,
     });
     post
+}
+
+/// What a post is written in: what the operator says, or our own words; of his words we know nothing.
+fn language(rules: &Rules, template: &str) -> Option<String> {
+    let ours = template.trim().is_empty().then(|| LANGUAGE.to_owned());
+    rules.language.clone().or(ours)
 }
 
 /// What the picture shows, for those who cannot see it.
@@ -123,8 +130,6 @@ fn reword(rules: &Rules, facts: &Facts, post: &mut Post, title: &str) {
     post.tags = words.tags;
     post.alt = words.alt;
     title.clone_into(&mut post.title);
-    // What was shown as unsafe once stays so.
-    post.sensitive |= facts.nsfw;
 }
 
 /// Gives the post of a running stream its new title.
@@ -139,7 +144,7 @@ pub fn retitle(
     reword(rules, facts, &mut post, title);
     post.content = post.live_content.clone();
     post.edits += 1;
-    edit(draft, moment, rules, post);
+    edit(draft, moment, rules, facts, post);
 }
 
 /// How a stream ended.
@@ -166,7 +171,7 @@ pub fn end(
     post.content = html::ended_content(&post.live_content, ended.lasted);
     post.state = PostState::Ended;
     post.over = Some(moment.now);
-    edit(draft, moment, rules, post);
+    edit(draft, moment, rules, facts, post);
 }
 
 /// Marks a post as over without telling anybody.
@@ -197,7 +202,7 @@ pub fn resume(
         reword(rules, facts, &mut post, title);
     }
     post.content = post.live_content.clone();
-    edit(draft, moment, rules, post);
+    edit(draft, moment, rules, facts, post);
 }
 
 /// The stream of a post was seen to run: the life of its Create is counted anew, in halves, so that little is written. Where it
@@ -260,17 +265,19 @@ pub fn delete(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut pos
 }
 
 /// Stores an edited post and queues its Update. What has not been sent of the Create yet is sent in the new words.
-fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, mut post: Post) {
+fn edit(draft: &mut Draft<'_>, moment: &mut Moment, rules: &Rules, facts: &Facts, mut post: Post) {
+    // What was shown as unsafe once stays so.
+    post.sensitive |= facts.nsfw;
     let updated = edited_at(&post, moment.now);
     // Whatever our clock was set to, it is sent behind what was told before.
     let id = moment.ulid_at(updated);
     (post.updated, post.last) = (Some(updated), Some(id));
     draft.put(&post);
     if let Some(mut create) = draft.view().get::<Outgoing>(&post.create.to_bytes()) {
-        create.body = vocab::note::create(&rules.addresses, &post, LANGUAGE).to_string();
+        create.body = vocab::note::create(&rules.addresses, &post).to_string();
         draft.put(&create);
     }
-    let body = vocab::note::update(&rules.addresses, &post, id, updated, LANGUAGE);
+    let body = vocab::note::update(&rules.addresses, &post, id, updated);
     // Dated as the post is, so that an edit that was overtaken by a later one can be told from the last.
     let made = Made { id, kind: OutgoingKind::Update, at: updated, body: body.to_string() };
     send_on(draft, moment, &post, made);

@@ -5,6 +5,11 @@ use std::time::Duration;
 use crate::model::Addresses;
 use crate::model::post::Audience;
 
+/// How long an encoder may be away at most before the stream counts as over.
+const GRACE: Duration = Duration::from_secs(30);
+/// A stream that has come back this often after its end is waited for longer than that.
+const RETURNS: u32 = 2;
+
 /// What happens to a post when its stream is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnEnd {
@@ -39,6 +44,8 @@ pub struct Rules {
     pub manual_approval: bool,
     /// Go-live text: the operator's, or Owncast's; `None` for the built-in one.
     pub message: Option<String>,
+    /// Language of new posts (BCP 47), if the operator says it.
+    pub language: Option<String>,
 }
 
 impl Rules {
@@ -48,8 +55,12 @@ impl Rules {
     }
 
     /// How long an encoder may be away before the stream counts as over. A stream that was not waited for long is
-    /// not waited for long when it goes either.
-    pub fn grace(&self) -> Duration {
-        self.delay.min(Duration::from_secs(30))
+    /// not waited for long when it goes either; one that has come back again and again after its end is waited for ever
+    /// longer, up to the time for a return: each end and each return is told to everybody.
+    pub fn grace(&self, returns: u32) -> Duration {
+        let first = self.delay.min(GRACE);
+        let doublings = (returns + 1).saturating_sub(RETURNS).min(16);
+        let longer = first.max(Duration::from_secs(1)) * 2_u32.pow(doublings);
+        if doublings == 0 { first } else { longer.min(self.repost_after).max(first) }
     }
 }

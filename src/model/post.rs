@@ -75,6 +75,8 @@ pub struct Post {
     pub live_content: String,
     /// What the text was made from, as it was written for this post; empty for the built-in one. Edits keep to it.
     pub template: String,
+    /// Language of the text, as it was known when the post was made (BCP 47). Edits keep to it.
+    pub language: Option<String>,
     /// Hashtags without `#`, in order, without repeats.
     pub tags: Vec<String>,
     /// The stream title when the text was made.

@@ -39,6 +39,8 @@ pub struct Session {
     pub gone: Option<Timestamp>,
     /// Since when the encoder is waited for; set with `gone`. Later than that where nobody knows when it went.
     pub missed: Option<Timestamp>,
+    /// How often it came back after it was told to be over, without having run for long since.
+    pub returns: u32,
     /// The post that announced it.
     pub post: Option<Ulid>,
     /// Its title when it was last seen running.

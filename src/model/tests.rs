@@ -191,7 +191,8 @@ proptest! {
     ) {
         let post = Post {
             id: ids.0, session: ids.1, published: times.0, updated: times.1,
-            content: words.0.clone(), live_content: words.1.clone(), template: words.2.clone(), tags, title: words.2.clone(),
+            content: words.0.clone(), live_content: words.1.clone(), template: words.2.clone(),
+            language: one.then(|| words.0.clone()), tags, title: words.2.clone(),
             sensitive: one, audience: if one { Audience::Public } else { Audience::Followers },
             picture, alt: words.1.clone(),
             state: [PostState::Live, PostState::Ended, PostState::Deleted][which],
@@ -253,7 +254,7 @@ proptest! {
         let session = Session {
             id: ids.0, phase: PHASES[phase], connections, started: times.0, connected: times.1,
             seen: times.1, gone: times.2, missed: times.2, post: ids.1, title: words.1.clone(),
-            told_title: words.0.clone(), told: times.2, skipped: one, closed: !one,
+            told_title: words.0.clone(), told: times.2, returns: 3, skipped: one, closed: !one,
         };
         let clocks = one.then_some(Clocks { ours: times.0, owncasts: times.1 });
         meta_back(Stream { session: one.then_some(session), last_picture: Some(words.1.clone()), clocks })?;

@@ -1,5 +1,5 @@
 //! Says notices in Owncast's chat. A notice is claimed on disk before it is sent, and never sent twice: what a crash
-//! catches between the two is counted and not said.
+//! catches between the two is counted and not said. Only what surely did not reach Owncast is put back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::wording::Wording;
 use crate::agent::board::{Board, Way};
 use crate::agent::effective::Effective;
 use crate::config::{NoticeStyle, NoticeWhen, NoticesConfig};
-use crate::decide::waiting;
+use crate::decide::{publish, waiting};
 use crate::model::Draft;
 use crate::model::notices::{Notice, NoticeKind};
-use crate::model::stream::{Phase, Stream};
+use crate::model::stream::{Phase, Session, Stream};
 use crate::model::view::Meta;
 use crate::owncast::{Api, OwncastError, Secret};
 use crate::store::{Store, StoreError};
@@ -71,6 +71,19 @@ struct Rest {
     listens: bool,
 }
 
+impl Rest {
+    /// Nothing can be said at the moment.
+    const BUSY: Rest = Rest { pause: Duration::from_millis(500), listens: false };
+}
+
+/// What the speaker knows from one look at the queue to the next.
+#[derive(Debug, Default)]
+struct Knows {
+    pace: Pace,
+    /// This process has seen the stream run or be over. What the store says of it may have been long ago.
+    stream: bool,
+}
+
 /// What may be said now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mouth {
@@ -86,10 +99,10 @@ impl Speaker {
     /// Speaks until `cancel`, or until the store is closed.
     pub async fn run(self, cancel: CancellationToken) -> Result<(), StoreError> {
         let mut written = self.store.notices_written();
-        let mut pace = Pace::default();
+        let mut knows = Knows::default();
         loop {
             written.mark_unchanged();
-            let rest = self.round(&mut pace).await?;
+            let rest = self.round(&mut knows).await?;
             tokio::select! {
                 () = cancel.cancelled() => return Ok(()),
                 changed = written.changed(), if rest.listens => if changed.is_err() { return Ok(()) },
@@ -98,25 +111,32 @@ impl Speaker {
         }
     }
 
-    async fn round(&self, pace: &mut Pace) -> Result<Rest, StoreError> {
+    async fn round(&self, knows: &mut Knows) -> Result<Rest, StoreError> {
         let (mut queue, stream, untold): (Vec<Notice>, Stream, Untold) =
             self.store.read(|view| (waiting::all(view, QUEUE), view.meta(), view.meta())).await?;
-        let live = stream.session.is_some_and(|session| session.phase != Phase::Ended);
+        let session = stream.session.filter(|session| session.phase != Phase::Ended);
         let effective = Arc::clone(&self.effective.borrow());
         let token = self.token.borrow().clone();
-        let reachable = self.board.borrow().reachable;
-        if queue.is_empty() && (untold.follows == 0 || !live) {
+        // Between two connections nobody knows yet whether it is over.
+        knows.stream |= !matches!(self.board.borrow().stream.as_str(), "" | "lost");
+        let now = Timestamp::now();
+        let due = knows.stream
+            && session
+                .as_ref()
+                .is_some_and(|session| is_watched(session, effective.config.go_live.delay, now));
+        let untold = if due { untold.follows } else { 0 };
+        if queue.is_empty() && untold == 0 {
             return Ok(Rest { pause: LOOK_AGAIN, listens: true });
         }
-        match (self.mouth(&effective, live, reachable), token) {
+        match (self.mouth(&effective, session.is_some(), knows.stream), token) {
             (Mouth::Shut, _) => {
                 // At once: what came before a stream is not to be told as if it came with it.
                 self.withhold(&queue).await?;
                 Ok(Rest { pause: LOOK_AGAIN, listens: true })
             }
             (Mouth::Open, Some(token)) => {
-                if untold.follows > 0 {
-                    self.tell_untold(&token, untold.follows).await?;
+                if untold > 0 && !self.tell_untold(&token, &effective.config.notices, untold).await? {
+                    return Ok(Rest::BUSY);
                 }
                 let settings = settings(&effective.config.notices);
                 let wording = Wording {
@@ -124,31 +144,36 @@ impl Speaker {
                     forbidden: &effective.facts.forbidden_usernames,
                 };
                 let now = Timestamp::now();
-                let Plan { say, dropped, again, pace: after } = plan(&queue, pace, &settings, &wording, now);
-                *pace = after;
+                let Plan { say, dropped, again, pace } = plan(&queue, &knows.pace, &settings, &wording, now);
+                let before = std::mem::replace(&mut knows.pace, pace);
                 if !dropped.is_empty() {
                     self.metrics.notices(NoticeOutcome::Withheld, dropped.len() as u64);
                     self.claim(dropped, 0).await?;
                 }
-                for say in say {
-                    self.say(&token, say, &mut queue).await?;
+                for (said, say) in say.into_iter().enumerate() {
+                    if !self.say(&token, say, &mut queue).await? {
+                        if said == 0 {
+                            knows.pace = before;
+                        }
+                        return Ok(Rest::BUSY);
+                    }
                 }
                 let pause = again.map_or(LOOK_AGAIN, |again| again.duration_since(now).unsigned_abs());
                 let pause = pause.clamp(Duration::from_millis(1), LOOK_AGAIN);
                 Ok(Rest { pause, listens: again.is_none() })
             }
-            _ => Ok(Rest { pause: LOOK_AGAIN / 4, listens: false }),
+            _ => Ok(Rest::BUSY),
         }
     }
 
-    fn mouth(&self, effective: &Effective, live: bool, reachable: bool) -> Mouth {
+    fn mouth(&self, effective: &Effective, live: bool, known: bool) -> Mouth {
         let facts = &effective.facts;
         if !facts.known {
             return Mouth::Busy;
         }
         let wanted = facts.show_engagement && !facts.chat_disabled;
-        let heard = live || effective.config.notices.when == NoticeWhen::Always;
-        match (wanted && heard, reachable) {
+        let always = effective.config.notices.when == NoticeWhen::Always;
+        match (wanted && (live || always), self.board.borrow().reachable && (known || always)) {
             (false, _) => Mouth::Shut,
             (true, false) => Mouth::Busy,
             (true, true) => Mouth::Open,
@@ -162,8 +187,7 @@ impl Speaker {
         }
         let follows = queue.iter().filter(|notice| notice.kind == NoticeKind::Follow).count() as u64;
         self.metrics.notices(NoticeOutcome::Withheld, queue.len() as u64);
-        let notices = &self.effective.borrow().config.notices.clone();
-        let told = notices.follow != NoticeStyle::Off && notices.max_per_minute > 0;
+        let told = tells_of_follows(&self.effective.borrow().config.notices);
         self.claim(queue.iter().map(|notice| notice.id).collect(), if told { follows } else { 0 }).await
     }
 
@@ -181,7 +205,13 @@ impl Speaker {
             .await
     }
 
-    async fn tell_untold(&self, token: &Secret, follows: u64) -> Result<(), StoreError> {
+    /// Tells how many have followed since the last stream. False if nobody was told, and it is to be tried again.
+    async fn tell_untold(
+        &self,
+        token: &Secret,
+        notices: &NoticesConfig,
+        follows: u64,
+    ) -> Result<bool, StoreError> {
         self.store
             .commit(|view| {
                 let mut draft = Draft::new(view);
@@ -189,36 +219,43 @@ impl Speaker {
                 (draft.into_changes(), ())
             })
             .await?;
+        if !tells_of_follows(notices) {
+            return Ok(true);
+        }
         let plural = if follows == 1 { "" } else { "s" };
         let body = format!("<p>Since last time: {follows} new follower{plural}.</p>");
         let result = self.speak(token, Style::Line, &body).await;
-        if let Err(OwncastError::WrongToken { .. }) = result {
-            self.refused(token);
-            return self.claim(Vec::new(), follows).await;
+        if self.is_unsaid(token, &result) {
+            self.claim(Vec::new(), follows).await?;
+            return Ok(false);
         }
         self.sent(result, NoticeOutcome::Merged, follows);
-        Ok(())
+        Ok(true)
     }
 
-    /// Takes the token away that Owncast does not know any more, unless there is another by now.
-    fn refused(&self, token: &Secret) {
-        self.token.send_if_modified(|known| known.take_if(|known| known == token).is_some());
+    /// Whether surely nobody has heard it. A token that Owncast does not know any more is taken away then, unless there
+    /// is another by now.
+    fn is_unsaid(&self, token: &Secret, result: &Result<(), OwncastError>) -> bool {
+        let Err(error) = result else { return false };
+        if let OwncastError::WrongToken { .. } = error {
+            self.token.send_if_modified(|known| known.take_if(|known| known == token).is_some());
+        }
+        error.is_undone()
     }
 
-    /// Says something of the queue, and takes out of it what that tells.
-    async fn say(&self, token: &Secret, say: Say, queue: &mut Vec<Notice>) -> Result<(), StoreError> {
+    /// Says something of the queue, and takes out of it what that tells. False if it waits in it again: nobody was told.
+    async fn say(&self, token: &Secret, say: Say, queue: &mut Vec<Notice>) -> Result<bool, StoreError> {
         let many = say.notices.len() as u64;
         let told: HashSet<Ulid> = say.notices.iter().copied().collect();
         let claimed: Vec<Notice> = queue.extract_if(.., |notice| told.contains(&notice.id)).collect();
         self.claim(say.notices, 0).await?;
         let result = self.speak(token, say.style, &say.body).await;
-        if let Err(OwncastError::WrongToken { .. }) = result {
-            // Refused at the door: surely not said.
-            self.refused(token);
-            return self.put_back(claimed).await;
+        if self.is_unsaid(token, &result) {
+            self.put_back(claimed).await?;
+            return Ok(false);
         }
         self.sent(result, if many == 1 { NoticeOutcome::Sent } else { NoticeOutcome::Merged }, many);
-        Ok(())
+        Ok(true)
     }
 
     async fn speak(&self, token: &Secret, style: Style, body: &str) -> Result<(), OwncastError> {
@@ -231,7 +268,7 @@ impl Speaker {
             Style::Line | Style::Off => self.api.say_action(token, body).await,
         };
         // Without an answer it may have been said all the same.
-        if result.as_ref().is_err_and(|error| !error.is_transient()) {
+        if result.as_ref().is_err_and(|error| error.is_undone() || !error.is_transient()) {
             self.confirmations.forget(body);
         }
         result
@@ -261,6 +298,20 @@ impl Speaker {
     }
 }
 
+/// Whether there is somebody in chat to be told of what came before the stream: an action is not in the history, and
+/// viewers come once they can watch or have read of it.
+fn is_watched(session: &Session, delay: Duration, now: Timestamp) -> bool {
+    match session.phase {
+        Phase::Live => true,
+        Phase::Connecting => publish::lasted(session.connected, now) >= delay,
+        Phase::Lost | Phase::Ended => false,
+    }
+}
+
+fn tells_of_follows(config: &NoticesConfig) -> bool {
+    config.follow != NoticeStyle::Off && config.max_per_minute > 0
+}
+
 fn settings(config: &NoticesConfig) -> Settings {
     let style = |style: NoticeStyle| match style {
         NoticeStyle::Card => Style::Card,
@@ -276,3 +327,6 @@ fn settings(config: &NoticesConfig) -> Settings {
         announce: style(config.announce),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,7 +194,7 @@ async fn failures_are_told_apart() {
     assert!(api.status().await.unwrap_err().is_transient());
 
     let (_server, api) = always(|| Reply::BreakOff).await;
-    assert!(matches!(api.status().await.unwrap_err(), OwncastError::Unreachable { .. }));
+    assert!(matches!(api.status().await.unwrap_err(), OwncastError::Unreachable { arrived: true, .. }));
 
     let (_server, api) = always(|| Reply::Answer(200, "application/json", vec![b' '; 2 * 1024 * 1024])).await;
     assert!(matches!(api.status().await.unwrap_err(), OwncastError::Malformed { .. }));
@@ -207,13 +207,16 @@ async fn nobody_there_and_nobody_answering_are_transient() {
     drop(free);
     let api = Api::new(base.clone(), "admin".to_owned(), "hunter2").unwrap();
     let refused = api.status().await.unwrap_err();
-    assert!(refused.is_transient() && refused.to_string().contains(base.as_str()), "{refused}");
+    assert!(
+        refused.is_transient() && refused.is_undone() && refused.to_string().contains(base.as_str()),
+        "{refused}"
+    );
 
     let server = Server::start(|_| Reply::Hang).await;
     let timeouts = Timeouts { connect: Duration::from_secs(1), total: Duration::from_millis(100) };
     let api = Api::with_timeouts(server.url.clone(), "admin".to_owned(), "x", timeouts).unwrap();
     let slow = api.status().await.unwrap_err();
-    assert!(slow.is_transient() && slow.to_string().contains("took too long"), "{slow}");
+    assert!(slow.is_transient() && !slow.is_undone() && slow.to_string().contains("took too long"), "{slow}");
 }
 
 #[tokio::test]

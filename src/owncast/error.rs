@@ -27,6 +27,8 @@ pub enum OwncastError {
         url: String,
         /// What the network said.
         reason: String,
+        /// The request may have arrived: only the answer is missing.
+        arrived: bool,
     },
     /// HTTP 401 on an admin call.
     #[error(
@@ -95,6 +97,11 @@ impl OwncastError {
     /// Whether waiting alone may mend it.
     pub fn is_transient(&self) -> bool {
         matches!(self, OwncastError::Unreachable { .. } | OwncastError::Busy { .. })
+    }
+
+    /// Whether Owncast has surely done nothing of what it was asked: it was not reached, or looked at the token only.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, OwncastError::Unreachable { arrived: false, .. } | OwncastError::WrongToken { .. })
     }
 }
 

@@ -85,7 +85,11 @@ impl Transport {
             .pool_max_idle_per_host(2)
             .pool_idle_timeout(Duration::from_secs(60))
             .build()
-            .map_err(|error| OwncastError::Unreachable { url: shown(&base), reason: root_cause(&error) })?;
+            .map_err(|error| OwncastError::Unreachable {
+                url: shown(&base),
+                reason: root_cause(&error),
+                arrived: false,
+            })?;
         Ok(Transport { client, base, admin: RwLock::new((user, password)), read_only: false })
     }
 
@@ -218,7 +222,7 @@ pub(super) fn failed(url: &Url, error: &reqwest::Error) -> OwncastError {
     } else {
         cause
     };
-    OwncastError::Unreachable { url: shown(url), reason }
+    OwncastError::Unreachable { url: shown(url), reason, arrived: !error.is_connect() }
 }
 
 /// What clients of the Owncast at `base` have in common. Over http no certificate is ever looked at, and the system's

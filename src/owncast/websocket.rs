@@ -154,7 +154,11 @@ impl Socket {
             .pool_max_idle_per_host(0)
             .connect_timeout(Duration::from_secs(3))
             .build()
-            .map_err(|error| OwncastError::Unreachable { url: shown(base), reason: root_cause(&error) })?;
+            .map_err(|error| OwncastError::Unreachable {
+                url: shown(base),
+                reason: root_cause(&error),
+                arrived: false,
+            })?;
         Ok(Socket { client, address, silence: SILENCE })
     }
 

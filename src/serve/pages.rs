@@ -84,7 +84,7 @@ pub(super) async fn outbox(
         None => vocab::collection::outbox(&settled.addresses, total),
         Some(number) => {
             let (page, items) = paged(number, &posts);
-            vocab::collection::outbox_page(&settled.addresses, page, items, LANGUAGE)
+            vocab::collection::outbox_page(&settled.addresses, page, items)
         }
     };
     Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
@@ -106,7 +106,7 @@ pub(super) async fn featured(public: &Public, settled: &Settled) -> Result<Rende
         })
         .await
         .map_err(unavailable)?;
-    let document = vocab::collection::featured(&settled.addresses, &live, LANGUAGE);
+    let document = vocab::collection::featured(&settled.addresses, &live);
     Ok(Document::negotiated(document.to_string(), ACTIVITY_JSON).into())
 }
 
@@ -227,8 +227,8 @@ pub(super) async fn post(
         [] if wants(&request.headers) != Wants::Activity => {
             return Ok(Document::negotiated(page(addresses, settled, &post), HTML).into());
         }
-        [] => vocab::note::note_document(addresses, &post, LANGUAGE),
-        ["activity"] => vocab::note::create(addresses, &post, LANGUAGE),
+        [] => vocab::note::note_document(addresses, &post),
+        ["activity"] => vocab::note::create(addresses, &post),
         ["replies"] => vocab::collection::replies(addresses, &post),
         ["likes"] => vocab::collection::likes(addresses, &post),
         ["shares"] => vocab::collection::shares(addresses, &post),
@@ -280,11 +280,13 @@ fn page(addresses: &Addresses, settled: &Settled, post: &Post) -> String {
          <meta property=\"og:title\" content=\"{title}\">{card}\
          <link rel=\"alternate\" type=\"application/activity+json\" href=\"{note}\">\
          <style>{STYLE}</style></head><body><main>\
-         <h1>{title}</h1>{picture}<article>{content}</article>\
+         <h1>{title}</h1>{picture}<article lang=\"{language}\">{content}</article>\
          <p><a class=\"watch\" href=\"{watch}\">Open the stream</a></p></main></body></html>\n",
         card = image_card.unwrap_or_default(),
         note = html::escape(&addresses.note(post.id)),
         picture = picture.unwrap_or_default(),
+        // Empty where nobody knows it: it is not that of the page.
+        language = html::escape(post.language.as_deref().unwrap_or_default()),
         content = post.content,
     )
 }

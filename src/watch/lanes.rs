@@ -15,8 +15,8 @@ use crate::owncast::webhook::SIGNATURE_WINDOW;
 use crate::store::StoreError;
 
 impl Watcher {
-    /// Asks for the public status.
-    pub(super) async fn ask_status(&self, memory: &mut Memory) -> Option<Status> {
+    /// Asks for the public status. Answers it with our time, since much may be asked before it is looked at.
+    pub(super) async fn ask_status(&self, memory: &mut Memory) -> Option<(Timestamp, Status)> {
         let asked = Instant::now();
         match self.api.status().await {
             Ok(status) => {
@@ -37,7 +37,7 @@ impl Watcher {
                 self.see_version(memory, &status);
                 self.see_clock(memory, &status, now);
                 self.show_problem(memory);
-                Some(status)
+                Some((now, status))
             }
             Err(error) => {
                 let problem = error.to_string();

@@ -197,11 +197,11 @@ impl Watcher {
         if memory.status.works() {
             self.look_after(memory).await?;
         }
-        if let Some(status) = status {
+        if let Some((at, status)) = status {
             memory.see_connection(&status);
             // Another agent at work here must not be worked against.
             let looked =
-                if memory.rival { Ok(memory.phase) } else { self.look_at_stream(memory, status).await };
+                if memory.rival { Ok(memory.phase) } else { self.look_at_stream(memory, (at, status)).await };
             match looked {
                 Ok(phase) => memory.phase = phase,
                 Err(Setback::Store(error)) => return Err(error),

@@ -21,13 +21,14 @@ use crate::telemetry::metrics::PostKind;
 const FIRST_PICTURE: std::time::Duration = std::time::Duration::from_secs(15);
 
 impl Watcher {
-    /// Acts on what Owncast answered about the stream. Returns where the session is now.
+    /// Acts on what Owncast answered about the stream at a time of our clock. Returns where the session is now.
     pub(super) async fn look_at_stream(
         &mut self,
         memory: &mut Memory,
-        status: Status,
+        (at, status): (Timestamp, Status),
     ) -> Result<Option<Phase>, Setback> {
         let seen = Sight {
+            at,
             server_time: status.server_time,
             connected: status.last_connect_time,
             disconnected: status.last_disconnect_time,
@@ -195,6 +196,10 @@ impl Watcher {
             Did::Retitled(post) => {
                 self.metrics.post(PostKind::Edit);
                 tracing::info!(target: "herald::watch", %post, "the post has the new title");
+            }
+            Did::Marked(post) => {
+                self.metrics.post(PostKind::Edit);
+                tracing::info!(target: "herald::watch", %post, "the post is marked as not safe for work");
             }
             Did::Ended(post, lasted) => {
                 let told = match self.config.borrow().go_live.on_end {

@@ -60,6 +60,7 @@ impl Life {
                 audience: Audience::Public,
                 manual_approval: false,
                 message: None,
+                language: None,
             },
             facts: Facts { known: true, name: "Ada".to_owned(), ..Facts::default() },
             expect: Expect::default(),

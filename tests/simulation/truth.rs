@@ -199,6 +199,7 @@ impl Truth {
     /// What Owncast answers, if it can be reached.
     pub fn answer(&self) -> Option<Answer> {
         let sight = Sight {
+            at: self.ours(),
             server_time: self.owncasts(),
             connected: self.encoder.map(|encoder| encoder.stamp),
             disconnected: self.disconnected,

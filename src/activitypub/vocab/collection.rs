@@ -32,8 +32,8 @@ pub fn outbox(addresses: &Addresses, total: u64) -> Value {
 /// One page of the outbox, newest first: Creates with their Notes.
 ///
 /// Posts for followers and deleted ones are left out whatever was passed.
-pub fn outbox_page(addresses: &Addresses, page: Page, posts: &[Post], language: &str) -> Value {
-    let items = public(posts).map(|post| create_item(addresses, post, language)).collect();
+pub fn outbox_page(addresses: &Addresses, page: Page, posts: &[Post]) -> Value {
+    let items = public(posts).map(|post| create_item(addresses, post)).collect();
     with_context(context(), page_of(&addresses.outbox(), page, items))
 }
 
@@ -60,10 +60,10 @@ pub fn following(addresses: &Addresses) -> Value {
 }
 
 /// Pinned posts: the live one, whole, if it is public. Mastodon reads this at each refresh of the actor.
-pub fn featured(addresses: &Addresses, posts: &[Post], language: &str) -> Value {
+pub fn featured(addresses: &Addresses, posts: &[Post]) -> Value {
     let items: Vec<Value> = public(posts)
         .filter(|post| post.state == PostState::Live)
-        .map(|post| note(addresses, post, language))
+        .map(|post| note(addresses, post))
         .collect();
     with_context(
         context(),
@@ -150,7 +150,7 @@ mod tests {
         for (name, ours, except) in [
             ("outbox", outbox(&a, 0), vec![]),
             // Owncast's page holds an empty collection in place of its posts; ours is a list of them.
-            ("outbox-page", outbox_page(&a, page, &[], "en"), vec!["/@context", "/orderedItems"]),
+            ("outbox-page", outbox_page(&a, page, &[]), vec!["/@context", "/orderedItems"]),
             ("followers", followers(&a, 0, true), vec![]),
             ("followers-page", followers_page(&a, page, &[]), vec![]),
         ] {
@@ -165,7 +165,7 @@ mod tests {
         let gone = Post { id: Ulid(80), state: PostState::Deleted, ..post(Audience::Public) };
         let hidden = Post { id: Ulid(81), ..post(Audience::Followers) };
         let posts = [post(Audience::Public), gone, hidden];
-        let page = outbox_page(&a, Page { number: 2, has_next: true }, &posts, "en");
+        let page = outbox_page(&a, Page { number: 2, has_next: true }, &posts);
         let items = page["orderedItems"].as_array().unwrap();
         assert_eq!(items.len(), 1);
         assert_eq!(items[0]["type"], "Create");
@@ -191,7 +191,7 @@ mod tests {
     fn only_the_live_public_post_is_pinned() {
         let a = addresses();
         let ended = Post { state: PostState::Ended, ..post(Audience::Public) };
-        let pinned = featured(&a, &[ended, post(Audience::Followers), post(Audience::Public)], "en");
+        let pinned = featured(&a, &[ended, post(Audience::Followers), post(Audience::Public)]);
         assert_eq!(pinned["totalItems"], 1);
         assert_eq!(pinned["orderedItems"][0]["type"], "Note");
         assert_eq!(following(&a)["totalItems"], 0);
@@ -201,7 +201,7 @@ mod tests {
     fn counts_of_a_post_agree_with_its_note() {
         let a = addresses();
         let post = post(Audience::Public);
-        let note = note(&a, &post, "en");
+        let note = note(&a, &post);
         for (field, document) in [("likes", likes(&a, &post)), ("shares", shares(&a, &post))] {
             assert_eq!(note[field]["id"], document["id"]);
             assert_eq!(note[field]["totalItems"], document["totalItems"]);

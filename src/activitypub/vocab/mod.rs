@@ -110,6 +110,7 @@ pub(crate) mod samples {
             content: "<p>Hi</p>".to_owned(),
             live_content: "<p>Hi</p>".to_owned(),
             template: String::new(),
+            language: Some("en".to_owned()),
             tags: vec!["owncast".to_owned(), "Übung".to_owned()],
             title: "Etching".to_owned(),
             sensitive: false,

@@ -11,19 +11,15 @@ use crate::model::{
     post::{Audience, Picture, Post},
 };
 
-/// The language tag of our own wording, for `contentMap`.
-pub const DEFAULT_LANGUAGE: &str = "en";
-
 /// A Note without `@context`, to be embedded in something that has one.
 ///
-/// `url` is the Note's own id: Pixelfed keeps one post per `url`. `language` is the one key of `contentMap`, from which
-/// Mastodon and GoToSocial take the language. There is no `summary`, which everybody would show as a content warning,
-/// and no `interactionPolicy`: without stamps a quote would stay pending for ever on Mastodon 4.5 (FEP-044f).
-pub fn note(addresses: &Addresses, post: &Post, language: &str) -> Value {
+/// `url` is the Note's own id: Pixelfed keeps one post per `url`. The post's language is the one key of `contentMap`, from
+/// which Mastodon and GoToSocial take it; where nobody knows it, there is none. There is no `summary`, which everybody
+/// would show as a content warning, and no `interactionPolicy`: without stamps a quote would stay pending for ever on
+/// Mastodon 4.5 (FEP-044f).
+pub fn note(addresses: &Addresses, post: &Post) -> Value {
     let id = addresses.note(post.id);
     let (to, cc) = audience(addresses, post.audience);
-    let mut content_map = Map::new();
-    content_map.insert(language.to_owned(), post.content.clone().into());
     let attachment: Vec<Value> =
         post.picture.iter().map(|picture| image(addresses, picture, &post.alt)).collect();
     let tags: Vec<Value> = post.tags.iter().map(|tag| hashtag(tag)).collect();
@@ -36,7 +32,6 @@ pub fn note(addresses: &Addresses, post: &Post, language: &str) -> Value {
         "published": date(post.published),
         "url": id,
         "content": post.content,
-        "contentMap": content_map,
         "sensitive": post.sensitive,
         "tag": tags,
         "attachment": attachment,
@@ -44,24 +39,32 @@ pub fn note(addresses: &Addresses, post: &Post, language: &str) -> Value {
         "likes": {"id": format!("{id}/likes"), "type": "Collection", "totalItems": post.likes},
         "shares": {"id": format!("{id}/shares"), "type": "Collection", "totalItems": post.shares},
     });
-    if let (Some(updated), Some(fields)) = (post.updated, document.as_object_mut()) {
-        fields.insert("updated".to_owned(), date(updated).into());
+    let mut insert = |name: &str, value: Value| {
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert(name.to_owned(), value);
+        }
+    };
+    if let Some(language) = &post.language {
+        insert("contentMap", Map::from_iter([(language.clone(), post.content.clone().into())]).into());
+    }
+    if let Some(updated) = post.updated {
+        insert("updated", date(updated).into());
     }
     document
 }
 
 /// A Note as served at its own address.
-pub fn note_document(addresses: &Addresses, post: &Post, language: &str) -> Value {
-    with_context(context(), note(addresses, post, language))
+pub fn note_document(addresses: &Addresses, post: &Post) -> Value {
+    with_context(context(), note(addresses, post))
 }
 
 /// The Create that brings a post to followers and stands in the outbox.
-pub fn create(addresses: &Addresses, post: &Post, language: &str) -> Value {
-    with_context(context(), create_item(addresses, post, language))
+pub fn create(addresses: &Addresses, post: &Post) -> Value {
+    with_context(context(), create_item(addresses, post))
 }
 
 /// A Create without `@context`, for a page of the outbox.
-pub(super) fn create_item(addresses: &Addresses, post: &Post, language: &str) -> Value {
+pub(super) fn create_item(addresses: &Addresses, post: &Post) -> Value {
     let (to, cc) = audience(addresses, post.audience);
     json!({
         "id": addresses.create(post.id),
@@ -70,20 +73,14 @@ pub(super) fn create_item(addresses: &Addresses, post: &Post, language: &str) ->
         "published": date(post.published),
         "to": to,
         "cc": cc,
-        "object": note(addresses, post, language),
+        "object": note(addresses, post),
     })
 }
 
 /// The edit of a post: the whole Note, with the same id, `published` and audience.
 ///
 /// Mastodon takes it only if `updated` is later than what it has.
-pub fn update(
-    addresses: &Addresses,
-    post: &Post,
-    activity: Ulid,
-    updated: Timestamp,
-    language: &str,
-) -> Value {
+pub fn update(addresses: &Addresses, post: &Post, activity: Ulid, updated: Timestamp) -> Value {
     let (to, cc) = audience(addresses, post.audience);
     let edited = Post { updated: Some(updated), ..post.clone() };
     with_context(
@@ -95,7 +92,7 @@ pub fn update(
             "published": date(updated),
             "to": to,
             "cc": cc,
-            "object": note(addresses, &edited, language),
+            "object": note(addresses, &edited),
         }),
     )
 }
@@ -179,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_create_has_all_that_the_recorded_one_has() {
-        let ours = create(&addresses(), &post(Audience::Public), "en");
+        let ours = create(&addresses(), &post(Audience::Public));
         // Lists stay lists here, `audience` is read by nobody, and the context carries its terms inline.
         let except =
             ["/@context", "/to", "/audience", "/object/to", "/object/audience", "/object/attachment"];
@@ -205,17 +202,17 @@ mod tests {
         let mut post = post(Audience::Followers);
         post.over = Some(time());
         for document in [
-            note(&a, &post, "en"),
-            note_document(&a, &post, "en"),
-            create(&a, &post, "en"),
-            update(&a, &post, Ulid(5), time(), "en"),
+            note(&a, &post),
+            note_document(&a, &post),
+            create(&a, &post),
+            update(&a, &post, Ulid(5), time()),
             delete(&a, &post, Ulid(5)),
             tombstone(&a, &post),
         ] {
             let text = document.to_string();
             assert!(!text.contains("#Public") && !text.contains("as:Public"), "{text}");
         }
-        let create = create(&a, &post, "en");
+        let create = create(&a, &post);
         assert_eq!(create["to"], json!([a.followers()]));
         assert_eq!(create["object"]["to"], json!([a.followers()]));
         assert_eq!(create["cc"], json!([]));
@@ -224,10 +221,10 @@ mod tests {
     #[test]
     fn an_edit_keeps_id_date_and_audience() {
         let a = addresses();
-        let post = post(Audience::Public);
+        let post = Post { language: Some("de".to_owned()), ..post(Audience::Public) };
         let later = time() + std::time::Duration::from_secs(60);
-        let create = create(&a, &post, "de");
-        let update = update(&a, &post, Ulid(9), later, "de");
+        let create = create(&a, &post);
+        let update = update(&a, &post, Ulid(9), later);
         assert_eq!(update["id"], a.activity(Ulid(9)));
         assert_eq!(update["object"]["updated"], "2026-11-21T02:05:42Z");
         assert!(create["object"].get("updated").is_none());
@@ -235,6 +232,13 @@ mod tests {
             assert_eq!(create["object"][same], update["object"][same], "{same}");
         }
         assert!(update["object"]["contentMap"].get("de").is_some());
+    }
+
+    #[test]
+    fn a_post_in_nobody_knows_which_language_is_marked_with_none() {
+        let post = Post { language: None, ..post(Audience::Public) };
+        let note = note(&addresses(), &post);
+        assert!(note.get("contentMap").is_none() && note["content"] == "<p>Hi</p>");
     }
 
     #[test]
@@ -259,7 +263,7 @@ mod tests {
         let mut post = post(Audience::Public);
         post.picture = None;
         post.tags.clear();
-        let note = note(&addresses(), &post, "en");
+        let note = note(&addresses(), &post);
         assert_eq!(note["attachment"], json!([]));
         assert_eq!(note["tag"], json!([]));
     }

@@ -134,3 +134,26 @@ fn post_texts_name_only_what_exists() {
     assert!(PostText::from_text(&"x".repeat(2001)).is_none());
     assert!(PostText::from_text(&"ü".repeat(2000)).is_some());
 }
+
+#[test]
+fn languages_are_told_by_their_tags() {
+    let table = [
+        ("en", true),
+        ("pt-BR", true),
+        ("zh-Hant-TW", true),
+        ("es-419", true),
+        ("gsw", true),
+        ("", false),
+        ("d", false),
+        ("de_DE", false),
+        ("de-", false),
+        ("de-x", false),
+        ("1e", false),
+        ("de DE", false),
+        ("deutsch\u{131}", false),
+        ("de-abcdefgh-abcdefgh-abcdefgh-abcdefgh", false),
+    ];
+    for (text, good) in table {
+        assert_eq!(Language::from_text(text).is_some(), good, "{text:?}");
+    }
+}

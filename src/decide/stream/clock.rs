@@ -8,9 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::stream::{Clocks, Session};
 
 /// The clocks may move so far apart between two looks without one having been set: an answer takes its time.
-pub(super) const APART: Duration = Duration::from_secs(15);
-/// The same for an answer that was kept while a picture was fetched.
-pub(super) const APART_WITH_PICTURE: Duration = Duration::from_secs(300);
+const APART: Duration = Duration::from_secs(15);
 
 /// What happened between two looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +22,10 @@ pub(super) struct Passed {
 }
 
 /// Compares both clocks with what they said at an earlier look.
-pub(super) fn passed(since: Clocks, now: Clocks, apart: Duration) -> Passed {
+pub(super) fn passed(since: Clocks, now: Clocks) -> Passed {
     let ours = now.ours.duration_since(since.ours);
     let owncasts = now.owncasts.duration_since(since.owncasts);
-    let agree = (ours - owncasts).unsigned_abs() <= apart;
+    let agree = (ours - owncasts).unsigned_abs() <= APART;
     let elapsed = if agree {
         ours.max(SignedDuration::ZERO)
     } else if ours.is_negative() || owncasts.is_negative() {
@@ -99,7 +97,7 @@ mod tests {
                 ours: SignedDuration::from_secs(our_step),
                 owncasts: SignedDuration::from_secs(owncasts_step),
             };
-            assert_eq!(passed(since, now, APART), want, "{ours} {owncasts}");
+            assert_eq!(passed(since, now), want, "{ours} {owncasts}");
         }
     }
 

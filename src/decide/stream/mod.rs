@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ulid::Ulid;
 
-use self::clock::{APART, APART_WITH_PICTURE, Passed, between, passed, shift};
+use self::clock::{Passed, between, passed, shift};
 use super::wishes::Hold;
 use super::{Moment, Rules};
 use crate::model::Draft;
@@ -21,10 +21,14 @@ use crate::model::wishes::{Skip, Wishes};
 const CONNECTIONS: usize = 32;
 /// The clocks, and when a stream was seen, are written at most this often.
 const SEEN_EVERY: Duration = Duration::from_secs(60);
+/// A connection that holds this long shows that the stream does not come and go.
+const STEADY: Duration = Duration::from_secs(3600);
 
-/// One answer of Owncast about the stream. All times but `title` are Owncast's.
+/// One answer of Owncast about the stream. All times but `at` are Owncast's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sight {
+    /// Our clock at the answer, which may be decided about much later.
+    pub at: Timestamp,
     /// Owncast's clock at the answer.
     pub server_time: Timestamp,
     /// When the encoder connected; `None` while there is none.
@@ -70,6 +74,8 @@ pub enum Did {
     Resumed(Ulid),
     /// The post has a new title; with its id.
     Retitled(Ulid),
+    /// The post is marked as not safe for work, and has the title of now; with its id.
+    Marked(Ulid),
     /// The stream is over; with its post, if that said live until now, and how long it ran.
     Ended(Option<Ulid>, Duration),
 }
@@ -104,7 +110,7 @@ pub fn sight(
         wishes: wishes.clone(),
         outcome: Outcome::default(),
     };
-    machine.measure(offer);
+    machine.measure();
     match sight.connected {
         Some(connected) => machine.connected(connected, offer),
         None => machine.disconnected(),
@@ -155,25 +161,24 @@ struct Machine<'a, 'v> {
 
 impl Machine<'_, '_> {
     fn clocks(&self) -> Clocks {
-        Clocks { ours: self.moment.now, owncasts: self.sight.server_time }
+        Clocks { ours: self.sight.at, owncasts: self.sight.server_time }
     }
 
     /// Learns how much time has passed, and takes the session along if our clock was set.
-    fn measure(&mut self, offer: &Offer) {
+    fn measure(&mut self) {
         // A pause that is over does not begin again when the clock is set back.
         self.wishes.paused_until = self.wishes.paused_until.filter(|until| *until > self.moment.now);
         let Some(since) = self.stream.clocks else { return };
-        let apart = if *offer == Offer::NotAsked { APART } else { APART_WITH_PICTURE };
-        let passed = passed(since, self.clocks(), apart);
+        let passed = passed(since, self.clocks());
         if let Some(session) = self.stream.session.as_mut().filter(|_| !passed.ours.is_zero()) {
-            shift(session, passed.ours, self.moment.now);
+            shift(session, passed.ours, self.sight.at);
         }
         self.passed = Some(passed);
     }
 
     /// Remembers both clocks while anything is measured by them, with every change and once a minute.
     fn set_the_clocks(&mut self, before: &Stream) {
-        let now = self.moment.now;
+        let now = self.sight.at;
         let Some(session) = &mut self.stream.session else { return };
         if session.phase == Phase::Ended
             && session.gone.is_none_or(|gone| between(gone, now) >= self.rules.repost_after)
@@ -246,7 +251,7 @@ impl Machine<'_, '_> {
 
     /// When a connection we have not seen began, by our clock. It may be seen much later than that.
     fn began(&self, connected: Timestamp) -> Timestamp {
-        self.moment.now.checked_sub(self.ago(connected)).unwrap_or(self.moment.now)
+        self.sight.at.checked_sub(self.ago(connected)).unwrap_or(self.sight.at)
     }
 
     /// A connection we have not seen, so long after the last sighting that the stream in between must have ended.
@@ -268,9 +273,10 @@ impl Machine<'_, '_> {
             connections: vec![connected],
             started: began,
             connected: began,
-            seen: self.moment.now,
+            seen: self.sight.at,
             gone: None,
             missed: None,
+            returns: 0,
             post: None,
             title: String::new(),
             told_title: String::new(),
@@ -284,12 +290,14 @@ impl Machine<'_, '_> {
     fn after_the_end(&mut self, session: Session, connected: Timestamp, began: Timestamp) -> Session {
         let gone = session.gone.unwrap_or(session.seen);
         let recent = !session.closed && between(gone, began) < self.rules.repost_after;
-        let may_say_live_again = self.post_of(&session).is_some_and(|post| post.state == PostState::Ended);
+        let post = self.post_of(&session).map(|post| post.state);
         if !recent
             || self.wishes.skip == Some(Skip::Next)
-            || !(may_say_live_again || (session.skipped && session.post.is_none()))
+            || !(post == Some(PostState::Ended) || (session.skipped && session.post.is_none()))
         {
-            return self.fresh(connected, began);
+            // A post that was deleted at the end cannot say live again: its stream comes back all the same.
+            let returns = if recent && post == Some(PostState::Deleted) { session.returns + 1 } else { 0 };
+            return Session { returns, ..self.fresh(connected, began) };
         }
         self.outcome.did.push(Did::Continues);
         if session.skipped {
@@ -304,10 +312,15 @@ impl Machine<'_, '_> {
             session.phase = Phase::Lost;
             let (gone, missed) = self.went(&session);
             (session.gone, session.missed) = (Some(gone), Some(missed));
+            if between(session.connected, gone) >= STEADY {
+                session.returns = 0;
+            }
             self.outcome.did.push(Did::Lost);
         }
-        let now = self.moment.now;
-        if session.phase == Phase::Lost && between(session.missed.unwrap_or(now), now) >= self.rules.grace() {
+        let now = self.sight.at;
+        if session.phase == Phase::Lost
+            && between(session.missed.unwrap_or(now), now) >= self.rules.grace(session.returns)
+        {
             let gone = session.gone.unwrap_or(now);
             session = self.end(session, gone);
         }
@@ -318,7 +331,7 @@ impl Machine<'_, '_> {
     /// this connection: after a restart Owncast tells of an earlier one, or nothing. Whoever watched all along waits
     /// from now on, whatever is said.
     fn went(&self, session: &Session) -> (Timestamp, Timestamp) {
-        let now = self.moment.now;
+        let now = self.sight.at;
         let watched = between(session.seen, now) < SEEN_EVERY * 2;
         let connected = session.connections.last();
         match self.sight.disconnected.filter(|at| connected.is_none_or(|connected| at >= connected)) {

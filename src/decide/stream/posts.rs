@@ -14,6 +14,8 @@ use crate::model::wishes::Skip;
 
 /// A post is edited for a new title this often at most: each edit notifies those who boosted it.
 const TITLE_EDITS: u32 = 3;
+/// A stream whose encoder keeps connecting anew must be so many times as old as one whose encoder stays.
+const ON_AND_OFF: u32 = 3;
 
 impl Machine<'_, '_> {
     /// The operator wants this session announced whatever else holds it back.
@@ -29,10 +31,16 @@ impl Machine<'_, '_> {
         session.post.and_then(|id| self.draft.view().get(&id.to_bytes()))
     }
 
+    /// Its encoder has been there for so long; or keeps connecting anew, and there is something to watch all the same.
+    fn has_run(&self, session: &Session, span: Duration) -> bool {
+        let now = self.moment.now;
+        let on_and_off = self.sight.online && between(session.started, now) >= span * ON_AND_OFF;
+        between(session.connected, now) >= span || on_and_off
+    }
+
     pub(super) fn announce(&mut self, session: &mut Session, offer: &Offer) {
-        let up = between(session.connected, self.moment.now);
         let by_hand = self.by_hand(session);
-        if self.held(session) || !(by_hand || up >= self.rules.delay) {
+        if self.held(session) || !(by_hand || self.has_run(session, self.rules.delay)) {
             return;
         }
         let picture = match offer {
@@ -41,7 +49,7 @@ impl Machine<'_, '_> {
                 return;
             }
             _ if !self.rules.with_picture => None,
-            Offer::NoneYet if by_hand || up >= self.rules.picture_deadline() => None,
+            Offer::NoneYet if by_hand || self.has_run(session, self.rules.picture_deadline()) => None,
             Offer::NoneYet => return,
             Offer::Real { picture, source } => {
                 self.stream.last_picture = Some(source.clone());
@@ -67,6 +75,7 @@ impl Machine<'_, '_> {
                 let before = post.content.clone();
                 publish::resume(self.draft, self.moment, self.rules, self.facts, post, &self.sight.title);
                 session.phase = Phase::Live;
+                session.returns += 1;
                 self.fulfilled(session);
                 // A post that was kept as it was says nothing new.
                 if self.post_of(session).is_some_and(|post| post.content != before) {
@@ -82,14 +91,17 @@ impl Machine<'_, '_> {
 
     pub(super) fn retitle(&mut self, session: &mut Session, id: Ulid) {
         let lately = session.told.is_some_and(|told| between(told, self.moment.now) < self.rules.title_edits);
-        if session.title == session.told_title || lately {
+        let titled = session.title != session.told_title && !lately;
+        if !titled && !self.facts.nsfw {
             return;
         }
-        let Some(post) = self.post_of(session) else { return };
-        if post.state == PostState::Live && post.edits < TITLE_EDITS {
+        let Some(post) = self.post_of(session).filter(|post| post.state == PostState::Live) else { return };
+        // That the stream is not safe is told at once and in any case: it is told once.
+        let unmarked = self.facts.nsfw && !post.sensitive;
+        if unmarked || (titled && post.edits < TITLE_EDITS) {
             publish::retitle(self.draft, self.moment, self.rules, self.facts, post, &session.title);
             self.told(session);
-            self.outcome.did.push(Did::Retitled(id));
+            self.outcome.did.push(if unmarked { Did::Marked(id) } else { Did::Retitled(id) });
         }
     }
 

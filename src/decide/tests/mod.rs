@@ -70,6 +70,7 @@ fn rules() -> Rules {
         audience: Audience::Public,
         manual_approval: false,
         message: None,
+        language: None,
     }
 }
 

@@ -59,6 +59,35 @@ impl Stepped {
     }
 }
 
+#[test]
+fn a_look_that_takes_long_is_no_clock_that_was_set() {
+    let session = |show: &Show| show.world.view().meta::<Stream>().session.unwrap();
+    // A stream that is seen for the first time.
+    let mut show = Show::new(rules());
+    show.connect(0);
+    show.late = 80;
+    show.look_with(20, 20, &Offer::NotAsked);
+    let seen = session(&show);
+    assert_eq!([seen.started, seen.connected, seen.seen], [at(0), at(0), at(20)]);
+    // One that runs, and one that goes.
+    for gone in [false, true] {
+        let mut show = Show::new(rules());
+        show.connect(0);
+        show.watch(0..=100);
+        if gone {
+            show.drop_encoder(102);
+        }
+        show.late = 80;
+        show.look_with(105, 105, &Offer::NotAsked);
+        let seen = session(&show);
+        assert_eq!([seen.started, seen.connected], [at(0), at(0)]);
+        if gone {
+            assert_eq!((seen.gone, seen.missed), (Some(at(102)), Some(at(105))));
+            assert!(show.watch(110..=130).is_empty(), "it is waited for as ever");
+        }
+    }
+}
+
 /// Each clock set forward and back.
 fn steps() -> impl Iterator<Item = (i64, i64)> {
     [(HOUR, 0), (-HOUR, 0), (0, HOUR), (0, -HOUR), (-HOUR, -HOUR)].into_iter()

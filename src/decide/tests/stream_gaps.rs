@@ -3,7 +3,7 @@
 use super::stream::{Show, announced, real};
 use super::stream_life::live;
 use super::*;
-use crate::decide::stream::Did;
+use crate::decide::stream::{Did, Offer};
 use crate::model::post::PostState;
 
 #[test]
@@ -69,7 +69,7 @@ fn coming_and_going_beyond_the_grace_is_one_post_that_says_how_things_are() {
         let start = round * 1000;
         show.watch(start - 600..=start);
         show.drop_encoder(start);
-        let ended = show.watch(start..=start + 100);
+        let ended = show.watch(start..=start + 295);
         assert!(matches!(ended[..], [Did::Lost, Did::Ended(Some(_), _)]), "{ended:?}");
         assert_eq!(show.states(), [PostState::Ended]);
         show.connect(start + 300);
@@ -82,7 +82,7 @@ fn coming_and_going_beyond_the_grace_is_one_post_that_says_how_things_are() {
     }
     // Too late for once, it is another stream with a post of its own, which comes and goes as well.
     show.drop_encoder(6000);
-    show.watch(6000..=6100);
+    show.watch(6000..=6995);
     show.connect(7000);
     let did = show.watch(7000..=7100);
     assert!(matches!(did[..], [Did::Started, Did::Announced(_)]), "{did:?}");
@@ -91,6 +91,67 @@ fn coming_and_going_beyond_the_grace_is_one_post_that_says_how_things_are() {
     show.connect(7400);
     show.watch(7400..=7500);
     assert_eq!(show.states(), [PostState::Ended, PostState::Live]);
+}
+
+#[test]
+fn an_encoder_that_comes_and_goes_all_day_does_not_edit_the_post_all_day() {
+    for on_end in [OnEnd::Update, OnEnd::Delete] {
+        for away in [35, 95, 400, 890] {
+            let mut show = live(Rules { on_end, ..rules() });
+            let mut now = 105;
+            while now < 12 * 3600 {
+                show.drop_encoder(now);
+                show.watch(now..=now + away - 5);
+                show.connect(now + away);
+                show.watch(now + away..=now + away + 100);
+                now += away + 105;
+            }
+            let told = |kind| show.world.sent(kind).len();
+            let told = [OutgoingKind::Create, OutgoingKind::Update, OutgoingKind::Delete].map(told);
+            assert!(told.iter().sum::<usize>() <= 15, "{on_end:?}, away for {away} s: {told:?}");
+            assert_eq!(show.states().last(), Some(&PostState::Live));
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_keeps_connecting_anew_is_announced_once_it_is_old_enough() {
+    for (offer, due) in [(real(), 180..=230), (Offer::NoneYet, 270..=320)] {
+        let mut show = Show::new(rules());
+        show.offer = offer;
+        let mut out = None;
+        for start in (0..600).step_by(50) {
+            show.connect(start);
+            show.not_online();
+            let mut did = show.watch(start..=start + 9);
+            assert_eq!(announced(&did), [], "there is nothing to watch at {start}");
+            show.connect(start);
+            for now in (start + 10..=start + 40).step_by(5) {
+                did = show.look(now);
+                out = out.or(announced(&did).first().map(|_| now));
+            }
+            show.drop_encoder(start + 42);
+            show.watch(start + 45..=start + 49);
+        }
+        assert!(out.is_some_and(|out| due.contains(&out)), "{out:?}");
+        assert_eq!((show.states(), show.updates()), (vec![PostState::Live], 0));
+    }
+}
+
+#[test]
+fn who_has_run_steadily_since_is_waited_for_no_longer_than_at_first() {
+    let mut show = live(rules());
+    for round in 1..=4 {
+        let start = round * 1000;
+        show.drop_encoder(start);
+        show.watch(start..=start + 295);
+        show.connect(start + 300);
+        show.watch(start + 300..=start + 400);
+    }
+    show.watch(4405..=7900);
+    show.drop_encoder(7901);
+    let did = show.watch(7905..=7940);
+    assert!(matches!(did[..], [Did::Lost, Did::Ended(Some(_), _)]), "{did:?}");
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn a_stream_nobody_saw_ending_ran_until_it_was_last_seen() {
         let mut show = live(rules());
         let rules = rules();
         let sight = Sight {
+            at: at(10_000),
             server_time: at(10_000),
             connected: None,
             disconnected,
@@ -116,7 +117,7 @@ fn a_stream_nobody_saw_ending_ran_until_it_was_last_seen() {
         };
         let mut look = |now| {
             show.world.act(at(now), |draft, moment| {
-                let sight = Sight { server_time: at(now), ..sight.clone() };
+                let sight = Sight { at: at(now), server_time: at(now), ..sight.clone() };
                 crate::decide::stream::sight(draft, moment, &rules, &facts(), &sight, &Offer::NotAsked).did
             })
         };

@@ -96,14 +96,82 @@ fn a_post_keeps_the_message_it_was_made_with() {
 }
 
 #[test]
+fn a_post_is_marked_with_the_language_of_its_words_where_it_is_known() {
+    for (message, language, marked) in [
+        (None, None, Some("en")),
+        (None, Some("de"), Some("de")),
+        (Some("Auf Sendung: {title}"), Some("de"), Some("de")),
+        (Some("Auf Sendung: {title}"), None, None),
+    ] {
+        let (message, language) = (message.map(str::to_owned), language.map(str::to_owned));
+        let mut show = live(Rules { message, language, ..rules() });
+        // An edit keeps to it.
+        show.rules.language = Some("fr".to_owned());
+        show.drop_encoder(200);
+        show.watch(200..=300);
+        for kind in [OutgoingKind::Create, OutgoingKind::Update] {
+            let body: serde_json::Value = serde_json::from_str(&show.world.sent(kind)[0].body).unwrap();
+            let tags =
+                body["object"]["contentMap"].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+            assert_eq!(tags, marked.map(|tag| vec![tag.to_owned()]), "{kind:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stream_marked_as_unsafe_is_marked_in_every_edit_from_then_on() {
     let mut show = live(rules());
     show.facts.nsfw = true;
     show.title = "B".to_owned();
     show.watch(105..=800);
-    assert!(show.posts()[0].sensitive);
+    assert!(marks(&show));
     show.facts.nsfw = false;
     show.title = "C".to_owned();
     show.watch(805..=2000);
     assert!(show.posts()[0].sensitive, "what was shown as unsafe is not unshown");
+}
+
+/// Whether the newest edit is marked as not safe for work.
+fn marks(show: &Show) -> bool {
+    let newest = show.world.sent(OutgoingKind::Update).into_iter().next_back().unwrap();
+    let body: serde_json::Value = serde_json::from_str(&newest.body).unwrap();
+    body["object"]["sensitive"] == true
+}
+
+#[test]
+fn a_running_stream_that_becomes_unsafe_is_marked_at_once_and_in_one_edit() {
+    let mut show = live(rules());
+    show.facts.nsfw = true;
+    assert!(matches!(show.look(105)[..], [Did::Marked(_)]), "however lately the post was made");
+    assert!(marks(&show));
+    show.facts.nsfw = false;
+    show.look(110);
+    show.facts.nsfw = true;
+    assert!(show.watch(115..=3000).is_empty(), "it is told once");
+    // Also where all edits of the title are used up.
+    let mut show = live(rules());
+    for edit in 1..=3 {
+        show.title = format!("Edit {edit}");
+        show.watch(700 * edit..=700 * edit + 5);
+    }
+    show.facts.nsfw = true;
+    assert!(matches!(show.watch(2110..=5000)[..], [Did::Marked(_)]));
+}
+
+#[test]
+fn an_edit_that_leaves_the_title_marks_a_stream_that_became_unsafe() {
+    let mut show = live(rules());
+    show.drop_encoder(102);
+    show.look(105);
+    show.facts.nsfw = true;
+    show.watch(110..=200);
+    assert!(marks(&show), "at the end");
+    let mut show = live(rules());
+    show.drop_encoder(102);
+    show.watch(105..=200);
+    show.facts.nsfw = true;
+    show.connect(300);
+    let did = show.watch(300..=400);
+    assert!(matches!(did[..], [Did::Continues, Did::Resumed(_)]), "{did:?}");
+    assert!(marks(&show), "when it is back");
 }

@@ -94,7 +94,7 @@ mod tests {
         };
         store.commit(fill).await.unwrap();
         let fetcher = engine(&PrivateKey::generate().unwrap(), Arc::new(Timestamp::now)).fetcher;
-        let confirmer = Confirmer { store: store.clone(), fetcher, inboxes: mpsc::channel(1).1 };
+        let confirmer = Confirmer::new(store.clone(), fetcher, mpsc::channel(1).1);
         let mut page = Page::default();
         assert_eq!(confirmer.revisit(&mut page, start).await.unwrap(), revisit::AT_MOST);
         for turn in 1..=4 {

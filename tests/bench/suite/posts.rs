@@ -45,5 +45,6 @@ pub fn rules(addresses: &Addresses) -> Rules {
         audience: Audience::Public,
         manual_approval: false,
         message: None,
+        language: None,
     }
 }
