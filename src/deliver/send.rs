@@ -99,7 +99,7 @@ impl Sender {
             }
             _ => return told(began, first),
         };
-        let then = form.scheme();
+        let (then, asked) = (form.scheme(), matches!(form, Form::Asked(_)));
         let second = match self.headers(&url, letter, form).await {
             Ok(headers) => self.knock(&url, letter, headers, after).await,
             Err(cause) => Knock::Unsigned(cause),
@@ -110,8 +110,12 @@ impl Sender {
                 self.schemes.took(host, then, Timestamp::now());
                 return Sent { answered: true, ..told(began, second) };
             }
-            if then == scheme && refuses_scheme(other) {
+            if asked && then == scheme && (refuses_scheme(other) || other == 403) {
                 self.schemes.doubts(host);
+            }
+            // An answer to what was asked for is about something else than the signature, unless it says so.
+            if asked && !refuses_scheme(other) {
+                return Sent { answered: true, ..told(began, second) };
             }
             if one == 403 {
                 self.schemes.forbade(host, other, Timestamp::now());
@@ -223,6 +227,20 @@ mod tests {
     use crate::net::ClientOptions;
     use crate::net::test_server::{self, TestServer, answer};
 
+    fn sender() -> Sender {
+        let options = ClientOptions {
+            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+            allow_http: true,
+            ..ClientOptions::default()
+        };
+        let key = PrivateKey::generate().unwrap();
+        Sender {
+            client: Client::new(options).unwrap(),
+            signing: Signing::start(1, "https://a.example/u#main-key", &key).unwrap(),
+            schemes: Arc::default(),
+        }
+    }
+
     #[tokio::test]
     async fn who_forbids_and_breaks_at_the_other_scheme_is_believed_in_the_end() {
         let server = TestServer::start(|_, hit| match hit.headers.contains_key("signature-input") {
@@ -230,17 +248,7 @@ mod tests {
             false => answer(403, &[], ""),
         })
         .await;
-        let options = ClientOptions {
-            allow_private: vec!["127.0.0.0/8".parse().unwrap()],
-            allow_http: true,
-            ..ClientOptions::default()
-        };
-        let key = PrivateKey::generate().unwrap();
-        let sender = Sender {
-            client: Client::new(options).unwrap(),
-            signing: Signing::start(1, "https://a.example/u#main-key", &key).unwrap(),
-            schemes: Arc::default(),
-        };
+        let sender = sender();
         let (inbox, host, letter) =
             (server.url("/inbox"), server.address.to_string(), Letter::new("{}".to_owned()));
         let (mut sent, mut knocks) = (Vec::new(), Vec::new());
@@ -253,6 +261,36 @@ mod tests {
         let mut want = vec![(Reply::NoAnswer, true); 4];
         want.push((Reply::Status(403, None), true));
         assert_eq!((sent, knocks), (want, vec![2, 4, 6, 8, 9]));
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_of_the_signature_it_asked_for_counts() {
+        let server = TestServer::start(|_, hit| {
+            let asked_for =
+                hit.headers.get("signature-input").is_some_and(|one| one.as_bytes().starts_with(b"nonce="));
+            let (_, status) = hit.target.split_once('/').unwrap_or_default();
+            match asked_for {
+                true => answer(status.parse().unwrap(), &[], ""),
+                false => answer(401, &[("accept-signature", "nonce=();nonce=\"x\"")], ""),
+            }
+        })
+        .await;
+        let sender = sender();
+        let (host, letter) = (server.address.to_string(), Letter::new("{}".to_owned()));
+        for (status, want) in
+            [(202, 202), (404, 404), (410, 410), (403, 403), (500, 500), (504, 504), (401, 401), (400, 401)]
+        {
+            // As everybody, and as one that took RFC 9421.
+            for _ in 0..2 {
+                let inbox = server.url(&format!("/{status}"));
+                let signed =
+                    sender.sign(inbox.as_str(), &host, &letter).await.unwrap_or_else(|_| panic!("{status}"));
+                let told = sender.send(signed, &host, &letter, After::Close).await;
+                assert_eq!(told.reply, Reply::Status(want, None), "{status}");
+                sender.schemes.took(&host, Scheme::Rfc9421, Timestamp::now());
+            }
+            sender.schemes.doubts(&host);
+        }
     }
 
     #[test]
