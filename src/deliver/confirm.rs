@@ -67,6 +67,16 @@ struct Round {
     taken: HashMap<String, Duration>,
 }
 
+/// Why an actor is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Something has told that there is news, or that the actor is not there.
+    Told,
+    /// It is the actor's turn. That it is gone is believed when that is found once more: a server may say so of everybody for a
+    /// while.
+    Round,
+}
+
 impl Confirmer {
     pub(super) fn new(store: Store, fetcher: Arc<Fetcher>, inboxes: mpsc::Receiver<String>) -> Self {
         Confirmer { store, fetcher, inboxes, patience: PATIENCE }
@@ -123,7 +133,7 @@ impl Confirmer {
                 last = false;
             }
             let Some(actor) = people.get(number) else { break };
-            match self.ask(actor).await? {
+            match self.ask(actor, Reason::Told).await? {
                 Told::News => changed = true,
                 Told::NoNews => {}
                 Told::Nothing => told = told.or(Some(number)),
@@ -155,7 +165,7 @@ impl Confirmer {
                 continue;
             }
             let asked = Instant::now();
-            self.ask(actor).await?;
+            self.ask(actor, Reason::Told).await?;
             *taken += asked.elapsed();
             if began.elapsed() >= self.patience {
                 break;
@@ -167,9 +177,9 @@ impl Confirmer {
     }
 
     /// What has become of an actor, by its own document.
-    async fn ask(&self, actor: &str) -> Result<Told, StoreError> {
+    async fn ask(&self, actor: &str, reason: Reason) -> Result<Told, StoreError> {
         let news = match self.fetcher.actor(actor, None).await {
-            Err(FetchError::Gone) => self.gone(actor.to_owned(), false).await?,
+            Err(FetchError::Gone) => self.gone(actor.to_owned(), reason == Reason::Round).await?,
             Err(FetchError::NotFound) => self.gone(actor.to_owned(), true).await?,
             Ok(found) if found.id.as_str() == actor => {
                 let moment = Moment::new(Timestamp::now(), entropy());

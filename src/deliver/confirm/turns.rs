@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Confirmer, PAUSE, Told};
+use super::{Confirmer, PAUSE, Reason, Told};
 use crate::decide::revisit::{self, Page, Turn};
 use crate::model::View;
 use crate::store::StoreError;
@@ -27,7 +27,7 @@ impl Confirmer {
             if !self.store.read(move |view| revisit::concerns(view, &concerned)).await? {
                 continue;
             }
-            if self.ask(&next.1).await? == Told::Busy {
+            if self.ask(&next.1, Reason::Round).await? == Told::Busy {
                 page.put_back(next);
                 return Ok(PAUSE);
             }
@@ -110,7 +110,10 @@ mod tests {
             |name: &str| store.look(|view| view.get::<Follower>(address(name).as_bytes())).unwrap();
         let names =
             ["/away", "/found", "/gone", "/never"].map(|name| follower(name).map(|one| one.person.name));
-        assert_eq!(names, [Some(None), Some(Some("Ana".to_owned())), None, Some(None)]);
-        assert_eq!(store.look(|view| gone::not_found(view, None, 9)).unwrap(), [address("/never")]);
+        assert_eq!(names, [Some(None), Some(Some("Ana".to_owned())), Some(None), Some(None)]);
+        let not_found = || store.look(|view| gone::not_found(view, None, 9)).unwrap();
+        assert_eq!(not_found(), [address("/gone"), address("/never")]);
+        confirmer.look_again(crate::deliver::confirm::Round::default()).await.unwrap();
+        assert_eq!((not_found(), follower("/gone")), (vec![address("/never")], None), "it was found twice");
     }
 }
