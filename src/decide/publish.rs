@@ -106,8 +106,7 @@ pub fn announce(
 
 /// What a post is written in: what the operator says, or our own words; of his words we know nothing.
 fn language(rules: &Rules, template: &str) -> Option<String> {
-    let ours = template.trim().is_empty().then(|| LANGUAGE.to_owned());
-    rules.language.clone().or(ours)
+    if template.trim().is_empty() { Some(LANGUAGE.to_owned()) } else { rules.language.clone() }
 }
 
 /// What the picture shows, for those who cannot see it.

@@ -318,8 +318,10 @@ impl Machine<'_, '_> {
             self.outcome.did.push(Did::Lost);
         }
         let now = self.sight.at;
+        // What was not announced edits no post.
+        let returns = if session.post.is_some() { session.returns } else { 0 };
         if session.phase == Phase::Lost
-            && between(session.missed.unwrap_or(now), now) >= self.rules.grace(session.returns)
+            && between(session.missed.unwrap_or(now), now) >= self.rules.grace(returns)
         {
             let gone = session.gone.unwrap_or(now);
             session = self.end(session, gone);

@@ -33,7 +33,8 @@ impl Machine<'_, '_> {
 
     /// Its encoder has been there for so long; or keeps connecting anew, and there is something to watch all the same.
     fn has_run(&self, session: &Session, span: Duration) -> bool {
-        let now = self.moment.now;
+        // By the time of what was seen, however late that is decided on.
+        let now = self.sight.at;
         let on_and_off = self.sight.online && between(session.started, now) >= span * ON_AND_OFF;
         between(session.connected, now) >= span || on_and_off
     }

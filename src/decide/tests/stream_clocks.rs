@@ -66,9 +66,10 @@ fn a_look_that_takes_long_is_no_clock_that_was_set() {
     let mut show = Show::new(rules());
     show.connect(0);
     show.late = 80;
-    show.look_with(20, 20, &Offer::NotAsked);
+    let outcome = show.look_with(20, 20, &Offer::NotAsked);
     let seen = session(&show);
     assert_eq!([seen.started, seen.connected, seen.seen], [at(0), at(0), at(20)]);
+    assert!(!outcome.is_due, "it may have gone since");
     // One that runs, and one that goes.
     for gone in [false, true] {
         let mut show = Show::new(rules());

@@ -99,7 +99,7 @@ fn a_post_keeps_the_message_it_was_made_with() {
 fn a_post_is_marked_with_the_language_of_its_words_where_it_is_known() {
     for (message, language, marked) in [
         (None, None, Some("en")),
-        (None, Some("de"), Some("de")),
+        (None, Some("de"), Some("en")),
         (Some("Auf Sendung: {title}"), Some("de"), Some("de")),
         (Some("Auf Sendung: {title}"), None, None),
     ] {
