@@ -48,7 +48,9 @@ fn written(activity: &Incoming) -> Value {
     let mut inner = serde_json::Map::new();
     put(&mut inner, "id", id);
     put(&mut inner, "type", &kind.as_ref().map(name));
-    put(&mut inner, "actor", actor);
+    // Of what was made, nothing else says whose it is.
+    let whose = if activity.kind == Kind::Create { "attributedTo" } else { "actor" };
+    put(&mut inner, whose, actor);
     put(&mut inner, "object", object);
     put(&mut inner, "inReplyTo", in_reply_to);
     let mut all = serde_json::Map::new();
