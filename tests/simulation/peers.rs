@@ -7,7 +7,7 @@ use owncast_herald::decide::delivered::{self, Ending, Job, Worth};
 use owncast_herald::model::delivery::{Attempt, Claim, InboxState, Outgoing, OutgoingKind};
 use owncast_herald::model::follower::DeliveryInbox;
 use owncast_herald::model::handle::Person;
-use owncast_herald::model::post::{Post, PostState};
+use owncast_herald::model::post::{Audience, Post, PostState};
 use owncast_herald::model::record::kind;
 use owncast_herald::model::view::MemoryView;
 use owncast_herald::model::{Draft, View};
@@ -207,7 +207,13 @@ impl Peers {
             return Some(false);
         };
         let ending = match delivered::worth(view, &outgoing, &job, false, now) {
-            Worth::Skip => Ending::Skipped,
+            Worth::Skip => {
+                // Some overtaken, some for followers only where none is any more.
+                if self.has_nobody_for(view, &outgoing, &inbox) {
+                    self.gave_up(view, &outgoing, &inbox);
+                }
+                Ending::Skipped
+            }
             Worth::Expired => {
                 self.gave_up(view, &outgoing, &inbox);
                 let post = outgoing.post.and_then(|id| (&*view as &dyn View).get::<Post>(&id.to_bytes()));
@@ -293,6 +299,15 @@ impl Peers {
             let may = self.sent.contains(&there) || self.known.contains(&there);
             assert!(may, "{:?} of a post that {} was never sent", outgoing.kind, job.inbox);
         }
+    }
+
+    /// Whether an activity is about a post for followers, and an inbox has none now.
+    fn has_nobody_for(&self, view: &MemoryView, outgoing: &Outgoing, inbox: &str) -> bool {
+        let view: &dyn View = view;
+        let post = outgoing.post.and_then(|id| view.get::<Post>(&id.to_bytes()));
+        let inboxes = view.all::<DeliveryInbox>(b"");
+        post.is_some_and(|post| post.audience == Audience::Followers)
+            && !inboxes.iter().any(|known| known.url == inbox && known.followers > 0)
     }
 
     fn gave_up(&mut self, view: &MemoryView, outgoing: &Outgoing, inbox: &str) {
