@@ -250,7 +250,7 @@ impl Pump {
         let mut starting = std::mem::take(&mut self.begun);
         let mut places = self.outage.places(Instant::now());
         self.outage.untried_first(&mut self.waiting, |held| held.host.as_str());
-        // Most of what waits does so for its host: all of it is looked at each time, and nothing of it moved.
+        // Most of what waits does so for its host: all of it is looked at each time, and little of it moved.
         let mut chosen = VecDeque::new();
         for (place, held) in self.waiting.iter().enumerate() {
             if places == 0 || self.fast.available_permits() == 0 {
@@ -271,13 +271,16 @@ impl Pump {
             places -= 1;
             chosen.push_back((place, permit));
         }
-        if !chosen.is_empty() {
-            for (place, held) in std::mem::take(&mut self.waiting).into_iter().enumerate() {
-                match chosen.pop_front_if(|(chosen, _)| *chosen == place) {
-                    Some((_, permit)) => starting.push((Held { started: true, ..held }, permit)),
-                    None => self.waiting.push_back(held),
-                }
+        let looked_at = chosen.back().map_or(0, |(place, _)| place + 1);
+        let mut kept = Vec::with_capacity(looked_at.saturating_sub(chosen.len()));
+        for (place, held) in self.waiting.drain(..looked_at).enumerate() {
+            match chosen.pop_front_if(|(chosen, _)| *chosen == place) {
+                Some((_, permit)) => starting.push((Held { started: true, ..held }, permit)),
+                None => kept.push(held),
             }
+        }
+        for held in kept.into_iter().rev() {
+            self.waiting.push_front(held);
         }
         if starting.is_empty() {
             return Ok(false);
