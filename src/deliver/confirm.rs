@@ -273,11 +273,11 @@ mod tests {
         Confirmer::new(store, fetcher, mpsc::channel(1).1)
     }
 
-    #[tokio::test]
-    async fn who_was_not_found_is_looked_for_again() {
-        let server = TestServer::start(|base, hit| {
+    /// A server that has one person, has lost one, is out of order for one, and knows nobody else.
+    pub(super) async fn server_of_people() -> TestServer {
+        TestServer::start(|base, hit| {
             let id = format!("{base}{}", hit.target);
-            let actor = json!({"id": id, "type": "Person", "inbox": format!("{id}/inbox")});
+            let actor = json!({"id": id, "type": "Person", "name": "Ana", "inbox": format!("{id}/inbox")});
             match hit.target.as_str() {
                 "/found" => answer(200, &[("content-type", "application/activity+json")], actor.to_string()),
                 "/away" => answer(503, &[], ""),
@@ -285,7 +285,12 @@ mod tests {
                 _ => answer(404, &[], ""),
             }
         })
-        .await;
+        .await
+    }
+
+    #[tokio::test]
+    async fn who_was_not_found_is_looked_for_again() {
+        let server = server_of_people().await;
         let folder = tempfile::tempdir().unwrap();
         let address = |name: &str| server.url(name).to_string();
         let (yesterday, now) = (Timestamp::now() - gone::MISSING_FOR, Timestamp::now());

@@ -43,9 +43,9 @@ impl Confirmer {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::json;
     use tokio::sync::mpsc;
 
+    use super::super::tests::server_of_people;
     use super::*;
     use crate::activitypub::signature::PrivateKey;
     use crate::decide::followers::settle;
@@ -55,22 +55,11 @@ mod tests {
     use crate::model::Draft;
     use crate::model::follower::{Follower, FollowerState};
     use crate::model::handle::Person;
-    use crate::net::test_server::{TestServer, answer};
     use crate::store::Store;
 
     #[tokio::test]
     async fn every_follower_is_asked_about_in_its_turn() {
-        let server = TestServer::start(|base, hit| {
-            let id = format!("{base}{}", hit.target);
-            let actor = json!({"id": id, "type": "Person", "name": "Ana", "inbox": format!("{id}/inbox")});
-            match hit.target.as_str() {
-                "/found" => answer(200, &[("content-type", "application/activity+json")], actor.to_string()),
-                "/away" => answer(503, &[], ""),
-                "/gone" => answer(410, &[], ""),
-                _ => answer(404, &[], ""),
-            }
-        })
-        .await;
+        let server = server_of_people().await;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store")).unwrap();
         let address = |name: &str| server.url(name).to_string();
