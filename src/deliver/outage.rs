@@ -36,7 +36,7 @@ pub(super) enum Fault {
 
 /// What was heard of the world lately.
 pub(super) struct Outage {
-    /// When somebody last answered; at first, when we began.
+    /// When somebody last answered, or took a connection; at first, when we began.
     answered: Instant,
     /// Servers out of reach since then of which nothing bad was known, by owner.
     failed: BTreeMap<String, BTreeSet<String>>,
@@ -124,6 +124,14 @@ impl Outage {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
+    /// A connection was opened then: somebody is in reach, who may take long to answer.
+    pub(super) fn opened(&mut self, at: Instant) {
+        if at > self.answered {
+            self.answered = at;
+            self.failed.clear();
+        }
+    }
+
     /// A host answered. True if nobody was in reach before.
     pub(super) fn answers(&mut self, host: &str, now: Instant) -> bool {
         self.answered = now;
@@ -135,7 +143,7 @@ impl Outage {
 
     /// A request that began then, and has ended, found no way to a host, of which nothing bad was known if it was `well`.
     ///
-    /// What began before the last answer tells nothing of us: somebody was in reach meanwhile. So the dead among thousands,
+    /// What began before the last answer, or before a connection was opened, tells nothing of us: somebody was in reach meanwhile. So the dead among thousands,
     /// who are the last to fail, are not taken for an outage.
     pub(super) fn out_of_reach(&mut self, host: &str, began: Instant, well: bool, now: Instant) -> Fault {
         if began <= self.answered {
@@ -229,6 +237,29 @@ mod tests {
         assert!(outage.answers("0", start + seconds(20)));
         assert_eq!(outage.places(start), usize::MAX);
         assert_eq!(fails(&mut outage, start, 21, 0..1, true), "t");
+    }
+
+    #[test]
+    fn who_takes_a_connection_is_in_reach_before_any_answer() {
+        let start = Instant::now();
+        let mut outage = Outage::new(start);
+        outage.begins();
+        for at in 1..100 {
+            // Nobody answers in less than a second; those that are no more say so at once.
+            assert_eq!(fails(&mut outage, start, at, 0..15, true), "t".repeat(15));
+            outage.opened(start + seconds(at));
+        }
+        outage.opened(start + seconds(50));
+        assert_eq!(
+            fails(&mut outage, start, 99, 0..30, true),
+            "t".repeat(30),
+            "an older one takes nothing back"
+        );
+        assert_eq!(
+            fails(&mut outage, start, 100, 0..20, true),
+            "t".repeat(19) + "!",
+            "nobody takes one any more"
+        );
     }
 
     #[test]

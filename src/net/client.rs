@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH};
@@ -13,8 +13,10 @@ use native_tls::TlsConnector;
 use url::{Host, Url};
 
 use super::error::NetError;
+use super::opened::Opened;
 use super::resolve::{GuardedResolver, Lookups, Names};
 use super::{guard, tls};
+use crate::bounded::Bounded;
 
 /// Most of a POST's answer that is read, in bytes; the rest is dropped with its connection.
 const POST_ANSWER_BYTES: usize = 64 * 1024;
@@ -22,6 +24,8 @@ const POST_ANSWER_BYTES: usize = 64 * 1024;
 const POST_ANSWER_TIME: Duration = Duration::from_secs(1);
 /// Idle connections kept per host, where little is asked at once.
 const IDLE_PER_HOST: usize = 1;
+/// Hosts remembered that were asked lately.
+const ASKED: usize = 1024;
 /// Most header lines of an answer.
 const MAX_HEADERS: usize = 100;
 /// Most bytes of an HTTP/2 header block.
@@ -91,6 +95,9 @@ pub struct Client {
     pooled: reqwest::Client,
     /// Keeps none, not even those of HTTP/2, which a pool shares and cannot be told to close.
     lone: reqwest::Client,
+    /// Whom it asked last, and when. A large server has many actors, and is kept connected; most others have one.
+    asked: Arc<Mutex<Bounded<String, Instant>>>,
+    opened: Opened,
     shared: Arc<Shared>,
 }
 
@@ -143,15 +150,24 @@ impl Client {
         Self::build(Arc::clone(&self.shared), at_once_per_host)
     }
 
+    /// When this client or its clones last opened a connection, TLS included.
+    #[must_use]
+    pub fn last_opened(&self) -> Option<Instant> {
+        self.opened.last()
+    }
+
     fn build(shared: Arc<Shared>, idle_per_host: usize) -> Result<Self, NetError> {
         let lookups = Lookups::new(shared.names.clone(), shared.options.connect_timeout);
+        let opened = Opened::default();
         let build = |idle| {
             builder(&shared, &lookups, idle)
+                .connector_layer(opened.clone())
                 .build()
                 .map_err(|error| NetError::from_reqwest(error, shared.options.timeout))
         };
         let (pooled, lone) = (build(idle_per_host)?, build(0)?);
-        Ok(Self { pooled, lone, shared })
+        let asked = Arc::new(Mutex::new(Bounded::new(ASKED)));
+        Ok(Self { pooled, lone, asked, opened, shared })
     }
 
     /// Fetches `url`. The body is read whole, or not at all.
@@ -161,7 +177,8 @@ impl Client {
     pub async fn get(&self, url: &Url, headers: HeaderMap, limits: Limits) -> Result<Answer, NetError> {
         let timeout = limits.timeout.min(self.shared.options.timeout);
         let exchange = async {
-            let response = self.send(Method::GET, url, headers, None, After::Keep).await?;
+            let after = if self.asks_again(url) { After::Keep } else { After::Close };
+            let response = self.send(Method::GET, url, headers, None, after).await?;
             check_encoding(response.headers())?;
             let length = response
                 .headers()
@@ -173,6 +190,17 @@ impl Client {
             read_whole(response, limits.max_bytes, timeout).await
         };
         tokio::time::timeout(timeout, exchange).await.unwrap_or(Err(NetError::Timeout(timeout)))
+    }
+
+    /// Whether its host was asked so lately that a kept connection would still be open; it is asked now.
+    fn asks_again(&self, url: &Url) -> bool {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = asked
+            .get(url.authority())
+            .is_some_and(|last| now.saturating_duration_since(*last) < self.shared.options.idle_timeout);
+        asked.insert(url.authority().to_owned(), now);
+        lately
     }
 
     /// Posts `body` to `url`. Once a status has arrived this is a success whatever becomes of the answer's body, of

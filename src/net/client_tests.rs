@@ -378,3 +378,32 @@ async fn http_2_is_spoken_where_it_is_offered_and_a_lone_connection_is_not_kept(
         assert!(matches!(stranger, Err(NetError::Tls(_))), "{stranger:?}");
     }
 }
+
+#[tokio::test]
+async fn who_takes_a_connection_is_known_before_the_answer() {
+    let server =
+        TestServer::start(|_, _| Reply::Gated(Arc::new(tokio::sync::Semaphore::new(0)), Vec::new())).await;
+    let options = ClientOptions { connect_timeout: Duration::from_millis(200), ..options() };
+    let client = Client::new(options).unwrap();
+    let other = client.for_another_runtime().unwrap();
+    let nobody: Url = "http://127.0.0.1:1/".parse().unwrap();
+    client.get(&nobody, HeaderMap::new(), LIMITS).await.unwrap_err();
+    // It takes connections, and does not speak TLS.
+    let mute: Url = format!("https://{}/", server.address).parse().unwrap();
+    client.get(&mute, HeaderMap::new(), LIMITS).await.unwrap_err();
+    assert!(client.last_opened().is_none());
+    let limits = Limits { timeout: Duration::from_secs(2), ..LIMITS };
+    client.get(&server.url("/"), HeaderMap::new(), limits).await.unwrap_err();
+    assert!(client.last_opened().is_some() && other.last_opened().is_none());
+}
+
+#[tokio::test]
+async fn only_who_is_asked_again_is_kept_connected() {
+    let server = TestServer::start(|_, _| answer(200, &[], "{}")).await;
+    let client = client();
+    for _ in 0..3 {
+        client.get(&server.url("/actor"), HeaderMap::new(), LIMITS).await.unwrap();
+    }
+    let closes = server.hits().iter().map(|hit| hit.headers.contains_key("connection")).collect::<Vec<_>>();
+    assert_eq!(closes, [true, false, false]);
+}

@@ -3,6 +3,7 @@
 mod client;
 mod error;
 pub mod guard;
+mod opened;
 mod resolve;
 mod tls;
 

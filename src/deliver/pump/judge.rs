@@ -29,6 +29,9 @@ impl Pump {
             Reach::Unknown => return,
             Reach::NoWay { began } => began,
         };
+        if let Some(at) = self.sender.client.last_opened() {
+            self.outage.opened(at);
+        }
         let host = &outcome.held.host;
         let well = self.store.look(|view| hosts::failures(view, host) == 0).unwrap_or(false);
         match self.outage.out_of_reach(host, began, well, now) {
