@@ -159,15 +159,16 @@ pub async fn run(options: RunOptions) -> Result<(), AgentError> {
 
     let tasks = Tasks { tracker: TaskTracker::new(), stop: stop.clone(), ended: Arc::default() };
     let limits = AcceptLimits::default();
+    // Owncast and the operator's own: what the world may have open is left out of account here.
+    let few = AcceptLimits { connections: 256, ..limits };
     let listed = effective.subscribe();
     let proxies = Proxies::new(move |peer| {
         listed.borrow().config.listen.trusted_proxies.iter().any(|net| net.contains(&peer))
     });
     tasks.spawn(|stop| serve_behind(proxies, listeners.public, infallible(public), limits, stop));
-    tasks
-        .spawn(|stop| serve(listeners.webhook, infallible(webhook::routes(Arc::clone(&door))), limits, stop));
+    tasks.spawn(|stop| serve(listeners.webhook, infallible(webhook::routes(Arc::clone(&door))), few, stop));
     let probes = probes::routes(health.clone(), Arc::clone(&metrics), store.clone());
-    tasks.spawn(|stop| serve(listeners.metrics, infallible(probes), limits, stop));
+    tasks.spawn(|stop| serve(listeners.metrics, infallible(probes), few, stop));
     let control = Arc::new(Control {
         store: store.clone(),
         effective: effective.subscribe(),

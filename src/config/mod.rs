@@ -212,7 +212,7 @@ pub struct LimitsConfig {
 /// How posts are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryConfig {
-    /// Requests under way in all.
+    /// Requests under way in all, those aside that are slow to be answered.
     pub concurrency: u32,
     /// Requests under way to one host.
     pub per_host: u32,

@@ -35,7 +35,7 @@ use crate::telemetry::metrics::Metrics;
 /// How delivery behaves; see `[delivery]` in `agent.toml`.
 #[derive(Clone, Debug)]
 pub struct DeliverOptions {
-    /// Requests in flight at once that have been running for less than a second.
+    /// Requests in flight at once, those aside that are slow to be answered.
     pub concurrency: usize,
     /// Requests in flight at once to one host.
     pub per_host: usize,

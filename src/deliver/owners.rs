@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// Jobs of one owner held in memory at most, of some thousands in all: twice what may be under way. So many owners as fill the
 /// slow lane hold half of the window.
 pub(super) const OWNER_SHARE: usize = 256;
-/// Requests to one owner's servers at once. Those that take long have a lane of a thousand.
+/// Requests to one owner's servers at once. Those that take long have a lane of their own.
 const UNDER_WAY: usize = 128;
 
 /// The jobs in memory by owner.

@@ -20,7 +20,7 @@ use ulid::Ulid;
 use super::DeliverOptions;
 use super::batch::{Batch, Written};
 use super::hosts::Host;
-use super::lanes::{SLOW_LANE, slow_lane};
+use super::lanes::{slow_lane, slow_places};
 use super::look::{Activity, last_look};
 use super::outage::Outage;
 use super::outcome::{Held, Outcome, concluded};
@@ -39,7 +39,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{DeliveryOutcome, Metrics};
 
 /// Jobs held in memory at most.
-const WINDOW: usize = 4096;
+const WINDOW: usize = 6144;
 /// Outcomes written in one commit at most.
 const OUTCOMES: usize = 256;
 /// How long the first outcome waits for others: a commit costs nearly the same for one as for fifty, and with servers that take a
@@ -130,7 +130,7 @@ impl Pump {
             per_host: options.per_host.max(1),
             metrics,
             fast: Arc::new(Semaphore::new(options.concurrency.max(1))),
-            slow: Arc::new(Semaphore::new(SLOW_LANE)),
+            slow: Arc::new(Semaphore::new(slow_places(options.concurrency))),
             doubts,
             events,
             inbound,
@@ -171,7 +171,12 @@ impl Pump {
         let mut written = self.store.outgoing_written();
         self.sender.schemes.remember(self.store.look(schemes::known)?);
         loop {
-            if self.look || (self.more && self.held.len() <= WINDOW / 2) {
+            if self.look || (self.more && self.held.len() <= WINDOW - WINDOW / 4) {
+                if !self.waiting.is_empty() {
+                    // What was read can be signed while more is read.
+                    while self.dispatch()? {}
+                    tokio::task::yield_now().await;
+                }
                 written.mark_unchanged();
                 self.refill()?;
             }

@@ -14,14 +14,22 @@ use crate::model::host::HostCounts;
 use crate::model::owner::owner_of_host;
 use crate::store::StoreError;
 
+/// Jobs taken in one look: none is sent meanwhile, and so many are read in some milliseconds.
+const AT_A_LOOK: usize = 1024;
+/// The first look takes no more than this: the rest is read while these are signed.
+const AT_FIRST: usize = 64;
+/// For fewer nothing is read: what is tried again would leave nothing to what is new.
+const AT_LEAST: usize = 32;
+
 impl Pump {
     /// Takes due attempts, what rests for hosts that may be asked, and waiting inboxes from the store while there is room.
     pub(super) fn refill(&mut self) -> Result<(), StoreError> {
         (self.look, self.looked) = (false, Instant::now());
-        let room = WINDOW.saturating_sub(self.held.len());
+        let most = if self.held.is_empty() && !self.more { AT_FIRST } else { AT_A_LOOK };
+        let room = WINDOW.saturating_sub(self.held.len()).min(most);
         // What is tried again leaves some to what is new.
         let again = self.waiting.iter().filter(|held| held.job.attempt.is_some()).count();
-        let room_again = room.min((WINDOW - WINDOW / 4).saturating_sub(again));
+        let room_again = (room - room / 4).min((WINDOW - WINDOW / 4).saturating_sub(again));
         let now = Timestamp::now();
         let hosts = &self.hosts;
         let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
@@ -31,7 +39,7 @@ impl Pump {
         let further = self.further.is_empty() && self.writing.is_none();
         let found = self.store.look(|view| {
             open_passes(view, passes);
-            if room == 0 {
+            if room < AT_LEAST {
                 return None;
             }
             let mut shares = Shares::new(view, now, &in_memory, &of_owner);
