@@ -22,8 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What the agent did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ran {
-    /// From the encoder's connecting to the last outcome on disk.
+    /// From the encoder's connecting to the last outcome on disk,
     pub cpu: Duration,
+    /// which took so long.
+    pub lasted: Duration,
     /// From the encoder's connecting to the first inbox, then to 50, 99 and 100 % of those that answer.
     pub reached: [Duration; 4],
     /// Resident memory at its peak above what it was before, in MiB.
@@ -95,9 +97,9 @@ impl Stage {
         let along = [at_a_tenth.unwrap_or(at_the_end), at_the_end].map(|now| now - idle);
         // The last answers are still on their way, and then to the disk.
         tokio::time::sleep(self.crowd.latency + Duration::from_millis(300)).await;
-        let cpu = process::cpu(pid)?.saturating_sub(cpu);
+        let (cpu, lasted) = (process::cpu(pid)?.saturating_sub(cpu), started.elapsed());
         let memory = process::resident(pid)?.peak - idle;
-        Ok(Ran { cpu, reached: self.receivers.marks(start)?, memory, along, descriptors, repeated })
+        Ok(Ran { cpu, lasted, reached: self.receivers.marks(start)?, memory, along, descriptors, repeated })
     }
 }
 
@@ -128,20 +130,51 @@ pub async fn agent(crowd: Crowd, concurrency: usize) -> anyhow::Result<Ran> {
     Ok(ran)
 }
 
-/// CPU of a stream's start without followers.
-pub async fn start_of_stream() -> anyhow::Result<Duration> {
-    let home = Home::new().await?;
-    let agent = home.start("").await?;
-    home.settled().await?;
-    let cpu = process::cpu(agent.pid())?;
-    home.owncast.go_live_with(AT_ONCE);
-    // As long as a short fan-out takes, so that the quiet work beside it is in both.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let cpu = process::cpu(agent.pid())?.saturating_sub(cpu);
-    let posts = home.counter("herald_published_posts_total{kind=\"go_live\"}").await?;
-    anyhow::ensure!(posts == 1.0, "no post was made");
-    agent.stop().await?;
-    Ok(cpu)
+/// CPU that a stream takes of an agent without followers.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    start: Duration,
+    /// In each second after [`START`].
+    then: Duration,
+}
+
+/// A stream has started when so long has passed,
+const START: Duration = Duration::from_secs(1);
+/// and is watched for so long.
+const WATCHED: u32 = 10;
+
+impl Stream {
+    /// Of one that goes live, and runs for a while.
+    pub async fn measured() -> anyhow::Result<Stream> {
+        let home = Home::new().await?;
+        let agent = home.start("").await?;
+        home.settled().await?;
+        let cpu = process::cpu(agent.pid())?;
+        home.owncast.go_live_with(AT_ONCE);
+        tokio::time::sleep(START).await;
+        let started = process::cpu(agent.pid())?;
+        tokio::time::sleep(Duration::from_secs(WATCHED.into())).await;
+        let watched = process::cpu(agent.pid())?;
+        let posts = home.counter("herald_published_posts_total{kind=\"go_live\"}").await?;
+        anyhow::ensure!(posts == 1.0, "no post was made");
+        agent.stop().await?;
+        Ok(Stream { start: started.saturating_sub(cpu), then: watched.saturating_sub(started) / WATCHED })
+    }
+
+    /// Of its start.
+    pub fn start(self) -> Duration {
+        self.start
+    }
+
+    /// In each second of its course.
+    pub fn each_second(self) -> Duration {
+        self.then
+    }
+
+    /// In so long from its start on.
+    pub fn within(self, lasted: Duration) -> Duration {
+        self.start + self.then.mul_f64(lasted.saturating_sub(START).as_secs_f64())
+    }
 }
 
 /// How long it takes from the encoder's connecting until the only follower has the post. The least of a few.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use owncast_herald::config::DeliveryConfig;
 
-use super::fanning::{self, Ran, Signs};
+use super::fanning::{self, Ran, Signs, Stream};
 use super::receivers::Crowd;
 use super::report::{Budget, against, each, figure, headline, micros, number, ratio};
 use super::{handshake, signatures};
@@ -14,8 +14,10 @@ const OWNCAST_TOOK: Duration = Duration::from_secs(102);
 const OWNCAST_CPU: Duration = Duration::from_micros(3700);
 const OWNCAST_INBOXES: usize = 2000;
 const OWNCAST_LATENCY: Duration = Duration::from_millis(100);
-/// Inboxes on one host where connections are used again.
-const PER_HOST: usize = 16;
+/// Inboxes on one host where connections are used again: as many as two at a time get through in two latencies.
+const A_FEW: usize = 4;
+/// Inboxes on one host where nearly all connections are used again.
+const MANY: usize = 16;
 
 /// Name and shape of one fan-out.
 struct Case {
@@ -31,8 +33,8 @@ struct Case {
 struct Parts {
     sign: Duration,
     handshake: Duration,
-    /// CPU of a stream's start without followers.
-    start: Duration,
+    /// What the stream takes without followers.
+    stream: Stream,
     /// From the encoder's connecting to the first delivery, with one follower.
     first: Duration,
     delivery: DeliveryConfig,
@@ -54,7 +56,8 @@ fn cases() -> Vec<Case> {
         for millis in [0, 100, 1_000] {
             for (kind, hosts, tls) in [
                 ("new", inboxes, false),
-                ("reused", inboxes / PER_HOST, false),
+                ("reused", inboxes / A_FEW, false),
+                ("crowded", inboxes / MANY, false),
                 ("tls", inboxes, true),
                 ("h2", inboxes, true),
             ] {
@@ -67,7 +70,9 @@ fn cases() -> Vec<Case> {
                 }
                 let latency = Duration::from_millis(millis);
                 let crowd = Crowd { inboxes, hosts, latency, tls, h2, refused: 5, silent: 1 };
-                let quick = inboxes == 1_000 && (millis == 0 || millis == 100 && kind != "reused");
+                let quick = inboxes == 1_000
+                    && (millis == 0 || millis == 100 && kind != "reused")
+                    && kind != "crowded";
                 let rounds = if inboxes == 1_000 { 3 } else { 1 };
                 cases.push(Case { name: format!("{kind}-{size}-{millis}ms"), crowd, quick, rounds });
             }
@@ -101,14 +106,15 @@ pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
         let parts = Parts {
             sign: signatures::costs(rounds)?.raw_sign,
             handshake: handshake::cost(rounds * 10)?,
-            start: fanning::start_of_stream().await?,
+            stream: Stream::measured().await?,
             first: fanning::first_delivery().await?,
             delivery: fanning::defaults().await?,
         };
         headline("the parts, alone");
         figure("CPU of the library's signature", &micros(parts.sign));
         figure("CPU of the library's TLS handshake, the caller's side", &micros(parts.handshake));
-        figure("CPU of a stream's start without followers", &micros(parts.start));
+        figure("CPU of a stream's start without followers", &micros(parts.stream.start()));
+        figure("CPU of each further second of it", &micros(parts.stream.each_second()));
         figure("from the encoder's connecting to the first delivery", &micros(parts.first));
         let (threads, at_once) = (parts.delivery.sign_threads, parts.delivery.concurrency);
         figure("threads, concurrency", &format!("{threads}, {at_once}"));
@@ -133,12 +139,12 @@ async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
     let (mut bare, mut bare_took) = bare_loop(sample, &parts.delivery).await?;
     for _ in 1..case.rounds {
         let again = fanning::agent(*crowd, concurrency).await?;
-        let cpu = ran.cpu.min(again.cpu);
-        ran = Ran { cpu, ..if again.whole() < ran.whole() { again } else { ran } };
+        let (cpu, lasted) = std::cmp::min((ran.cpu, ran.lasted), (again.cpu, again.lasted));
+        ran = Ran { cpu, lasted, ..if again.whole() < ran.whole() { again } else { ran } };
         let (cpu, took) = bare_loop(sample, &parts.delivery).await?;
         (bare, bare_took) = (bare.min(cpu), bare_took.min(took));
     }
-    let ours = each(ran.cpu.saturating_sub(parts.start), crowd.inboxes);
+    let ours = each(ran.cpu.saturating_sub(parts.stream.within(ran.lasted)), crowd.inboxes);
     let each_part = parts.each(crowd);
     let of_bare = ratio(ours, bare);
     against("agent's CPU per delivery / bare loop's", of_bare, Budget::AtMost(1.10), "×");
@@ -152,18 +158,10 @@ async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
     let bound = parts.bound(crowd);
     let of_bound = [1, 2, 3].map(|index| ratio(ran.reached.get(index).copied().unwrap_or_default(), bound));
     let [half, most, all] = of_bound;
-    let name_of_bound = format!("(n × {what} ÷ threads + 2 L)");
+    let turns = parts.turns(crowd);
+    let name_of_bound = format!("(n × {what} ÷ threads + {turns} L)");
     against(&format!("time to 100 % / {name_of_bound}"), all, Budget::AtMost(1.15), "×");
     figure("the same to 50 %, 99 %", &format!("{} ×, {} ×", number(half), number(most)));
-    let (at_a_host, turns) = (crowd.inboxes.div_ceil(crowd.hosts), parts.turns(crowd));
-    if turns > 2 {
-        // No program that leaves a host its peace is faster.
-        let bound = bound + (turns - 2) * crowd.latency;
-        figure(
-            &format!("time to 100 % / (n × {what} ÷ threads + {turns} L), {at_a_host} at a host"),
-            &format!("{} ×", number(ratio(ran.whole(), bound))),
-        );
-    }
     if crowd.tls {
         let count = u32::try_from(crowd.inboxes).unwrap_or(u32::MAX);
         let bound = parts.sign * count / parts.delivery.sign_threads.max(1) + 2 * crowd.latency;
@@ -202,13 +200,13 @@ impl Parts {
     /// The least time that a fan-out takes.
     fn bound(&self, crowd: &Crowd) -> Duration {
         let count = u32::try_from(crowd.inboxes).unwrap_or(u32::MAX);
-        self.each(crowd) * count / self.delivery.sign_threads.max(1) + 2 * crowd.latency
+        self.each(crowd) * count / self.delivery.sign_threads.max(1) + self.turns(crowd) * crowd.latency
     }
 
-    /// How many latencies the inboxes of one host take, of which so many are asked at a time.
+    /// How many latencies a fan-out may take: two, or more where those of one host take more, which are asked a few at a time.
     fn turns(&self, crowd: &Crowd) -> u32 {
         let turns = crowd.inboxes.div_ceil(crowd.hosts).div_ceil((self.delivery.per_host as usize).max(1));
-        u32::try_from(turns).unwrap_or(u32::MAX)
+        u32::try_from(turns).unwrap_or(u32::MAX).max(2)
     }
 }
 
@@ -227,7 +225,7 @@ async fn against_owncast(parts: &Parts) -> anyhow::Result<()> {
     };
     let ran = fanning::agent(all, concurrency).await?;
     against("Owncast 0.1.3's time / ours", ratio(OWNCAST_TOOK, ran.whole()), Budget::AtLeast(50.0), "×");
-    let ours = each(ran.cpu.saturating_sub(parts.start), OWNCAST_INBOXES);
+    let ours = each(ran.cpu.saturating_sub(parts.stream.within(ran.lasted)), OWNCAST_INBOXES);
     against("our CPU / Owncast 0.1.3's", ratio(ours, OWNCAST_CPU), Budget::AtMost(1.0 / 3.0), "×");
     figure("time to 100 %", &format!("{:.3} s", ran.whole().as_secs_f64()));
 

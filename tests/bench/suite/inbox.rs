@@ -14,7 +14,7 @@ use ulid::Ulid;
 
 use super::agent::{Agent, Home};
 use super::honest::{Honest, Waited};
-use super::people::{Letter, People, client};
+use super::people::{Letter, Like, People, client};
 use super::report::{Budget, against, each, figure, headline, micros, number, rate, ratio};
 use super::{flood, load, posts, process, signatures};
 
@@ -24,6 +24,8 @@ pub const CONNECTIONS: usize = 64;
 pub const PEOPLE: usize = 500;
 /// Their keys are fetched so many at a time.
 const FETCHES: usize = 8;
+/// So many times as many Likes come beside honest followers, who take a tenth of a second and more each.
+const BESIDE: usize = 4;
 /// How long an honest follower is watched while nothing else happens.
 const IDLE: Duration = Duration::from_secs(4);
 /// Chat is told though no stream runs.
@@ -38,7 +40,7 @@ const OWNCAST_CPU: Duration = Duration::from_micros(5800);
 /// Whatever broke.
 pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
     let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
-    let likes = if quick { 8_000 } else { 40_000 };
+    let likes = if quick { 4_000 } else { 20_000 };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let cases = [
@@ -47,10 +49,10 @@ pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
         ];
         if cases.iter().any(|(name, ..)| wanted(name)) {
             let verify = signatures::verification(if quick { 10_000 } else { 40_000 })?;
-            let store = three_marginal_writes(if quick { 10_000 } else { 40_000 }).await?;
+            let store = Writes::measured(if quick { 10_000 } else { 40_000 }).await?;
             for (name, what, age) in cases {
                 if wanted(name) {
-                    headline(&format!("{name}: {what}; {likes} from {PEOPLE} people"));
+                    headline(&format!("{name}: {what}; {likes} from {PEOPLE} people, and {BESIDE} times as many beside honest Follows"));
                     compare(likes, age, verify, store).await?;
                 }
             }
@@ -59,21 +61,23 @@ pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
     })
 }
 
-async fn compare(likes: usize, age: Duration, verify: Duration, store: Duration) -> anyhow::Result<()> {
+async fn compare(likes: usize, age: Duration, verify: Duration, store: Writes) -> anyhow::Result<()> {
     let home = Home::new().await?;
     let people = People::start(PEOPLE).await?;
+    let with_beside = likes * (1 + BESIDE);
     // One post more than the Likes need: the first round, which makes the keys known, likes that one.
-    let posts = announced(&home, likes.div_ceil(PEOPLE) + 1, age).await?;
+    let posts = announced(&home, with_beside.div_ceil(PEOPLE) + 1, age).await?;
     let (warming, rest) = posts.split_at(1);
     let first = people.likes(&home.addresses, warming, PEOPLE)?;
-    // One half is measured alone, the other beside an honest follower.
-    let mut alone = people.likes(&home.addresses, rest, likes)?;
-    let beside = alone.split_off(likes / 2);
+    let mut alone = people.likes(&home.addresses, rest, with_beside)?;
+    let beside = alone.split_off(likes);
     let agent = home.start(TOLD).await?;
     home.settled().await?;
     taken(&load::run(home.public(), FETCHES, Arc::new(first), PEOPLE).await?, 2, PEOPLE)?;
     let idle = idle(&home, 0).await?;
-    let empty = empty_post(&home, &agent, likes).await?;
+    let empty = empty_post(&home, &agent, likes * 2).await?;
+    let altered = altered(&home, &people, warming)?;
+    let altered = refused_post(&home, &agent, altered, likes * 2).await?;
 
     let (count, before) = (alone.len(), accepted(&home).await?);
     process::forget_peak(agent.pid())?;
@@ -86,12 +90,23 @@ async fn compare(likes: usize, age: Duration, verify: Duration, store: Duration)
     let effects = accepted(&home).await? - before;
     anyhow::ensure!(effects as usize == count, "{effects} Likes of {count} had an effect");
 
-    let parts = verify + empty + store;
+    let parts = verify + empty + store.three_more();
     against("agent's CPU per Like / sum of the parts", ratio(cpu, parts), Budget::AtMost(1.0), "×");
     figure("agent's CPU per Like, sum", &format!("{}, {}", micros(cpu), micros(parts)));
     figure(
         "parts: verification, empty POST, 3 marginal writes",
-        &format!("{}, {}, {}", micros(verify), micros(empty), micros(store)),
+        &format!("{}, {}, {}", micros(verify), micros(empty), micros(store.three_more())),
+    );
+    // Read, parsed and digested, verified, on disk: no program does without these, whatever it makes of them.
+    let least = verify + altered + store.one;
+    figure(
+        "CPU per Like / verification, POST refused for its digest, commit",
+        &format!("{} ×", number(ratio(cpu, least))),
+    );
+    figure("these three / sum of the parts", &format!("{} ×", number(ratio(least, parts))));
+    figure(
+        "POST refused for its digest, commit of 1 record",
+        &format!("{}, {}", micros(altered), micros(store.one)),
     );
     let per_second = rate(count, outcome.took);
     against("Likes", per_second, Budget::AtLeast(8000.0), "/s");
@@ -124,11 +139,33 @@ async fn accepted(home: &Home) -> anyhow::Result<f64> {
 /// The agent's CPU for a POST without body to the inbox, from many clients.
 pub async fn empty_post(home: &Home, agent: &Agent, count: usize) -> anyhow::Result<Duration> {
     let empty = (0..PEOPLE).map(|number| Letter::unsigned(Vec::new(), client(number)).bytes(&home.addresses));
-    let empty = Arc::new(empty.collect::<Vec<_>>());
-    load::run(home.public(), CONNECTIONS, Arc::clone(&empty), count / 10).await?;
+    refused_post(home, agent, empty.collect(), count).await
+}
+
+/// The agent's CPU for each of these requests, all of which it refuses.
+async fn refused_post(
+    home: &Home,
+    agent: &Agent,
+    letters: Vec<Vec<u8>>,
+    count: usize,
+) -> anyhow::Result<Duration> {
+    let letters = Arc::new(letters);
+    load::run(home.public(), CONNECTIONS, Arc::clone(&letters), count / 10).await?;
     let cpu = process::cpu(agent.pid())?;
-    taken(&load::run(home.public(), CONNECTIONS, empty, count).await?, 4, count)?;
+    taken(&load::run(home.public(), CONNECTIONS, letters, count).await?, 4, count)?;
     Ok(each(process::cpu(agent.pid())?.saturating_sub(cpu), count))
+}
+
+/// Likes of a post by everybody, whose bodies are not those that were signed.
+fn altered(home: &Home, people: &People, posts: &[Ulid]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let post = posts.first().copied().unwrap_or_default();
+    (0..PEOPLE)
+        .map(|by| {
+            let mut letter = people.letter(&home.addresses, Like { by, post })?;
+            letter.body.push(b' ');
+            Ok(letter.bytes(&home.addresses))
+        })
+        .collect()
 }
 
 /// How an honest follower fares while nothing else happens.
@@ -186,13 +223,24 @@ pub async fn announced(home: &Home, count: usize, age: Duration) -> anyhow::Resu
     Ok(posts)
 }
 
-/// CPU of three records more in a commit, commits being many at once as they are in the inbox.
-async fn three_marginal_writes(commits: usize) -> anyhow::Result<Duration> {
-    let one = writes(commits, 1).await?;
-    let four = writes(commits, 4).await?;
-    headline("the store alone");
-    figure("CPU of a commit of 1 record, of 4", &format!("{}, {}", micros(one), micros(four)));
-    Ok(four.saturating_sub(one))
+/// CPU of a commit of one record, and of one of four; many at once as they are in the inbox.
+#[derive(Clone, Copy)]
+struct Writes {
+    one: Duration,
+    four: Duration,
+}
+
+impl Writes {
+    async fn measured(commits: usize) -> anyhow::Result<Writes> {
+        let (one, four) = (writes(commits, 1).await?, writes(commits, 4).await?);
+        headline("the store alone");
+        figure("CPU of a commit of 1 record, of 4", &format!("{}, {}", micros(one), micros(four)));
+        Ok(Writes { one, four })
+    }
+
+    fn three_more(self) -> Duration {
+        self.four.saturating_sub(self.one)
+    }
 }
 
 async fn writes(commits: usize, records: u128) -> anyhow::Result<Duration> {
