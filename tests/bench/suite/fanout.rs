@@ -19,6 +19,11 @@ const A_FEW: usize = 4;
 /// Inboxes on one host where nearly all connections are used again.
 const MANY: usize = 16;
 
+/// Latency from which on the agent's slow lane is used,
+const SLOW: Duration = Duration::from_millis(100);
+/// and what may be under way with it.
+const WITH_SLOW_LANE: u32 = 2048;
+
 /// Name and shape of one fan-out.
 struct Case {
     name: String,
@@ -133,15 +138,16 @@ pub fn run(quick: bool, only: &[String]) -> anyhow::Result<()> {
 async fn compare(case: &Case, parts: &Parts) -> anyhow::Result<Line> {
     let Case { name, crowd, .. } = case;
     headline(&format!("{name}: {} inboxes on {} hosts, 5 % refused, 1 % silent", crowd.inboxes, crowd.hosts));
-    let concurrency = parts.delivery.concurrency as usize;
+    let delivery = parts.at_once(crowd);
+    let concurrency = delivery.concurrency as usize;
     let mut ran = fanning::agent(*crowd, concurrency).await?;
     let sample = fanning::sample(*crowd, concurrency);
-    let (mut bare, mut bare_took) = bare_loop(sample, &parts.delivery).await?;
+    let (mut bare, mut bare_took) = bare_loop(sample, &delivery).await?;
     for _ in 1..case.rounds {
         let again = fanning::agent(*crowd, concurrency).await?;
         let (cpu, lasted) = std::cmp::min((ran.cpu, ran.lasted), (again.cpu, again.lasted));
         ran = Ran { cpu, lasted, ..if again.whole() < ran.whole() { again } else { ran } };
-        let (cpu, took) = bare_loop(sample, &parts.delivery).await?;
+        let (cpu, took) = bare_loop(sample, &delivery).await?;
         (bare, bare_took) = (bare.min(cpu), bare_took.min(took));
     }
     let ours = each(ran.cpu.saturating_sub(parts.stream.within(ran.lasted)), crowd.inboxes);
@@ -201,6 +207,12 @@ impl Parts {
     fn bound(&self, crowd: &Crowd) -> Duration {
         let count = u32::try_from(crowd.inboxes).unwrap_or(u32::MAX);
         self.each(crowd) * count / self.delivery.sign_threads.max(1) + self.turns(crowd) * crowd.latency
+    }
+
+    /// What the bare loop may have under way at once: as much as the agent, whose slow lane is beside its `concurrency`.
+    fn at_once(&self, crowd: &Crowd) -> DeliveryConfig {
+        let concurrency = if crowd.latency > SLOW { WITH_SLOW_LANE } else { self.delivery.concurrency };
+        DeliveryConfig { concurrency, ..self.delivery.clone() }
     }
 
     /// How many latencies a fan-out may take: two, or more where those of one host take more, which are asked a few at a time.
