@@ -143,8 +143,8 @@ impl Outage {
 
     /// A request that began then, and has ended, found no way to a host, of which nothing bad was known if it was `well`.
     ///
-    /// What began before the last answer, or before a connection was opened, tells nothing of us: somebody was in reach meanwhile. So the dead among thousands,
-    /// who are the last to fail, are not taken for an outage.
+    /// What began before the last answer, or before a connection was opened, tells nothing of us: somebody was in reach
+    /// meanwhile. So the dead among thousands, who are the last to fail, are not taken for an outage.
     pub(super) fn out_of_reach(&mut self, host: &str, began: Instant, well: bool, now: Instant) -> Fault {
         if began <= self.answered {
             return Fault::Theirs;
