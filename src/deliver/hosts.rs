@@ -1,146 +1,207 @@
-//! Pure: what is in memory for one host, and whether a connection to it will be wanted again.
+//! Pure: what is in memory by host, and which of it may start next. Most of what waits does so for its host, so only hosts with
+//! something that may have become possible are looked at.
 
-use crate::net::After;
+mod host;
 
-/// The jobs of one host.
-#[derive(Default)]
-pub(super) struct Host {
-    /// In memory, until their outcomes are on disk.
-    pub(super) held: usize,
-    /// Of those, how many have not been started.
-    waiting: usize,
-    /// How many take one of its places.
-    active: usize,
-    /// It fails: one request at a time, which is in memory.
-    pub(super) probed: bool,
-    /// Connections that are kept, or will be, for what waits;
-    promised: usize,
-    /// and for what has taken a place since.
-    taken: usize,
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+pub(super) use host::{Host, Queued};
+
+use super::outcome::Held;
+
+/// Whether something that waits may start as far as others than its host are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    Start,
+    /// Not before what is under way to its inbox is written.
+    AfterOthers,
+    /// Not before something else of its owner ends.
+    OwnerIsFull,
+    /// Not before more of its fan-out is claimed.
+    Unclaimed,
 }
 
-impl Host {
-    /// A job came.
-    pub(super) fn waits(&mut self) {
-        self.waiting += 1;
-    }
+/// All hosts with something in memory.
+pub(super) struct Hosts {
+    per_host: usize,
+    known: HashMap<String, Host>,
+    /// Those with a place and something that may be able to start, by how long that waits.
+    ready: BTreeSet<(u64, String)>,
+    /// Those of which something waits for a claim,
+    unclaimed: HashSet<String>,
+    /// and those that wait for their owner's others, by owner.
+    full: HashMap<String, HashSet<String>>,
+    /// How many jobs wait,
+    waiting: usize,
+    /// of these, how many were tried before;
+    again: usize,
+    /// and the number of the next.
+    next: u64,
+}
 
-    /// What waited is not to be started.
-    pub(super) fn waits_no_more(&mut self) {
-        self.waiting = self.waiting.saturating_sub(1);
-    }
-
-    /// Whether one more may be started, of at most so many.
-    pub(super) fn has_place(&self, per_host: usize) -> bool {
-        self.active < if self.probed { 1 } else { per_host }
-    }
-
-    /// One that waited takes a place.
-    pub(super) fn starts(&mut self) {
-        self.waits_no_more();
-        self.active += 1;
-        if self.promised > 0 {
-            (self.promised, self.taken) = (self.promised - 1, self.taken + 1);
+impl Hosts {
+    /// So many requests to a host at once.
+    pub(super) fn new(per_host: usize) -> Self {
+        Hosts {
+            per_host: per_host.max(1),
+            known: HashMap::new(),
+            ready: BTreeSet::new(),
+            unclaimed: HashSet::new(),
+            full: HashMap::new(),
+            waiting: 0,
+            again: 0,
+            next: 0,
         }
     }
 
-    /// One gives its place back.
-    pub(super) fn leaves(&mut self) {
-        self.active = self.active.saturating_sub(1);
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
     }
 
-    /// What becomes of the connection of the request that starts now. Only for what waits is one kept, and one for each at
-    /// most, else a fan-out would leave thousands of idle connections behind it.
-    pub(super) fn after(&mut self) -> After {
-        let uses_kept = self.taken > 0;
-        self.taken = self.taken.saturating_sub(1);
-        if self.waiting > self.promised {
-            self.promised += 1;
-            After::Keep
-        } else if uses_kept {
-            After::Last
+    /// How many of these were tried before.
+    pub(super) fn waiting_again(&self) -> usize {
+        self.again
+    }
+
+    /// How many jobs of a host are in memory, and whether one of them is its probe.
+    pub(super) fn in_memory(&self, host: &str) -> (usize, bool) {
+        self.known.get(host).map_or((0, false), |host| (host.held, host.probed))
+    }
+
+    /// A job comes into memory; on a probe it depends how things go on with its host.
+    pub(super) fn takes(&mut self, host: &str, probe: bool) {
+        let host = self.known.entry(host.to_owned()).or_default();
+        host.held += 1;
+        host.probed |= probe;
+    }
+
+    /// One that is in memory waits for its turn, behind those that do.
+    pub(super) fn waits(&mut self, held: Held) {
+        let (name, place) = (held.host.clone(), self.next);
+        self.next += 1;
+        self.waiting += 1;
+        self.again += usize::from(held.job.attempt.is_some());
+        self.known.entry(name.clone()).or_default().queue.push_back(Queued { place, held });
+        self.look_at(&name);
+    }
+
+    /// Takes what has waited longest of what may start; of the hosts that are `preferred`, if there are any.
+    pub(super) fn start(
+        &mut self,
+        preferred: impl Fn(&str) -> bool,
+        mut may: impl FnMut(&Held) -> May,
+    ) -> Option<Held> {
+        loop {
+            let first = self.ready.iter().find(|(_, host)| preferred(host)).or_else(|| self.ready.first());
+            let (place, name) = first?.clone();
+            self.ready.remove(&(place, name.clone()));
+            let Some(host) = self.known.get_mut(&name) else { continue };
+            host.ready = None;
+            if let Some(held) = self.start_at(&name, &mut may) {
+                return Some(held);
+            }
+        }
+    }
+
+    /// Whether a host that is `preferred` has something that may be able to start.
+    pub(super) fn any_ready(&self, preferred: impl Fn(&str) -> bool) -> bool {
+        self.ready.iter().any(|(_, host)| preferred(host))
+    }
+
+    fn start_at(&mut self, name: &str, may: &mut impl FnMut(&Held) -> May) -> Option<Held> {
+        let host = self.known.get_mut(name).filter(|host| host.has_place(self.per_host))?;
+        let mut found = None;
+        for (index, Queued { held, .. }) in host.queue.iter().enumerate() {
+            match may(held) {
+                May::Start => {
+                    found = Some(index);
+                    break;
+                }
+                May::AfterOthers => {}
+                May::OwnerIsFull => {
+                    self.full.entry(held.owner.clone()).or_default().insert(name.to_owned());
+                    break;
+                }
+                May::Unclaimed => {
+                    self.unclaimed.insert(name.to_owned());
+                }
+            }
+        }
+        let Queued { held, .. } = host.queue.remove(found?)?;
+        host.starts();
+        self.waiting = self.waiting.saturating_sub(1);
+        self.again -= usize::from(held.job.attempt.is_some()).min(self.again);
+        self.look_at(name);
+        Some(held)
+    }
+
+    /// One that took a place gives it back.
+    pub(super) fn leaves(&mut self, name: &str) {
+        if let Some(host) = self.known.get_mut(name) {
+            host.leaves();
+            self.look_at(name);
+        }
+    }
+
+    /// One goes out of memory, after which others may go to its inbox. True if it may have been the probe of its host.
+    pub(super) fn lets_go(&mut self, held: &Held) -> bool {
+        let Some(host) = self.known.get_mut(&held.host) else { return false };
+        host.held = host.held.saturating_sub(1);
+        if held.started && !held.left {
+            host.leaves();
+        }
+        let probed = held.started && std::mem::take(&mut host.probed);
+        if host.held == 0 {
+            self.known.remove(&held.host);
         } else {
-            After::Close
+            self.look_at(&held.host);
+        }
+        probed
+    }
+
+    /// More is claimed.
+    pub(super) fn claimed(&mut self) {
+        for name in std::mem::take(&mut self.unclaimed) {
+            self.look_at(&name);
+        }
+    }
+
+    /// Something of this owner ended.
+    pub(super) fn owner_has_place(&mut self, owner: &str) {
+        for name in self.full.remove(owner).unwrap_or_default() {
+            self.look_at(&name);
+        }
+    }
+
+    /// What waits for a host, which is not to be tried now.
+    pub(super) fn waits_no_more(&mut self, name: &str) -> Vec<Held> {
+        let Some(host) = self.known.get_mut(name) else { return Vec::new() };
+        if let Some(place) = host.ready.take() {
+            self.ready.remove(&(place, name.to_owned()));
+        }
+        let aside: Vec<Held> = host.queue.drain(..).map(|queued| queued.held).collect();
+        self.waiting = self.waiting.saturating_sub(aside.len());
+        self.again -= aside.iter().filter(|held| held.job.attempt.is_some()).count().min(self.again);
+        aside
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Host> {
+        self.known.get_mut(name)
+    }
+
+    /// Something of this host may be able to start.
+    fn look_at(&mut self, name: &str) {
+        let Some(host) = self.known.get_mut(name).filter(|host| host.has_place(self.per_host)) else {
+            return;
+        };
+        let Some(first) = host.queue.front() else { return };
+        if host.ready.is_none() {
+            host.ready = Some(first.place);
+            self.ready.insert((first.place, name.to_owned()));
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_is_kept_for_what_waits_and_used_by_the_last() {
-        let mut host = Host::default();
-        host.waits();
-        host.starts();
-        assert_eq!(host.after(), After::Close, "the only one");
-        host.leaves();
-        for _ in 0..3 {
-            host.waits();
-        }
-        host.starts();
-        host.starts();
-        assert_eq!([host.after(), host.after()], [After::Keep, After::Close], "one waits");
-        host.leaves();
-        host.starts();
-        assert_eq!(host.after(), After::Last, "nothing waits any more");
-    }
-
-    #[test]
-    fn no_more_connections_are_kept_than_wait() {
-        for (jobs, per_host) in [(1, 1), (2, 1), (3, 2), (4, 2), (10, 2), (9, 4), (64, 3)] {
-            let mut host = Host::default();
-            (0..jobs).for_each(|_| host.waits());
-            let (mut kept, mut left) = (0_usize, jobs);
-            let mut in_flight = std::collections::VecDeque::new();
-            while left > 0 || !in_flight.is_empty() {
-                let mut starting = 0;
-                while left > 0 && host.has_place(per_host) {
-                    (left, starting) = (left - 1, starting + 1);
-                    host.starts();
-                }
-                for _ in 0..starting {
-                    let after = host.after();
-                    // A request that may use a kept connection takes it, if one is idle.
-                    if after != After::Close {
-                        kept = kept.saturating_sub(1);
-                    }
-                    in_flight.push_back(after);
-                }
-                if in_flight.pop_front() == Some(After::Keep) {
-                    kept += 1;
-                }
-                host.leaves();
-                assert!(kept <= left, "{kept} idle connections for {left} of {jobs}");
-            }
-            assert_eq!(kept, 0);
-        }
-    }
-
-    #[test]
-    fn two_at_once_leave_nothing_behind() {
-        let mut host = Host::default();
-        host.waits();
-        host.waits();
-        host.starts();
-        host.starts();
-        assert_eq!([host.after(), host.after()], [After::Close; 2]);
-    }
-
-    #[test]
-    fn a_host_that_fails_has_one_place() {
-        let mut host = Host { probed: true, ..Host::default() };
-        assert!(host.has_place(2));
-        host.waits();
-        host.starts();
-        assert!(!host.has_place(2));
-        host.probed = false;
-        assert!(host.has_place(2));
-        host.waits();
-        host.starts();
-        assert!(!host.has_place(2));
-        host.leaves();
-        assert!(host.has_place(2));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! Whoever has many dead servers must not make us believe it for long: an owner's are one, and those of an owner count only
 //! once until one of them has answered.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::bounded::Bounded;
@@ -94,18 +94,14 @@ impl Outage {
         }
     }
 
-    /// Puts those first in whose owners nobody was tried in this outage: one that answers ends it. Nothing to do without one.
-    pub(super) fn untried_first<T>(&mut self, waiting: &mut VecDeque<T>, host: impl Fn(&T) -> &str) {
-        if self.next.is_none() || waiting.is_empty() {
-            return;
-        }
-        let (tried, mut first): (VecDeque<T>, VecDeque<T>) =
-            waiting.drain(..).partition(|one| self.tried.contains(&owner_of_host(host(one))));
-        if first.is_empty() {
-            self.tried.clear();
-        }
-        first.extend(tried);
-        *waiting = first;
+    /// Whether nobody of the owner of a host was tried in this outage: such go first, since one that answers ends it.
+    pub(super) fn untried(&self, host: &str) -> bool {
+        self.next.is_none() || !self.tried.contains(&owner_of_host(host))
+    }
+
+    /// All that could be tried were: they begin anew.
+    pub(super) fn all_were_tried(&mut self) {
+        self.tried.clear();
     }
 
     /// How long nothing may be let out.
@@ -291,20 +287,21 @@ mod tests {
     fn in_an_outage_those_go_first_who_have_not_been_tried() {
         let start = Instant::now();
         let mut outage = Outage::new(start);
-        let order = |outage: &mut Outage| {
-            let mut waiting =
-                VecDeque::from(["a.evil.example", "b.evil.example", "peer.example", "c.evil.example"]);
-            outage.untried_first(&mut waiting, |host| host);
-            waiting.into_iter().map(|host| host.split_once('.').unwrap().0.to_owned()).collect::<String>()
+        let untried = |outage: &Outage| {
+            ["a.evil.example", "b.evil.example", "peer.example"].map(|host| outage.untried(host))
         };
-        assert_eq!(order(&mut outage), "abpeerc", "there is none");
+        assert_eq!(untried(&outage), [true; 3], "there is none");
         fails(&mut outage, start, 1, 0..5, true);
+        assert_eq!(untried(&outage), [true; 3]);
         outage.lets_out("a.evil.example", start + seconds(60));
-        assert_eq!(order(&mut outage), "peerabc");
+        assert_eq!(untried(&outage), [false, false, true], "an owner's are one");
         outage.lets_out("peer.example", start + seconds(120));
-        assert_eq!(order(&mut outage), "abpeerc", "all were");
+        assert_eq!(untried(&outage), [false; 3]);
+        outage.all_were_tried();
         outage.lets_out("peer.example", start + seconds(180));
-        assert_eq!(order(&mut outage), "abcpeer", "and begin anew");
+        assert_eq!(untried(&outage), [true, true, false], "and begin anew");
+        outage.answers("peer.example", start + seconds(181));
+        assert_eq!(untried(&outage), [true; 3], "it is over");
     }
 
     #[test]

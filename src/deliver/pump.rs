@@ -7,7 +7,7 @@ mod finish;
 mod judge;
 mod refill;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use ulid::Ulid;
 
 use super::DeliverOptions;
 use super::batch::{Batch, Written};
-use super::hosts::Host;
+use super::hosts::{Host, Hosts, May};
 use super::lanes::{slow_lane, slow_places};
 use super::look::{Activity, last_look};
 use super::outage::Outage;
@@ -60,20 +60,18 @@ enum Event {
 pub(super) struct Pump {
     store: Store,
     sender: Sender,
-    per_host: usize,
     metrics: Arc<Metrics>,
     fast: Arc<Semaphore>,
     slow: Arc<Semaphore>,
     doubts: mpsc::Sender<String>,
     events: mpsc::Sender<Event>,
     inbound: mpsc::Receiver<Event>,
-    /// Jobs taken from the store and not started.
-    waiting: VecDeque<Held>,
     /// Everything in memory, by activity and inbox: never taken from the store twice.
     held: HashSet<(Ulid, String)>,
     /// Inboxes with a request in flight: one at a time, so that order holds per inbox.
     busy: HashSet<String>,
-    hosts: HashMap<String, Host>,
+    /// What waits and what is under way by host.
+    hosts: Hosts,
     owners: Owners,
     /// The fan-outs whose first pass is not done.
     passes: BTreeMap<Ulid, Pass>,
@@ -127,17 +125,15 @@ impl Pump {
         Pump {
             store,
             sender,
-            per_host: options.per_host.max(1),
             metrics,
             fast: Arc::new(Semaphore::new(options.concurrency.max(1))),
             slow: Arc::new(Semaphore::new(slow_places(options.concurrency))),
             doubts,
             events,
             inbound,
-            waiting: VecDeque::new(),
             held: HashSet::new(),
             busy: HashSet::new(),
-            hosts: HashMap::new(),
+            hosts: Hosts::new(options.per_host),
             owners: Owners::default(),
             passes: BTreeMap::new(),
             activities: HashMap::new(),
@@ -172,7 +168,7 @@ impl Pump {
         self.sender.schemes.remember(self.store.look(schemes::known)?);
         loop {
             if self.look || (self.more && self.held.len() <= WINDOW - WINDOW / 4) {
-                if !self.waiting.is_empty() {
+                if self.hosts.waiting() > 0 {
                     // What was read can be signed while more is read.
                     while self.dispatch()? {}
                     tokio::task::yield_now().await;
@@ -211,14 +207,19 @@ impl Pump {
         let Some(Event::Done(outcome)) = event else { return };
         let mut outcome = *outcome;
         self.judge(&mut outcome);
-        self.owners.ends(&outcome.held.owner);
-        if outcome.contact == Some(Contact::Answered)
-            && let Some(host) = self.hosts.get_mut(&outcome.held.host).filter(|host| !host.probed)
-        {
-            host.leaves();
+        self.ends_for_owner(&outcome.held.owner);
+        let host = &outcome.held.host;
+        if outcome.contact == Some(Contact::Answered) && !self.hosts.in_memory(host).1 {
+            self.hosts.leaves(host);
             outcome.held.left = true;
         }
         self.done.push(outcome);
+    }
+
+    /// One that was under way for an owner is so no more.
+    fn ends_for_owner(&mut self, owner: &str) {
+        self.owners.ends(owner);
+        self.hosts.owner_has_place(owner);
     }
 
     /// Waits for more outcomes, not so long that the sending runs dry.
@@ -238,7 +239,7 @@ impl Pump {
     fn pause(&self) -> Duration {
         let since = self.looked.elapsed();
         let rest = LOOK_AGAIN.saturating_sub(since);
-        let held_up = self.outage.wait(Instant::now()).filter(|_| !self.waiting.is_empty());
+        let held_up = self.outage.wait(Instant::now()).filter(|_| self.hosts.waiting() > 0);
         let rest = held_up.map_or(rest, |held_up| held_up.min(rest));
         let Some(due) = self.next_due else { return rest };
         let until = due.duration_since(Timestamp::now());
@@ -253,39 +254,28 @@ impl Pump {
     /// made, after a last look at whether it is still wanted. True if some were not: their slots are free for others.
     fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = std::mem::take(&mut self.begun);
-        let mut places = self.outage.places(Instant::now());
-        self.outage.untried_first(&mut self.waiting, |held| held.host.as_str());
-        // Most of what waits does so for its host: all of it is looked at each time, and little of it moved.
-        let mut chosen = VecDeque::new();
-        for (place, held) in self.waiting.iter().enumerate() {
-            if places == 0 || self.fast.available_permits() == 0 {
-                break;
-            }
-            let Some(host) = self.hosts.get_mut(&held.host) else { continue };
-            if !host.has_place(self.per_host)
-                || self.busy.contains(&held.job.inbox)
-                || !self.owners.has_place(&held.owner)
-                || !begin(&mut self.passes, &held.job)
-            {
-                continue;
-            }
+        let places = self.outage.places(Instant::now());
+        if places > 0 && !self.hosts.any_ready(|host| self.outage.untried(host)) {
+            self.outage.all_were_tried();
+        }
+        for _ in 0..places {
             let Ok(permit) = Arc::clone(&self.fast).try_acquire_owned() else { break };
+            let (busy, owners, outage, passes) = (&self.busy, &self.owners, &self.outage, &mut self.passes);
+            let may = |held: &Held| {
+                if !owners.has_place(&held.owner) {
+                    May::OwnerIsFull
+                } else if busy.contains(&held.job.inbox) {
+                    May::AfterOthers
+                } else if !begin(passes, &held.job) {
+                    May::Unclaimed
+                } else {
+                    May::Start
+                }
+            };
+            let Some(held) = self.hosts.start(|host| outage.untried(host), may) else { break };
             self.busy.insert(held.job.inbox.clone());
-            host.starts();
             self.owners.begins(&held.owner);
-            places -= 1;
-            chosen.push_back((place, permit));
-        }
-        let looked_at = chosen.back().map_or(0, |(place, _)| place + 1);
-        let mut kept = Vec::with_capacity(looked_at.saturating_sub(chosen.len()));
-        for (place, held) in self.waiting.drain(..looked_at).enumerate() {
-            match chosen.pop_front_if(|(chosen, _)| *chosen == place) {
-                Some((_, permit)) => starting.push((Held { started: true, ..held }, permit)),
-                None => kept.push(held),
-            }
-        }
-        for held in kept.into_iter().rev() {
-            self.waiting.push_front(held);
+            starting.push((Held { started: true, ..held }, permit));
         }
         if starting.is_empty() {
             return Ok(false);
@@ -319,7 +309,7 @@ impl Pump {
                 Ending::Skipped => self.metrics.delivery(DeliveryOutcome::Dropped),
                 _ => {}
             }
-            self.owners.ends(&held.owner);
+            self.ends_for_owner(&held.owner);
             self.done.push(Outcome::unasked(held, ending, now));
         }
         for (held, kind, letter, permit) in sending {
@@ -399,6 +389,7 @@ impl Pump {
     /// Lets go of what is written: the next job of an inbox sees what became of the last. What waits for a host that is
     /// to be left alone from now on is set aside.
     fn let_go(&mut self, written: Written) {
+        let claimed = !written.claimed.is_empty();
         for (id, from, below) in written.claimed {
             if let Some(pass) = self.passes.get_mut(&id) {
                 pass.claimed(from, below);
@@ -407,45 +398,30 @@ impl Pump {
         }
         self.begun.append(&mut self.asked);
         self.look |= written.taken_back | std::mem::take(&mut self.look_further);
+        if claimed {
+            self.hosts.claimed();
+        }
         for (id, number) in written.not_over {
             if let Some(pass) = self.passes.get_mut(&id) {
                 pass.read_again(number);
             }
         }
         let mut shut = HashSet::new();
-        for (Held { job, host, owner, started, left, .. }, gate) in written.settled {
-            self.owners.lets_go(&owner);
-            if let Some(known) = self.hosts.get_mut(&host) {
-                known.held = known.held.saturating_sub(1);
-                if started && !left {
-                    known.leaves();
-                }
-                // What rests there was passed by for as long as this one was under way.
-                self.look |= started && std::mem::take(&mut known.probed);
-                if known.held == 0 {
-                    self.hosts.remove(&host);
-                }
+        for (held, gate) in written.settled {
+            self.owners.lets_go(&held.owner);
+            if held.started {
+                self.busy.remove(&held.job.inbox);
             }
-            if started {
-                self.busy.remove(&job.inbox);
-            }
-            self.held.remove(&(job.outgoing, job.inbox));
+            // What rests there was passed by for as long as a probe was under way.
+            self.look |= self.hosts.lets_go(&held);
+            self.held.remove(&(held.job.outgoing, held.job.inbox));
             if let Some(Gate::Shut(until)) = gate {
-                tracing::debug!(target: "herald::deliver", host, %until, "left alone for a while");
-                shut.insert(host);
+                tracing::debug!(target: "herald::deliver", host = held.host, %until, "left alone for a while");
+                shut.insert(held.host);
             }
-        }
-        if shut.is_empty() {
-            return;
         }
         let now = Timestamp::now();
-        let (aside, kept): (VecDeque<Held>, VecDeque<Held>) =
-            self.waiting.drain(..).partition(|held| shut.contains(&held.host));
-        self.waiting = kept;
-        for held in aside {
-            if let Some(host) = self.hosts.get_mut(&held.host) {
-                host.waits_no_more();
-            }
+        for held in shut.iter().flat_map(|host| self.hosts.waits_no_more(host)) {
             self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
         }
     }

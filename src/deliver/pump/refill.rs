@@ -28,11 +28,11 @@ impl Pump {
         let most = if self.held.is_empty() && !self.more { AT_FIRST } else { AT_A_LOOK };
         let room = WINDOW.saturating_sub(self.held.len()).min(most);
         // What is tried again leaves some to what is new.
-        let again = self.waiting.iter().filter(|held| held.job.attempt.is_some()).count();
+        let again = self.hosts.waiting_again();
         let room_again = (room - room / 4).min((WINDOW - WINDOW / 4).saturating_sub(again));
         let now = Timestamp::now();
         let hosts = &self.hosts;
-        let in_memory = |host: &str| hosts.get(host).map_or((0, false), |host| (host.held, host.probed));
+        let in_memory = |host: &str| hosts.in_memory(host);
         let of_owner = |owner: &str| self.owners.held(owner);
         let (held, passes) = (&self.held, &mut self.passes);
         // Made anew at each look, it would cost as much each time.
@@ -52,6 +52,8 @@ impl Pump {
             let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
             Some((jobs, full, idle, next, counts, further.then(|| engaged::next_pages(view))))
         })?;
+        // Some may be claimed as far as others were before.
+        self.hosts.claimed();
         let Some((found, full, idle, next, (hosts, inboxes), further)) = found else {
             self.more = true;
             return Ok(());
@@ -81,9 +83,7 @@ impl Pump {
         found.sort_by_key(|taken| taken.job.outgoing);
         for Taken { job, host, aside, probe } in found {
             self.held.insert((job.outgoing, job.inbox.clone()));
-            let lane = self.hosts.entry(host.clone()).or_default();
-            lane.held += 1;
-            lane.probed |= probe;
+            self.hosts.takes(&host, probe);
             let (begun, owner) = (!job.to_begin(), owner_of_host(&host));
             self.owners.takes(&owner);
             // What was never tried.
@@ -94,8 +94,7 @@ impl Pump {
             if aside {
                 self.done.push(Outcome::unasked(held, Ending::SetAside { at: now }, now));
             } else {
-                lane.waits();
-                self.waiting.push_back(held);
+                self.hosts.waits(held);
             }
         }
     }
