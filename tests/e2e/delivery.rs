@@ -313,7 +313,7 @@ async fn when_nobody_is_in_reach_no_server_is_blamed_and_all_get_it_as_soon_as_o
     let mut servers = Vec::new();
     for _ in 0..6 {
         // On a network of its own: those of one owner would be one.
-        drop(stage.fediverse.sink(250).await.unwrap());
+        stage.fediverse.next_network();
         let (server, _) = stage.follower(Flavour::Mastodon).await;
         server.set_answer(Answer::Refuse).await;
         servers.push(server);
@@ -335,6 +335,41 @@ async fn when_nobody_is_in_reach_no_server_is_blamed_and_all_get_it_as_soon_as_o
         no_complaints(server);
     }
     stage.wait_log("servers can be reached again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dead_who_are_heard_of_before_the_slow_are_not_taken_for_an_outage() {
+    let stage = Stage::start(quick(), &[]).await;
+    let (mut sinks, mut dead) = (Vec::new(), Vec::new());
+    for number in 0..32 {
+        stage.fediverse.next_network();
+        let sink = stage.fediverse.sink(1).await.unwrap();
+        assert_eq!(sink.follow_all(&stage.actor(), &stage.inbox(), 1).await.unwrap(), 1);
+        // Followed, and reached by what answers that.
+        assert!(sink.wait_received(LONG, 1).await, "{number} got no Accept");
+        // Three of four are no more, the others take a second for each answer.
+        if number % 4 == 0 {
+            sink.set_latency(Duration::from_secs(1));
+            sinks.push(sink);
+        } else {
+            assert_eq!(sink.set_dead(1.0).await, 1);
+            dead.push(sink);
+        }
+    }
+    stage.owncast.go_live_with(crate::support::stage::SOON);
+    for sink in &sinks {
+        assert!(sink.wait_received(LONG, 2).await, "the post did not come");
+    }
+    for sink in &dead {
+        let url = url::Url::parse(&sink.urls()[0]).unwrap();
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        eventually("it is known to be out of reach", LONG, async || {
+            let known = stage.agent.cli_json(&["deliveries", "--host", host]).await;
+            known["failures"].as_u64().is_some_and(|failures| failures > 0).then_some(())
+        })
+        .await;
+    }
+    assert!(!stage.agent.log().contains("no server can be reached"), "{}", stage.agent.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

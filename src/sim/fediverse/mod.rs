@@ -104,6 +104,12 @@ impl Loopback {
         let part = |value: u32| u8::try_from(value % 250).unwrap_or(0);
         Ipv4Addr::new(127, part(n / 62_500), part(n / 250), part(n) + 2)
     }
+
+    /// Leaves out what is left of this network of 24 bits.
+    fn next_network(&self) {
+        let next = |n: u32| Some((n / 250 + 1) * 250);
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
 }
 
 /// A small fediverse. Dropping it stops all its servers and sinks.
@@ -142,6 +148,11 @@ impl Fediverse {
     pub async fn server(&self, name: &str, flavour: Flavour) -> Result<Server, SimError> {
         let authority = self.authority.clone();
         Server::start(name, flavour, self.addresses.next(), authority, self.stop.child_token()).await
+    }
+
+    /// What is started from now on is on another network of 24 bits: those of one network count as one owner's.
+    pub fn next_network(&self) {
+        self.addresses.next_network();
     }
 
     /// Starts `count` inboxes, each on a loopback address of its own, which count and answer but do not judge.
