@@ -3,9 +3,12 @@
 
 mod host;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound;
 
-pub(super) use host::{Host, Queued};
+use host::Queued;
+
+pub(super) use host::Host;
 
 use super::outcome::Held;
 
@@ -25,7 +28,7 @@ pub(super) enum May {
 pub(super) struct Hosts {
     per_host: usize,
     known: HashMap<String, Host>,
-    /// Those with a place and something that may be able to start, by how long that waits.
+    /// Those with a place and something that may be able to start, by how long the first of it waits.
     ready: BTreeSet<(u64, String)>,
     /// Those of which something waits for a claim,
     unclaimed: HashSet<String>,
@@ -82,31 +85,49 @@ impl Hosts {
         self.next += 1;
         self.waiting += 1;
         self.again += usize::from(held.job.attempt.is_some());
-        self.known.entry(name.clone()).or_default().queue.push_back(Queued { place, held });
+        let queue = &mut self.known.entry(name.clone()).or_default().queue;
+        if queue.capacity() == 0 {
+            // Most have one inbox with us, and there are thousands: room for four would be made for each.
+            queue.reserve_exact(1);
+        }
+        queue.push_back(Queued { place, held });
         self.look_at(&name);
     }
 
-    /// Takes what has waited longest of what may start; of the hosts that are `preferred`, if there are any.
+    /// Takes something that may start, of the host of which something has waited longest; of those that are `preferred`, if
+    /// there are any. If one of these waits for a claim, nothing of others: it comes at once.
     pub(super) fn start(
         &mut self,
         preferred: impl Fn(&str) -> bool,
         mut may: impl FnMut(&Held) -> May,
     ) -> Option<Held> {
+        let (mut from, mut unclaimed) = (Bound::Unbounded, false);
         loop {
-            let first = self.ready.iter().find(|(_, host)| preferred(host)).or_else(|| self.ready.first());
-            let (place, name) = first?.clone();
-            self.ready.remove(&(place, name.clone()));
-            let Some(host) = self.known.get_mut(&name) else { continue };
-            host.ready = None;
-            if let Some(held) = self.start_at(&name, &mut may) {
+            let next = self.ready.range((from, Bound::Unbounded)).find(|(_, host)| preferred(host)).cloned();
+            let Some(next) = next else { break };
+            if let Some(held) = self.start_one(&next, &mut may) {
+                return Some(held);
+            }
+            unclaimed |= self.unclaimed.contains(&next.1);
+            from = Bound::Excluded(next);
+        }
+        while !unclaimed && let Some(next) = self.ready.first().cloned() {
+            if let Some(held) = self.start_one(&next, &mut may) {
                 return Some(held);
             }
         }
+        None
     }
 
-    /// Whether a host that is `preferred` has something that may be able to start.
-    pub(super) fn any_ready(&self, preferred: impl Fn(&str) -> bool) -> bool {
-        self.ready.iter().any(|(_, host)| preferred(host))
+    /// Whether something may be able to start, and all hosts of which that is so are such.
+    pub(super) fn all_ready_are(&self, such: impl Fn(&str) -> bool) -> bool {
+        !self.ready.is_empty() && self.unclaimed.is_empty() && self.ready.iter().all(|(_, host)| such(host))
+    }
+
+    fn start_one(&mut self, next: &(u64, String), may: &mut impl FnMut(&Held) -> May) -> Option<Held> {
+        self.ready.remove(next);
+        self.known.get_mut(&next.1)?.ready = None;
+        self.start_at(&next.1, may)
     }
 
     fn start_at(&mut self, name: &str, may: &mut impl FnMut(&Held) -> May) -> Option<Held> {
@@ -129,9 +150,12 @@ impl Hosts {
             }
         }
         let Queued { held, .. } = host.queue.remove(found?)?;
+        if host.queue.is_empty() {
+            host.queue = VecDeque::new();
+        }
         host.starts();
         self.waiting = self.waiting.saturating_sub(1);
-        self.again -= usize::from(held.job.attempt.is_some()).min(self.again);
+        self.again = self.again.saturating_sub(usize::from(held.job.attempt.is_some()));
         self.look_at(name);
         Some(held)
     }
@@ -180,9 +204,11 @@ impl Hosts {
         if let Some(place) = host.ready.take() {
             self.ready.remove(&(place, name.to_owned()));
         }
-        let aside: Vec<Held> = host.queue.drain(..).map(|queued| queued.held).collect();
+        let aside: Vec<Held> =
+            std::mem::take(&mut host.queue).into_iter().map(|queued| queued.held).collect();
         self.waiting = self.waiting.saturating_sub(aside.len());
-        self.again -= aside.iter().filter(|held| held.job.attempt.is_some()).count().min(self.again);
+        let again = aside.iter().filter(|held| held.job.attempt.is_some()).count();
+        self.again = self.again.saturating_sub(again);
         aside
     }
 

@@ -281,17 +281,21 @@ pub(super) fn rested(
     next
 }
 
-/// Brings what is known of first passes up to date: which there are, and which were opened again.
-pub(super) fn open_passes(view: &dyn View, passes: &mut BTreeMap<Ulid, Pass>) {
+/// Brings what is known of first passes up to date: which there are, and which were opened again. True if what waits for a claim
+/// may have to ask anew.
+pub(super) fn open_passes(view: &dyn View, passes: &mut BTreeMap<Ulid, Pass>) -> bool {
     let mut open = BTreeMap::new();
     view.scan_bytes(&[kind::FANOUT], &[kind::FANOUT], &mut |key, value| {
         let id = key.get(1..).and_then(|id| <[u8; 16]>::try_from(id).ok());
         open.extend(id.map(|id| (Ulid::from_bytes(id), Claim::read(value))));
         true
     });
+    let before = passes.len();
     passes.retain(|id, _| open.contains_key(id));
+    let mut changed = passes.len() < before;
     for (id, claim) in open {
         let pass = passes.entry(id).or_insert_with(|| Pass::from(claim));
+        changed |= pass.stale || claim.opening != pass.claim.opening;
         if claim.opening != pass.claim.opening {
             // A stream that came back. What is under way is held, and not read again; what had been claimed is marked, inbox
             // by inbox.
@@ -299,6 +303,7 @@ pub(super) fn open_passes(view: &dyn View, passes: &mut BTreeMap<Ulid, Pass>) {
         }
         pass.stale = false;
     }
+    changed
 }
 
 /// Waiting inboxes of the fan-outs whose first pass is not done, oldest activity first.

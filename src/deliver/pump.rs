@@ -255,7 +255,7 @@ impl Pump {
     fn dispatch(&mut self) -> Result<bool, StoreError> {
         let mut starting = std::mem::take(&mut self.begun);
         let places = self.outage.places(Instant::now());
-        if places > 0 && !self.hosts.any_ready(|host| self.outage.untried(host)) {
+        if places > 0 && self.hosts.all_ready_are(|host| !self.outage.untried(host)) {
             self.outage.all_were_tried();
         }
         for _ in 0..places {

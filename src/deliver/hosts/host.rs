@@ -6,7 +6,7 @@ use super::super::outcome::Held;
 use crate::net::After;
 
 /// A job that waits, and its place among all that do.
-pub(in super::super) struct Queued {
+pub(super) struct Queued {
     pub(super) place: u64,
     pub(super) held: Held,
 }
@@ -23,7 +23,7 @@ pub(in super::super) struct Host {
     /// How many take one of its places.
     active: usize,
     /// It fails: one request at a time, which is in memory.
-    pub(in super::super) probed: bool,
+    pub(super) probed: bool,
     /// Connections that are kept, or will be, for what waits;
     promised: usize,
     /// and for what has taken a place since.

@@ -30,14 +30,17 @@ fn tried(activity: u128) -> bool {
 /// All that is in memory, looked through as a whole.
 #[derive(Default)]
 struct World {
-    waiting: Vec<(u128, String, String, String)>,
+    waiting: Vec<Waiting>,
     under_way: Vec<Held>,
     /// Those of which the outcome is known and not on disk.
     ended: Vec<Held>,
     probed: HashSet<String>,
-    /// Activities below this one are claimed.
+    /// Of each four activities all but one are claimed, and of these those below this one.
     claimed: u128,
 }
+
+/// A job that waits: its activity, host, inbox and owner.
+type Waiting = (u128, String, String, String);
 
 impl World {
     fn busy(&self, inbox: &str) -> bool {
@@ -54,21 +57,25 @@ impl World {
         most.saturating_sub(taken.filter(|held| held.host == host).count())
     }
 
+    fn is_claimed(&self, activity: u128) -> bool {
+        !activity.is_multiple_of(4) || activity < self.claimed
+    }
+
     fn may(&self, held: &Held) -> May {
         if self.of_owner(&held.owner) >= OF_OWNER {
             May::OwnerIsFull
         } else if self.busy(&held.job.inbox) {
             May::AfterOthers
-        } else if held.job.outgoing.0 >= self.claimed {
+        } else if !self.is_claimed(held.job.outgoing.0) {
             May::Unclaimed
         } else {
             May::Start
         }
     }
 
-    fn startable(&self) -> Vec<&(u128, String, String, String)> {
-        let free = |(activity, host, inbox, owner): &&(u128, String, String, String)| {
-            *activity < self.claimed
+    fn startable(&self) -> Vec<&Waiting> {
+        let free = |(activity, host, inbox, owner): &&Waiting| {
+            self.is_claimed(*activity)
                 && self.places(host) > 0
                 && !self.busy(inbox)
                 && self.of_owner(owner) < OF_OWNER
@@ -84,8 +91,13 @@ enum Step {
         inbox: u32,
         probe: bool,
     },
+    /// Not to be tried, as is clear on its arrival.
+    ComeAside {
+        host: u8,
+    },
     Start {
         at_most: usize,
+        preferred: Option<u8>,
     },
     /// One of those under way ends, and answered or not.
     End {
@@ -98,6 +110,8 @@ enum Step {
     Claim {
         more: u128,
     },
+    /// A stream came back: nothing is claimed any more.
+    Unclaim,
     SetAside {
         host: u8,
     },
@@ -106,7 +120,9 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let one = prop_oneof![
         6 => (0..6u8, 0..4u32, prop::bool::weighted(0.05)).prop_map(|(host, inbox, probe)| Step::Come { host, inbox, probe }),
-        4 => (0..12usize).prop_map(|at_most| Step::Start { at_most }),
+        4 => (0..12usize, prop::option::weighted(0.3, 0..6u8)).prop_map(|(at_most, preferred)| Step::Start { at_most, preferred }),
+        1 => (0..6u8).prop_map(|host| Step::ComeAside { host }),
+        1 => Just(Step::Unclaim),
         4 => (any::<usize>(), any::<bool>()).prop_map(|(which, answered)| Step::End { which, answered }),
         4 => any::<usize>().prop_map(|which| Step::Write { which }),
         1 => (1..20u128).prop_map(|more| Step::Claim { more }),
@@ -133,13 +149,29 @@ fn take_step(hosts: &mut Hosts, world: &mut World, step: Step, activity: u128) {
             world.waiting.push((activity, host, held.job.inbox.clone(), owner));
             hosts.waits(held);
         }
-        Step::Start { at_most } => {
+        Step::ComeAside { host } => {
+            let (host, owner) = named(host);
+            hosts.takes(&host, false);
+            world.ended.push(job(activity, &host, 0, &owner));
+        }
+        Step::Start { at_most, preferred } => {
+            let preferred = preferred.map(|host| named(host).0);
+            let prefers = |host: &str| preferred.as_ref().is_none_or(|preferred| preferred == host);
             for _ in 0..at_most {
-                let Some(held) = hosts.start(|_| true, |held| world.may(held)) else {
-                    assert!(world.startable().is_empty(), "{:?} may start", world.startable());
+                let ready: Vec<&str> = hosts.ready.iter().map(|(_, host)| host.as_str()).collect();
+                let (all, any) = (ready.iter().all(|host| prefers(host)), !ready.is_empty());
+                assert_eq!(hosts.all_ready_are(prefers), any && all && hosts.unclaimed.is_empty());
+                let Some(held) = hosts.start(prefers, |held| world.may(held)) else {
+                    let (preferred, others): (Vec<&Waiting>, Vec<&Waiting>) =
+                        world.startable().into_iter().partition(|waiting| prefers(&waiting.1));
+                    assert!(preferred.is_empty(), "{preferred:?} may start");
+                    let claims = hosts.unclaimed.iter().any(|host| prefers(host));
+                    assert!(others.is_empty() || claims, "{others:?} may start");
                     break;
                 };
                 let startable = world.startable();
+                let better = startable.iter().find(|waiting| prefers(&waiting.1));
+                assert!(prefers(&held.host) || better.is_none(), "{better:?} is preferred");
                 let at = startable.iter().find(|waiting| waiting.0 == held.job.outgoing.0);
                 assert!(at.is_some(), "{} may not start", held.job.inbox);
                 let earlier = startable.iter().find(|waiting| waiting.2 == held.job.inbox);
@@ -174,6 +206,10 @@ fn take_step(hosts: &mut Hosts, world: &mut World, step: Step, activity: u128) {
             world.claimed += more;
             hosts.claimed();
         }
+        Step::Unclaim => {
+            world.claimed = 0;
+            hosts.claimed();
+        }
         Step::SetAside { host } => {
             let (host, _) = named(host);
             let aside = hosts.waits_no_more(&host);
@@ -197,6 +233,9 @@ proptest! {
         for (activity, step) in (0u128..).zip(steps) {
             take_step(&mut hosts, &mut world, step, activity);
             prop_assert_eq!(hosts.waiting(), world.waiting.len());
+            let in_line = hosts.known.iter().filter_map(|(name, host)| Some((host.ready?, name.clone())));
+            prop_assert_eq!(&in_line.collect::<BTreeSet<_>>(), &hosts.ready);
+            prop_assert!(hosts.ready.iter().all(|(_, name)| !hosts.known[name].queue.is_empty()));
             let again = world.waiting.iter().filter(|waiting| tried(waiting.0)).count();
             prop_assert_eq!(hosts.waiting_again(), again);
             let mut in_memory = BTreeMap::new();
@@ -211,7 +250,7 @@ proptest! {
         world.claimed = u128::MAX;
         hosts.claimed();
         while !world.waiting.is_empty() {
-            take_step(&mut hosts, &mut world, Step::Start { at_most: usize::MAX }, 0);
+            take_step(&mut hosts, &mut world, Step::Start { at_most: usize::MAX, preferred: None }, 0);
             while !world.under_way.is_empty() {
                 take_step(&mut hosts, &mut world, Step::End { which: 0, answered: true }, 0);
             }
@@ -223,7 +262,7 @@ proptest! {
             take_step(&mut hosts, &mut world, Step::End { which: 0, answered: false }, 0);
             take_step(&mut hosts, &mut world, Step::Write { which: 0 }, 0);
         }
-        prop_assert!(hosts.known.is_empty() && hosts.ready.is_empty() && hosts.unclaimed.is_empty());
+        prop_assert!(hosts.known.is_empty() && hosts.ready.is_empty() && hosts.full.is_empty());
     }
 }
 
@@ -239,4 +278,24 @@ fn those_who_are_preferred_go_first_and_the_others_in_turn() {
     let order: Vec<_> = ["c", "x", "c", "c", "c", "c"].map(|preferred| next(preferred)).into_iter().collect();
     let want = [Some("c"), Some("a"), Some("c"), Some("b"), Some("a"), None];
     assert_eq!(order, want.map(|host| host.map(str::to_owned)));
+}
+
+/// What is new for somebody who was not tried in an outage is claimed in some milliseconds: nobody else takes its turn for that.
+#[test]
+fn the_preferred_are_waited_for_while_they_wait_for_a_claim() {
+    let mut hosts = Hosts::new(PER_HOST);
+    for (activity, host) in (0u128..).zip(["tried", "untried"]) {
+        hosts.takes(host, false);
+        hosts.waits(job(activity, host, 0, host));
+    }
+    let untried = |host: &str| host == "untried";
+    assert!(!hosts.all_ready_are(|host| !untried(host)));
+    let may = |held: &Held| if untried(&held.host) { May::Unclaimed } else { May::Start };
+    assert!(hosts.start(untried, may).is_none());
+    assert!(!hosts.all_ready_are(|host| !untried(host)), "one waits for its claim");
+    hosts.claimed();
+    assert_eq!(hosts.start(untried, |_| May::Start).unwrap().host, "untried");
+    assert!(hosts.all_ready_are(|host| !untried(host)));
+    assert_eq!(hosts.start(untried, |_| May::Start).unwrap().host, "tried");
+    assert!(!hosts.all_ready_are(|host| !untried(host)), "there are none");
 }

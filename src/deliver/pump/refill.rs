@@ -37,8 +37,9 @@ impl Pump {
         let (held, passes) = (&self.held, &mut self.passes);
         // Made anew at each look, it would cost as much each time.
         let further = self.further.is_empty() && self.writing.is_none();
+        let mut claims_changed = false;
         let found = self.store.look(|view| {
-            open_passes(view, passes);
+            claims_changed = open_passes(view, passes);
             if room < AT_LEAST {
                 return None;
             }
@@ -52,8 +53,9 @@ impl Pump {
             let counts: (HostCounts, ParkedInboxes) = (view.meta(), view.meta());
             Some((jobs, full, idle, next, counts, further.then(|| engaged::next_pages(view))))
         })?;
-        // Some may be claimed as far as others were before.
-        self.hosts.claimed();
+        if claims_changed {
+            self.hosts.claimed();
+        }
         let Some((found, full, idle, next, (hosts, inboxes), further)) = found else {
             self.more = true;
             return Ok(());
