@@ -53,7 +53,8 @@ pub struct AcceptLimits {
 impl Default for AcceptLimits {
     fn default() -> Self {
         AcceptLimits {
-            connections: 1024,
+            // Each whose request is on its way takes some 20 KiB.
+            connections: 768,
             connections_per_client: 128,
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(150),

@@ -18,8 +18,9 @@ use crate::model::record::{full_key, kind};
 pub const SCHEMA: u32 = 1;
 /// Stands in the store's folder while an import moves stores and keys about; what is found beside it may be of two machines.
 pub const HALF_IMPORTED: &str = "half-imported";
-/// Memory for cached pages. The default of the database is 1 GiB, far above our budget.
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// Size of the cached pages; with what the database keeps about them they take nearly twice this much memory. Its default is
+/// 1 GiB, far above our budget.
+const CACHE_BYTES: u64 = 5 * 1024 * 1024;
 /// Kinds that are asked for with every activity, mostly in vain: which of their keys are there is known without a look, as
 /// long as there are no more than so many of them.
 const ASKED_IN_VAIN: [(u8, usize); 5] = [
