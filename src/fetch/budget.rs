@@ -81,14 +81,14 @@ pub struct Budgets {
 impl Default for Budgets {
     fn default() -> Self {
         Self {
-            all: Share { at_once: 16, queue: 256, per_minute: 1500 },
+            all: Share { at_once: 16, queue: 256, per_minute: 1800 },
             host: Share { at_once: 2, queue: 32, per_minute: 120 },
             owner: Share { at_once: 4, queue: 64, per_minute: 400 },
             source: Share { at_once: 4, queue: 64, per_minute: 240 },
             source_at_owner: Share { at_once: 1, queue: 16, per_minute: 24 },
             network: Share { at_once: 8, queue: 128, per_minute: 400 },
             network_at_owner: Share { at_once: 1, queue: 24, per_minute: 40 },
-            kept: Kept { at_once: 4, queue: 64, few: 8, few_of_network: 64, per_minute: 300 },
+            kept: Kept { at_once: 4, queue: 64, few: 8, few_of_network: 64, per_minute: 600 },
             slow_at_once: 4,
             slow_queue: 32,
             slow_queue_of_source: 8,
@@ -448,7 +448,7 @@ impl Budget {
         let first = source.is_none_or(|source| {
             state.sources.begun(&source, minute) == 0 && state.networks.begun(&source.network(), minute) == 0
         });
-        let kept_of_minute = kept.per_minute.min(all.per_minute / 4);
+        let kept_of_minute = kept.per_minute.min(all.per_minute / 3);
         let of_all = all.per_minute - kept_of_minute;
         let common = state.minute.begun(minute) < of_all;
         let whole = Part { left: of_all.saturating_sub(state.turns.begun(minute)), of: of_all };

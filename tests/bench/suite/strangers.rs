@@ -21,7 +21,7 @@ use super::posts;
 use super::report::{Budget, against, figure, headline};
 
 /// Strangers whose keys are fetched in a minute, at most.
-const PER_MINUTE: usize = 1500;
+const PER_MINUTE: usize = 1800;
 /// Strangers of one server.
 const PER_HOST: usize = 50;
 /// Of very many, these are told of as well.
