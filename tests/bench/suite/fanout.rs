@@ -78,7 +78,11 @@ fn cases() -> Vec<Case> {
                 let quick = inboxes == 1_000
                     && (millis == 0 || millis == 100 && kind != "reused")
                     && kind != "crowded";
-                let rounds = if inboxes == 1_000 { 3 } else { 1 };
+                let rounds = match inboxes {
+                    1_000 => 3,
+                    10_000 => 2,
+                    _ => 1,
+                };
                 cases.push(Case { name: format!("{kind}-{size}-{millis}ms"), crowd, quick, rounds });
             }
         }
