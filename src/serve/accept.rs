@@ -53,8 +53,7 @@ pub struct AcceptLimits {
 impl Default for AcceptLimits {
     fn default() -> Self {
         AcceptLimits {
-            // Each whose request is on its way takes some 20 KiB.
-            connections: 768,
+            connections: 1024,
             connections_per_client: 128,
             headers: Duration::from_secs(10),
             idle: Duration::from_secs(150),
