@@ -101,17 +101,19 @@ impl Hosts {
         preferred: impl Fn(&str) -> bool,
         mut may: impl FnMut(&Held) -> May,
     ) -> Option<Held> {
-        let (mut from, mut unclaimed) = (Bound::Unbounded, false);
+        let mut from = Bound::Unbounded;
         loop {
             let next = self.ready.range((from, Bound::Unbounded)).find(|(_, host)| preferred(host)).cloned();
             let Some(next) = next else { break };
             if let Some(held) = self.start_one(&next, &mut may) {
                 return Some(held);
             }
-            unclaimed |= self.unclaimed.contains(&next.1);
             from = Bound::Excluded(next);
         }
-        while !unclaimed && let Some(next) = self.ready.first().cloned() {
+        if self.unclaimed.iter().any(|host| preferred(host)) {
+            return None;
+        }
+        while let Some(next) = self.ready.first().cloned() {
             if let Some(held) = self.start_one(&next, &mut may) {
                 return Some(held);
             }
@@ -119,9 +121,10 @@ impl Hosts {
         None
     }
 
-    /// Whether something may be able to start, and all hosts of which that is so are such.
+    /// Whether something may be able to start, and all hosts of which that is so, or is once it is claimed, are such.
     pub(super) fn all_ready_are(&self, such: impl Fn(&str) -> bool) -> bool {
-        !self.ready.is_empty() && self.unclaimed.is_empty() && self.ready.iter().all(|(_, host)| such(host))
+        let mut hosts = self.ready.iter().map(|(_, host)| host).chain(&self.unclaimed);
+        !self.ready.is_empty() && hosts.all(|host| such(host))
     }
 
     fn start_one(&mut self, next: &(u64, String), may: &mut impl FnMut(&Held) -> May) -> Option<Held> {

@@ -61,6 +61,17 @@ impl World {
         !activity.is_multiple_of(4) || activity < self.claimed
     }
 
+    /// Whether something that is preferred waits for its claim alone.
+    fn would_start_if_claimed(&self, prefers: impl Fn(&str) -> bool) -> bool {
+        self.waiting.iter().any(|(activity, host, inbox, owner)| {
+            prefers(host)
+                && !self.is_claimed(*activity)
+                && self.places(host) > 0
+                && !self.busy(inbox)
+                && self.of_owner(owner) < OF_OWNER
+        })
+    }
+
     fn may(&self, held: &Held) -> May {
         if self.of_owner(&held.owner) >= OF_OWNER {
             May::OwnerIsFull
@@ -158,20 +169,19 @@ fn take_step(hosts: &mut Hosts, world: &mut World, step: Step, activity: u128) {
             let preferred = preferred.map(|host| named(host).0);
             let prefers = |host: &str| preferred.as_ref().is_none_or(|preferred| preferred == host);
             for _ in 0..at_most {
-                let ready: Vec<&str> = hosts.ready.iter().map(|(_, host)| host.as_str()).collect();
-                let (all, any) = (ready.iter().all(|host| prefers(host)), !ready.is_empty());
-                assert_eq!(hosts.all_ready_are(prefers), any && all && hosts.unclaimed.is_empty());
+                let unclaimed = world.would_start_if_claimed(prefers);
                 let Some(held) = hosts.start(prefers, |held| world.may(held)) else {
                     let (preferred, others): (Vec<&Waiting>, Vec<&Waiting>) =
                         world.startable().into_iter().partition(|waiting| prefers(&waiting.1));
                     assert!(preferred.is_empty(), "{preferred:?} may start");
-                    let claims = hosts.unclaimed.iter().any(|host| prefers(host));
+                    // Its job may have been set aside, and its claim is on its way all the same.
+                    let claims = unclaimed || hosts.unclaimed.iter().any(|host| prefers(host));
                     assert!(others.is_empty() || claims, "{others:?} may start");
                     break;
                 };
                 let startable = world.startable();
                 let better = startable.iter().find(|waiting| prefers(&waiting.1));
-                assert!(prefers(&held.host) || better.is_none(), "{better:?} is preferred");
+                assert!(prefers(&held.host) || better.is_none() && !unclaimed, "{better:?} is preferred");
                 let at = startable.iter().find(|waiting| waiting.0 == held.job.outgoing.0);
                 assert!(at.is_some(), "{} may not start", held.job.inbox);
                 let earlier = startable.iter().find(|waiting| waiting.2 == held.job.inbox);
@@ -291,7 +301,9 @@ fn the_preferred_are_waited_for_while_they_wait_for_a_claim() {
     let untried = |host: &str| host == "untried";
     assert!(!hosts.all_ready_are(|host| !untried(host)));
     let may = |held: &Held| if untried(&held.host) { May::Unclaimed } else { May::Start };
-    assert!(hosts.start(untried, may).is_none());
+    for _ in 0..3 {
+        assert!(hosts.start(untried, may).is_none());
+    }
     assert!(!hosts.all_ready_are(|host| !untried(host)), "one waits for its claim");
     hosts.claimed();
     assert_eq!(hosts.start(untried, |_| May::Start).unwrap().host, "untried");

@@ -356,3 +356,34 @@ fn what_has_no_turn_is_read_ever_less_often() {
         assert_eq!(pause, Duration::from_millis(millis));
     }
 }
+
+#[test]
+fn what_waits_for_a_claim_asks_anew_when_its_pass_is_another() {
+    let at = |below, opening| Some(Claim { below, opening });
+    let (mut view, mut passes, id) = (MemoryView::default(), BTreeMap::new(), Ulid(1));
+    let mut open = |claim: Option<Claim>, passes: &mut BTreeMap<Ulid, Pass>| {
+        let mut draft = Draft::new(&view);
+        match claim {
+            Some(claim) => draft.put_raw(kind::FANOUT, &id.to_bytes(), claim.write()),
+            None => draft.delete_raw(kind::FANOUT, &id.to_bytes()),
+        }
+        let changes = draft.into_changes();
+        view.apply(changes);
+        open_passes(&view, passes)
+    };
+    for (what, claim, want) in [
+        ("nothing waits for it yet", at(0, 1), false),
+        ("nothing happened", at(0, 1), false),
+        ("it is claimed as far as is told otherwise", at(512, 1), false),
+        ("opened again", at(0, 2), true),
+        ("over", None, true),
+        ("still over", None, false),
+        ("opened once more", at(0, 3), false),
+    ] {
+        assert_eq!(open(claim, &mut passes), want, "{what}");
+    }
+    let pass = passes.get_mut(&id).unwrap();
+    pass.claimed(pass.claim, None);
+    assert!(open(at(0, 3), &mut passes), "what was known of it was wrong");
+    assert!(!open(at(0, 3), &mut passes));
+}
