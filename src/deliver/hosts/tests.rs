@@ -285,7 +285,7 @@ fn those_who_are_preferred_go_first_and_the_others_in_turn() {
     }
     let mut next =
         |preferred: &str| hosts.start(|host| host == preferred, |_| May::Start).map(|held| held.host);
-    let order: Vec<_> = ["c", "x", "c", "c", "c", "c"].map(|preferred| next(preferred)).into_iter().collect();
+    let order: Vec<_> = ["c", "x", "c", "c", "c", "c"].map(&mut next).into_iter().collect();
     let want = [Some("c"), Some("a"), Some("c"), Some("b"), Some("a"), None];
     assert_eq!(order, want.map(|host| host.map(str::to_owned)));
 }
