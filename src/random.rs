@@ -19,6 +19,11 @@ pub fn entropy() -> u128 {
     })
 }
 
+/// 64 random bits for pauses that are not to be the same for all; drawn as those of [`entropy`].
+pub fn jitter() -> u64 {
+    u64::try_from(entropy() >> 64).unwrap_or_default()
+}
+
 /// Random bytes, never weak ones.
 ///
 /// A system that cannot give any is broken beyond what a server may go on with: keys, ids and secret paths would be

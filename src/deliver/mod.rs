@@ -39,7 +39,7 @@ pub struct DeliverOptions {
     pub concurrency: usize,
     /// Requests in flight at once to one host.
     pub per_host: usize,
-    /// Threads that sign, and as many that send.
+    /// Threads that sign, and as many that send; one that sends alone signs, too, while there is nothing to send.
     pub threads: usize,
     /// The client for these requests; delivery has connections of its own.
     pub client: Client,
@@ -105,6 +105,11 @@ impl Delivery {
             let (doubts, inboxes) = mpsc::channel(confirm::WAITING);
             let fetcher = Arc::clone(&options.fetcher);
             runtime.spawn(confirm::Confirmer::new(store.clone(), fetcher, inboxes).run());
+            // On one core there is nothing to be won.
+            if options.threads <= 1 && std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+            {
+                runtime.spawn(signing.help());
+            }
             let sender = Sender { client, signing, schemes: Arc::default() };
             let pump = pump::Pump::new(store, sender, &options, metrics, doubts);
             runtime.block_on(pump.run(cancel));

@@ -120,6 +120,11 @@ impl Outage {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
+    /// Requests in flight.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way
+    }
+
     /// A connection was opened then: somebody is in reach, who may take long to answer.
     pub(super) fn opened(&mut self, at: Instant) {
         if at > self.answered {

@@ -71,7 +71,7 @@ pub(super) fn concluded(
         held.job.unauthorised += 1;
     }
     let (Held { job, host, .. }, at) = (&held, Timestamp::now());
-    let jitter = u64::from_be_bytes(crate::random::bytes());
+    let jitter = crate::random::jitter();
     let made = i64::try_from(job.outgoing.timestamp_ms()).ok();
     let made = made.and_then(|made| Timestamp::from_millisecond(made).ok()).unwrap_or(at);
     let about = About { kind, made, tries, unauthorised };

@@ -46,7 +46,9 @@ const OUTCOMES: usize = 256;
 /// second to answer outcomes come one by one.
 const GATHER: Duration = Duration::from_millis(25);
 /// Nor does it wait for more than these, or than a quarter of those under way: something may wait for their hosts.
-const GATHERED: usize = 32;
+const GATHERED: usize = 128;
+/// Outcomes alone are written no more often than this.
+const WRITE_AGAIN: Duration = Duration::from_millis(50);
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// What is learnt of the servers' ways of signing is written no more often: all of it is compared each time.
@@ -102,6 +104,8 @@ pub(super) struct Pump {
     idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
     writing: Option<JoinHandle<Result<Written, StoreError>>>,
+    /// When the last one began.
+    wrote: Instant,
     /// The store holds more than there was room for.
     more: bool,
     /// When it was last written which way of signing each server takes.
@@ -150,6 +154,7 @@ impl Pump {
             clock_told: None,
             idle: Vec::new(),
             writing: None,
+            wrote: Instant::now(),
             more: false,
             schemes_kept: None,
             look: true,
@@ -169,15 +174,21 @@ impl Pump {
         loop {
             if self.look || (self.more && self.held.len() <= WINDOW - WINDOW / 4) {
                 if self.hosts.waiting() > 0 {
-                    // What was read can be signed while more is read.
+                    // What was read can be signed while more is read: also what waits for a claim that was just written.
                     while self.dispatch()? {}
                     tokio::task::yield_now().await;
+                    if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
+                        let written = finished(&mut self.writing).await?;
+                        self.let_go(written);
+                        while self.dispatch()? {}
+                        tokio::task::yield_now().await;
+                    }
                 }
                 written.mark_unchanged();
                 self.refill()?;
             }
             while self.dispatch()? {}
-            self.write();
+            let write_in = self.write();
             let pause = self.pause();
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -193,6 +204,7 @@ impl Pump {
                     self.look = true;
                 }
                 () = tokio::time::sleep(pause) => self.look = true,
+                () = tokio::time::sleep(write_in.unwrap_or_default()), if write_in.is_some() => {}
             }
             while let Ok(event) = self.inbound.try_recv() {
                 self.took(Some(event));
@@ -224,7 +236,7 @@ impl Pump {
 
     /// Waits for more outcomes, not so long that the sending runs dry.
     async fn gather(&mut self) {
-        let enough = (self.busy.len() / 4).clamp(1, GATHERED);
+        let enough = (self.outage.under_way() / 4).clamp(1, GATHERED);
         let more = async {
             for _ in 1..enough {
                 let event = self.inbound.recv().await;
@@ -348,8 +360,24 @@ impl Pump {
         });
     }
 
-    /// Writes outcomes and claims in one commit, unless one is under way.
-    fn write(&mut self) {
+    /// Writes outcomes and claims in one commit, unless one is under way. Outcomes alone wait for more of them: the answer is
+    /// for how long.
+    fn write(&mut self) -> Option<Duration> {
+        let rest = WRITE_AGAIN.saturating_sub(self.wrote.elapsed());
+        let may_wait = !self.done.is_empty()
+            && self.done.len() < OUTCOMES
+            && self.asking.is_empty()
+            && self.forgiven.is_empty()
+            && self.further.is_empty()
+            && self.passes.values().all(|pass| pass.to_claim().is_none());
+        if self.writing.is_none() && may_wait && !rest.is_zero() {
+            return Some(rest);
+        }
+        self.write_now();
+        None
+    }
+
+    fn write_now(&mut self) {
         if self.writing.is_some() {
             return;
         }
@@ -374,6 +402,7 @@ impl Pump {
             return;
         }
         self.asked.append(&mut self.asking);
+        self.wrote = Instant::now();
         let (store, now, entropy) =
             (self.store.clone(), Timestamp::now(), u64::from_be_bytes(crate::random::bytes()));
         self.writing = Some(tokio::spawn(async move {

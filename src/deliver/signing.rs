@@ -1,11 +1,13 @@
-//! Signatures on threads of their own: while one request is signed, others are on their way.
+//! Signatures on threads of their own: while one request is signed, others are on their way. Who sends signs, too, while there
+//! is nothing to send.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use url::Url;
 
 use super::lower_priority;
@@ -16,6 +18,8 @@ const WAITING: usize = 1024;
 /// What waits is handed back together, so many at once: the thread that sends then wakes up less often, which costs as much as
 /// a good part of the sending.
 const TOGETHER: usize = 8;
+/// A runtime that was back within this time had nothing else to do.
+const IDLE: Duration = Duration::from_micros(20);
 
 /// Why a request was not signed.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +45,18 @@ struct Unsent {
 #[derive(Clone, Debug)]
 pub(super) struct Signing {
     unsent: mpsc::Sender<Unsent>,
-    ended: Arc<AtomicBool>,
-    key_id: Arc<str>,
+    signer: Arc<Signer>,
+}
+
+/// What signs, on whichever thread.
+#[derive(Debug)]
+struct Signer {
+    waiting: Mutex<mpsc::Receiver<Unsent>>,
+    /// Something was handed in.
+    handed_in: Notify,
+    ended: AtomicBool,
+    key_id: String,
+    key: PrivateKey,
 }
 
 impl Signing {
@@ -51,28 +65,45 @@ impl Signing {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(threads: usize, key_id: &str, key: &PrivateKey) -> std::io::Result<Self> {
-        let (unsent, waiting) = mpsc::channel(WAITING);
-        let (waiting, ended) = (Arc::new(Mutex::new(waiting)), Arc::new(AtomicBool::new(false)));
-        let key_id = Arc::<str>::from(key_id);
+        let signing = Signing::new(key_id, key);
         for _ in 0..threads.max(1) {
-            let (waiting, ended) = (Arc::clone(&waiting), Arc::clone(&ended));
-            let (key_id, key) = (Arc::clone(&key_id), key.clone());
+            let signer = Arc::clone(&signing.signer);
             std::thread::Builder::new().name("sign".into()).spawn(move || {
                 lower_priority();
-                sign_all(&waiting, &ended, &key_id, &key);
+                signer.sign_all();
             })?;
         }
-        Ok(Signing { unsent, ended, key_id })
+        Ok(signing)
+    }
+
+    /// Nothing is signed yet.
+    fn new(key_id: &str, key: &PrivateKey) -> Self {
+        let (unsent, waiting) = mpsc::channel(WAITING);
+        let signer = Arc::new(Signer {
+            waiting: Mutex::new(waiting),
+            handed_in: Notify::new(),
+            ended: AtomicBool::new(false),
+            key_id: key_id.to_owned(),
+            key: key.clone(),
+        });
+        Signing { unsent, signer }
+    }
+
+    /// Signs on the calling runtime, too, as long as that has nothing else to do: never while something came in or is to go out. For a
+    /// runtime of one thread: another would have it done before what came in.
+    pub(super) fn help(&self) -> impl Future<Output = ()> + use<> {
+        let signer = Arc::clone(&self.signer);
+        async move { signer.sign_some().await }
     }
 
     /// Where our public key is found.
     pub(super) fn key_id(&self) -> &str {
-        &self.key_id
+        &self.signer.key_id
     }
 
     /// Signs nothing more: what waits is told that we are gone.
     pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Relaxed);
+        self.signer.ended.store(true, Ordering::Relaxed);
     }
 
     /// The headers of a POST that is signed at the moment its turn comes, with the digest of its body in the scheme's form.
@@ -89,35 +120,79 @@ impl Signing {
         let (signed, answer) = oneshot::channel();
         let unsent = Unsent { form, url: url.clone(), digest, content_type, signed };
         self.unsent.send(unsent).await.map_err(|_| Unsigned::Gone)?;
+        self.signer.handed_in.notify_one();
         Ok(answer.await.map_err(|_| Unsigned::Gone)??)
-    }
-}
-
-fn sign_all(waiting: &Mutex<mpsc::Receiver<Unsent>>, ended: &AtomicBool, key_id: &str, key: &PrivateKey) {
-    let mut turn = Vec::with_capacity(TOGETHER);
-    loop {
-        let mut next = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if next.blocking_recv_many(&mut turn, TOGETHER) == 0 {
-            return;
-        }
-        drop(next);
-        let wanted = turn.drain(..).filter(|_| !ended.load(Ordering::Relaxed));
-        let done: Vec<_> = wanted.map(|unsent| sign(unsent, key_id, key)).collect();
-        for (signed, headers) in done {
-            // Nobody waits any longer if the program stops.
-            let _ = signed.send(headers);
-        }
     }
 }
 
 type Signed = (oneshot::Sender<Result<HeaderMap, SignError>>, Result<HeaderMap, SignError>);
 
-fn sign(unsent: Unsent, key_id: &str, key: &PrivateKey) -> Signed {
-    let Unsent { form, url, digest, content_type, signed } = unsent;
-    let (digest, content_type) = (Some(&*digest), Some(content_type));
-    let message = Message { method: &Method::POST, url: &url, date: Timestamp::now(), digest, content_type };
-    let headers = form.sign(&message, key_id, key);
-    (signed, headers.map(|headers| headers.into_iter().collect()))
+impl Signer {
+    /// Until nobody can hand anything in any more.
+    fn sign_all(&self) {
+        let mut turn = Vec::with_capacity(TOGETHER);
+        loop {
+            let mut next = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if next.blocking_recv_many(&mut turn, TOGETHER) == 0 {
+                return;
+            }
+            let more = !next.is_empty();
+            drop(next);
+            if more {
+                // Who would have helped may have found the lock held.
+                self.handed_in.notify_one();
+            }
+            let done: Vec<_> = turn.drain(..).filter_map(|unsent| self.sign(unsent)).collect();
+            for (signed, headers) in done {
+                // Nobody waits any longer if the program stops.
+                let _ = signed.send(headers);
+            }
+        }
+    }
+
+    /// Whatever waits while the calling runtime is idle; for ever.
+    async fn sign_some(&self) {
+        loop {
+            self.handed_in.notified().await;
+            loop {
+                let left = Instant::now();
+                tokio::task::yield_now().await;
+                if !self.anything_waits() {
+                    break;
+                }
+                if left.elapsed() > IDLE {
+                    continue;
+                }
+                let Some(unsent) = self.next() else { break };
+                if let Some((signed, headers)) = self.sign(unsent) {
+                    let _ = signed.send(headers);
+                }
+            }
+        }
+    }
+
+    /// Whether there is something that no thread which does nothing else is about to take.
+    fn anything_waits(&self) -> bool {
+        self.waiting.try_lock().is_ok_and(|waiting| !waiting.is_empty())
+    }
+
+    /// What waits, unless a thread that does nothing else is about to take it.
+    fn next(&self) -> Option<Unsent> {
+        self.waiting.try_lock().ok()?.try_recv().ok()
+    }
+
+    /// `None` if nothing more is signed.
+    fn sign(&self, unsent: Unsent) -> Option<Signed> {
+        if self.ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        let Unsent { form, url, digest, content_type, signed } = unsent;
+        let (digest, content_type) = (Some(&*digest), Some(content_type));
+        let message =
+            Message { method: &Method::POST, url: &url, date: Timestamp::now(), digest, content_type };
+        let headers = form.sign(&message, &self.key_id, &self.key);
+        Some((signed, headers.map(|headers| headers.into_iter().collect())))
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +220,25 @@ mod tests {
                 assert_eq!(headers.get(digest).unwrap(), &format!("x={number}"));
             }
         }
+    }
+
+    #[tokio::test]
+    async fn an_idle_runtime_signs_what_waits() {
+        let signing = Signing::new("https://a.example/u#main-key", &PrivateKey::generate().unwrap());
+        let helping = tokio::spawn(signing.help());
+        let url = Url::parse("https://peer.example/inbox").unwrap();
+        for burst in [1, 20, 1] {
+            let requests = (0..burst)
+                .map(|_| signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain"));
+            for headers in futures_util::future::join_all(requests).await {
+                assert!(headers.unwrap().contains_key("signature"));
+            }
+        }
+        signing.end();
+        let unsigned =
+            signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain").await;
+        assert!(matches!(unsigned, Err(Unsigned::Gone)), "{unsigned:?}");
+        helping.abort();
     }
 
     #[tokio::test]

@@ -281,6 +281,10 @@ fn builder(shared: &Shared, lookups: &Lookups, idle_per_host: usize) -> reqwest:
         .referer(false)
         .no_proxy()
         .connect_timeout(options.connect_timeout)
+        // Whether an idle one is still there need not be asked, so short is it kept: each of these is a call to the system.
+        .tcp_keepalive(None)
+        .tcp_keepalive_interval(None)
+        .tcp_keepalive_retries(None)
         .pool_max_idle_per_host(idle_per_host)
         .pool_idle_timeout(options.idle_timeout)
         .http1_max_headers(MAX_HEADERS)

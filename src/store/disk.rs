@@ -20,7 +20,10 @@ pub const SCHEMA: u32 = 1;
 pub const HALF_IMPORTED: &str = "half-imported";
 /// Size of the cached pages; with what the database keeps about them they take nearly twice this much memory. Its default is
 /// 1 GiB, far above our budget.
-const CACHE_BYTES: u64 = 5 * 1024 * 1024;
+const CACHE_BYTES: u64 = 3 * 1024 * 1024;
+/// The database writes what it holds to the disk and clears away what is old this often, in milliseconds. What counts is in the journal
+/// before, so that there is no hurry; its default is 500, and each time waits for the disk.
+const FLUSH_MILLIS: u64 = 1_000;
 /// Kinds that are asked for with every activity, mostly in vain: which of their keys are there is known without a look, as
 /// long as there are no more than so many of them.
 const ASKED_IN_VAIN: [(u8, usize); 5] = [
@@ -94,7 +97,8 @@ impl Disk {
         let path = folder.join("db");
         remove_half_written_snapshots(&path).map_err(in_folder)?;
         let db = loop {
-            match sled::Config::new().path(&path).cache_capacity(CACHE_BYTES).open() {
+            let config = sled::Config::new().path(&path).cache_capacity(CACHE_BYTES);
+            match config.flush_every_ms(Some(FLUSH_MILLIS)).open() {
                 Ok(db) => break db,
                 Err(sled::Error::Io(cause)) if is_held(&cause) => {
                     if Instant::now() > deadline {

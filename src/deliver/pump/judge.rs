@@ -47,7 +47,7 @@ impl Pump {
                 self.forgiven.extend(hosts);
             }
         }
-        let jitter = u64::from_be_bytes(crate::random::bytes());
+        let jitter = crate::random::jitter();
         let pause = AGAIN + Duration::from_millis(jitter % 5_000);
         (outcome.ending, outcome.contact) = (Ending::Later { due: later(outcome.at, pause) }, None);
     }

@@ -79,8 +79,8 @@ fn cases() -> Vec<Case> {
                     && (millis == 0 || millis == 100 && kind != "reused")
                     && kind != "crowded";
                 let rounds = match inboxes {
-                    1_000 => 3,
-                    10_000 => 2,
+                    1_000 => 6,
+                    10_000 => 3,
                     _ => 1,
                 };
                 cases.push(Case { name: format!("{kind}-{size}-{millis}ms"), crowd, quick, rounds });
