@@ -47,8 +47,6 @@ const OUTCOMES: usize = 256;
 const GATHER: Duration = Duration::from_millis(25);
 /// Nor does it wait for more than these, or than a quarter of those under way: something may wait for their hosts.
 const GATHERED: usize = 128;
-/// Outcomes alone are written no more often than this.
-const WRITE_AGAIN: Duration = Duration::from_millis(50);
 /// The store is looked at this often even if nothing told us to.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// What is learnt of the servers' ways of signing is written no more often: all of it is compared each time.
@@ -104,8 +102,6 @@ pub(super) struct Pump {
     idle: Vec<(Timestamp, String)>,
     /// The commit under way; gives back what it wrote.
     writing: Option<JoinHandle<Result<Written, StoreError>>>,
-    /// When the last one began.
-    wrote: Instant,
     /// The store holds more than there was room for.
     more: bool,
     /// When it was last written which way of signing each server takes.
@@ -154,7 +150,6 @@ impl Pump {
             clock_told: None,
             idle: Vec::new(),
             writing: None,
-            wrote: Instant::now(),
             more: false,
             schemes_kept: None,
             look: true,
@@ -188,7 +183,7 @@ impl Pump {
                 self.refill()?;
             }
             while self.dispatch()? {}
-            let write_in = self.write();
+            self.write();
             let pause = self.pause();
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -204,7 +199,6 @@ impl Pump {
                     self.look = true;
                 }
                 () = tokio::time::sleep(pause) => self.look = true,
-                () = tokio::time::sleep(write_in.unwrap_or_default()), if write_in.is_some() => {}
             }
             while let Ok(event) = self.inbound.try_recv() {
                 self.took(Some(event));
@@ -360,24 +354,8 @@ impl Pump {
         });
     }
 
-    /// Writes outcomes and claims in one commit, unless one is under way. Outcomes alone wait for more of them: the answer is
-    /// for how long.
-    fn write(&mut self) -> Option<Duration> {
-        let rest = WRITE_AGAIN.saturating_sub(self.wrote.elapsed());
-        let may_wait = !self.done.is_empty()
-            && self.done.len() < OUTCOMES
-            && self.asking.is_empty()
-            && self.forgiven.is_empty()
-            && self.further.is_empty()
-            && self.passes.values().all(|pass| pass.to_claim().is_none());
-        if self.writing.is_none() && may_wait && !rest.is_zero() {
-            return Some(rest);
-        }
-        self.write_now();
-        None
-    }
-
-    fn write_now(&mut self) {
+    /// Writes outcomes and claims in one commit, unless one is under way.
+    fn write(&mut self) {
         if self.writing.is_some() {
             return;
         }
@@ -402,7 +380,6 @@ impl Pump {
             return;
         }
         self.asked.append(&mut self.asking);
-        self.wrote = Instant::now();
         let (store, now, entropy) =
             (self.store.clone(), Timestamp::now(), u64::from_be_bytes(crate::random::bytes()));
         self.writing = Some(tokio::spawn(async move {

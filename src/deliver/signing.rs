@@ -18,6 +18,8 @@ const WAITING: usize = 1024;
 /// What waits is handed back together, so many at once: the thread that sends then wakes up less often, which costs as much as
 /// a good part of the sending.
 const TOGETHER: usize = 8;
+/// With no more than these the threads that sign are done in a moment, and a second core would only have to warm up.
+const A_MOMENT: usize = 128;
 /// A runtime that was back within this time had nothing else to do.
 const IDLE: Duration = Duration::from_micros(20);
 
@@ -52,8 +54,8 @@ pub(super) struct Signing {
 #[derive(Debug)]
 struct Signer {
     waiting: Mutex<mpsc::Receiver<Unsent>>,
-    /// Something was handed in.
-    handed_in: Notify,
+    /// Many wait.
+    many: Notify,
     ended: AtomicBool,
     key_id: String,
     key: PrivateKey,
@@ -81,7 +83,7 @@ impl Signing {
         let (unsent, waiting) = mpsc::channel(WAITING);
         let signer = Arc::new(Signer {
             waiting: Mutex::new(waiting),
-            handed_in: Notify::new(),
+            many: Notify::new(),
             ended: AtomicBool::new(false),
             key_id: key_id.to_owned(),
             key: key.clone(),
@@ -89,7 +91,7 @@ impl Signing {
         Signing { unsent, signer }
     }
 
-    /// Signs on the calling runtime, too, as long as that has nothing else to do: never while something came in or is to go out. For a
+    /// Signs on the calling runtime, too, while many wait and that has nothing else to do: never while something came in or is to go out. For a
     /// runtime of one thread: another would have it done before what came in.
     pub(super) fn help(&self) -> impl Future<Output = ()> + use<> {
         let signer = Arc::clone(&self.signer);
@@ -120,7 +122,9 @@ impl Signing {
         let (signed, answer) = oneshot::channel();
         let unsent = Unsent { form, url: url.clone(), digest, content_type, signed };
         self.unsent.send(unsent).await.map_err(|_| Unsigned::Gone)?;
-        self.signer.handed_in.notify_one();
+        if self.unsent.max_capacity() - self.unsent.capacity() > A_MOMENT {
+            self.signer.many.notify_one();
+        }
         Ok(answer.await.map_err(|_| Unsigned::Gone)??)
     }
 }
@@ -136,11 +140,11 @@ impl Signer {
             if next.blocking_recv_many(&mut turn, TOGETHER) == 0 {
                 return;
             }
-            let more = !next.is_empty();
+            let more = next.len() > A_MOMENT;
             drop(next);
             if more {
                 // Who would have helped may have found the lock held.
-                self.handed_in.notify_one();
+                self.many.notify_one();
             }
             let done: Vec<_> = turn.drain(..).filter_map(|unsent| self.sign(unsent)).collect();
             for (signed, headers) in done {
@@ -153,11 +157,11 @@ impl Signer {
     /// Whatever waits while the calling runtime is idle; for ever.
     async fn sign_some(&self) {
         loop {
-            self.handed_in.notified().await;
+            self.many.notified().await;
             loop {
                 let left = Instant::now();
                 tokio::task::yield_now().await;
-                if !self.anything_waits() {
+                if !self.many_wait() {
                     break;
                 }
                 if left.elapsed() > IDLE {
@@ -171,9 +175,9 @@ impl Signer {
         }
     }
 
-    /// Whether there is something that no thread which does nothing else is about to take.
-    fn anything_waits(&self) -> bool {
-        self.waiting.try_lock().is_ok_and(|waiting| !waiting.is_empty())
+    /// Whether there is more than the threads which do nothing else are about to take.
+    fn many_wait(&self) -> bool {
+        self.waiting.try_lock().is_ok_and(|waiting| waiting.len() > A_MOMENT)
     }
 
     /// What waits, unless a thread that does nothing else is about to take it.
@@ -197,6 +201,9 @@ impl Signer {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
+    use futures_util::stream::FuturesUnordered;
+
     use super::*;
     use crate::activitypub::signature::Scheme;
 
@@ -223,21 +230,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_idle_runtime_signs_what_waits() {
+    async fn an_idle_runtime_signs_while_many_wait() {
         let signing = Signing::new("https://a.example/u#main-key", &PrivateKey::generate().unwrap());
         let helping = tokio::spawn(signing.help());
         let url = Url::parse("https://peer.example/inbox").unwrap();
-        for burst in [1, 20, 1] {
-            let requests = (0..burst)
-                .map(|_| signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain"));
-            for headers in futures_util::future::join_all(requests).await {
-                assert!(headers.unwrap().contains_key("signature"));
-            }
+        let post = || signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain");
+        // Nobody else signs here.
+        let mut requests: FuturesUnordered<_> = (0..A_MOMENT + 20).map(|_| post()).collect();
+        for _ in 0..20 {
+            let headers = requests.next().await.unwrap().unwrap();
+            assert!(headers.contains_key("signature"), "{headers:?}");
         }
         signing.end();
-        let unsigned =
-            signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain").await;
-        assert!(matches!(unsigned, Err(Unsigned::Gone)), "{unsigned:?}");
+        let oldest = tokio::select! {
+            oldest = requests.next() => oldest,
+            newest = post() => Some(newest),
+        };
+        assert!(matches!(oldest, Some(Err(Unsigned::Gone))), "{oldest:?}");
         helping.abort();
     }
 

@@ -26,7 +26,7 @@ impl Pump {
             not_begun.push(job);
         }
         while !self.busy.is_empty() || self.writing.is_some() || !self.done.is_empty() {
-            self.write_now();
+            self.write();
             tokio::select! {
                 event = self.inbound.recv() => self.took(event),
                 written = finished(&mut self.writing) => self.let_go(written?),
