@@ -39,7 +39,7 @@ pub struct DeliverOptions {
     pub concurrency: usize,
     /// Requests in flight at once to one host.
     pub per_host: usize,
-    /// Threads that sign, and as many that send; one that sends alone signs, too, while there is nothing to send.
+    /// Threads that sign, and as many that send; one that sends alone signs, too, while many wait and there is nothing to send.
     pub threads: usize,
     /// The client for these requests; delivery has connections of its own.
     pub client: Client,

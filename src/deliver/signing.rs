@@ -1,5 +1,5 @@
-//! Signatures on threads of their own: while one request is signed, others are on their way. Who sends signs, too, while there
-//! is nothing to send.
+//! Signatures on threads of their own: while one request is signed, others are on their way. Who sends signs, too, while many wait
+//! and there is nothing to send.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,8 @@ struct Signer {
     waiting: Mutex<mpsc::Receiver<Unsent>>,
     /// Many wait.
     many: Notify,
+    /// See [`IDLE`].
+    idle: Duration,
     ended: AtomicBool,
     key_id: String,
     key: PrivateKey,
@@ -67,7 +69,7 @@ impl Signing {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(threads: usize, key_id: &str, key: &PrivateKey) -> std::io::Result<Self> {
-        let signing = Signing::new(key_id, key);
+        let signing = Signing::new(key_id, key, IDLE);
         for _ in 0..threads.max(1) {
             let signer = Arc::clone(&signing.signer);
             std::thread::Builder::new().name("sign".into()).spawn(move || {
@@ -79,11 +81,12 @@ impl Signing {
     }
 
     /// Nothing is signed yet.
-    fn new(key_id: &str, key: &PrivateKey) -> Self {
+    fn new(key_id: &str, key: &PrivateKey, idle: Duration) -> Self {
         let (unsent, waiting) = mpsc::channel(WAITING);
         let signer = Arc::new(Signer {
             waiting: Mutex::new(waiting),
             many: Notify::new(),
+            idle,
             ended: AtomicBool::new(false),
             key_id: key_id.to_owned(),
             key: key.clone(),
@@ -164,7 +167,7 @@ impl Signer {
                 if !self.many_wait() {
                     break;
                 }
-                if left.elapsed() > IDLE {
+                if left.elapsed() > self.idle {
                     continue;
                 }
                 let Some(unsent) = self.next() else { break };
@@ -231,7 +234,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_idle_runtime_signs_while_many_wait() {
-        let signing = Signing::new("https://a.example/u#main-key", &PrivateKey::generate().unwrap());
+        let key = PrivateKey::generate().unwrap();
+        let signing = Signing::new("https://a.example/u#main-key", &key, Duration::MAX);
         let helping = tokio::spawn(signing.help());
         let url = Url::parse("https://peer.example/inbox").unwrap();
         let post = || signing.post(Form::Plain(Scheme::Cavage), &url, "SHA-256=x".into(), "text/plain");
